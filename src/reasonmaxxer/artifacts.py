@@ -1,0 +1,81 @@
+"""Files that are either whole or absent: Parquet tables, JSON, and stage folders.
+
+Everything is written to a temporary sibling, flushed to disk and renamed, so that a reader, or the
+next run after a kill, never meets half a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    yield temporary
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write a Parquet table (zstd); the same rows give the same bytes."""
+    with _replacing(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def read_table(path: Path) -> pa.Table:
+    """Read one Parquet file."""
+    return pq.ParquetFile(path).read()
+
+
+def write_json(value: Any, path: Path) -> None:
+    """Write indented JSON; NaN is refused."""
+    with _replacing(path) as temporary:
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def folder_hash(folder: Path, pattern: str = "*.parquet") -> str:
+    """SHA-256 over the names and hashes of a folder's matching files."""
+    lines = [
+        f"{p.relative_to(folder).as_posix()} {file_hash(p)}" for p in sorted(folder.rglob(pattern))
+    ]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def build_folder(target: Path, build: Callable[[Path], None]) -> None:
+    """Make a folder whole or not at all: `build` fills a temporary sibling, then it is renamed."""
+    temporary = target.with_name(f".{target.name}.tmp")
+    if temporary.exists():
+        shutil.rmtree(temporary)
+    temporary.mkdir(parents=True)
+    build(temporary)
+    if target.exists():
+        shutil.rmtree(target)
+    temporary.replace(target)

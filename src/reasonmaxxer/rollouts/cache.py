@@ -1,0 +1,95 @@
+"""A key-value cache of fixed slots, one sequence a slot, each at its own length.
+
+The model's own forward writes and reads it through transformers' cache interface. Two uses
+alternate: a prompt is read alone (`prefill`), its keys and values kept aside for all its rollouts;
+then all active slots take one token at once (`decode`), each at its own position.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import Cache, CacheLayerMixin
+
+
+class SlotLayer(CacheLayerMixin):  # type: ignore[misc]
+    """One layer's keys and values, [slots, heads, capacity, head size] each."""
+
+    is_sliding = False
+
+    def __init__(self, slots: int, capacity: int) -> None:
+        super().__init__()
+        self.slots, self.capacity = slots, capacity
+        self.prompt: tuple[Tensor, Tensor] | None = None
+        self.rows: Tensor | None = None
+        self.positions: Tensor | None = None
+        self.span = 0
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        """Allocate on the first prompt, when heads, head size, type and device are known."""
+        self.keys, self.values = (
+            states.new_zeros(self.slots, states.shape[1], self.capacity, states.shape[3])
+            for states in (key_states, value_states)
+        )
+        self.is_initialized = True
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Prefill keeps the prompt's states aside; decode writes one token a row."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        if self.rows is None or self.positions is None:
+            self.prompt = (key_states[0], value_states[0])
+            return key_states, value_states
+        self.keys[self.rows, :, self.positions] = key_states[:, :, 0]
+        self.values[self.rows, :, self.positions] = value_states[:, :, 0]
+        active = len(self.rows)
+        return self.keys[:active, :, : self.span], self.values[:active, :, : self.span]
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """Length and offset of what a prompt's own causal mask covers."""
+        return query_length, 0
+
+    def get_seq_length(self) -> int:
+        """A prompt starts at position 0; decoding passes explicit positions."""
+        return 0
+
+    def get_max_length(self) -> int:
+        """Capacity of a slot, tokens."""
+        return self.capacity
+
+
+class SlotCache(Cache):  # type: ignore[misc]
+    """Slots for `slots` sequences of up to `capacity` tokens in every layer."""
+
+    def __init__(self, layers: int, slots: int, capacity: int) -> None:
+        super().__init__(layers=[SlotLayer(slots, capacity) for _ in range(layers)])
+
+    def prefill(self) -> None:
+        """The next forward reads one prompt alone."""
+        for layer in self.layers:
+            layer.rows = layer.positions = None
+
+    def decode(self, positions_B: Tensor, span: int) -> None:
+        """The next forward adds one token at these positions to the first B slots.
+
+        Args:
+            positions_B: int64 position of each slot's new token.
+            span: positions attended to, the longest slot's length with its new token.
+        """
+        rows_B = torch.arange(len(positions_B), device=positions_B.device)
+        for layer in self.layers:
+            layer.rows, layer.positions, layer.span = rows_B, positions_B, span
+
+    def admit(self, slot: int) -> None:
+        """Put the prompt read last into a slot."""
+        for layer in self.layers:
+            for states, prompt in zip((layer.keys, layer.values), layer.prompt, strict=True):
+                states[slot, :, : prompt.shape[1]] = prompt
+
+    def move(self, source: int, target: int, length: int) -> None:
+        """Copy a slot's first `length` positions over another slot."""
+        for layer in self.layers:
+            for states in (layer.keys, layer.values):
+                states[target, :, :length] = states[source, :, :length]

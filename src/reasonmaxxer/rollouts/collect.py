@@ -1,0 +1,215 @@
+"""Rollouts of a set of problems: sampled and graded shard by shard, each shard written once.
+
+A shard is a fixed run of problems with all their rollouts. It is the unit of determinism: an engine
+given a shard's requests returns the same bytes on the same machine, so a run killed anywhere and
+started again ends with the same table.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from reasonmaxxer.artifacts import read_table, write_table
+from reasonmaxxer.config import PromptStyle, SamplingConfig
+from reasonmaxxer.errors import UserError
+from reasonmaxxer.problems import Problem, render_prompt
+from reasonmaxxer.rollouts.engine import Engine, OnTokens, Request, rollout_seed
+from reasonmaxxer.rollouts.table import Rollout, rollout_table, rollouts_from_table
+from reasonmaxxer.verify import Grade
+
+
+class Grader(Protocol):
+    """Grades completions of problems, in order."""
+
+    def grade(self, items: Sequence[tuple[Problem, str]]) -> list[Grade]:
+        """One grade an item."""
+        ...
+
+
+def sample_rollouts(
+    problems: Sequence[Problem],
+    engine: Engine,
+    verifier: Grader,
+    tokenizer: Any,
+    *,
+    prompt_style: PromptStyle,
+    sampling: SamplingConfig,
+    per_problem: int,
+    seed: int,
+    on_tokens: OnTokens | None = None,
+) -> list[Rollout]:
+    """Sample and grade `per_problem` rollouts of each problem, in order.
+
+    Args:
+        problems: what to solve.
+        engine: what samples.
+        verifier: what grades.
+        tokenizer: renders prompts and decodes completions.
+        prompt_style: how a problem becomes a prompt.
+        sampling: temperature, top-p and length.
+        per_problem: rollouts a problem.
+        seed: the run's seed; with problem id and index it fixes each rollout's draws.
+        on_tokens: called after each step with tokens made and rollouts finished.
+    """
+    prompts = [tuple(render_prompt(prompt_style, p.text, tokenizer)) for p in problems]
+    requests = [
+        Request(prompt, rollout_seed(seed, problem.id, index))
+        for problem, prompt in zip(problems, prompts, strict=True)
+        for index in range(per_problem)
+    ]
+    made = engine.generate(requests, sampling, on_tokens)
+    texts = [tokenizer.decode(c.ids, skip_special_tokens=True) for c in made]
+    owners = [problem for problem in problems for _ in range(per_problem)]
+    grades = verifier.grade(list(zip(owners, texts, strict=True)))
+    return [
+        Rollout(
+            problem_id=owner.id,
+            rollout=number % per_problem,
+            seed=request.seed,
+            prompt_ids=list(request.prompt_ids),
+            completion_ids=completion.ids,
+            text=text,
+            finish_reason=completion.finish_reason,
+            entropy=completion.entropy,
+            logprob=completion.logprob,
+            outcome=grade.outcome.value,
+            extracted=grade.extracted,
+            engine=engine.name,
+            engine_version=engine.version,
+        )
+        for number, (owner, request, completion, text, grade) in enumerate(
+            zip(owners, requests, made, texts, grades, strict=True)
+        )
+    ]
+
+
+def collect(
+    problems: Sequence[Problem],
+    folder: Path,
+    problems_per_shard: int,
+    make: Callable[[Sequence[Problem]], list[Rollout]],
+    on_shard: Callable[[list[Rollout]], None] | None = None,
+) -> list[Rollout]:
+    """Make the rollouts of all problems as durable shards in a folder; skip shards already there.
+
+    Args:
+        problems: all of them; shards are consecutive slices.
+        folder: receives `shard-00000.parquet`, ...
+        problems_per_shard: length of a slice.
+        make: turns a slice into rollouts; called only for missing shards.
+        on_shard: called with each shard's rollouts, made or read.
+    """
+    collected = []
+    for number, shard in enumerate(_slices(problems, problems_per_shard)):
+        path = folder / f"shard-{number:05d}.parquet"
+        if not path.exists():
+            write_table(rollout_table(make(shard)), path)
+        rollouts = rollouts_from_table(read_table(path))
+        if on_shard:
+            on_shard(rollouts)
+        collected += rollouts
+    return collected
+
+
+def read_rollouts(folder: Path) -> list[Rollout]:
+    """All shards of a folder, in order."""
+    paths = sorted(folder.glob("shard-*.parquet"))
+    return [rollout for path in paths for rollout in rollouts_from_table(read_table(path))]
+
+
+def _slices(problems: Sequence[Problem], size: int) -> Iterator[Sequence[Problem]]:
+    return (problems[start : start + size] for start in range(0, len(problems), size))
+
+
+def import_rollouts(
+    path: Path,
+    problems: Sequence[Problem],
+    verifier: Grader,
+    tokenizer: Any,
+    *,
+    prompt_style: PromptStyle,
+    eos_ids: Sequence[int],
+) -> list[Rollout]:
+    """Read rollouts made elsewhere and grade them; their entropies are scored later.
+
+    Each line is a JSON object with `problem_id` and either `completion_ids` (kept as they are) or
+    `completion` (text, tokenised once, an end-of-sequence token added unless `finish_reason` is
+    `length`). `prompt_ids`, `finish_reason`, `engine` and `engine_version` are optional.
+
+    Raises:
+        UserError: an unreadable line, a missing key, or a problem that is not in `problems`.
+    """
+    known = {problem.id: problem for problem in problems}
+    rows = [_imported_row(path, number, line, known) for number, line in _lines(path)]
+    counts: dict[str, int] = {}
+    rollouts = []
+    for row in rows:
+        problem = known[row["problem_id"]]
+        ids, reason = _imported_ids(row, tokenizer, eos_ids)
+        index = counts[problem.id] = counts.get(problem.id, -1) + 1
+        prompt_ids = row.get("prompt_ids") or render_prompt(prompt_style, problem.text, tokenizer)
+        rollouts.append(
+            Rollout(
+                problem_id=problem.id,
+                rollout=index,
+                seed=0,
+                prompt_ids=prompt_ids,
+                completion_ids=ids,
+                text=tokenizer.decode(ids, skip_special_tokens=True),
+                finish_reason=reason,
+                entropy=None,
+                logprob=None,
+                outcome="",
+                extracted=None,
+                engine=str(row.get("engine", "imported")),
+                engine_version=str(row.get("engine_version", "")),
+            )
+        )
+    grades = verifier.grade([(known[rollout.problem_id], rollout.text) for rollout in rollouts])
+    return [
+        replace(rollout, outcome=grade.outcome.value, extracted=grade.extracted)
+        for rollout, grade in zip(rollouts, grades, strict=True)
+    ]
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    if not path.is_file():
+        raise UserError(f"rollouts.imported: there is no file {path}.")
+    with path.open(encoding="utf-8") as file:
+        yield from ((n, line) for n, line in enumerate(file, start=1) if line.strip())
+
+
+def _imported_row(
+    path: Path, number: int, line: str, known: dict[str, Problem]
+) -> dict[str, Any]:
+    where = f"{path}, line {number}"
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{where} is not valid JSON: {error}") from error
+    if not isinstance(row, dict) or "problem_id" not in row:
+        raise UserError(f"{where} needs an object with 'problem_id'.")
+    if not row.get("completion_ids") and not isinstance(row.get("completion"), str):
+        raise UserError(f"{where} needs 'completion' (text) or 'completion_ids' (a list of ids).")
+    if row["problem_id"] not in known:
+        raise UserError(
+            f"{where}: problem '{row['problem_id']}' is not among the {len(known)} training "
+            "problems; import rollouts of the problems the recipe names."
+        )
+    return row
+
+
+def _imported_ids(
+    row: dict[str, Any], tokenizer: Any, eos_ids: Sequence[int]
+) -> tuple[list[int], str]:
+    if row.get("completion_ids"):
+        ids = [int(token) for token in row["completion_ids"]]
+        reason = row.get("finish_reason") or ("stop" if ids[-1] in eos_ids else "length")
+        return ids, reason
+    ids = list(tokenizer.encode(row["completion"], add_special_tokens=False))
+    reason = row.get("finish_reason") or "stop"
+    return (ids if reason == "length" else [*ids, tokenizer.eos_token_id]), reason

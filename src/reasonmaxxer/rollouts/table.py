@@ -1,0 +1,82 @@
+"""The rollout table: token ids as sampled, what the model thought, and how it was graded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+
+import pyarrow as pa
+
+SCHEMA = pa.schema(
+    [
+        pa.field("problem_id", pa.string(), nullable=False),
+        pa.field("rollout", pa.int32(), nullable=False),
+        pa.field("seed", pa.int64(), nullable=False),
+        pa.field("prompt_ids", pa.list_(pa.int32()), nullable=False),
+        pa.field("completion_ids", pa.list_(pa.int32()), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("finish_reason", pa.string(), nullable=False),
+        pa.field("entropy", pa.list_(pa.float32())),
+        pa.field("logprob", pa.list_(pa.float32())),
+        pa.field("outcome", pa.string(), nullable=False),
+        pa.field("extracted", pa.string()),
+        pa.field("engine", pa.string(), nullable=False),
+        pa.field("engine_version", pa.string(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """One graded completion of one problem; a row of the table.
+
+    Attributes:
+        problem_id: the problem.
+        rollout: index within the problem's group.
+        seed: seed it was drawn with.
+        prompt_ids: rendered prompt.
+        completion_ids: T sampled tokens, the end-of-sequence token included.
+        text: the completion decoded, without special tokens; for people and verifiers only.
+        finish_reason: `stop` or `length`.
+        entropy: T raw entropies in nats, or None where they were not recorded.
+        logprob: T raw log-probabilities in nats of the sampled tokens, or None likewise.
+        outcome: `correct`, `wrong`, `unparsed`, `timeout` or `error`.
+        extracted: the answer the verifier read, if any.
+        engine: what sampled it, or `imported`.
+        engine_version: its version.
+    """
+
+    problem_id: str
+    rollout: int
+    seed: int
+    prompt_ids: list[int]
+    completion_ids: list[int]
+    text: str
+    finish_reason: str
+    entropy: list[float] | None
+    logprob: list[float] | None
+    outcome: str
+    extracted: str | None
+    engine: str
+    engine_version: str
+
+    @property
+    def reward(self) -> float:
+        """1 for a correct completion, 0 for every other outcome."""
+        return float(self.outcome == "correct")
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the length limit cut it."""
+        return self.finish_reason == "length"
+
+
+def rollout_table(rollouts: Iterable[Rollout]) -> pa.Table:
+    """Rows as a table of `SCHEMA`."""
+    return pa.Table.from_pylist([asdict(rollout) for rollout in rollouts], schema=SCHEMA)
+
+
+def rollouts_from_table(table: pa.Table) -> list[Rollout]:
+    """Rows back from a table."""
+    names = [field.name for field in fields(Rollout)]
+    return [Rollout(**{name: row[name] for name in names}) for row in table.to_pylist()]

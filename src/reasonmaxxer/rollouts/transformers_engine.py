@@ -1,0 +1,190 @@
+"""The engine that drives a transformers model's own forward.
+
+A prompt is read once for all its rollouts. A finished row is filled by the last active one and
+its place by a waiting request, so every row of every step makes a token that is kept. Requests are
+taken strictly in order, so the same list gives the same bytes on the same machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reasonmaxxer.config import SamplingConfig
+from reasonmaxxer.rollouts.cache import SlotCache
+from reasonmaxxer.rollouts.engine import Completion, OnTokens, Request
+from reasonmaxxer.rollouts.sampling import entropy_and_logprob, sample, uniforms
+
+
+class TransformersEngine:
+    """Samples from a transformers causal language model, adapter and all, as it stands.
+
+    Args:
+        model: any causal LM with full or sliding-window attention, PEFT-wrapped or not.
+        eos_ids: tokens that end a completion.
+        batch_size: sequences decoded at once.
+    """
+
+    name = "transformers"
+
+    def __init__(self, model: Any, eos_ids: Sequence[int], batch_size: int = 64) -> None:
+        self.model = model
+        self.eos_ids = frozenset(eos_ids)
+        self.batch_size = batch_size
+        self.version = version("transformers")
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        requests: Sequence[Request],
+        sampling: SamplingConfig,
+        on_tokens: OnTokens | None = None,
+    ) -> list[Completion]:
+        """Complete every request; consecutive requests of one prompt share its prefill."""
+        if not requests:
+            return []
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            return _Decoding(self, requests, sampling).run(on_tokens)
+        finally:
+            self.model.train(was_training)
+
+
+class _Decoding:
+    """State of one `generate` call: which request sits in which slot, and what it has so far."""
+
+    def __init__(
+        self, engine: TransformersEngine, requests: Sequence[Request], sampling: SamplingConfig
+    ) -> None:
+        self.model, self.eos_ids = engine.model, engine.eos_ids
+        self.requests, self.sampling = requests, sampling
+        self.config = self.model.config.get_text_config()
+        self.device = self.model.device
+        slots = min(engine.batch_size, len(requests))
+        capacity = max(len(r.prompt_ids) for r in requests) + sampling.max_new_tokens
+        self.slots = slots
+        self.cache = SlotCache(self.config.num_hidden_layers, slots, capacity)
+        self.prompt: tuple[int, ...] | None = None
+        self.prompt_logits_V: Tensor | None = None
+        self.waiting = 0
+        self.active: list[int] = []  # request of each slot
+        self.lengths: list[int] = []  # positions of each slot held in the cache
+        count = len(requests)
+        self.completions = [Completion([], [], [], "length") for _ in range(count)]
+        self.uniforms: dict[int, np.ndarray] = {}
+
+    def run(self, on_tokens: OnTokens | None) -> list[Completion]:
+        done: list[Completion | None] = [None] * len(self.requests)
+        while self.waiting < len(self.requests) or self.active:
+            admitted = self._admit()
+            made = self._emit(*admitted) if admitted else self._emit(self._step(), 0)
+            finished = self._retire(done)
+            if on_tokens:
+                on_tokens(made, finished)
+        return [completion for completion in done if completion is not None]
+
+    def _admit(self) -> tuple[Tensor, int] | None:
+        """Fill free slots from the queue; the logits of their first tokens, and the first slot."""
+        first = len(self.active)
+        logits = []
+        while self.waiting < len(self.requests) and len(self.active) < self.slots:
+            request = self.requests[self.waiting]
+            if request.prompt_ids != self.prompt:
+                self._prefill(request.prompt_ids)
+            self.cache.admit(len(self.active))
+            self.uniforms[self.waiting] = uniforms(request.seed, self.sampling.max_new_tokens)
+            self.active.append(self.waiting)
+            self.lengths.append(len(request.prompt_ids))
+            logits.append(self.prompt_logits_V)
+            self.waiting += 1
+        return (torch.stack(logits), first) if logits else None  # type: ignore[arg-type]
+
+    def _prefill(self, prompt_ids: tuple[int, ...]) -> None:
+        self.cache.prefill()
+        ids = torch.tensor([prompt_ids], device=self.device)
+        output = self.model(
+            input_ids=ids, past_key_values=self.cache, use_cache=True, logits_to_keep=1
+        )
+        self.prompt, self.prompt_logits_V = prompt_ids, output.logits[0, -1]
+
+    def _step(self) -> Tensor:
+        """One forward of every active slot; logits [B, V] of its next token."""
+        positions_B = torch.tensor(self.lengths, device=self.device)
+        span = max(self.lengths) + 1
+        self.cache.decode(positions_B, span)
+        last_B = [self.completions[request].ids[-1] for request in self.active]
+        output = self.model(
+            input_ids=torch.tensor(last_B, device=self.device)[:, None],
+            position_ids=positions_B[:, None],
+            attention_mask=self._mask(positions_B, span),
+            past_key_values=self.cache,
+            use_cache=True,
+        )
+        self.lengths = [length + 1 for length in self.lengths]
+        logits: Tensor = output.logits[:, -1]
+        return logits
+
+    def _mask(self, positions_B: Tensor, span: int) -> Tensor | dict[str, Tensor]:
+        """Four-dimensional mask of each row's own past, one a kind of attention layer."""
+        distance_BS = positions_B[:, None] - torch.arange(span, device=self.device)
+        past_BS = distance_BS >= 0
+        window = getattr(self.config, "sliding_window", None)
+        near_BS = past_BS & (distance_BS < window) if window else past_BS
+        kinds = set(getattr(self.config, "layer_types", None) or ())
+        if not kinds:  # families with one kind of layer take the mask itself
+            return self._for_kernel(near_BS)
+        masks = {"full_attention": past_BS, "sliding_attention": near_BS}
+        return {kind: self._for_kernel(masks[kind]) for kind in kinds}
+
+    def _for_kernel(self, allowed_BS: Tensor) -> Tensor:
+        allowed_B11S = allowed_BS[:, None, None]
+        if self.config._attn_implementation != "eager":
+            return allowed_B11S
+        dtype = self.model.dtype  # the eager kernel adds its mask to the scores
+        bias = torch.zeros_like(allowed_B11S, dtype=dtype)
+        return bias.masked_fill_(~allowed_B11S, torch.finfo(dtype).min)
+
+    def _emit(self, logits_BV: Tensor, first: int) -> int:
+        """Sample the next token of slots `first`, `first + 1`, ... and record it."""
+        requests = self.active[first : first + len(logits_BV)]
+        steps = [len(self.completions[request].ids) for request in requests]
+        drawn = [self.uniforms[r][s] for r, s in zip(requests, steps, strict=True)]
+        uniform_B = torch.tensor(np.array(drawn), dtype=torch.float64).to(self.device)
+        token_B = sample(logits_BV, uniform_B, self.sampling.temperature, self.sampling.top_p)
+        entropy_B, logprob_B = entropy_and_logprob(logits_BV, token_B)
+        columns = zip(
+            requests, token_B.tolist(), entropy_B.tolist(), logprob_B.tolist(), strict=True
+        )
+        for request, token, entropy, logprob in columns:
+            completion = self.completions[request]
+            completion.ids.append(token)
+            completion.entropy.append(entropy)
+            completion.logprob.append(logprob)
+        return len(requests)
+
+    def _retire(self, done: list[Completion | None]) -> int:
+        """Take out finished rows, each replaced by the last active one."""
+        finished = 0
+        for slot in reversed(range(len(self.active))):
+            request = self.active[slot]
+            made = self.completions[request]
+            stopped = made.ids[-1] in self.eos_ids
+            if not stopped and len(made.ids) < self.sampling.max_new_tokens:
+                continue
+            reason = "stop" if stopped else "length"
+            done[request] = Completion(made.ids, made.entropy, made.logprob, reason)  # type: ignore[arg-type]
+            del self.uniforms[request]
+            last = len(self.active) - 1
+            if slot != last:
+                self.cache.move(last, slot, self.lengths[last])
+                self.active[slot], self.lengths[slot] = self.active[last], self.lengths[last]
+            self.active.pop()
+            self.lengths.pop()
+            finished += 1
+        return finished

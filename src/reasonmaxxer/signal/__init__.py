@@ -1,0 +1,1 @@
+"""The learning signal: which rollouts teach, how strongly, and at which positions."""

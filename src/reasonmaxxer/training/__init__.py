@@ -1,0 +1,1 @@
+"""ReasonMaxxer training: the loss, the trainer, the choice of gate and checkpoint."""

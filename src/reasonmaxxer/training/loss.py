@@ -1,0 +1,193 @@
+"""The ReasonMaxxer loss, from hidden states, without ever holding the logits of a batch.
+
+Each sequence weighs the same (arXiv 2605.06241, Eq. 6 and 7):
+
+    L = mean over decision points of  -A log p_theta(x_t | x_<t)
+      + lambda * mean over all other positions of  KL(p_base || p_theta)
+
+Both terms have simple gradients with respect to the logits z of p_theta,
+
+    d(-A log p(x)) / dz = A (p - onehot(x)),        d KL(p_base || p) / dz = p - p_base,
+
+so each chunk of positions goes through the output head once: its logits give the loss and, at the
+same time, the gradient of its hidden states. Nothing of size [positions, V] outlives its chunk.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+CHUNK_BYTES = 64 * 2**20
+"""Float32 logits held at once."""
+
+
+class Head(Protocol):
+    """Turns final hidden states [N, D] into logits [N, V]."""
+
+    def __call__(self, hidden_ND: Tensor, /) -> Tensor:
+        """Logits of each row."""
+        ...
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """Decision points of a batch, N of them, flattened.
+
+    Attributes:
+        hidden_ND: hidden state that predicts each decision token.
+        target_N: the sampled token, int64.
+        advantage_N: advantage of its rollout.
+        weight_N: its share of the loss: 1 / (decision points of its sequence x sequences).
+    """
+
+    hidden_ND: Tensor
+    target_N: Tensor
+    advantage_N: Tensor
+    weight_N: Tensor
+
+
+@dataclass(frozen=True)
+class Anchors:
+    """All other valid positions of a batch, N of them, flattened.
+
+    Attributes:
+        hidden_ND: hidden state of the adapted model.
+        base_hidden_ND: hidden state of the base at the same place.
+        weight_N: its share of the loss: lambda / (anchors of its sequence x sequences).
+    """
+
+    hidden_ND: Tensor
+    base_hidden_ND: Tensor
+    weight_N: Tensor
+
+
+def decision_loss(
+    head: Head, decisions: Decisions, negative_floor: float, chunk: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Weighted sum of `-A log p(x)` over decision points (arXiv 2605.06241, Eq. 6).
+
+    Where A < 0, `log p` stops at `log(negative_floor)`: a token the model already finds less likely
+    than that is pushed no further. Zero is the paper's unbounded form.
+
+    Args:
+        head: the output head, its weights frozen.
+        decisions: the positions.
+        negative_floor: probability in [0, 1).
+        chunk: positions at once; none fits `CHUNK_BYTES`.
+
+    Returns:
+        The loss, a float32 scalar with gradient, and `log p` of each target in nats, float32 [N].
+    """
+    d = decisions
+    floor = math.log(negative_floor) if negative_floor > 0 else -math.inf
+    return _DecisionLoss.apply(  # type: ignore[no-any-return, no-untyped-call]
+        d.hidden_ND, d.target_N, d.advantage_N, d.weight_N, head, floor, chunk
+    )
+
+
+def anchor_loss(head: Head, anchors: Anchors, chunk: int | None = None) -> tuple[Tensor, Tensor]:
+    """Weighted sum of `KL(p_base || p_theta)` over anchor positions (arXiv 2605.06241, Eq. 7).
+
+    Args:
+        head: the output head, its weights frozen, the same for base and adapted model.
+        anchors: the positions.
+        chunk: positions at once; none fits `CHUNK_BYTES`.
+
+    Returns:
+        The loss, a float32 scalar with gradient, and each KL in nats, float32 [N].
+    """
+    return _AnchorLoss.apply(  # type: ignore[no-any-return, no-untyped-call]
+        anchors.hidden_ND, anchors.base_hidden_ND, anchors.weight_N, head, chunk
+    )
+
+
+class _DecisionLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden_ND: Tensor,
+        target_N: Tensor,
+        advantage_N: Tensor,
+        weight_N: Tensor,
+        head: Head,
+        floor: float,
+        chunk: int | None,
+    ) -> tuple[Tensor, Tensor]:
+        gradient_ND = torch.empty_like(hidden_ND)
+        logprob_N = torch.empty_like(weight_N)
+        loss_N = torch.empty_like(weight_N)
+        for rows in _chunks(hidden_ND, head, chunk):
+            state, logits = _logits(head, hidden_ND[rows])
+            scores = logits.detach().float().log_softmax(-1)
+            target, advantage = target_N[rows, None], advantage_N[rows]
+            logprob = scores.gather(-1, target).squeeze(-1)
+            floored = (advantage < 0) & (logprob < floor)
+            push = (advantage * weight_N[rows]).masked_fill(floored, 0.0)[:, None]
+            slope = scores.exp_().mul_(push).scatter_add_(-1, target, -push)
+            gradient_ND[rows] = _pull_back(state, logits, slope)
+            logprob_N[rows] = logprob
+            bounded = torch.where(floored, logprob.new_tensor(floor), logprob)
+            loss_N[rows] = -advantage * bounded * weight_N[rows]
+        ctx.save_for_backward(gradient_ND)
+        ctx.mark_non_differentiable(logprob_N)
+        return loss_N.sum(), logprob_N
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (gradient_ND,) = ctx.saved_tensors
+        return gradient_ND * gradients[0].to(gradient_ND.dtype), *[None] * 6
+
+
+class _AnchorLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden_ND: Tensor,
+        base_hidden_ND: Tensor,
+        weight_N: Tensor,
+        head: Head,
+        chunk: int | None,
+    ) -> tuple[Tensor, Tensor]:
+        gradient_ND = torch.empty_like(hidden_ND)
+        kl_N = torch.empty_like(weight_N)
+        for rows in _chunks(hidden_ND, head, chunk):
+            base_scores = head(base_hidden_ND[rows]).float().log_softmax(-1)
+            base = base_scores.exp()
+            state, logits = _logits(head, hidden_ND[rows])
+            scores = logits.detach().float().log_softmax(-1)
+            kl_N[rows] = torch.linalg.vecdot(base, base_scores.sub_(scores))
+            slope = scores.exp_().sub_(base).mul_(weight_N[rows, None])
+            gradient_ND[rows] = _pull_back(state, logits, slope)
+        ctx.save_for_backward(gradient_ND)
+        ctx.mark_non_differentiable(kl_N)
+        return (kl_N * weight_N).sum(), kl_N
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (gradient_ND,) = ctx.saved_tensors
+        return gradient_ND * gradients[0].to(gradient_ND.dtype), *[None] * 4
+
+
+def _chunks(hidden_ND: Tensor, head: Head, chunk: int | None) -> list[slice]:
+    rows = len(hidden_ND)
+    if rows and chunk is None:
+        chunk = max(1, CHUNK_BYTES // (4 * head(hidden_ND[:1]).shape[-1]))
+    return [slice(start, start + (chunk or 1)) for start in range(0, rows, chunk or 1)]
+
+
+def _logits(head: Head, hidden_ND: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits of a chunk and the leaf to differentiate them by."""
+    with torch.enable_grad():
+        state = hidden_ND.detach().requires_grad_()
+        return state, head(state)
+
+
+def _pull_back(state: Tensor, logits: Tensor, slope_NV: Tensor) -> Tensor:
+    """Gradient of the chunk's hidden states from the gradient of its logits."""
+    (gradient,) = torch.autograd.grad(logits, state, slope_NV.to(logits.dtype))
+    return gradient

@@ -1,0 +1,238 @@
+"""`ReasonMaxxerTrainer`: the ReasonMaxxer loss on `transformers.Trainer`.
+
+    trainer = ReasonMaxxerTrainer(
+        model=model,
+        args=ReasonMaxxerConfig(output_dir="out"),
+        train_dataset=training_rows(examples, gate),
+        processing_class=tokenizer,
+        peft_config=LoraConfig(r=32, lora_alpha=64, target_modules=["q_proj", "v_proj"]),
+    )
+    trainer.train()
+
+Checkpoints, exact resume, trackers (`report_to`), gradient checkpointing and several devices are
+those of `transformers.Trainer` and accelerate.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from peft import PeftModel, get_peft_model
+from torch import Tensor
+from transformers import Trainer, TrainingArguments
+
+from reasonmaxxer.errors import UserError
+from reasonmaxxer.models import OutputHead, decoder
+from reasonmaxxer.training.data import Collator
+from reasonmaxxer.training.loss import Anchors, Decisions, anchor_loss, decision_loss
+
+
+@dataclass
+class ReasonMaxxerConfig(TrainingArguments):  # type: ignore[misc]
+    """`TrainingArguments` with the knobs of the loss; defaults are the paper's, Section 5.
+
+    Attributes:
+        anchor_weight: lambda, weight of the anchor.
+        anchor_positions: `all` or `completion`.
+        negative_floor: a wrong rollout's token below this probability is pushed no further; the
+            paper has 0, none.
+        max_length: tokens a sequence keeps, cut on the right.
+    """
+
+    anchor_weight: float = field(default=0.2)
+    anchor_positions: Literal["all", "completion"] = field(default="all")
+    negative_floor: float = field(default=1e-4)
+    max_length: int = field(default=8192)
+
+    learning_rate: float = field(default=1e-4)
+    per_device_train_batch_size: int = field(default=1)
+    gradient_accumulation_steps: int = field(default=8)
+    num_train_epochs: float = field(default=1.0)
+    warmup_steps: float = field(default=50)
+    logging_steps: float = field(default=1)
+    seed: int = field(default=42)
+
+    def __post_init__(self) -> None:
+        self.remove_unused_columns = False  # rows are not a model's keyword arguments
+        self.logging_nan_inf_filter = False  # a broken loss must be seen
+        super().__post_init__()
+
+
+class ReasonMaxxerTrainer(Trainer):  # type: ignore[misc]
+    """Trains an adapter at decision points and anchors it to its base everywhere else.
+
+    The base is the same model with its adapter switched off; there is no second copy.
+
+    Args:
+        model: a causal LM, or one that already carries an adapter.
+        args: the configuration.
+        train_dataset: rows as `Collator` takes them; those of advantage zero are left out.
+        processing_class: the tokenizer, saved beside checkpoints.
+        peft_config: adapter to add to a bare model.
+        **kwargs: passed to `transformers.Trainer`.
+
+    Raises:
+        UserError: a bare model without `peft_config`, an adapted output head, an empty data set, or
+            rows whose advantages are all zero.
+    """
+
+    loss_is_scaled_for_ga = True  # compute_loss divides by all sequences of the step itself
+
+    def __init__(
+        self,
+        model: Any,
+        args: ReasonMaxxerConfig,
+        train_dataset: Sequence[dict[str, Any]],
+        processing_class: Any = None,
+        peft_config: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        _check_rows(train_dataset)
+        train_dataset = [row for row in train_dataset if row["advantage"] != 0]
+        if peft_config is not None:
+            model = get_peft_model(model, peft_config)
+        if not isinstance(model, PeftModel):
+            raise UserError("ReasonMaxxerTrainer trains an adapter: pass peft_config.")
+        self.head = OutputHead(model)
+        if any(p.requires_grad for p in model.get_output_embeddings().parameters()):
+            raise UserError("The output head must stay frozen: take lm_head off target_modules.")
+        pad_id = getattr(processing_class, "pad_token_id", None) or 0
+        collator = Collator(pad_id, args.max_length, args.anchor_positions)
+        self._metrics: dict[str, list[float]] = defaultdict(list)
+        super().__init__(
+            model=model,
+            args=args,
+            data_collator=collator,
+            train_dataset=train_dataset,
+            processing_class=processing_class,
+            **kwargs,
+        )
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """Mean of the per-sequence losses of one optimiser step (Eq. 6 and 7).
+
+        Args:
+            model: the adapted model, perhaps wrapped by accelerate.
+            inputs: a batch of `Collator`.
+            return_outputs: also return an empty output, as `Trainer` asks.
+            num_items_in_batch: sequences of the whole step over all processes; none counts these.
+        """
+        sequences = len(inputs["input_ids"]) if num_items_in_batch is None else num_items_in_batch
+        base_BTD = self._base_hidden(inputs)
+        hidden_BTD = _hidden(model, self.accelerator.unwrap_model(model), inputs)
+        decisions = _decisions(hidden_BTD, inputs, sequences)
+        anchors = _anchors(hidden_BTD, base_BTD, inputs, sequences, self.args.anchor_weight)
+        dec_loss, logprob_N = decision_loss(self.head, decisions, self.args.negative_floor)
+        anc_loss, kl_N = anchor_loss(self.head, anchors)
+        self._record(inputs, decisions, logprob_N, kl_N)
+        # accelerate averages gradients over processes; the sum over sequences is what is meant
+        loss = (dec_loss + anc_loss) * self.accelerator.num_processes
+        return (loss, {}) if return_outputs else loss
+
+    @torch.no_grad()
+    def _base_hidden(self, inputs: dict[str, Tensor]) -> Tensor | None:
+        """Final hidden states [B, T, D] with the adapter off, before anything is recorded."""
+        if self.args.anchor_weight == 0:
+            return None
+        model = self.accelerator.unwrap_model(self.model)
+        training = model.training
+        model.eval()
+        with model.disable_adapter():
+            hidden = _hidden(model, model, inputs)
+        model.train(training)
+        return hidden
+
+    @torch.no_grad()
+    def _record(
+        self, inputs: dict[str, Tensor], decisions: Decisions, logprob_N: Tensor, kl_N: Tensor
+    ) -> None:
+        change_N = logprob_N - inputs["base_logprob"][:, 1:][inputs["decision"][:, 1:]]
+        for name, side in (("positive", 1), ("negative", -1)):
+            chosen = change_N[(decisions.advantage_N * side > 0) & ~change_N.isnan()]
+            if len(chosen):
+                self._metrics[f"delta_logprob_{name}"].append(chosen.mean().item())
+        if len(kl_N):
+            self._metrics["kl"].append(kl_N.mean().item())
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the means of the loss's own metrics since the last log."""
+        means = {name: sum(values) / len(values) for name, values in self._metrics.items()}
+        self._metrics.clear()
+        super().log({**logs, **means} if "loss" in logs else logs, start_time)
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> Tensor:
+        """Sequences of an optimiser step over all micro-batches and processes."""
+        count = torch.tensor(sum(len(b["input_ids"]) for b in batch_samples), device=device)
+        total: Tensor = self.accelerator.gather(count).sum()
+        return total
+
+
+def _hidden(model: Any, unwrapped: Any, inputs: dict[str, Tensor]) -> Tensor:
+    """Final hidden states [B, T, D], caught on their way to a head that computes one position."""
+    caught: list[Tensor] = []
+    hook = decoder(unwrapped).register_forward_hook(
+        lambda _module, _args, output: caught.append(output[0])
+    )
+    try:
+        model(
+            input_ids=inputs["input_ids"],
+            attention_mask=inputs["attention_mask"],
+            use_cache=False,
+            logits_to_keep=1,
+        )
+    finally:
+        hook.remove()
+    return caught[0]
+
+
+def _per_sequence(mask_BT: Tensor, sequences: Tensor | int) -> Tensor:
+    """Weight of each marked position [N]: its share of a mean per sequence and over sequences."""
+    count_B1 = mask_BT.sum(1, keepdim=True)
+    return (1.0 / (count_B1 * sequences)).expand(mask_BT.shape)[mask_BT].float()
+
+
+def _decisions(hidden_BTD: Tensor, inputs: dict[str, Tensor], sequences: Tensor | int) -> Decisions:
+    mask_BT = inputs["decision"][:, 1:]  # position t predicts token t + 1
+    return Decisions(
+        hidden_ND=hidden_BTD[:, :-1][mask_BT],
+        target_N=inputs["input_ids"][:, 1:][mask_BT],
+        advantage_N=inputs["advantage"][:, None].expand(mask_BT.shape)[mask_BT],
+        weight_N=_per_sequence(mask_BT, sequences),
+    )
+
+
+def _anchors(
+    hidden_BTD: Tensor,
+    base_BTD: Tensor | None,
+    inputs: dict[str, Tensor],
+    sequences: Tensor | int,
+    weight: float,
+) -> Anchors:
+    mask_BT = inputs["anchor"][:, 1:]
+    if base_BTD is None:  # no anchor: no position of it goes through the head
+        base_BTD, mask_BT = hidden_BTD.detach(), torch.zeros_like(mask_BT)
+    return Anchors(
+        hidden_ND=hidden_BTD[:, :-1][mask_BT],
+        base_hidden_ND=base_BTD[:, :-1][mask_BT],
+        weight_N=weight * _per_sequence(mask_BT, sequences),
+    )
+
+
+def _check_rows(rows: Sequence[dict[str, Any]]) -> None:
+    if not len(rows):
+        raise UserError("train_dataset is empty: no rollout has an advantage other than zero.")
+    missing = {"prompt_ids", "completion_ids", "advantage", "decision"} - set(rows[0])
+    if missing:
+        raise UserError(f"train_dataset lacks {', '.join(sorted(missing))}; see training_rows().")
+    if all(row["advantage"] == 0 for row in rows):
+        raise UserError("All advantages are zero: no problem is mixed, nothing can be learnt.")
