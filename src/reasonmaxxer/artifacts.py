@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -61,21 +60,8 @@ def file_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-def folder_hash(folder: Path, pattern: str = "*.parquet") -> str:
-    """SHA-256 over the names and hashes of a folder's matching files."""
-    lines = [
-        f"{p.relative_to(folder).as_posix()} {file_hash(p)}" for p in sorted(folder.rglob(pattern))
-    ]
+def folder_hash(folder: Path) -> str:
+    """SHA-256 over the names and hashes of a folder's tables and weights."""
+    files = [p for p in sorted(folder.rglob("*")) if p.suffix in {".parquet", ".safetensors"}]
+    lines = [f"{p.relative_to(folder).as_posix()} {file_hash(p)}" for p in files]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def build_folder(target: Path, build: Callable[[Path], None]) -> None:
-    """Make a folder whole or not at all: `build` fills a temporary sibling, then it is renamed."""
-    temporary = target.with_name(f".{target.name}.tmp")
-    if temporary.exists():
-        shutil.rmtree(temporary)
-    temporary.mkdir(parents=True)
-    build(temporary)
-    if target.exists():
-        shutil.rmtree(target)
-    temporary.replace(target)

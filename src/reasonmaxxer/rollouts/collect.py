@@ -92,7 +92,7 @@ def collect(
     folder: Path,
     problems_per_shard: int,
     make: Callable[[Sequence[Problem]], list[Rollout]],
-    on_shard: Callable[[list[Rollout]], None] | None = None,
+    on_shard: Callable[[list[Rollout], bool], None] | None = None,
 ) -> list[Rollout]:
     """Make the rollouts of all problems as durable shards in a folder; skip shards already there.
 
@@ -101,16 +101,17 @@ def collect(
         folder: receives `shard-00000.parquet`, ...
         problems_per_shard: length of a slice.
         make: turns a slice into rollouts; called only for missing shards.
-        on_shard: called with each shard's rollouts, made or read.
+        on_shard: called with each shard's rollouts and whether they were made just now.
     """
     collected = []
     for number, shard in enumerate(_slices(problems, problems_per_shard)):
         path = folder / f"shard-{number:05d}.parquet"
-        if not path.exists():
+        fresh = not path.exists()
+        if fresh:
             write_table(rollout_table(make(shard)), path)
         rollouts = rollouts_from_table(read_table(path))
         if on_shard:
-            on_shard(rollouts)
+            on_shard(rollouts, fresh)
         collected += rollouts
     return collected
 

@@ -1,0 +1,67 @@
+"""The two halves of a causal language model: the decoder, and the head that makes logits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from reasonmaxxer.errors import UserError
+
+
+def bare(model: Any) -> Any:
+    """The transformers model inside a PEFT wrapper, or the model itself."""
+    return model.get_base_model() if hasattr(model, "peft_config") else model
+
+
+def decoder(model: Any) -> Any:
+    """The module whose `last_hidden_state` is what the head reads, its adapter in place."""
+    return bare(model).get_decoder()
+
+
+class OutputHead:
+    """Final hidden states [..., D] to logits [..., V], as the model itself would.
+
+    Covers bias and tied weights, soft-capped logits (Gemma 2), divided (Granite) and multiplied
+    (Cohere) ones. Logits keep the weights' type; convert them a chunk at a time.
+
+    Args:
+        model: a causal LM, PEFT-wrapped or not.
+    """
+
+    def __init__(self, model: Any) -> None:
+        inner = bare(model)
+        config = inner.config.get_text_config()
+        self.projection = inner.get_output_embeddings()
+        self.softcap: float | None = getattr(config, "final_logit_softcapping", None)
+        self.scale = (getattr(config, "logit_scale", None) or 1.0) / (
+            getattr(config, "logits_scaling", None) or 1.0
+        )
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        """Logits of hidden states, in the weights' type."""
+        logits: Tensor = self.projection(hidden.to(self.projection.weight.dtype))
+        if self.scale != 1.0:
+            logits = logits * self.scale
+        if self.softcap:
+            logits = torch.tanh(logits / self.softcap) * self.softcap
+        return logits
+
+
+@torch.inference_mode()
+def check_head(model: Any) -> None:
+    """Refuse a model whose own logits are not those of `OutputHead`.
+
+    Raises:
+        UserError: they differ, so the loss and the entropies would be wrong.
+    """
+    ids = torch.arange(3, 11, device=model.device)[None]
+    own = model(input_ids=ids, use_cache=False).logits.float()
+    ours = OutputHead(model)(decoder(model)(input_ids=ids, use_cache=False)[0]).float()
+    tolerance = 1e-4 if model.dtype == torch.float32 else 2e-2
+    if not torch.allclose(own, ours, rtol=tolerance, atol=tolerance * own.abs().max().item()):
+        raise UserError(
+            f"{type(bare(model)).__name__} changes its logits in a way that is not known here (largest "
+            f"difference {(own - ours).abs().max():.3g}); please report the model."
+        )

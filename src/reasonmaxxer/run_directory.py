@@ -1,0 +1,157 @@
+"""The run directory: one folder a stage, whole or absent, with a record of how it was made.
+
+A stage works in `.NAME.partial`, which survives a kill, and the folder is renamed to `NAME` once its
+`stage.json` is in place. What a stage has cost so far is kept beside its work, so that the ledger
+of a run that was killed and taken up again still counts what was spent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from reasonmaxxer import __version__
+from reasonmaxxer.artifacts import folder_hash, read_json, write_json
+from reasonmaxxer.config import Recipe, dump_recipe
+from reasonmaxxer.cost import Meter, StageCost
+from reasonmaxxer.errors import UserError
+
+STAGES = ("problems", "rollouts", "signal", "training", "evaluation")
+
+
+@dataclass
+class StageWork:
+    """What a stage's function is given.
+
+    Attributes:
+        folder: where to write; it may hold finished shards of an attempt that was killed.
+        meter: counts tokens and FLOPs; seconds and memory count themselves.
+        counts: numbers for `stage.json`.
+    """
+
+    folder: Path
+    meter: Meter
+    spent: StageCost | None
+    counts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def cost(self) -> StageCost:
+        """All attempts at this stage together, up to now."""
+        now = self.meter.snapshot()
+        return self.spent + now if self.spent else now
+
+    def save_cost(self) -> None:
+        """Make the cost so far durable; call it after each durable piece of work."""
+        write_json(self.cost.to_dict(), self.folder / "cost.json")
+
+
+class RunDirectory:
+    """The folder of one run of one recipe.
+
+    Args:
+        path: made if it is not there.
+        recipe: what runs in it.
+        device: torch device whose memory is measured.
+        usd_per_hour: price of the machine, None where unknown.
+
+    Raises:
+        UserError: the folder belongs to another recipe, or holds something else.
+    """
+
+    def __init__(
+        self, path: Path, recipe: Recipe, device: str, usd_per_hour: float | None
+    ) -> None:
+        self.path, self.recipe = path, recipe
+        self.device, self.usd_per_hour = device, usd_per_hour
+        _claim(path, recipe)
+
+    def is_done(self, stage: str) -> bool:
+        """Whether a stage is complete."""
+        return (self.path / stage / "stage.json").is_file()
+
+    def record(self, stage: str) -> dict[str, Any]:
+        """A complete stage's `stage.json`."""
+        record: dict[str, Any] = read_json(self.path / stage / "stage.json")
+        return record
+
+    def costs(self) -> list[StageCost]:
+        """Cost of each complete stage, in order."""
+        return [StageCost.from_dict(self.record(s)["cost"]) for s in STAGES if self.is_done(s)]
+
+    def run_stage(
+        self, stage: str, inputs: tuple[str, ...], work: Callable[[StageWork], None]
+    ) -> None:
+        """Do a stage's work unless it is done, then record it.
+
+        Args:
+            stage: its name, also its folder's.
+            inputs: stages whose artifacts it reads.
+            work: fills the folder; called again after a kill with what was left there.
+        """
+        if self.is_done(stage):
+            return
+        partial = self.path / f".{stage}.partial"
+        partial.mkdir(exist_ok=True)
+        cost_file = partial / "cost.json"
+        spent = StageCost.from_dict(read_json(cost_file)) if cost_file.exists() else None
+        started = _now()
+        with Meter(stage, self.device, self.usd_per_hour) as meter:
+            done = StageWork(partial, meter, spent)
+            work(done)
+        cost_file.unlink(missing_ok=True)
+        write_json(
+            {
+                "stage": stage,
+                "config": self.recipe.model_dump(mode="json"),
+                "config_hash": self.recipe.hash(),
+                "inputs": {name: self.record(name)["artifacts"] for name in inputs},
+                "artifacts": folder_hash(partial),
+                "package_version": __version__,
+                "seed": self.recipe.seed,
+                "counts": done.counts,
+                "cost": done.cost.to_dict(),
+                "started": started,
+                "finished": _now(),
+            },
+            partial / "stage.json",
+        )
+        partial.replace(self.path / stage)
+
+
+def _claim(path: Path, recipe: Recipe) -> None:
+    """Make the folder this recipe's, or refuse."""
+    written = path / "recipe.yaml"
+    if written.is_file():
+        there = yaml.safe_load(written.read_text(encoding="utf-8"))
+        differing = _differences(there, recipe.model_dump(mode="json"))
+        if differing:
+            raise UserError(
+                f"{path} holds a run of another recipe ({'; '.join(differing[:3])}). Choose another "
+                "folder with --out, or delete this one."
+            )
+        return
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UserError(f"{path} exists and is not a run directory. Choose another with --out.")
+    path.mkdir(parents=True, exist_ok=True)
+    temporary = path / ".recipe.yaml.tmp"
+    temporary.write_text(dump_recipe(recipe), encoding="utf-8")
+    temporary.replace(written)
+
+
+def _differences(there: Any, here: Any, prefix: str = "") -> list[str]:
+    if isinstance(there, dict) and isinstance(here, dict):
+        return [
+            line
+            for key in [*here, *(k for k in there if k not in here)]
+            for line in _differences(there.get(key), here.get(key), f"{prefix}{key}.")
+        ]
+    return [] if there == here else [f"{prefix[:-1]} is {there} there and {here} here"]
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

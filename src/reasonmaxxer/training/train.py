@@ -1,0 +1,171 @@
+"""One adapter for one gate: trained with durable checkpoints, taken up where it was killed."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model, load_peft_weights, set_peft_model_state_dict
+from transformers import TrainerCallback
+from transformers.trainer_utils import set_seed
+
+from reasonmaxxer.config import AdapterConfig, TrainingConfig
+from reasonmaxxer.errors import UserError
+from reasonmaxxer.signal.gates import Gate
+from reasonmaxxer.signal.select import Example
+from reasonmaxxer.training.data import training_rows
+from reasonmaxxer.training.trainer import ReasonMaxxerConfig, ReasonMaxxerTrainer
+
+
+def add_adapter(model: Any, config: AdapterConfig, seed: int) -> Any:
+    """Wrap a base model with a fresh LoRA adapter, its initial weights fixed by the seed.
+
+    Raises:
+        UserError: the model has none of the target modules.
+    """
+    set_seed(seed)
+    lora = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=config.rank,
+        lora_alpha=config.alpha,  # type: ignore[arg-type]
+        lora_dropout=config.dropout,
+        target_modules=list(config.target_modules),
+    )
+    try:
+        return get_peft_model(model, lora)
+    except ValueError as error:
+        names = {name.rpartition(".")[2] for name, m in model.named_modules() if hasattr(m, "weight")}
+        raise UserError(
+            f"training.adapter.target_modules = {list(config.target_modules)}: {error}. "
+            f"Modules of this model: {', '.join(sorted(names))}."
+        ) from error
+
+
+def planned_steps(sequences: int, config: TrainingConfig) -> int:
+    """Optimiser steps of a training run."""
+    per_epoch = math.ceil(sequences / config.batch_size)
+    return max(1, math.ceil(per_epoch * config.epochs))
+
+
+def train_adapter(
+    model: Any,
+    tokenizer: Any,
+    examples: Sequence[Example],
+    gate: Gate,
+    config: TrainingConfig,
+    *,
+    seed: int,
+    folder: Path,
+    on_step: Callable[[int], None] | None = None,
+    on_checkpoint: Callable[[], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Train the model's adapter in place; checkpoints go to `folder/checkpoint-STEP`.
+
+    A folder that already holds checkpoints is taken up from the last whole one.
+
+    Args:
+        model: a model with a fresh adapter.
+        tokenizer: gives the padding id.
+        examples: what teaches.
+        gate: where it teaches.
+        config: loss and optimiser.
+        seed: fixes the order of sequences.
+        folder: of the checkpoints.
+        on_step: called with the steps done so far.
+        on_checkpoint: called after each checkpoint is on disk.
+
+    Returns:
+        One row of metrics an optimiser step: `step`, `loss`, `grad_norm`, `learning_rate`, `kl`,
+        `delta_logprob_positive`, `delta_logprob_negative`.
+
+    Raises:
+        FloatingPointError: the loss is no longer finite.
+    """
+    steps = planned_steps(len(examples), config)
+    arguments = ReasonMaxxerConfig(
+        output_dir=str(folder),
+        anchor_weight=config.anchor_weight,
+        anchor_positions=config.anchor_positions,
+        negative_floor=config.negative_floor,
+        max_length=config.max_length,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        warmup_steps=config.warmup_steps,
+        max_grad_norm=config.max_grad_norm,
+        num_train_epochs=config.epochs,
+        per_device_train_batch_size=config.micro_batch_size,
+        gradient_accumulation_steps=config.batch_size // config.micro_batch_size,
+        gradient_checkpointing=config.gradient_checkpointing,
+        save_strategy="steps",
+        save_steps=math.ceil(steps / config.checkpoints),
+        report_to=list(config.report_to) or "none",
+        use_cpu=model.device.type == "cpu",
+        dataloader_pin_memory=model.device.type == "cuda",
+        disable_tqdm=True,
+        seed=seed,
+        data_seed=seed,
+    )
+    trainer = ReasonMaxxerTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=training_rows(examples, gate),
+        processing_class=tokenizer,
+        callbacks=[_Watch(on_step, on_checkpoint)],
+    )
+    trainer.remove_callback("PrinterCallback")
+    whole = whole_checkpoints(folder)
+    trainer.train(resume_from_checkpoint=str(whole[-1]) if whole else None)
+    return [row for row in trainer.state.log_history if "loss" in row]
+
+
+def whole_checkpoints(folder: Path) -> list[Path]:
+    """Complete checkpoints of a folder, by step; one cut off by a kill is left out."""
+    checkpoints = sorted(folder.glob("checkpoint-*"), key=checkpoint_step)
+    return [path for path in checkpoints if _readable(path / "trainer_state.json")]
+
+
+def checkpoint_step(checkpoint: Path) -> int:
+    """Optimiser steps behind a checkpoint folder."""
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def load_adapter_weights(model: Any, adapter: Path) -> None:
+    """Put a saved adapter's weights into the model's adapter of the same shape."""
+    set_peft_model_state_dict(model, load_peft_weights(str(adapter), device=str(model.device)))
+
+
+def _readable(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError:  # cut off while it was written, the last file of a checkpoint
+        return False
+    return True
+
+
+class _Watch(TrainerCallback):  # type: ignore[misc]
+    """Tells the caller of steps and checkpoints, and stops on a loss that is not finite."""
+
+    def __init__(
+        self, on_step: Callable[[int], None] | None, on_checkpoint: Callable[[], None] | None
+    ) -> None:
+        self.on_step, self.on_checkpoint = on_step, on_checkpoint
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.on_step:
+            self.on_step(state.global_step)
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.on_checkpoint:
+            self.on_checkpoint()
+
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any
+    ) -> None:
+        if "loss" in logs and not torch.isfinite(torch.tensor(float(logs["loss"]))):
+            raise FloatingPointError(f"The loss is {logs['loss']} at step {state.global_step}.")
