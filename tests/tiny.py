@@ -1,8 +1,15 @@
-"""Tiny random models of the common families, made in memory."""
+"""Tiny random models of the common families, and a whole recipe that runs on one in seconds."""
+
+import json
 
 import torch
-from transformers import AutoModelForCausalLM
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 from transformers.models.auto.configuration_auto import AutoConfig
+
+from reasonmaxxer.config import parse_recipe
 
 FAMILIES = {
     "llama": {},
@@ -41,3 +48,64 @@ def tiny_model(family="llama", vocab=97, seed=0, scale=12.0, **extra):
                 weight.mul_(scale if "embed" not in name and "lm_head" not in name else 3.0)
     model.generation_config.eos_token_id = 2
     return model.eval().requires_grad_(False)
+
+
+def tiny_folder(path, family="llama"):
+    """A saved model that knows three numbers and little else, with its tokenizer: it guesses."""
+    words = ["<pad>", "<s>", "</s>", "<unk>", "1", "2", "3", "so"]
+    tokenizer = Tokenizer(WordLevel({word: i for i, word in enumerate(words)}, "<unk>"))
+    tokenizer.pre_tokenizer = WhitespaceSplit()
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        bos_token="<s>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        chat_template="{{ bos_token }} {% for m in messages %}{{ m['content'] }} {% endfor %}so",
+    )
+    tiny_model(family, vocab=len(words), scale=6.0).save_pretrained(path)
+    fast.save_pretrained(path)
+    return path
+
+
+def tiny_problems(path, count, start=0):
+    """A JSON Lines file of questions with one-digit answers."""
+    lines = (
+        json.dumps({"id": f"p{n}", "question": f"{n} so {1 + n // 3 % 3}", "answer": str(1 + n % 3)})
+        for n in range(start, start + count)
+    )
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def tiny_recipe(folder, **sections):
+    """A recipe whose whole run takes seconds: tiny model, tiny files, few rollouts."""
+    tiny_folder(folder / "model")
+    splits = {"train": (6, 0), "validation": (4, 100), "test": (5, 200)}
+    values = {
+        "model": {"name": str(folder / "model"), "device": "cpu", "dtype": "float32"},
+        "problems": {
+            name: {"source": str(tiny_problems(folder / f"{name}.jsonl", *where)), "limit": None}
+            for name, where in splits.items()
+        },
+        "rollouts": {
+            "temperature": 1.0,
+            "max_new_tokens": 5,
+            "rollouts_per_problem": 6,
+            "rollouts_per_shard": 18,
+            "batch_size": 4,
+        },
+        "verify": {"extraction": "last_number"},
+        "signal": {"problems": 4, "gate": {"kind": "share", "share": 0.5}},
+        "training": {
+            "batch_size": 4,
+            "micro_batch_size": 2,
+            "warmup_steps": 1,
+            "checkpoints": 3,
+            "adapter": {"rank": 4, "alpha": 8},
+        },
+        "evaluation": {"temperature": 1.0, "max_new_tokens": 5, "samples": 2, "ks": [1, 2]},
+    }
+    for section, changes in sections.items():
+        values[section] = {**values.get(section, {}), **changes}
+    return parse_recipe(values)

@@ -44,7 +44,7 @@ class ModelConfig(Config):
         description="Weights' type. `auto`: bfloat16 where the device multiplies it natively "
         "(CUDA, CPUs with AMX or AVX512-BF16), else float32. Paper: bfloat16.",
     )
-    device: str = Field("auto", description="`auto` (CUDA, else MPS, else CPU) or a torch device.")
+    device: str = Field("auto", description="`auto` (CUDA where there is one, else CPU) or a torch device.")
     attention: Literal["auto", "sdpa", "eager"] = Field(
         "auto", description="Attention kernel; `auto` is sdpa wherever the model supports it."
     )
@@ -112,9 +112,11 @@ class RolloutsConfig(SamplingConfig):
     """Rollouts of the base model on the training problems."""
 
     rollouts_per_problem: Positive = Field(8, description="Completions a problem. Paper: 20.")
-    batch_size: Positive = Field(64, description="Sequences decoded at once.")
-    problems_per_shard: Positive = Field(
-        20, description="Problems a shard: the unit that is written, resumed and deterministic."
+    batch_size: Positive = Field(128, description="Sequences decoded at once.")
+    rollouts_per_shard: Positive = Field(
+        240,
+        description="Rollouts a shard, whole problems: what is written at once, and what a killed run "
+        "loses at most.",
     )
     imported: str | None = Field(
         None,

@@ -12,14 +12,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from reasonmaxxer.artifacts import read_json, read_table, write_json, write_table
 from reasonmaxxer.config import Recipe, SamplingConfig
 from reasonmaxxer.cost import ModelFlops, price_of
-from reasonmaxxer.errors import UserError
+from reasonmaxxer.environment import describe_environment
 from reasonmaxxer.evaluation.evaluate import outcomes_by_problem, rollout_summary
-from reasonmaxxer.models import LoadedModel, eos_ids, load_model
+from reasonmaxxer.models import LoadedModel, eos_ids, load_model, resolve_device
 from reasonmaxxer.problems import (
     Problem,
     Splits,
@@ -52,12 +50,17 @@ from reasonmaxxer.training.select import Candidate, best_candidate, candidate_ta
 from reasonmaxxer.training.train import (
     add_adapter,
     checkpoint_step,
+    history_table,
     load_adapter_weights,
     planned_steps,
+    save_adapter,
     train_adapter,
     whole_checkpoints,
 )
 from reasonmaxxer.verify import Verifier
+
+SPLITS = ("train", "validation", "test")
+
 
 def run(
     recipe: Recipe,
@@ -92,20 +95,26 @@ class _Run:
         self.recipe, self.display = recipe, display
         self.trust_remote_code = trust_remote_code
         device = resolve_device(recipe.model)
-        self.environment = describe_environment(recipe, device)
-        price = self.environment["price"]
-        self.directory = RunDirectory(out, recipe, device, price["usd_per_hour"])
+        self.price = price_of(recipe.cost, device)
+        self.environment = describe_environment(device, recipe.seed)
+        self.directory = RunDirectory(out, recipe, device, self.price.usd_per_hour)
+        self.verifier = Verifier(recipe.verify, recipe.problems.prompt_style)
 
     def run(self) -> dict[str, Any]:
-        stage = self.directory.run_stage
-        stage("problems", (), self.problems)
-        stage("rollouts", ("problems",), self.rollouts)
-        stage("signal", ("rollouts",), self.signal)
-        stage("training", ("problems", "signal"), self.training)
-        stage("evaluation", ("problems", "training"), self.evaluation)
-        summary = summarise(self.directory, self.environment)
-        write_json(summary, self.directory.path / "summary.json")
-        return summary
+        written = self.directory.path / "summary.json"
+        with self.directory.lock(), self.verifier:
+            if written.exists():
+                done: dict[str, Any] = read_json(written)
+                return done
+            stage = self.directory.run_stage
+            stage("problems", (), self.problems)
+            stage("rollouts", ("problems",), self.rollouts)
+            stage("signal", ("rollouts",), self.signal)
+            stage("training", ("problems", "signal"), self.training)
+            stage("evaluation", ("problems", "training"), self.evaluation)
+            summary = summarise(self.directory, self.environment, self.price)
+            write_json(summary, written)
+            return summary
 
     @cached_property
     def loaded(self) -> LoadedModel:
@@ -121,13 +130,13 @@ class _Run:
     @cached_property
     def splits(self) -> Splits:
         folder = self.directory.path / "problems"
-        tables = (read_table(folder / f"{n}.parquet") for n in ("train", "validation", "test"))
+        tables = (read_table(folder / f"{name}.parquet") for name in SPLITS)
         return Splits(*(problems_from_table(table) for table in tables))
 
     def problems(self, work: StageWork) -> None:
         """Load the three splits, refuse overlaps, and fix them as tables."""
         splits = load_splits(self.recipe.problems, self.recipe.seed)
-        for name in ("train", "validation", "test"):
+        for name in SPLITS:
             problems = getattr(splits, name)
             write_table(problems_table(problems), work.folder / f"{name}.parquet")
             work.counts[name] = len(problems)
@@ -137,19 +146,18 @@ class _Run:
         recipe, config = self.recipe, self.recipe.rollouts
         problems = self.splits.train
         if config.imported:
-            with self._verifier() as verifier:
-                rollouts = import_rollouts(
-                    Path(config.imported),
-                    problems,
-                    verifier,
-                    self.loaded.tokenizer,
-                    prompt_style=recipe.problems.prompt_style,
-                    eos_ids=self._eos_ids,
-                )
+            rollouts = import_rollouts(
+                Path(config.imported),
+                problems,
+                self.verifier,
+                self.loaded.tokenizer,
+                prompt_style=recipe.problems.prompt_style,
+                eos_ids=self._eos_ids,
+            )
             write_table(rollout_table(rollouts), work.folder / "shard-00000.parquet")
         else:
             count = len(problems) * config.rollouts_per_problem
-            with self.display.task("Rollouts of the base", count, "rollouts") as task:
+            with self.display.task("Rollouts", count) as task:
                 rollouts = self._sample(
                     work, problems, work.folder, config, config.rollouts_per_problem, task
                 )
@@ -164,7 +172,7 @@ class _Run:
         )
         rollouts = [rollout for group in groups for rollout in group.rollouts]
         if any(r.entropy is None or r.logprob is None for r in rollouts):
-            with self.display.task("Scoring imported rollouts", len(rollouts), "rollouts") as task:
+            with self.display.task("Scoring rollouts", len(rollouts)) as task:
                 rollouts = score_rollouts(rollouts, self.loaded.model, self._scoring(work, task))
         examples = examples_of(group_rollouts(rollouts), config)
         entropies = [example.entropy for example in examples]
@@ -215,7 +223,7 @@ class _Run:
         """Measure base and adapted model on the test problems, the same draws for both."""
         config = self.recipe.evaluation
         count = 2 * len(self.splits.test) * (1 + config.samples)
-        with self.display.task("Evaluation", count, "completions") as task:
+        with self.display.task("Evaluation", count) as task:
             for arm in ("base", "adapted"):
                 if arm == "adapted":
                     self._load_trained()
@@ -249,13 +257,15 @@ class _Run:
             return history
         steps = planned_steps(len(examples), config)
         lengths = [len(e.prompt_ids) + len(e.completion_ids) for e in examples]
-        with self.display.task(f"Training{label}", steps, "steps") as task:
+        decisions = sum(int(gate.decisions(e.entropy, e.key).sum()) for e in examples)
+        flops = self.flops.training(lengths, decisions, config.anchor_weight > 0)
+        with self.display.task(f"Training{label}", steps) as task:
 
             def on_step(step: int) -> None:
                 done = step - task.done
                 share = done / steps * config.epochs
                 tokens = round(share * sum(lengths))
-                work.meter.add(tokens=tokens, flops=share * self.flops.training(lengths))
+                work.meter.add(tokens=tokens, flops=share * flops)
                 task.advance(done, tokens)
 
             already = whole_checkpoints(folder)
@@ -284,7 +294,7 @@ class _Run:
         checkpoints = whole_checkpoints(folder)
         candidates = []
         count = len(checkpoints) * len(problems)
-        with self.display.task(f"Validation{label}", count, "completions") as task:
+        with self.display.task(f"Validation{label}", count) as task:
             for checkpoint in checkpoints:
                 load_adapter_weights(self.loaded.model, checkpoint)
                 step = checkpoint_step(checkpoint)
@@ -313,39 +323,37 @@ class _Run:
         """Durable, graded, counted rollouts of the model as it stands."""
         recipe = self.recipe
         engine = TransformersEngine(self.loaded.model, self._eos_ids, recipe.rollouts.batch_size)
-        with self._verifier() as verifier:
 
-            def make(shard: Sequence[Problem]) -> list[Rollout]:
-                return sample_rollouts(
-                    shard,
-                    engine,
-                    verifier,
-                    self.loaded.tokenizer,
-                    prompt_style=recipe.problems.prompt_style,
-                    sampling=sampling,
-                    per_problem=per_problem,
-                    seed=recipe.seed,
-                    on_tokens=task.on_tokens,
-                )
+        def make(shard: Sequence[Problem]) -> list[Rollout]:
+            return sample_rollouts(
+                shard,
+                engine,
+                self.verifier,
+                self.loaded.tokenizer,
+                prompt_style=recipe.problems.prompt_style,
+                sampling=sampling,
+                per_problem=per_problem,
+                seed=recipe.seed,
+                on_tokens=task.on_tokens,
+            )
 
-            def on_shard(rollouts: list[Rollout], fresh: bool) -> None:
-                if fresh:
-                    _count_sampling(work, self.flops, rollouts)
-                    work.save_cost()
-                else:
-                    task.advance(len(rollouts))
+        def on_shard(rollouts: list[Rollout], fresh: bool) -> None:
+            if fresh:
+                _count_sampling(work, self.flops, rollouts)
+                work.save_cost()
+            else:
+                task.advance(len(rollouts))
 
-            return collect(problems, folder, recipe.rollouts.problems_per_shard, make, on_shard)
+        per_shard = max(1, recipe.rollouts.rollouts_per_shard // per_problem)
+        return collect(problems, folder, per_shard, make, on_shard)
 
     def _scoring(self, work: StageWork, task: Task) -> Callable[[int], None]:
         def on_scored(tokens: int) -> None:
-            work.meter.add(tokens=tokens, flops=self.flops.forward([tokens]))
+            flops = self.flops.hidden(tokens) + self.flops.logits(tokens)
+            work.meter.add(tokens=tokens, flops=flops)
             task.advance(1, tokens)
 
         return on_scored
-
-    def _verifier(self) -> Verifier:
-        return Verifier(self.recipe.verify, self.recipe.problems.prompt_style)
 
     @property
     def _eos_ids(self) -> tuple[int, ...]:
@@ -367,7 +375,8 @@ class _Run:
         if truncated > 0.1:
             self.display.warn(
                 f"{truncated:.0%} of rollouts were cut at rollouts.max_new_tokens = "
-                f"{self.recipe.rollouts.max_new_tokens}: they count as not correct. Raise it."
+                f"{self.recipe.rollouts.max_new_tokens}; what they would have said after it is not seen. "
+                "Raise it if answers are missing."
             )
         if unparsed > 0.1:
             self.display.warn(
@@ -378,8 +387,8 @@ class _Run:
 def _count_sampling(work: StageWork, flops: ModelFlops, rollouts: Sequence[Rollout]) -> None:
     """Add what decoding took: each prompt read once, each token of each completion."""
     prompts = {tuple(r.prompt_ids) for r in rollouts}
+    lengths = [(len(r.prompt_ids), len(r.completion_ids)) for r in rollouts]
     work.meter.add(
-        tokens=sum(len(r.completion_ids) for r in rollouts),
-        flops=sum(flops.prefill(len(p)) for p in prompts)
-        + sum(flops.decode(len(r.prompt_ids), len(r.completion_ids)) for r in rollouts),
+        tokens=sum(completion for _, completion in lengths),
+        flops=flops.sampling([len(p) for p in prompts], lengths),
     )

@@ -7,12 +7,14 @@ of a run that was killed and taken up again still counts what was spent.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import filelock
 import yaml
 
 from reasonmaxxer import __version__
@@ -69,6 +71,25 @@ class RunDirectory:
         self.path, self.recipe = path, recipe
         self.device, self.usd_per_hour = device, usd_per_hour
         _claim(path, recipe)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes out; the system frees the lock when a process dies.
+
+        Raises:
+            UserError: another process is at work here.
+        """
+        lock = filelock.FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout as error:
+            raise UserError(
+                f"{self.path} is in use by another process. Wait for it, or choose another --out."
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def is_done(self, stage: str) -> bool:
         """Whether a stage is complete."""

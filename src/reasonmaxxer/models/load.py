@@ -123,7 +123,7 @@ def _locate(config: ModelConfig) -> tuple[str, str, str]:
                 f"{folder} has no .safetensors weights, the only kind that is loaded. Convert them "
                 "with save_pretrained."
             )
-        return config.name, folder.name, "folder"
+        return config.name, config.name, "folder"
     return config.name, config.name, "hub"
 
 

@@ -12,7 +12,6 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
-    SpinnerColumn,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
@@ -61,17 +60,15 @@ class Display:
         self.console.print(f"[bold yellow]Warning:[/] {escape(text)}", highlight=False)
 
     @contextmanager
-    def task(self, label: str, total: int, unit: str) -> Iterator[Task]:
+    def task(self, label: str, total: int) -> Iterator[Task]:
         """Show a bar while the block runs."""
         columns = (
-            SpinnerColumn(),
-            TextColumn("{task.description:<28}"),
-            BarColumn(bar_width=30),
+            TextColumn("{task.description:<21}"),
+            BarColumn(bar_width=10),
             MofNCompleteColumn(),
-            TextColumn(unit),
             TimeElapsedColumn(),
             TextColumn("left"),
-            TimeRemainingColumn(),
+            TimeRemainingColumn(compact=True),
             TextColumn("{task.fields[rate]}"),
         )
         with Progress(*columns, console=self.console) as progress:

@@ -4,21 +4,43 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import torch
 from peft import LoraConfig, get_peft_model, load_peft_weights, set_peft_model_state_dict
-from transformers import TrainerCallback
+from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME
+from transformers import PrinterCallback, TrainerCallback
 from transformers.trainer_utils import set_seed
 
+from reasonmaxxer.artifacts import read_json, write_json
 from reasonmaxxer.config import AdapterConfig, TrainingConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.signal.gates import Gate
 from reasonmaxxer.signal.select import Example
 from reasonmaxxer.training.data import training_rows
 from reasonmaxxer.training.trainer import ReasonMaxxerConfig, ReasonMaxxerTrainer
+
+HISTORY = pa.schema(
+    [
+        pa.field("gate", pa.int32(), nullable=False),
+        pa.field("step", pa.int32(), nullable=False),
+        *(
+            pa.field(name, pa.float64())
+            for name in (
+                "loss",
+                "grad_norm",
+                "learning_rate",
+                "kl",
+                "delta_logprob_positive",
+                "delta_logprob_negative",
+            )
+        ),
+    ]
+)
 
 
 def add_adapter(model: Any, config: AdapterConfig, seed: int) -> Any:
@@ -99,7 +121,7 @@ def train_adapter(
         num_train_epochs=config.epochs,
         per_device_train_batch_size=config.micro_batch_size,
         gradient_accumulation_steps=config.batch_size // config.micro_batch_size,
-        gradient_checkpointing=config.gradient_checkpointing,
+        gradient_checkpointing=config.gradient_checkpointing or None,
         save_strategy="steps",
         save_steps=math.ceil(steps / config.checkpoints),
         report_to=list(config.report_to) or "none",
@@ -116,10 +138,15 @@ def train_adapter(
         processing_class=tokenizer,
         callbacks=[_Watch(on_step, on_checkpoint)],
     )
-    trainer.remove_callback("PrinterCallback")
+    trainer.remove_callback(PrinterCallback)
     whole = whole_checkpoints(folder)
     trainer.train(resume_from_checkpoint=str(whole[-1]) if whole else None)
     return [row for row in trainer.state.log_history if "loss" in row]
+
+
+def history_table(rows: Sequence[dict[str, Any]]) -> pa.Table:
+    """Training metrics, one row an optimiser step."""
+    return pa.Table.from_pylist(list(rows), schema=HISTORY)
 
 
 def whole_checkpoints(folder: Path) -> list[Path]:
@@ -131,6 +158,22 @@ def whole_checkpoints(folder: Path) -> list[Path]:
 def checkpoint_step(checkpoint: Path) -> int:
     """Optimiser steps behind a checkpoint folder."""
     return int(checkpoint.name.rpartition("-")[2])
+
+
+def save_adapter(adapter: Path, target: Path, base: str) -> None:
+    """Copy a checkpoint's adapter to a standard PEFT folder that names its base.
+
+    Args:
+        adapter: a checkpoint folder.
+        target: the folder to make.
+        base: hub id or folder of the base model.
+    """
+    target.mkdir(exist_ok=True)
+    shutil.copyfile(adapter / SAFETENSORS_WEIGHTS_NAME, target / SAFETENSORS_WEIGHTS_NAME)
+    config = read_json(adapter / CONFIG_NAME)
+    config["base_model_name_or_path"] = base
+    config["target_modules"].sort()  # PEFT keeps a set, written in any order
+    write_json(config, target / CONFIG_NAME)
 
 
 def load_adapter_weights(model: Any, adapter: Path) -> None:

@@ -1,0 +1,159 @@
+"""The command line: a thin shell over `pipeline.run`. Slow imports wait until they are needed."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from reasonmaxxer import __version__
+from reasonmaxxer.errors import UserError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="See what reinforcement learning changed in a language model, train the same without it, "
+    "prove it.",
+)
+
+
+@app.command()
+def run(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[RECIPE] [KEY=VALUE]...",
+            help="A shipped recipe or a .yaml file of your own (default: default), and keys to set, "
+            "as in seed=1 or rollouts.temperature=0.7.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Run directory.", show_default="runs/RECIPE"),
+    ] = None,
+    print_recipe: Annotated[
+        bool, typer.Option("--print-recipe", help="Show the resolved recipe and stop.")
+    ] = False,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Let the model's repository run its code.")
+    ] = False,
+) -> None:
+    """Train a language model on its own rollouts and measure what it gained.
+
+    A run that was interrupted goes on where it was when the same command is given again.
+    """
+    from reasonmaxxer.config import dump_recipe, load_recipe
+
+    name, overrides = _split(arguments or [])
+    recipe = load_recipe(name, overrides)
+    if print_recipe:
+        typer.echo(dump_recipe(recipe), nl=False)
+        return
+    suffix = f"-{recipe.hash()[:8]}" if overrides else ""
+    out = out or Path("runs") / f"{Path(name).stem}{suffix}"
+
+    from rich.console import Console
+
+    from reasonmaxxer.pipeline import run as run_pipeline
+    from reasonmaxxer.report.progress import Display
+    from reasonmaxxer.report.terminal import print_summary
+
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+    console = Console()
+    summary = run_pipeline(
+        recipe, out, display=Display(console), trust_remote_code=trust_remote_code
+    )
+    print_summary(summary, out, console)
+
+
+@app.command()
+def models() -> None:
+    """List the models that need no hub."""
+    from reasonmaxxer.models.embedded import EMBEDDED, cache_path, is_cached
+
+    rows = [
+        (name, model.description, str(cache_path(name)) if is_cached(name) else "on first use")
+        for name, model in EMBEDDED.items()
+    ]
+    _print_table(("name", "model", "cached"), rows)
+    typer.echo("Any other causal language model: model.name=HUB_ID or model.name=FOLDER")
+
+
+@app.command()
+def recipes() -> None:
+    """List the shipped recipes."""
+    from reasonmaxxer.config import RECIPES
+
+    rows = []
+    for path in sorted(RECIPES.glob("*.yaml")):
+        first = path.read_text(encoding="utf-8").splitlines()[0]
+        rows.append((path.stem, first.removeprefix("# "), f"reasonmaxxer run {path.stem}"))
+    _print_table(("name", "what it does", "command"), rows)
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"reasonmaxxer {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point: an error of the user's is one sentence and exit status 2."""
+    try:
+        app(standalone_mode=False)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except UserError as error:
+        _fail(str(error), 2)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("Interrupted. Give the same command again to go on where it was.", 130)
+    except Exception as error:
+        if type(error).__module__.startswith(("click", "typer")):
+            error.show()  # type: ignore[attr-defined]
+            sys.exit(2)
+        if not _disk_is_full(error):
+            raise
+        _fail(
+            f"The disk is full ({error}). Free some space and give the same command again: it goes on "
+            "where it was.",
+            1,
+        )
+
+
+def _split(arguments: list[str]) -> tuple[str, tuple[str, ...]]:
+    """Recipe name and overrides."""
+    names = [a for a in arguments if "=" not in a]
+    if len(names) > 1:
+        raise UserError(
+            f"'{names[1]}' is neither a second recipe nor a key: set keys as section.key=value."
+        )
+    return (names or ["default"])[0], tuple(a for a in arguments if "=" in a)
+
+
+def _disk_is_full(error: BaseException) -> bool:
+    """Libraries wrap what the operating system says in errors of their own."""
+    return getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
+
+
+def _fail(message: str, status: int) -> None:
+    typer.echo(f"Error: {message}", err=True)
+    sys.exit(status)
+
+
+def _print_table(columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)

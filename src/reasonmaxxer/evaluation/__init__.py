@@ -1,0 +1,1 @@
+"""How well a model does, with intervals over problems and paired comparisons."""

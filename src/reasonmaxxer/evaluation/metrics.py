@@ -1,0 +1,142 @@
+"""Estimates with intervals: the bootstrap over problems, pass@k, and paired comparison."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+
+import numpy as np
+
+_CHUNK_BYTES = 32 * 2**20
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over problems and its interval.
+
+    Attributes:
+        value: mean over the problems.
+        low: lower end of the interval.
+        high: upper end of the interval.
+        n: number of problems.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def to_dict(self) -> dict[str, float]:
+        """The attributes as JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much an adapted model gains over its base on the same problems.
+
+    Attributes:
+        value: mean of adapted minus base over the problems.
+        low: lower end of its interval.
+        high: upper end of its interval.
+        gained: problems that only the adapted model solves.
+        lost: problems that only the base solves.
+        p_value: exact two-sided McNemar test of `gained` against `lost`.
+    """
+
+    value: float
+    low: float
+    high: float
+    gained: int
+    lost: int
+    p_value: float
+
+    def to_dict(self) -> dict[str, float]:
+        """The attributes as JSON values."""
+        return asdict(self)
+
+
+def bootstrap(values: np.ndarray, resamples: int, confidence: float, seed: int) -> Estimate:
+    """Mean of `values` [problems] with its percentile bootstrap interval over problems.
+
+    Args:
+        values: one number a problem.
+        resamples: draws, each of as many problems with replacement.
+        confidence: level of the interval, between 0 and 1.
+        seed: fixes the draws.
+
+    Raises:
+        ValueError: no values.
+    """
+    if not len(values):
+        raise ValueError("cannot estimate a mean of 0 problems")
+    values = np.asarray(values, dtype=np.float64)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(_resampled_means(values, resamples, seed), [tail, 1 - tail])
+    return Estimate(float(values.mean()), float(low), float(high), len(values))
+
+
+def _resampled_means(values: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """Means [resamples], drawn in chunks that bound memory."""
+    generator = np.random.Generator(np.random.Philox(seed))
+    chunk = max(1, _CHUNK_BYTES // (8 * len(values)))
+    means = []
+    for start in range(0, resamples, chunk):
+        shape = (min(chunk, resamples - start), len(values))
+        means.append(values[generator.integers(len(values), size=shape, dtype=np.int32)].mean(1))
+    return np.concatenate(means)
+
+
+def pass_at_k(n: int, c: int, k: int) -> float:
+    """Unbiased estimate of the chance that one of k samples is right, 1 - C(n-c, k) / C(n, k).
+
+    Args:
+        n: samples drawn.
+        c: those that are right.
+        k: samples allowed.
+
+    Raises:
+        ValueError: k below 1, fewer than k samples, or c outside 0 to n.
+    """
+    if k < 1 or n < k:
+        raise ValueError(f"pass@k needs 1 <= k <= n, not k={k} with n={n} samples")
+    if not 0 <= c <= n:
+        raise ValueError(f"pass@k needs 0 <= c <= n, not c={c} with n={n} samples")
+    if n - c < k:
+        return 1.0
+    return 1.0 - math.prod(1.0 - k / i for i in range(n - c + 1, n + 1))
+
+
+def mcnemar(gained: int, lost: int) -> float:
+    """Exact two-sided McNemar p-value; 1.0 when no problem changed.
+
+    Given the problems that changed, each is a gain with probability one half if neither model is
+    better, so the smaller count is binomial.
+    """
+    changed = gained + lost
+    tail = sum(math.comb(changed, i) for i in range(min(gained, lost) + 1))
+    return float(min(Fraction(1), Fraction(2 * tail, 2**changed)))
+
+
+def paired_difference(
+    base: np.ndarray, adapted: np.ndarray, resamples: int, confidence: float, seed: int
+) -> Difference:
+    """Compare two models on the same problems, right (1) or wrong (0) on each.
+
+    Args:
+        base: outcomes [problems] of the base.
+        adapted: outcomes [problems] of the adapted model, in the same order.
+        resamples: bootstrap draws over problems.
+        confidence: level of the interval, between 0 and 1.
+        seed: fixes the draws.
+
+    Raises:
+        ValueError: different lengths, or no problems.
+    """
+    if len(base) != len(adapted):
+        raise ValueError(f"paired outcomes differ in length: {len(base)} and {len(adapted)}")
+    change = np.asarray(adapted, dtype=np.float64) - np.asarray(base, dtype=np.float64)
+    mean = bootstrap(change, resamples, confidence, seed)
+    gained, lost = int((change > 0).sum()), int((change < 0).sum())
+    return Difference(mean.value, mean.low, mean.high, gained, lost, mcnemar(gained, lost))

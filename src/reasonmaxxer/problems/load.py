@@ -1,0 +1,107 @@
+"""From a source's config to problems, and from three sources to disjoint splits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from reasonmaxxer.config import ProblemsConfig, SourceConfig
+from reasonmaxxer.errors import UserError
+from reasonmaxxer.problems import files, gym, hub
+from reasonmaxxer.problems.draw import shuffled, take
+from reasonmaxxer.problems.problem import Problem
+from reasonmaxxer.problems.text import normalise
+from reasonmaxxer.problems.word_problems import DOMAIN, word_problems
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Problems to learn from, to choose on and to measure with; no two share a problem."""
+
+    train: list[Problem]
+    validation: list[Problem]
+    test: list[Problem]
+
+
+def load_problems(config: SourceConfig, seed: int, where: str) -> list[Problem]:
+    """The problems of one split, drawn.
+
+    A `limit` draws that many by seed, in drawn order; without one a file or data set comes whole
+    and in its own order.
+
+    Args:
+        config: the source.
+        seed: of the draw, where the config has none.
+        where: field named in errors, such as `problems.train`.
+
+    Raises:
+        UserError: the source cannot be read, or has fewer problems than the limit.
+    """
+    seed = seed if config.seed is None else config.seed
+    if config.options and not config.source.startswith(gym.PREFIX):
+        raise UserError(
+            f"{where}.options are for reasoning-gym tasks, not '{config.source}'; leave them out."
+        )
+    if config.source == DOMAIN:
+        return word_problems(config.split, config.limit, seed, where)
+    if config.source.startswith(gym.PREFIX):
+        return gym.gym_problems(config, seed, where)
+    read = files.file_problems if files.is_file_source(config.source) else hub.hub_problems
+    problems = read(config, where)
+    return take(problems if config.limit is None else shuffled(problems, seed), config.limit, where)
+
+
+def load_splits(config: ProblemsConfig, seed: int) -> Splits:
+    """Load the three splits and refuse any overlap, by id or by normalised text.
+
+    Args:
+        config: the three sources.
+        seed: of the draws whose source has no seed of its own.
+
+    Raises:
+        UserError: a source fails, an id occurs twice in a split, or two splits share a problem.
+    """
+    sources = {"train": config.train, "validation": config.validation, "test": config.test}
+    splits = {name: load_problems(s, seed, f"problems.{name}") for name, s in sources.items()}
+    for name, problems in splits.items():
+        _refuse_repeated_ids(problems, f"problems.{name}")
+    for one, other in combinations(splits, 2):
+        _refuse_overlap(splits[one], splits[other], (one, other), (sources[one], sources[other]))
+    return Splits(**splits)
+
+
+def _refuse_repeated_ids(problems: Sequence[Problem], where: str) -> None:
+    repeated = [key for key, times in Counter(p.id for p in problems).items() if times > 1]
+    if repeated:
+        raise UserError(
+            f"{where}: {len(repeated)} ids occur more than once, such as '{repeated[0]}'; name a "
+            f"column of unique ids with {where}.id_column."
+        )
+
+
+def _refuse_overlap(
+    one: Sequence[Problem],
+    other: Sequence[Problem],
+    names: tuple[str, str],
+    sources: tuple[SourceConfig, SourceConfig],
+) -> None:
+    ids = {p.id for p in other}
+    texts = {normalise(p.text) for p in other}
+    same_id = [p for p in one if p.id in ids]
+    same_text = [p for p in one if normalise(p.text) in texts]
+    if not same_id and not same_text:
+        return
+    shared, by = (same_text, "text") if same_text else (same_id, "id")
+    remedy = (
+        f"both draw from '{sources[0].source}', so use distinct files or splits"
+        if sources[0].source == sources[1].source
+        else "drop them from one of the two"
+        if same_text
+        else "rename one file or name a column of unique ids with id_column"
+    )
+    raise UserError(
+        f"problems.{names[0]} and problems.{names[1]} share {len(shared)} problems by {by}, such "
+        f"as '{shared[0].id}' ({shared[0].text[:80]!r}); {remedy}."
+    )

@@ -1,0 +1,48 @@
+"""Prompt styles: how a problem becomes the token ids a model is asked with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reasonmaxxer.config import PromptStyle
+from reasonmaxxer.errors import UserError
+
+TEXT_STYLES = {
+    "qwen_boxed": (
+        "Solve the following math problem step by step. "
+        "Put your final answer in \\boxed{}.\n\nProblem: ",
+        "\n\nSolution:",
+    ),
+    "llama_abel": ("Question:\n", "\nAnswer:\nLet's think step by step.\n"),
+}
+"""What stands before and after the problem in the styles of base models."""
+
+
+def render_prompt(style: PromptStyle, text: str, tokenizer: Any) -> list[int]:
+    """Token ids of the prompt that asks a model for this problem.
+
+    Args:
+        style: `chat_template` is the tokenizer's own, with the problem as the one user message;
+            the others are plain text, with the special tokens the tokenizer adds (such as BOS).
+        text: the problem.
+        tokenizer: a transformers tokenizer.
+
+    Raises:
+        UserError: `chat_template` with a tokenizer that has none.
+    """
+    if style == "chat_template":
+        return _chat(text, tokenizer)
+    before, after = TEXT_STYLES[style]
+    return list(tokenizer(before + text + after, add_special_tokens=True)["input_ids"])
+
+
+def _chat(text: str, tokenizer: Any) -> list[int]:
+    if not tokenizer.chat_template:
+        raise UserError(
+            f"problems.prompt_style is 'chat_template', but {tokenizer.name_or_path or 'the model'}"
+            f" has no chat template; choose {' or '.join(TEXT_STYLES)}."
+        )
+    messages = [{"role": "user", "content": text}]
+    return list(
+        tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+    )

@@ -1,0 +1,124 @@
+"""Grades completions: reads every answer here, and leaves to workers what is not plain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Any
+
+from reasonmaxxer.config import PromptStyle, VerifyConfig
+from reasonmaxxer.errors import UserError
+from reasonmaxxer.problems.problem import Problem
+from reasonmaxxer.verify import gym, maths
+from reasonmaxxer.verify.extract import extract, resolve_extraction
+from reasonmaxxer.verify.outcome import Grade, Outcome
+from reasonmaxxer.verify.process import GradingProcess
+
+Item = tuple[Problem, str]
+
+
+class Verifier:
+    """Grades (problem, completion) pairs; a context manager that ends its processes.
+
+    Two plain numbers are compared at once. Everything else goes to a worker process, one item at a
+    time, which is killed when it exceeds the time limit: that item is a timeout, one whose worker
+    dies is an error, and the others are untouched. Outcomes do not depend on order or workers.
+
+    Args:
+        config: extraction, time limit and number of processes.
+        prompt_style: what `auto` extraction follows.
+    """
+
+    def __init__(self, config: VerifyConfig, prompt_style: PromptStyle) -> None:
+        self._extraction = resolve_extraction(config.extraction, prompt_style)
+        self._workers = [GradingProcess(config.timeout) for _ in range(config.workers)]
+        self._idle: SimpleQueue[GradingProcess] = SimpleQueue()
+        for worker in self._workers:
+            self._idle.put(worker)
+
+    def __enter__(self) -> Verifier:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Kill the workers; grading again starts new ones."""
+        for worker in self._workers:
+            worker.close()
+
+    def grade(self, items: Sequence[Item]) -> list[Grade]:
+        """One grade an item, in order.
+
+        Raises:
+            UserError: a reasoning-gym problem without `task` and `entry` in its metadata.
+            RuntimeError: a worker could not be started.
+        """
+        answers = [self._extract(problem, text) for problem, text in items]
+        grades = [_at_once(p, answer) for (p, _), answer in zip(items, answers, strict=True)]
+        requests = [
+            (index, _request(items[index][0], answer))
+            for index, (grade, answer) in enumerate(zip(grades, answers, strict=True))
+            if grade is None and answer is not None
+        ]
+        for (index, _), (outcome, detail) in zip(requests, self._ask_all(requests), strict=True):
+            grades[index] = Grade(outcome, answers[index], detail)
+        return [grade for grade in grades if grade is not None]
+
+    def _extract(self, problem: Problem, text: str) -> str | None:
+        if problem.verifier == "reasoning_gym":
+            return gym.stated_answer(text)
+        return extract(text, self._extraction)
+
+    def _ask_all(
+        self, requests: Sequence[tuple[int, dict[str, Any]]]
+    ) -> list[tuple[Outcome, str | None]]:
+        pool = ThreadPoolExecutor(len(self._workers), "verifier")
+        try:
+            return list(pool.map(self._ask, [request for _, request in requests]))
+        except BaseException:  # such as Ctrl-C: do not wait for what is still being graded
+            pool.shutdown(wait=False, cancel_futures=True)
+            for worker in self._workers:
+                worker.kill()
+            raise
+        finally:
+            pool.shutdown()
+
+    def _ask(self, request: dict[str, Any]) -> tuple[Outcome, str | None]:
+        worker = self._idle.get()
+        try:
+            return worker.ask(request)
+        finally:
+            self._idle.put(worker)
+
+
+def _at_once(problem: Problem, answer: str | None) -> Grade | None:
+    """The grade where no worker is needed to know it."""
+    if answer is None:
+        return Grade(Outcome.UNPARSED, None, "no answer was found in the completion")
+    if problem.verifier == "reasoning_gym":
+        return None
+    if len(answer) > maths.LONGEST_ANSWER:
+        return Grade(Outcome.UNPARSED, None, f"the answer is {len(answer)} characters long")
+    same = maths.plainly_equivalent(problem.answer, answer)
+    return None if same is None else Grade(Outcome.CORRECT if same else Outcome.WRONG, answer)
+
+
+def _request(problem: Problem, answer: str) -> dict[str, Any]:
+    if problem.verifier == "math":
+        return {"verifier": "math", "gold": problem.answer, "extracted": answer}
+    try:
+        task, entry = problem.metadata["task"], problem.metadata["entry"]
+    except KeyError as error:
+        raise UserError(
+            f"Problem '{problem.id}' is graded by reasoning_gym but its metadata has no {error}; "
+            "add it, or set its verifier to 'math'."
+        ) from error
+    return {"verifier": "reasoning_gym", "task": task, "entry": entry, "extracted": answer}

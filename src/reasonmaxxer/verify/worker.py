@@ -1,0 +1,109 @@
+"""A grading process: one JSON line in, one out. Whatever hangs or dies here harms one item.
+
+For each request it first imports what the grader needs and says so, such that the time limit of an
+item, which its parent keeps, covers the grading alone.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import logging
+import os
+import signal
+import sys
+from typing import Any, TextIO
+
+from reasonmaxxer.verify import gym, maths
+from reasonmaxxer.verify.outcome import Outcome
+
+_MEMORY = 2 * 2**30  # bytes that grading may add to what the imports take
+_ORPHAN = 10.0  # seconds past the limit after which no parent is left to kill us
+
+
+def main(timeout: float) -> None:
+    """Answer requests until the parent closes the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    logging.disable(logging.WARNING)
+    requests, replies = _take_pipes()
+    forbid_side_effects()
+    for line in requests:
+        request = json.loads(line)
+        _prepare(request["verifier"])
+        _reply(replies, {"ready": True})
+        faulthandler.dump_traceback_later(timeout + _ORPHAN, exit=True)
+        answer = _graded(request)
+        faulthandler.cancel_dump_traceback_later()
+        _reply(replies, answer)
+
+
+def _take_pipes() -> tuple[TextIO, TextIO]:
+    """Keep the pipes for the protocol, and send what libraries print to standard error."""
+    requests, replies = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    return requests, replies
+
+
+def _reply(replies: TextIO, message: dict[str, Any]) -> None:
+    replies.write(json.dumps(message) + "\n")
+    replies.flush()
+
+
+def _prepare(verifier: str) -> None:
+    """Import the grader, warm it up, and bound what memory it may add."""
+    if verifier == "math":
+        maths.equivalent(r"\frac{1}{2}", r"\frac{2}{4}")
+    else:
+        import reasoning_gym  # noqa: F401
+    limit_memory()
+
+
+def limit_memory() -> None:
+    """Let allocations fail beyond the bound, and leave no core file."""
+    if sys.platform != "linux":
+        return
+    import resource
+    from pathlib import Path
+
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    limit = pages * resource.getpagesize() + _MEMORY
+    bounded = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (bounded, hard))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def forbid_side_effects() -> None:
+    """Make this process unable to write files, start programs or open connections.
+
+    Some scorers of reasoning-gym evaluate the model's answer as Python. This stops accidents, not
+    an attacker who is free to run native code.
+    """
+    sys.dont_write_bytecode = True
+    sys.addaudithook(_refuse)
+
+
+_FAMILIES = ("shutil.", "socket.", "subprocess.", "os.exec", "os.fork", "os.kill", "os.posix_spawn")
+_CALLS = {"os.system", "os.startfile", "os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link"}
+_CALLS |= {"os.symlink", "os.truncate", "os.chmod", "os.chown"}
+
+
+def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
+    writes = event == "open" and bool(int(arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR))
+    if writes or event in _CALLS or event.startswith(_FAMILIES):
+        raise PermissionError(f"a grader may not {event} {arguments[:1]}")
+
+
+def _graded(request: dict[str, Any]) -> dict[str, str | None]:
+    """The outcome, and for a failure of the grader the exception."""
+    try:
+        if request["verifier"] == "math":
+            same = maths.equivalent(request["gold"], request["extracted"])
+        else:
+            same = gym.score(request["task"], request["entry"], request["extracted"])
+    except Exception as error:
+        return {"outcome": Outcome.ERROR.value, "detail": repr(error)[:500]}
+    outcomes = {True: Outcome.CORRECT, False: Outcome.WRONG, None: Outcome.UNPARSED}
+    detail = "the extracted answer does not parse" if same is None else None
+    return {"outcome": outcomes[same].value, "detail": detail}

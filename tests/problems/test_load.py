@@ -1,0 +1,169 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reasonmaxxer.config import ProblemsConfig, SourceConfig
+from reasonmaxxer.errors import UserError
+from reasonmaxxer.problems import load_problems, load_splits, normalise
+
+
+@pytest.fixture
+def numbered(tmp_path):
+    """Writes a file of the problems `What is N plus one?` and names it as a source."""
+
+    def write(name, numbers, **columns):
+        path = tmp_path / name
+        rows = (
+            {"problem": f"What is {n} plus one?", "answer": n + 1}
+            | {column: value(n) for column, value in columns.items()}
+            for n in numbers
+        )
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return str(path)
+
+    return write
+
+
+def config(train, validation, test):
+    sources = {"train": train, "validation": validation, "test": test}
+    return ProblemsConfig(**{name: SourceConfig(**fields) for name, fields in sources.items()})
+
+
+def ids(problems):
+    return [int(p.id.rpartition("/")[2]) for p in problems]
+
+
+def test_no_limit_takes_all_in_order(numbered):
+    source = SourceConfig(source=numbered("a.jsonl", range(20)))
+    assert ids(load_problems(source, 5, "problems.train")) == list(range(20))
+
+
+def test_limit_draws_by_seed(numbered):
+    path = numbered("a.jsonl", range(200))
+    drawn = {
+        seed: ids(load_problems(SourceConfig(source=path, limit=50), seed, "w")) for seed in (0, 1)
+    }
+    assert len(set(drawn[0])) == 50 and drawn[0] != sorted(drawn[0])
+    assert drawn[0] != drawn[1]
+    assert ids(load_problems(SourceConfig(source=path, limit=80), 0, "w"))[:50] == drawn[0]
+    whole = ids(load_problems(SourceConfig(source=path, limit=200), 0, "w"))
+    assert sorted(whole) == list(range(200))
+
+
+def test_the_draw_has_no_favourites(numbered):
+    path = numbered("a.jsonl", range(20))
+    source = SourceConfig(source=path, limit=5)
+    hits = [0] * 20
+    for seed in range(400):
+        for number in ids(load_problems(source, seed, "w")):
+            hits[number] += 1
+    # Each is binomial(400, 1/4): mean 100, standard deviation 8.7.
+    assert min(hits) > 60 and max(hits) < 140
+
+
+@pytest.mark.parametrize(
+    "fields", [{"source": "word-problems"}, {"source": "reasoning-gym/gcd"}, {"source": "a.jsonl"}]
+)
+def test_a_seed_of_the_source_wins(numbered, monkeypatch, fields, tmp_path):
+    numbered("a.jsonl", range(100))
+    monkeypatch.chdir(tmp_path)
+    fixed = SourceConfig(**fields, limit=10, seed=7)
+    free = SourceConfig(**fields, limit=10)
+    assert load_problems(fixed, 1, "w") == load_problems(fixed, 2, "w")
+    assert load_problems(fixed, 1, "w") == load_problems(free, 7, "w")
+    assert load_problems(free, 1, "w") != load_problems(free, 2, "w")
+
+
+def test_too_few(numbered):
+    source = SourceConfig(source=numbered("a.jsonl", range(20)), limit=21)
+    with pytest.raises(UserError, match=r"problems\.test\.limit asks for 21 .*source has 20;"):
+        load_problems(source, 0, "problems.test")
+    with pytest.raises(UserError, match=r"problems\.train\.split 'dev' is unknown"):
+        load_problems(SourceConfig(split="dev"), 0, "problems.train")
+
+
+def test_default_splits_are_disjoint_and_of_the_asked_size():
+    for seed in (0, 1, 42):
+        splits = load_splits(ProblemsConfig(), seed)
+        assert [len(s) for s in (splits.train, splits.validation, splits.test)] == [60, 50, 100]
+        problems = [*splits.train, *splits.validation, *splits.test]
+        assert len({p.id for p in problems}) == len({normalise(p.text) for p in problems}) == 210
+    assert load_splits(ProblemsConfig(), 0).test == load_splits(ProblemsConfig(), 1).test
+    assert load_splits(ProblemsConfig(), 0).train != load_splits(ProblemsConfig(), 1).train
+
+
+def test_three_sources(numbered):
+    splits = load_splits(
+        config(
+            {"source": numbered("a.jsonl", range(5))},
+            {"source": numbered("b.jsonl", range(5, 8))},
+            {"source": "reasoning-gym/gcd", "split": "test", "limit": 4},
+        ),
+        0,
+    )
+    assert [len(s) for s in (splits.train, splits.validation, splits.test)] == [5, 3, 4]
+    assert splits.validation[0].text == "What is 5 plus one?"
+
+
+@pytest.mark.parametrize(("one", "other"), [(0, 1), (0, 2), (1, 2)])
+def test_shared_text_is_refused_between_any_two(tmp_path, numbered, one, other):
+    paths = [numbered(f"{n}.jsonl", range(10 * n, 10 * n + 10)) for n in range(3)]
+    extra = [{"problem": f" WHAT is {10 * one + n} plus  one", "answer": "0"} for n in (3, 4)]
+    with Path(paths[other]).open("a") as file:
+        file.writelines(json.dumps(row) + "\n" for row in extra)
+    names = ("train", "validation", "test")
+    with pytest.raises(
+        UserError,
+        match=rf"problems\.{names[one]} and problems\.{names[other]} share 2 problems by text, "
+        rf"such as '{one}/3' \('What is {10 * one + 3} plus one\?'\); drop them",
+    ):
+        load_splits(config(*({"source": path} for path in paths)), 0)
+
+
+def test_shared_ids_are_refused(numbered):
+    a = numbered("a.jsonl", range(10), id=lambda n: f"x/{n}")
+    b = numbered("b.jsonl", range(10, 20), id=lambda n: f"x/{n - 1}")
+    c = numbered("c.jsonl", range(20, 30))
+    with pytest.raises(
+        UserError,
+        match=r"problems\.train and problems\.validation share 1 problems by id, such as 'x/9' "
+        r".*id_column",
+    ):
+        load_splits(config({"source": a}, {"source": b}, {"source": c}), 0)
+
+
+def test_two_draws_of_one_file_are_refused_with_the_remedy(numbered):
+    a, b = numbered("a.jsonl", range(30)), numbered("b.jsonl", range(30, 40))
+    with pytest.raises(
+        UserError,
+        match=r"problems\.train and problems\.test share \d+ .*both draw from '.*a\.jsonl', so use "
+        r"distinct files or splits",
+    ):
+        load_splits(
+            config(
+                {"source": a, "limit": 20, "seed": 1}, {"source": b}, {"source": a, "limit": 20}
+            ),
+            0,
+        )
+
+
+def test_repeated_ids_within_a_split_are_refused(numbered):
+    a = numbered("a.jsonl", range(10), id=lambda n: n // 2 if n < 4 else n)
+    b, c = numbered("b.jsonl", range(10, 20)), numbered("c.jsonl", range(20, 30))
+    with pytest.raises(
+        UserError, match=r"problems\.test: 2 ids occur more than once, such as '0'; .*id_column"
+    ):
+        load_splits(config({"source": b}, {"source": c}, {"source": a}), 0)
+
+
+def test_the_package_imports_no_slow_library():
+    code = (
+        "import sys, reasonmaxxer.problems\n"
+        "slow = {'torch', 'datasets', 'reasoning_gym', 'transformers', 'pandas'}\n"
+        "print(*slow & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

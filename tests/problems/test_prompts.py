@@ -1,0 +1,66 @@
+import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
+
+from reasonmaxxer.errors import UserError
+from reasonmaxxer.problems import render_prompt
+
+TEMPLATE = (
+    "{% for m in messages %}<s>{{ m.role }}: {{ m.content }}\n{% endfor %}"
+    "{% if add_generation_prompt %}<s>assistant:{% endif %}"
+)
+MATHS = r"Find \frac{1}{x} at {text} {0} {{x}} %s. Größe?"
+
+
+def byte_tokenizer(chat_template=None):
+    """One token a byte, and <s> (id 256) put first as a beginning-of-sequence token."""
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {letter: number for number, letter in enumerate(letters)} | {"<s>": 256}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", 256)]
+    )
+    wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>")
+    wrapped.chat_template = chat_template
+    return wrapped
+
+
+def test_qwen_boxed():
+    tokenizer = byte_tokenizer()
+    ids = render_prompt("qwen_boxed", MATHS, tokenizer)
+    assert ids[0] == 256 and 256 not in ids[1:]
+    assert all(type(i) is int for i in ids)
+    assert tokenizer.decode(ids[1:]) == (
+        "Solve the following math problem step by step. Put your final answer in \\boxed{}.\n"
+        "\n"
+        "Problem: Find \\frac{1}{x} at {text} {0} {{x}} %s. Größe?\n"
+        "\n"
+        "Solution:"
+    )
+
+
+def test_llama_abel():
+    tokenizer = byte_tokenizer()
+    ids = render_prompt("llama_abel", MATHS, tokenizer)
+    assert ids[0] == 256
+    assert tokenizer.decode(ids[1:]) == (
+        "Question:\n"
+        "Find \\frac{1}{x} at {text} {0} {{x}} %s. Größe?\n"
+        "Answer:\n"
+        "Let's think step by step.\n"
+    )
+
+
+def test_chat_template_is_one_user_message_and_the_generation_prompt():
+    tokenizer = byte_tokenizer(TEMPLATE)
+    ids = render_prompt("chat_template", MATHS, tokenizer)
+    assert type(ids) is list and all(type(i) is int for i in ids)
+    assert tokenizer.decode(ids) == f"<s>user: {MATHS}\n<s>assistant:"
+    assert ids.count(256) == 2  # the template's own, no further beginning-of-sequence token
+
+
+def test_no_chat_template():
+    with pytest.raises(UserError, match=r"problems\.prompt_style .*qwen_boxed or llama_abel"):
+        render_prompt("chat_template", "1+1?", byte_tokenizer())

@@ -1,0 +1,176 @@
+"""The answer that is read from a completion."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reasonmaxxer.verify import extract, resolve_extraction
+from reasonmaxxer.verify.gym import stated_answer
+
+EXTRACTIONS = ("boxed", "last_number", "stated_number")
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (r"so \boxed{7}.", "7"),
+        (r"\boxed{1} and then \boxed{2}", "2"),
+        (r"\boxed{\frac{1}{2}}", r"\frac{1}{2}"),
+        (r"\boxed{ \left\{ 1, 2 \right\} }", r"\left\{ 1, 2 \right\}"),
+        (r"\boxed{ {a \} b} } }", r"{a \} b}"),
+        (r"\boxed {7}", "7"),
+        ("\\boxed\n{7}", "7"),
+        (r"$\boxed 5$", "5"),
+        (r"\boxed 5 apples", "5"),
+        (r"It is \boxed \frac12.", r"\frac12"),
+        (r"\boxed\pi$", r"\pi"),
+        (r"\fbox{7}", "7"),
+        (r"\boxed{\fbox{7}}", "7"),
+        (r"\boxedtext{7}", None),
+        (r"\boxed{}", None),
+        (r"\boxed{ }", None),
+        (r"\boxed", None),
+        (r"\boxed{7", None),
+        (r"\boxed{3} \boxed{\frac{1}{2}", None),
+        ("the answer is 7", None),
+        ("We pay $5 and then $7, so $x$ is $12$", None),
+        ("", None),
+    ],
+)
+def test_boxed(text, answer):
+    assert extract(text, "boxed") == answer
+
+
+NUMBERS = [
+    ("it is 7", "7"),
+    ("it is 7.", "7"),
+    ("7.5 in all", "7.5"),
+    ("about .5", "0.5"),
+    ("-.5", "-0.5"),
+    ("1,234,567", "1234567"),
+    ("1,234.50", "1234.50"),
+    ("3 or 12,34", "34"),
+    ("-12", "-12"),
+    ("−12", "-12"),
+    ("10-3", "3"),
+    ("(2)-3", "3"),
+    ("10 - -3", "-3"),
+    ("x=-3", "-3"),
+    ("$18", "18"),
+    (r"\$18", "18"),
+    ("-$18", "-18"),
+    ("$-18", "-18"),
+    ("50%", "50"),
+    ("3/4", "3/4"),
+    ("-3/4 of it", "-3/4"),
+    ("**7**", "7"),
+    ("7m", "7"),
+    ("7 from H2O and x_1", "7"),
+    ("there is none", None),
+    ("", None),
+]
+
+
+@pytest.mark.parametrize(("text", "answer"), NUMBERS)
+def test_last_number(text, answer):
+    assert extract(text, "last_number") == answer
+
+
+def test_last_number_is_the_last():
+    assert extract("3 apples and 4 pears make 7 fruits", "last_number") == "7"
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("The answer is 7. Now suppose that 9 more arrive.", "7"),
+        ("Final answer: **7**\n\nQuestion 2: 5 + 5 = 10", "7"),
+        ("The answer is $1,250. She has 3 more.", "1250"),
+        ("3 + 4 = 7\n#### 7\nHe has 9 left", "7"),
+        (r"Thus \boxed{7} and 9", "7"),
+        ("The total number of eggs is 3 + 4 = 7. Then 9.", "7"),
+        ("The answer is:\n\n7\n\nAnd 9.", "7"),
+        ("The answer is clear. The total is 7, not 9", "7"),
+        ("First 3 + 4 = 7 and 7 + 1 = 8.\n\nThen 9 * 9 = 81.", "8"),
+        ("Take 5 of them.\n\n3 + 4 = 7.\n\nSo 9 are left", "7"),
+        ("He has 3, she has 4, they have 7", "7"),
+        ("I do not know", None),
+    ],
+)
+def test_stated_number(text, answer):
+    assert extract(text, "stated_number") == answer
+
+
+@pytest.mark.parametrize(("text", "answer"), NUMBERS)
+def test_stated_number_reads_the_same_numbers(text, answer):
+    assert extract(text, "stated_number") == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("<answer>1</answer> or <answer> 2 3\n4 </answer> done", "2 3\n4"),
+        (r"\boxed{5} but <answer>6</answer>", "6"),
+        ("<answer></answer>", None),
+        ("6</answer>", "6</answer>"),
+        (r"so \boxed{5} it is", "5"),
+        ("Thinking.\nThe answer is: 42.\n\n", "42"),
+        ("Final answer: a b c", "a b c"),
+        ("**Answer:** no", "** no"),
+        ("1 2 3\n4 5 6.", "4 5 6."),
+        ("\n \n", None),
+    ],
+)
+def test_gym_answers(text, answer):
+    assert stated_answer(text) == answer
+
+
+@pytest.mark.parametrize(
+    ("style", "extraction"),
+    [
+        ("qwen_boxed", "boxed"),
+        ("llama_abel", "last_number"),
+        ("chat_template", "stated_number"),
+    ],
+)
+def test_auto_follows_the_prompt(style, extraction):
+    assert resolve_extraction("auto", style) == extraction
+    assert resolve_extraction("boxed", style) == "boxed"
+
+
+def test_unresolved_extraction_is_refused():
+    with pytest.raises(ValueError, match="'auto'"):
+        extract("7", "auto")
+
+
+MEGABYTE = 2**20
+HOSTILE = [
+    "1", "1,", "1,111", "1.", "-", "(", "{", "}", "\\", "\\boxed", r"\boxed{", r"\boxed ", " ",
+    r"\boxed{}", "\n\n", "=", "= ", "=*", "= 1", "answer", "answer ", "answer is ", "answer:", "#",
+    "#### ", "total", "the total is = ", "1/", "$", "$-", "<answer>", "</answer>", "answer is\n",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("unit", HOSTILE)
+def test_time_is_linear(unit):
+    text = r"\boxed{" + unit * (MEGABYTE // len(unit))
+    for read in [*(lambda t, e=e: extract(t, e) for e in EXTRACTIONS), stated_answer]:
+        start = time.process_time()
+        read(text)
+        assert time.process_time() - start < 1
+
+
+@given(st.text() | st.text(alphabet="0123456789,.$%-/=\\{} boxedanswer#:is\n"))
+def test_any_text_is_read(text):
+    for extraction in EXTRACTIONS:
+        answer = extract(text, extraction)
+        assert answer is None or answer.strip()
+    stated_answer(text)
+
+
+@given(st.integers())
+def test_every_integer_is_read(n):
+    for text in (f"The answer is {n}.", f"The answer is {n:,}", rf"\boxed{{{n}}} The answer: {n}"):
+        assert extract(text, "last_number") == extract(text, "stated_number") == str(n)
