@@ -13,6 +13,9 @@ import typer
 from reasonmaxxer import __version__
 from reasonmaxxer.errors import UserError
 
+INTERRUPTED = 130
+"""What typer makes of Ctrl-C."""
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -109,13 +112,12 @@ def _version(
 def main() -> None:
     """Entry point: an error of the user's is one sentence and exit status 2."""
     try:
-        app(standalone_mode=False)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
+        status = app(standalone_mode=False)
+        if status == INTERRUPTED:
+            _fail("Interrupted. Give the same command again to go on where it was.", status)
+        sys.exit(status)
     except UserError as error:
         _fail(str(error), 2)
-    except (KeyboardInterrupt, typer.Abort):
-        _fail("Interrupted. Give the same command again to go on where it was.", 130)
     except Exception as error:
         if type(error).__module__.startswith(("click", "typer")):
             error.show()  # type: ignore[attr-defined]

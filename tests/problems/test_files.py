@@ -70,6 +70,7 @@ def test_scalars_become_metadata_and_the_subject_the_domain(jsonl):
         (r"\boxed{\left\{ {a}, b \right\}} ends", r"\left\{ {a}, b \right\}"),
         (r"\boxed{3}, not \boxed{4", "3"),
         ("plain 7", None),
+        ("### 7", None),
         (r"hence $\boxed 72$.", "72"),
         (r"\boxed{a\\}", "a\\\\"),  # a line break, then the closing brace
         (r"\boxedtext", None),

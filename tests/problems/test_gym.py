@@ -62,6 +62,16 @@ def test_splits_are_disjoint_for_many_seeds_even_of_a_small_task():
     assert not seen["validation"] & seen["test"]
 
 
+def test_splits_are_drawn_apart():
+    # One draw parted by text would never give two splits the same place in a batch.
+    places = [
+        {p.metadata["entry"]["metadata"]["source_index"] for p in load("gcd", split, 30)}
+        for split in SPLITS
+    ]
+    assert places[0] & places[1]
+    assert places[1] & places[2]
+
+
 def test_no_repeats_and_seeds_differ():
     one = load("chain_sum", limit=700, min_digits=1, max_digits=1, max_terms=3)
     assert len({normalise(p.text) for p in one}) == len({p.id for p in one}) == 700

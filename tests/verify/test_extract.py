@@ -147,9 +147,7 @@ def test_unresolved_extraction_is_refused():
 
 MEGABYTE = 2**20
 HOSTILE = [
-    "1", "1,", "1,111", "1.", "-", "(", "{", "}", "\\", "\\boxed", r"\boxed{", r"\boxed ", " ",
-    r"\boxed{}", "\n\n", "=", "= ", "=*", "= 1", "answer", "answer ", "answer is ", "answer:", "#",
-    "#### ", "total", "the total is = ", "1/", "$", "$-", "<answer>", "</answer>", "answer is\n",
+    "1,", "1,111", "-", "(", "{", r"\boxed{", "\n\n", "= ", "answer is ", "#### ", "</answer>",
 ]  # fmt: skip
 
 

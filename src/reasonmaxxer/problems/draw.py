@@ -29,7 +29,7 @@ def take(problems: Sequence[Problem], count: int | None, where: str) -> list[Pro
     if count is not None and count > len(problems):
         raise UserError(
             f"{where}.limit asks for {count} problems but the source has {len(problems)}; "
-            "lower the limit or leave it out."
+            "lower it, or set it to null to take all."
         )
     return list(problems[:count])
 

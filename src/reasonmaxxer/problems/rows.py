@@ -90,7 +90,7 @@ def _column(
                 f"{did_you_mean(explicit, there)}"
             )
         return explicit
-    by_name = {column.casefold(): column for column in reversed(there)}
+    by_name = {column.casefold(): column for column in there}
     return next((by_name[name] for name in usual if name in by_name), None)
 
 

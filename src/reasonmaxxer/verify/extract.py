@@ -117,9 +117,9 @@ def stated_number(text: str) -> str | None:
 
 
 def _sentence(text: str, start: int) -> str:
-    """What follows `start`, leading blanks included, up to the sentence's end or the limit."""
+    """What follows `start`, leading blanks and marks included, up to the sentence's end."""
     rest = text[start : start + _SENTENCE_LENGTH]
-    blanks = len(rest) - len(rest.lstrip())
+    blanks = len(rest) - len(rest.lstrip(" \t\r\n:*"))
     end = _SENTENCE_END.search(rest, blanks)
     return rest[: end.start()] if end else rest
 

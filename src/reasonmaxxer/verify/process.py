@@ -44,6 +44,8 @@ class GradingProcess:
         if not child.receive(START_LIMIT):
             self._child = None
             reason = child.stop()
+            if child.abandoned:
+                return Outcome.ERROR, "grading was abandoned"
             if fresh:
                 raise RuntimeError(f"the grading process did not start: {reason}")
             return self.ask(request)  # it died while it was idle, which is not this item's fault
@@ -55,8 +57,9 @@ class GradingProcess:
         return Outcome(answer["outcome"]), answer["detail"]
 
     def kill(self) -> None:
-        """Kill the process, from any thread; whoever waits for its reply gets none."""
+        """Kill the process, from any thread, and abandon what it is grading."""
         if child := self._child:
+            child.abandoned = True
             child.process.kill()
 
     def close(self) -> None:
@@ -78,7 +81,7 @@ class _Child:
 
     def __init__(self, timeout: float) -> None:
         code = f"import sys; sys.path[:] = {sys.path!r}; from reasonmaxxer.verify import worker"
-        self.expired = False
+        self.expired = self.abandoned = False
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self.process = subprocess.Popen(
             [sys.executable, "-c", f"{code}; worker.main({timeout})"],

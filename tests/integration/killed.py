@@ -1,0 +1,28 @@
+"""Runs a recipe and kills its own process (-9) at one file operation: `killed.py RECIPE OUT EVENT PATH`.
+
+EVENT is `os.rename` (just before a finished file or folder takes its name) or `open` (just before a
+file is opened), PATH the end of that file's path.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+recipe, out, event, ending = sys.argv[1:]
+
+
+def watch(name, arguments):
+    if name != event:
+        return
+    path = arguments[1] if name == "os.rename" else arguments[0]
+    if isinstance(path, str | os.PathLike) and str(path).endswith(ending):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    from reasonmaxxer.config import load_recipe
+    from reasonmaxxer.pipeline import run
+
+    sys.addaudithook(watch)
+    run(load_recipe(recipe), Path(out))

@@ -1,0 +1,138 @@
+"""The command line as a user meets it: in a process of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.tiny import tiny_recipe
+
+from reasonmaxxer.config import Recipe, dump_recipe
+
+
+def reasonmaxxer(*arguments, **options):
+    command = [sys.executable, "-m", "reasonmaxxer", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, **options)
+
+
+@pytest.fixture(scope="module")
+def recipe_file(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("recipe")
+    path = folder / "tiny.yaml"
+    path.write_text(dump_recipe(tiny_recipe(folder)), encoding="utf-8")
+    return path
+
+
+def test_help_imports_nothing_slow():
+    code = (
+        "import sys; sys.argv = ['reasonmaxxer', '--help']\n"
+        "from reasonmaxxer.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as stop: assert not stop.code\n"
+        "slow = {'torch', 'transformers', 'pyarrow', 'numpy', 'datasets', 'pydantic', 'peft'}\n"
+        "print(sorted(slow & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]", done.stdout + done.stderr
+    for command in ("run", "models", "recipes"):
+        assert command in done.stdout
+
+
+def test_print_recipe_shows_everything_resolved():
+    done = reasonmaxxer("run", "seed=3", "signal.gate.kind=share", "--print-recipe")
+    shown = yaml.safe_load(done.stdout)
+    expected = Recipe().model_dump(mode="json")
+    expected["seed"] = 3
+    expected["signal"]["gate"]["kind"] = "share"
+    assert shown == expected
+
+
+def test_models_and_recipes_are_listed():
+    assert "smollm2" in reasonmaxxer("models").stdout
+    assert "default" in reasonmaxxer("recipes").stdout
+
+
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (["rollouts.temprature=1"], "Did you mean 'rollouts.temperature'?"),
+        (["rollouts.temperature=hot"], "'rollouts.temperature' = 'hot'"),
+        (["defualt"], "Did you mean 'default'?"),
+        (["default", "other"], "'other' is neither a second recipe nor a key"),
+        (["evaluation.samples=2", "evaluation.ks=[8]"], "pass@8 needs at least that many samples"),
+        (["cost.price=h100", "--out", "{tmp}/a"], "Did you mean 'h100-sxm'?"),
+        (["model.name=smolm2", "--out", "{tmp}/b"], "Did you mean 'smollm2'?"),
+        (["model.device=cuda:77", "--out", "{tmp}/c"], "model.device = 'cuda:77' is not available"),
+        (["problems.train.source=none.jsonl", "--out", "{tmp}/d"], "none.jsonl"),
+    ],
+)
+def test_the_users_errors_are_one_sentence_and_status_2(tmp_path, arguments, sentence):
+    offline = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    done = reasonmaxxer("run", *(a.format(tmp=tmp_path) for a in arguments), env=offline)
+    assert done.returncode == 2
+    assert sentence in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_unknown_option_is_status_2():
+    done = reasonmaxxer("run", "--outt", "x")
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+
+
+def test_wrong_column_names(tmp_path, recipe_file):
+    (tmp_path / "mine.jsonl").write_text('{"quastion": "1 + 1?", "answer": "2"}\n')
+    done = reasonmaxxer(
+        "run", recipe_file, f"problems.train.source={tmp_path}/mine.jsonl", "--out", tmp_path / "out"
+    )
+    assert done.returncode == 2
+    assert "quastion" in done.stderr and "text_column" in done.stderr
+
+
+def test_run_prints_figures_and_where_they_are(tmp_path, recipe_file):
+    done = reasonmaxxer("run", recipe_file, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    for words in ("greedy pass@1", "gained", "training", "summary.json", "Next:"):
+        assert words in done.stdout
+    assert (tmp_path / "out" / "training" / "adapter" / "adapter_config.json").is_file()
+
+
+def test_full_disk_is_one_sentence(tmp_path, recipe_file):
+    out = tmp_path / "out"
+    (out / ".problems.partial").mkdir(parents=True)
+    recipe = (Path(recipe_file)).read_text()
+    (out / "recipe.yaml").write_text(recipe)
+    (out / ".problems.partial" / ".train.parquet.tmp").symlink_to("/dev/full")
+    done = reasonmaxxer("run", recipe_file, "--out", out)
+    assert done.returncode == 1
+    assert "The disk is full" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_interrupt_says_how_to_go_on(tmp_path, recipe_file):
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "reasonmaxxer", "run", str(recipe_file), "--out", str(out)]
+    # many rollouts, so that there is time to interrupt them
+    process = subprocess.Popen(
+        [*command, "rollouts.rollouts_per_problem=600"], stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not (out / ".rollouts.partial").exists():
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Give the same command again" in stderr and "Traceback" not in stderr
+
+
+def test_two_processes_do_not_share_a_folder(tmp_path, recipe_file):
+    from reasonmaxxer.config import load_recipe
+    from reasonmaxxer.run_directory import RunDirectory
+
+    directory = RunDirectory(tmp_path / "out", load_recipe(str(recipe_file)), "cpu", None)
+    with directory.lock():
+        done = reasonmaxxer("run", recipe_file, "--out", tmp_path / "out")
+    assert done.returncode == 2 and "in use by another process" in done.stderr
