@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.tiny import tiny_recipe
 
 from reasonmaxxer.config import Recipe, dump_recipe
+from tests.tiny import tiny_recipe
 
 
 def reasonmaxxer(*arguments, **options):
@@ -86,7 +86,11 @@ def test_unknown_option_is_status_2():
 def test_wrong_column_names(tmp_path, recipe_file):
     (tmp_path / "mine.jsonl").write_text('{"quastion": "1 + 1?", "answer": "2"}\n')
     done = reasonmaxxer(
-        "run", recipe_file, f"problems.train.source={tmp_path}/mine.jsonl", "--out", tmp_path / "out"
+        "run",
+        recipe_file,
+        f"problems.train.source={tmp_path}/mine.jsonl",
+        "--out",
+        tmp_path / "out",
     )
     assert done.returncode == 2
     assert "quastion" in done.stderr and "text_column" in done.stderr

@@ -44,7 +44,9 @@ class ModelConfig(Config):
         description="Weights' type. `auto`: bfloat16 where the device multiplies it natively "
         "(CUDA, CPUs with AMX or AVX512-BF16), else float32. Paper: bfloat16.",
     )
-    device: str = Field("auto", description="`auto` (CUDA where there is one, else CPU) or a torch device.")
+    device: str = Field(
+        "auto", description="`auto` (CUDA where there is one, else CPU) or a torch device."
+    )
     attention: Literal["auto", "sdpa", "eager"] = Field(
         "auto", description="Attention kernel; `auto` is sdpa wherever the model supports it."
     )
@@ -250,8 +252,9 @@ class EvaluationConfig(SamplingConfig):
     @model_validator(mode="after")
     def _enough_samples(self) -> EvaluationConfig:
         if self.samples and max(self.ks) > self.samples:
-            raise ValueError(f"pass@{max(self.ks)} needs at least that many samples, not "
-                             f"{self.samples}")
+            raise ValueError(
+                f"pass@{max(self.ks)} needs at least that many samples, not {self.samples}"
+            )
         return self
 
 

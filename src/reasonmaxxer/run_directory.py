@@ -65,9 +65,7 @@ class RunDirectory:
         UserError: the folder belongs to another recipe, or holds something else.
     """
 
-    def __init__(
-        self, path: Path, recipe: Recipe, device: str, usd_per_hour: float | None
-    ) -> None:
+    def __init__(self, path: Path, recipe: Recipe, device: str, usd_per_hour: float | None) -> None:
         self.path, self.recipe = path, recipe
         self.device, self.usd_per_hour = device, usd_per_hour
         _claim(path, recipe)

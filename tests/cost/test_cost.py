@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from tests.tiny import tiny_model
 from torch.utils.flop_counter import FlopCounterMode
 
 from reasonmaxxer.config import CostConfig
 from reasonmaxxer.cost import Meter, ModelFlops, StageCost, price_of
 from reasonmaxxer.errors import UserError
+from tests.tiny import tiny_model
 
 ATTENTION = 3 * 4 * 8  # layers x heads x head size of the tiny llama
 
@@ -129,9 +129,7 @@ def test_prices():
     h100 = price_of(CostConfig(price="h100-80g"), "cpu")
     assert (h100.usd_per_hour, h100.date, h100.estimated) == (2.49, "2026-04-28", False)
     cpu = price_of(CostConfig(), "cpu")
-    assert cpu.estimated and cpu.usd_per_hour == pytest.approx(
-        0.05 * price_cores()
-    )
+    assert cpu.estimated and cpu.usd_per_hour == pytest.approx(0.05 * price_cores())
     assert price_of(CostConfig(), "mps").usd_per_hour is None
     with pytest.raises(UserError, match="Did you mean 'h100-80g'"):
         price_of(CostConfig(price="h100-80"), "cpu")

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from peft import PeftModel
-from tests.tiny import tiny_recipe
 from transformers import AutoModelForCausalLM
 
 from reasonmaxxer.artifacts import file_hash, read_json, read_table
@@ -19,6 +18,7 @@ from reasonmaxxer.config import dump_recipe, parse_recipe
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.pipeline import run
 from reasonmaxxer.rollouts.collect import read_rollouts
+from tests.tiny import tiny_recipe
 
 STAGES = ["problems", "rollouts", "signal", "training", "evaluation"]
 
@@ -64,7 +64,9 @@ def test_summary_is_what_the_tables_say(unbroken, recipe):
             np.mean([r.outcome == "correct" for r in sampled])
         )
     difference = summary["difference"]["greedy"]
-    pairs = [(b.outcome == "correct", a.outcome == "correct") for b, a in zip(base, adapted)]
+    pairs = [
+        (b.outcome == "correct", a.outcome == "correct") for b, a in zip(base, adapted, strict=True)
+    ]
     assert difference["gained"] == sum(a and not b for b, a in pairs)
     assert difference["lost"] == sum(b and not a for b, a in pairs)
     assert difference["value"] == pytest.approx((difference["gained"] - difference["lost"]) / 5)
@@ -177,9 +179,9 @@ def test_finished_run_is_not_run_again(unbroken, recipe):
     out, summary = unbroken
     before = {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()}
     assert run(recipe, out) == summary
-    assert {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file() and p.name != ".lock"} == {
-        p: t for p, t in before.items() if p.name != ".lock"
-    }
+    assert {
+        p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file() and p.name != ".lock"
+    } == {p: t for p, t in before.items() if p.name != ".lock"}
 
 
 def test_folder_of_another_recipe_is_refused(unbroken, recipe):
@@ -236,7 +238,7 @@ def test_nothing_to_learn_from_says_what_to_do(tmp_path):
     lines = (tmp_path / "train.jsonl").read_text().splitlines()
     changed = [json.dumps({**json.loads(line), "answer": "77"}) for line in lines]
     (tmp_path / "train.jsonl").write_text("\n".join(changed))
-    with pytest.raises(UserError, match="No problem is mixed.*never solves 6.*easier problems"):
+    with pytest.raises(UserError, match=r"No problem is mixed.*never solves 6.*easier problems"):
         run(recipe, tmp_path / "out")
     assert (tmp_path / "out" / "rollouts" / "shard-00000.parquet").exists()  # nothing lost
 
@@ -246,5 +248,5 @@ def test_all_truncated_says_so(tmp_path):
     lines = (tmp_path / "train.jsonl").read_text().splitlines()
     changed = [json.dumps({**json.loads(line), "answer": "77"}) for line in lines]
     (tmp_path / "train.jsonl").write_text("\n".join(changed))
-    with pytest.raises(UserError, match="truncated.*Raise rollouts.max_new_tokens"):
+    with pytest.raises(UserError, match=r"truncated.*Raise rollouts.max_new_tokens"):
         run(recipe, tmp_path / "out")

@@ -87,9 +87,7 @@ def test_entropy_and_logprob_equal_float64(seed, scale, shift):
     entropy, logprob = entropy_and_logprob(logits, ids)
     expected = -(np.exp(logprobs) * logprobs).sum(1)
     np.testing.assert_allclose(entropy.numpy(), expected, rtol=1e-4, atol=2e-4)
-    np.testing.assert_allclose(
-        logprob.numpy(), logprobs[np.arange(5), ids], rtol=1e-5, atol=2e-4
-    )
+    np.testing.assert_allclose(logprob.numpy(), logprobs[np.arange(5), ids], rtol=1e-5, atol=2e-4)
 
 
 def test_uniforms_are_a_function_of_the_seed():

@@ -118,6 +118,8 @@ def test_no_position_gives_zero():
     empty = torch.empty(0, 4, requires_grad=True)
     none = torch.empty(0)
     d = Decisions(empty, torch.empty(0, dtype=torch.long), none, none)
-    loss = decision_loss(identity, d, 1e-4)[0] + anchor_loss(identity, Anchors(empty, empty, none))[0]
+    loss = (
+        decision_loss(identity, d, 1e-4)[0] + anchor_loss(identity, Anchors(empty, empty, none))[0]
+    )
     loss.backward()
     assert loss.item() == 0.0

@@ -168,7 +168,10 @@ def trained_weights(tmp_path, **args):
 def test_accumulation_gives_the_same_adapter(tmp_path, micro, accumulate):
     # Ten rows in steps of four: the last step has two, where a mean of means would go wrong.
     whole, _ = trained_weights(
-        tmp_path / "a", per_device_train_batch_size=4, gradient_accumulation_steps=1, max_grad_norm=9
+        tmp_path / "a",
+        per_device_train_batch_size=4,
+        gradient_accumulation_steps=1,
+        max_grad_norm=9,
     )
     split, trainer = trained_weights(
         tmp_path / "b",

@@ -31,9 +31,9 @@ class ModelFlops:
         heads = config.num_attention_heads
         head_size = getattr(config, "head_dim", None) or config.hidden_size // heads
         linear = [m for m in decoder(model).modules() if isinstance(m, torch.nn.Linear)]
-        self.linear = sum(m.weight.numel() for m in linear)
-        self.head = bare(model).get_output_embeddings().weight.numel()
-        self.attention = config.num_hidden_layers * heads * head_size
+        self.linear: int = sum(m.weight.numel() for m in linear)
+        self.head: int = bare(model).get_output_embeddings().weight.numel()
+        self.attention: int = config.num_hidden_layers * heads * head_size
 
     def hidden(self, length: int) -> float:
         """Read a sequence of `length` tokens into hidden states."""

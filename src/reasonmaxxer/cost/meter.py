@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -116,10 +117,8 @@ class _PeakMemory:
 
             torch.cuda.reset_peak_memory_stats(device)
         elif sys.platform == "linux":
-            try:
+            with suppress(OSError):  # not allowed everywhere: the peak is then the process's own
                 Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
-            except OSError:  # not allowed in some containers: the peak is then the process's
-                pass
 
     def bytes(self) -> int:
         if self.device.startswith("cuda"):

@@ -105,7 +105,11 @@ def _build(model: EmbeddedModel, target: Path) -> None:
 def _from_hub(model: EmbeddedModel, made: Path) -> str | None:
     """Download a snapshot; None where the hub is out of reach."""
     from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    from huggingface_hub.errors import (  # type: ignore[attr-defined]
+        HTTPError,  # of whichever HTTP library the hub uses
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+    )
 
     try:
         commit = HfApi().model_info(model.hub_id, timeout=SECONDS_FOR_HUB).sha

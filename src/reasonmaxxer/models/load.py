@@ -112,8 +112,8 @@ def resolve_dtype(config: ModelConfig, device: str) -> torch.dtype:
 def _locate(config: ModelConfig) -> tuple[str, str, str]:
     """Path or hub id to load, name to record, and where it comes from."""
     if config.name in EMBEDDED:
-        folder = resolve_embedded(config.name)
-        return str(folder.path), EMBEDDED[config.name].hub_id, folder.source
+        cached = resolve_embedded(config.name)
+        return str(cached.path), EMBEDDED[config.name].hub_id, cached.source
     folder = Path(config.name)
     if folder.is_dir():
         if not (folder / "config.json").is_file():

@@ -73,8 +73,13 @@ def _batch(task: str, config: SourceConfig, draw: str, where: str) -> Iterator[P
 
 
 def _dataset(task: str, options: Mapping[str, Any], draw: str, where: str) -> Any:
-    import reasoning_gym
-    from reasoning_gym.factory import DATASETS
+    try:
+        import reasoning_gym
+        from reasoning_gym.factory import DATASETS
+    except ImportError as error:
+        raise UserError(
+            f"{where}.source: '{PREFIX}{task}' needs pip install 'reasonmaxxer[gym]' ({error})."
+        ) from error
 
     if task not in DATASETS:
         raise UserError(

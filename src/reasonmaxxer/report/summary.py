@@ -25,9 +25,7 @@ SCHEMA = 1
 ARMS = ("base", "adapted")
 
 
-def summarise(
-    directory: RunDirectory, environment: dict[str, Any], price: Price
-) -> dict[str, Any]:
+def summarise(directory: RunDirectory, environment: dict[str, Any], price: Price) -> dict[str, Any]:
     """Everything `summary.json` holds; `docs/artifacts.md` explains each entry.
 
     Args:
@@ -78,9 +76,7 @@ def _arm(folder: Path, arm: str, recipe: Recipe) -> dict[str, Any]:
 
 def _difference(folder: Path, recipe: Recipe) -> dict[str, Any]:
     config = recipe.evaluation
-    base, adapted = (
-        outcomes_by_problem(read_rollouts(folder / f"{arm}-greedy")) for arm in ARMS
-    )
+    base, adapted = (outcomes_by_problem(read_rollouts(folder / f"{arm}-greedy")) for arm in ARMS)
     names = list(base)
     difference = paired_difference(
         np.array([base[name] for name in names], dtype=float),

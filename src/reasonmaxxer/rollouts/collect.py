@@ -184,9 +184,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         yield from ((n, line) for n, line in enumerate(file, start=1) if line.strip())
 
 
-def _imported_row(
-    path: Path, number: int, line: str, known: dict[str, Problem]
-) -> dict[str, Any]:
+def _imported_row(path: Path, number: int, line: str, known: dict[str, Problem]) -> dict[str, Any]:
     where = f"{path}, line {number}"
     try:
         row = json.loads(line)

@@ -18,4 +18,4 @@ def advantages(rewards: Sequence[float], clip: float) -> np.ndarray:
         float64 [rollouts]; zeros where all rewards agree.
     """
     r = np.asarray(rewards, dtype=np.float64)
-    return np.clip((r - r.mean()) / (r.std() + EPSILON), -clip, clip)
+    return np.asarray(np.clip((r - r.mean()) / (r.std() + EPSILON), -clip, clip))

@@ -46,7 +46,7 @@ def _scored(
     pairs = [
         entropy_and_logprob(head(h_ND), ids_N)
         for h_ND, ids_N in zip(
-            hidden_ND.split(CHUNK), ids_1T[0, start:].split(CHUNK), strict=True
+            torch.split(hidden_ND, CHUNK), torch.split(ids_1T[0, start:], CHUNK), strict=True
         )
     ]
     entropy_N, logprob_N = (torch.cat(parts) for parts in zip(*pairs, strict=True))

@@ -142,9 +142,13 @@ def examples_of(groups: Sequence[Group], config: SignalConfig) -> list[Example]:
             strict=True,
         )
     ]
-    teaching = [e for e in examples if e.advantage > 0 or (e.advantage < 0 and not config.positive_only)]
+    teaching = [
+        e for e in examples if e.advantage > 0 or (e.advantage < 0 and not config.positive_only)
+    ]
     by_length = sorted(teaching, key=lambda e: (len(e.completion_ids), e.key))
-    dropped = {e.key for e in by_length[len(by_length) - int(config.trim_longest * len(by_length)) :]}
+    dropped = {
+        e.key for e in by_length[len(by_length) - int(config.trim_longest * len(by_length)) :]
+    }
     return [e for e in teaching if e.key not in dropped]
 
 

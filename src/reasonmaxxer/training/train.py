@@ -53,14 +53,16 @@ def add_adapter(model: Any, config: AdapterConfig, seed: int) -> Any:
     lora = LoraConfig(
         task_type="CAUSAL_LM",
         r=config.rank,
-        lora_alpha=config.alpha,  # type: ignore[arg-type]
+        lora_alpha=config.alpha,
         lora_dropout=config.dropout,
         target_modules=list(config.target_modules),
     )
     try:
         return get_peft_model(model, lora)
     except ValueError as error:
-        names = {name.rpartition(".")[2] for name, m in model.named_modules() if hasattr(m, "weight")}
+        names = {
+            name.rpartition(".")[2] for name, m in model.named_modules() if hasattr(m, "weight")
+        }
         raise UserError(
             f"training.adapter.target_modules = {list(config.target_modules)}: {error}. "
             f"Modules of this model: {', '.join(sorted(names))}."

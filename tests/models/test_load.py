@@ -1,0 +1,104 @@
+"""Loading: devices and types, local folders, and what is refused."""
+
+import hashlib
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from reasonmaxxer.config import ModelConfig
+from reasonmaxxer.errors import UserError
+from reasonmaxxer.models import OutputHead, decoder, eos_ids, load_model, resolve_dtype
+from reasonmaxxer.models.head import check_head
+from tests.tiny import FAMILIES, tiny_folder, tiny_model
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tiny_folder(tmp_path_factory.mktemp("model"))
+
+
+def test_folder_loads_frozen_with_its_own_weights(folder):
+    loaded = load_model(ModelConfig(name=str(folder), device="cpu", dtype="float32"))
+    saved = load_file(folder / "model.safetensors")
+    for name, weight in loaded.model.state_dict().items():
+        if name in saved:
+            assert torch.equal(weight, saved[name])
+    assert not any(p.requires_grad for p in loaded.model.parameters())
+    assert not loaded.model.training
+    assert (loaded.name, loaded.source) == (str(folder), "folder")
+    file = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    assert loaded.fingerprint == hashlib.sha256(file.encode()).hexdigest()
+
+
+def test_dtype_and_attention_are_what_is_asked_for(folder):
+    config = ModelConfig(name=str(folder), device="cpu", dtype="bfloat16", attention="eager")
+    model = load_model(config).model
+    assert model.dtype == torch.bfloat16
+    assert model.config._attn_implementation == "eager"
+
+
+def test_automatic_dtype(monkeypatch):
+    config = ModelConfig()
+    for flags, dtype in (({"avx512_bf16": True}, torch.bfloat16), ({"avx2": True}, torch.float32)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda flags=flags: flags)
+        assert resolve_dtype(config, "cpu") == dtype
+    for capability, dtype in (((9, 0), torch.bfloat16), ((7, 5), torch.float16)):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, c=capability: c)
+        assert resolve_dtype(config, "cuda") == dtype
+
+
+def test_end_of_sequence_ids_of_generation_config_and_tokenizer(folder):
+    loaded = load_model(ModelConfig(name=str(folder), device="cpu"))
+    assert eos_ids(loaded.model, loaded.tokenizer) == (2,)
+    loaded.model.generation_config.eos_token_id = [5, 7]
+    assert eos_ids(loaded.model, loaded.tokenizer) == (2, 5, 7)
+
+
+def test_pickled_weights_are_refused(folder, tmp_path):
+    copy = tmp_path / "pickled"
+    shutil.copytree(folder, copy)
+    weights = load_file(copy / "model.safetensors")
+    (copy / "model.safetensors").unlink()
+    torch.save(weights, copy / "pytorch_model.bin")
+    with pytest.raises(UserError, match=r"no \.safetensors weights"):
+        load_model(ModelConfig(name=str(copy)))
+
+
+def test_folder_that_is_no_model_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"no config\.json"):
+        load_model(ModelConfig(name=str(tmp_path)))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_head_makes_the_models_own_logits(family):
+    model = tiny_model(family)
+    check_head(model)
+    ids = torch.tensor([[3, 9, 40, 12]])
+    hidden = decoder(model)(input_ids=ids).last_hidden_state
+    torch.testing.assert_close(OutputHead(model)(hidden), model(ids).logits)
+
+
+@pytest.mark.parametrize(
+    "family, extra", [("granite", {"logits_scaling": 4.0}), ("cohere", {"logit_scale": 0.25})]
+)
+def test_head_knows_scaled_logits(monkeypatch, family, extra):
+    monkeypatch.setitem(FAMILIES, family, {})
+    model = tiny_model(family, **extra)
+    assert OutputHead(model).scale == 0.25
+    check_head(model)
+
+
+def test_head_that_changes_logits_in_an_unknown_way_is_refused():
+    model = tiny_model("llama")
+    plain = model.forward
+
+    def forward(*args, **kwargs):
+        output = plain(*args, **kwargs)
+        output.logits = output.logits * 1.5
+        return output
+
+    model.forward = forward
+    with pytest.raises(UserError, match="changes its logits"):
+        check_head(model)
