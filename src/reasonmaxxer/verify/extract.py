@@ -81,50 +81,48 @@ def _plain(number: str) -> str:
     return bare.replace(".", "0.", 1) if bare.lstrip("-").startswith(".") else bare
 
 
-# An answer is stated by a mark, or by a word for it and then, before any number, a word that
-# announces it. The number is looked for in what follows, up to the sentence's end.
-_MARKS = (r"#{4,}", r"\\boxed\s*\{")
-_WORDS = ("answer", "total", "result")
-_ANNOUNCING = (r"\bis\b", r"\bare\b", r"\bwas\b", r"\bequals\b", ":", "=")
-_STATEMENT = re.compile(
-    "|".join([*_MARKS, rf"\b(?:{'|'.join(_WORDS)})\b[^\n.:=\d]*[:=]?"]), re.IGNORECASE
+# Every gap between words is bounded, or a line of a million "answer"s would take quadratic time.
+_ANSWER = re.compile(
+    r"(?:#{4,}|\\boxed\s*\{|\banswer\b[^\n.:=\d]{0,60}?(?:\bis\b|\bequals\b|:|=))[\s*:=]{0,20}([^\n]*)",
+    re.IGNORECASE,
 )
-_ANNOUNCEMENT = re.compile("|".join([*_MARKS, *_ANNOUNCING]), re.IGNORECASE)
-_SENTENCE_END = re.compile(r"\n|[.!?](?=\s|$)")
-_EQUATION = re.compile(rf"=[ *]*({NUMBER})", re.ASCII)
-_SENTENCE_LENGTH = 200
+_CONCLUSION = re.compile(
+    r"^\W{0,20}(?:so|therefore|thus|hence|finally|in total|in other words|in conclusion|this means"
+    r"|that means|the (?:total|final|result))\b|\btotal\b[^.:=\d]{0,60}\b(?:is|was)\b",
+    re.IGNORECASE,
+)
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
+_RESULT = re.compile(
+    rf"(?:=|\b(?:gives(?: us)?|equals|results? in|resulting in|which is)\b)[ *]*({NUMBER})",
+    re.ASCII | re.IGNORECASE,
+)
 
 
 def stated_number(text: str) -> str | None:
-    """The number first stated as the answer, for models that ramble on after answering.
+    r"""The number stated as the answer, for models that ramble on after answering.
 
-    It is the first announced number ("the answer is 7", "#### 7"), else the result of the last
-    equation in the first paragraph that has one, else the last number of the text.
+    It is the first one announced as such ("the answer is 7", "#### 7", `\boxed{7}`); else that of
+    the last sentence that draws a conclusion ("So, ... 7 ..."); else the last result in the first
+    paragraph that computes one; else the last number of the text.
     """
-    start = 0
-    while statement := _STATEMENT.search(text, start):
-        start = statement.end()
-        if announcement := _ANNOUNCEMENT.search(text, statement.start(), start):
-            sentence = _sentence(text, announcement.end())
-            if number := _announced(sentence):
-                return number
-            start = max(start, announcement.end() + len(sentence))
-    for paragraph in text.split("\n\n"):
-        results = _EQUATION.findall(paragraph)
-        if results:
-            return _plain(results[-1])
+    announced = (_stated(_sentences(match[1])[0]) for match in _ANSWER.finditer(text))
+    concluded = (_stated(s) for s in reversed(_sentences(text)) if _CONCLUSION.search(s))
+    computed = (_results(paragraph)[-1:] for paragraph in text.split("\n\n"))
+    for numbers in (announced, concluded, (found[0] for found in computed if found)):
+        if number := next(filter(None, numbers), None):
+            return number
     return last_number(text)
 
 
-def _sentence(text: str, start: int) -> str:
-    """What follows `start`, leading blanks and marks included, up to the sentence's end."""
-    rest = text[start : start + _SENTENCE_LENGTH]
-    blanks = len(rest) - len(rest.lstrip(" \t\r\n:*"))
-    end = _SENTENCE_END.search(rest, blanks)
-    return rest[: end.start()] if end else rest
+def _sentences(text: str) -> list[str]:
+    return _SENTENCE_END.split(text)
 
 
-def _announced(sentence: str) -> str | None:
-    """The number a sentence announces: after its last `=` if it computes, else its first one."""
-    numbers = _EQUATION.findall(sentence)[-1:] or _NUMBER.findall(sentence)[:1]
-    return _plain(numbers[0]) if numbers else None
+def _stated(sentence: str) -> str | None:
+    """The number a sentence states: its last result if it computes, else its first number."""
+    numbers = _results(sentence)[-1:] or [_plain(n) for n in _NUMBER.findall(sentence)[:1]]
+    return numbers[0] if numbers else None
+
+
+def _results(text: str) -> list[str]:
+    return [_plain(number) for number in _RESULT.findall(text)]
