@@ -1,0 +1,62 @@
+"""The main job on the real, pre-trained embedded model: small enough for CI, large enough to learn."""
+
+import numpy as np
+import pytest
+
+from reasonmaxxer.artifacts import read_table
+from reasonmaxxer.config import load_recipe
+from reasonmaxxer.pipeline import run
+from reasonmaxxer.rollouts.collect import read_rollouts
+
+SMALL = (
+    "problems.train.limit=8",
+    "problems.validation.limit=4",
+    "problems.test.limit=16",
+    "rollouts.max_new_tokens=80",
+    "training.checkpoints=1",
+    "training.epochs=2",
+    "evaluation.max_new_tokens=80",
+    "evaluation.samples=0",
+)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("smollm2") / "run"
+    return out, run(load_recipe("default", SMALL), out)
+
+
+def test_the_base_solves_some_problems_and_not_others(finished):
+    _, summary = finished
+    assert 0.1 < summary["rollouts"]["mean_pass_rate"] < 0.9
+    assert summary["rollouts"]["mixed_share"] >= 0.5
+    assert summary["model"]["name"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
+
+
+def test_entropies_are_those_of_a_language_model(finished):
+    out, _ = finished
+    entropy = np.concatenate([r.entropy for r in read_rollouts(out / "rollouts")])
+    # most tokens are near certain, a few are forks: the premise of the method
+    assert np.quantile(entropy, 0.25) < 0.3 < 1.5 < np.quantile(entropy, 0.95)
+
+
+def test_training_moves_decisions_apart_and_starts_at_the_base(finished):
+    out, summary = finished
+    history = read_table(out / "training" / "history.parquet").to_pylist()
+    assert len(history) == summary["training"]["planned_steps"] >= 6
+    first, last = history[0], history[-1]
+    # bfloat16 batches of other shapes are not at hand here: the same batch, adapter on and off
+    assert first["kl"] == 0.0
+    assert last["kl"] > 0
+    assert last["delta_logprob_positive"] - last["delta_logprob_negative"] > 0.1
+    assert first["loss"] > last["loss"]
+
+
+def test_the_adapted_model_answers_differently(finished):
+    out, _ = finished
+    base, adapted = (
+        [r.completion_ids for r in read_rollouts(out / "evaluation" / f"{arm}-greedy")]
+        for arm in ("base", "adapted")
+    )
+    changed = sum(b != a for b, a in zip(base, adapted, strict=True))
+    assert 0 < changed

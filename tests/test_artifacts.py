@@ -1,0 +1,51 @@
+"""Files are whole or absent, and equal content is equal bytes."""
+
+import hashlib
+import math
+
+import pyarrow as pa
+import pytest
+
+from reasonmaxxer.artifacts import (
+    file_hash,
+    folder_hash,
+    read_json,
+    read_table,
+    write_json,
+    write_table,
+)
+
+
+def test_table_round_trip_and_equal_bytes(tmp_path):
+    table = pa.table({"id": ["a", "b"], "ids": [[1, 2], []], "p": [0.25, None]})
+    for name in ("one", "two"):
+        write_table(table, tmp_path / name / "t.parquet")
+    assert read_table(tmp_path / "one" / "t.parquet") == table
+    assert file_hash(tmp_path / "one/t.parquet") == file_hash(tmp_path / "two/t.parquet")
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "value.json"
+    write_json({"x": 1}, path)
+    with pytest.raises(ValueError):
+        write_json({"x": math.nan}, path)
+    assert read_json(path) == {"x": 1}
+
+
+def test_file_hash_is_sha256(tmp_path):
+    content = b"x" * (1 << 20) + b"tail"
+    (tmp_path / "f").write_bytes(content)
+    assert file_hash(tmp_path / "f") == hashlib.sha256(content).hexdigest()
+
+
+def test_folder_hash_sees_names_and_tables_but_not_records(tmp_path):
+    for name in ("a", "b"):
+        write_table(pa.table({"x": [1]}), tmp_path / name / "x.parquet")
+        write_json({"seconds": name}, tmp_path / name / "stage.json")
+    assert folder_hash(tmp_path / "a") == folder_hash(tmp_path / "b")
+    write_table(pa.table({"x": [2]}), tmp_path / "b" / "x.parquet")
+    assert folder_hash(tmp_path / "a") != folder_hash(tmp_path / "b")
+    (tmp_path / "a" / "x.parquet").rename(tmp_path / "a" / "y.parquet")
+    write_table(pa.table({"x": [1]}), tmp_path / "b" / "x.parquet")
+    assert folder_hash(tmp_path / "a") != folder_hash(tmp_path / "b")

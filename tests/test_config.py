@@ -1,0 +1,166 @@
+"""Recipes: defaults, overrides, and errors that name the key."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reasonmaxxer.config import (
+    GateConfig,
+    Recipe,
+    dump_recipe,
+    load_recipe,
+    parse_recipe,
+    reference,
+)
+from reasonmaxxer.errors import UserError
+
+
+def write(folder, text):
+    path = folder / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_shipped_default_is_every_default():
+    assert load_recipe() == Recipe()
+
+
+def test_partial_section_keeps_the_rest(tmp_path):
+    recipe = load_recipe(write(tmp_path, "problems:\n  train:\n    limit: 7\n"))
+    assert recipe.problems.train.limit == 7
+    assert recipe.problems.train.source == "word-problems"
+    assert recipe.problems.test == Recipe().problems.test
+
+
+def test_overrides_win_over_the_file_and_the_last_one_wins(tmp_path):
+    path = write(tmp_path, "seed: 4\nrollouts: {temperature: 0.5}\n")
+    recipe = load_recipe(path, ("rollouts.temperature=0.7", "seed=5", "seed=6"))
+    assert (recipe.seed, recipe.rollouts.temperature) == (6, 0.7)
+
+
+@pytest.mark.parametrize(
+    "override, value",
+    [
+        ("signal.gate.sweep=[0.4, 0.8]", (0.4, 0.8)),
+        ("signal.gate.sweep=[]", ()),
+    ],
+)
+def test_override_values_are_yaml(override, value):
+    assert load_recipe("default", (override,)).signal.gate.sweep == value
+
+
+def test_null_override_takes_the_limit_away():
+    assert load_recipe("default", ("problems.train.limit=null",)).problems.train.limit is None
+
+
+def test_dumped_recipe_reads_back_equal(tmp_path):
+    recipe = load_recipe("default", ("seed=9", "signal.gate.sweep=[0.4, 0.8]", "cost.price=local"))
+    assert load_recipe(write(tmp_path, dump_recipe(recipe))) == recipe
+
+
+@pytest.mark.parametrize(
+    "values, words",
+    [
+        ({"rollout": {}}, ["unknown key 'rollout'", "Did you mean 'rollouts'?"]),
+        (
+            {"signal": {"gate": {"tua": 1}}},
+            ["'signal.gate.tua'", "Did you mean 'signal.gate.tau'?"],
+        ),
+        ({"temperature": 1}, ["'temperature'", "Did you mean 'rollouts.temperature'?"]),
+        ({"seed": "zero"}, ["'seed' = 'zero'", "valid integer"]),
+        ({"seed": -1}, ["'seed' = -1"]),
+        ({"rollouts": {"top_p": 0}}, ["'rollouts.top_p' = 0", "greater than 0"]),
+        ({"signal": {"gate": {"share": 1.5}}}, ["'signal.gate.share' = 1.5"]),
+        ({"signal": {"gate": {"kind": "topk"}}}, ["'signal.gate.kind' = 'topk'", "'threshold'"]),
+        ({"signal": {"gate": {"kind": "all", "sweep": [1]}}}, ["sweep has nothing to vary"]),
+        ({"signal": {"gate": {"kind": "share", "sweep": [2]}}}, ["between 0 and 1"]),
+        ({"training": {"batch_size": 6, "micro_batch_size": 4}}, ["6 is not a multiple of", "4"]),
+        ({"evaluation": {"samples": 3}}, ["pass@4 needs at least that many samples, not 3"]),
+        ({"rollouts": None}, ["'rollouts' = None"]),
+        ({"rollouts": 5}, ["'rollouts' = 5"]),
+    ],
+)
+def test_faults_name_the_key_the_value_and_the_remedy(values, words):
+    with pytest.raises(UserError) as error:
+        parse_recipe(values, where="mine.yaml")
+    message = str(error.value)
+    assert message.startswith("mine.yaml: ")
+    for word in words:
+        assert word in message
+
+
+def test_all_faults_come_at_once():
+    with pytest.raises(UserError) as error:
+        parse_recipe({"seed": "x", "training": {"epochs": 0}, "modle": {}})
+    assert len(str(error.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("seed: [1", "not valid YAML"),
+        ("- seed\n", "must be a mapping of sections, not a list"),
+    ],
+)
+def test_files_that_are_no_recipe(tmp_path, text, words):
+    with pytest.raises(UserError, match=words):
+        load_recipe(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    "override, words",
+    [
+        ("=3", "not of the form"),
+        ("seed.x=1", "'seed' is a value, not a section"),
+        ("seed=[1", "not valid YAML"),
+    ],
+)
+def test_overrides_that_make_no_sense(tmp_path, override, words):
+    with pytest.raises(UserError, match=words):
+        load_recipe(write(tmp_path, "seed: 1\n"), (override,))
+
+
+def test_configs_are_immutable_and_hash_by_value():
+    recipe = Recipe()
+    with pytest.raises(ValueError):
+        recipe.seed = 1
+    assert recipe.hash() == parse_recipe({}).hash()
+    assert recipe.hash() != parse_recipe({"seed": 1}).hash()
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=4))
+def test_a_sweep_is_one_gate_a_value(values):
+    gates = GateConfig(kind="share", sweep=tuple(values)).candidates()
+    assert [g.share for g in gates] == values
+    assert all(g.sweep == () and g.kind == "share" for g in gates)
+
+
+def test_no_sweep_is_the_gate_itself():
+    gate = GateConfig(tau=1.3)
+    assert gate.candidates() == (gate,)
+    assert [g.tau for g in GateConfig(sweep=(1.2, 1.4)).candidates()] == [1.2, 1.4]
+
+
+def test_reference_in_the_docs_is_current():
+    docs = Path(__file__).parents[1] / "docs" / "recipe.md"
+    assert docs.read_text(encoding="utf-8") == reference()
+
+
+def test_reference_documents_every_leaf():
+    leaves = []
+
+    def walk(value, prefix=""):
+        for key, below in value.items():
+            path = prefix + key
+            if isinstance(below, dict) and below:
+                walk(below, path + ".")
+            else:
+                leaves.append(path)
+
+    walk(yaml.safe_load(dump_recipe(Recipe())))
+    rows = [line for line in reference().splitlines() if line.startswith("| `")]
+    assert [row.split("`")[1] for row in rows] == leaves
+    assert all(row.rstrip(" |").rpartition("|")[2].strip() not in ("", "None") for row in rows)

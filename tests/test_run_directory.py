@@ -1,0 +1,89 @@
+"""The run directory: stages whole or absent, a ledger over all attempts, one owner."""
+
+import pytest
+
+from reasonmaxxer.artifacts import read_json, write_json
+from reasonmaxxer.config import Recipe, parse_recipe
+from reasonmaxxer.errors import UserError
+from reasonmaxxer.run_directory import RunDirectory
+
+
+def directory(path, recipe=None):
+    return RunDirectory(path / "run", recipe or Recipe(), "cpu", 3600.0)
+
+
+def test_a_stage_runs_once_and_is_recorded(tmp_path):
+    calls = []
+
+    def work(stage):
+        calls.append(1)
+        stage.counts["things"] = 3
+        stage.meter.add(tokens=7, flops=2.0)
+        write_json({}, stage.folder / "x.json")
+
+    run = directory(tmp_path)
+    for _ in range(2):
+        run.run_stage("problems", (), work)
+    record = run.record("problems")
+    assert len(calls) == 1 and run.is_done("problems")
+    assert record["counts"] == {"things": 3}
+    assert record["cost"]["tokens"] == 7 and record["cost"]["flops"] == 2.0
+    assert record["config"] == Recipe().model_dump(mode="json")
+    assert not (tmp_path / "run" / ".problems.partial").exists()
+
+
+def test_a_broken_stage_keeps_its_work_and_what_it_spent(tmp_path):
+    def breaks(stage):
+        (stage.folder / "shard").write_text("done")
+        stage.meter.add(tokens=5)
+        stage.save_cost()
+        stage.meter.add(tokens=100)  # after the last durable piece: not counted twice
+        raise KeyboardInterrupt
+
+    def finishes(stage):
+        assert (stage.folder / "shard").read_text() == "done"
+        stage.meter.add(tokens=2)
+
+    run = directory(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        run.run_stage("problems", (), breaks)
+    assert not run.is_done("problems")
+    before = read_json(tmp_path / "run" / ".problems.partial" / "cost.json")["seconds"]
+    run.run_stage("problems", (), finishes)
+    [cost] = run.costs()
+    assert cost.tokens == 7
+    assert cost.seconds > before
+    assert cost.usd == pytest.approx(cost.seconds)  # 3600 USD an hour
+    assert not (tmp_path / "run" / "problems" / "cost.json").exists()
+
+
+def test_inputs_are_the_hashes_of_the_stages_read(tmp_path):
+    run = directory(tmp_path)
+    run.run_stage("problems", (), lambda stage: None)
+    run.run_stage("rollouts", ("problems",), lambda stage: None)
+    assert run.record("rollouts")["inputs"] == {"problems": run.record("problems")["artifacts"]}
+
+
+def test_another_recipe_is_refused_and_the_difference_named(tmp_path):
+    directory(tmp_path)
+    other = parse_recipe({"seed": 1, "signal": {"gate": {"tau": 1.2}}})
+    with pytest.raises(UserError, match=r"seed is 0 there and 1 here.*signal\.gate\.tau") as error:
+        directory(tmp_path, other)
+    assert "--out" in str(error.value)
+    directory(tmp_path)  # the same recipe is welcome
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("x")
+    with pytest.raises(UserError, match="not a run directory"):
+        directory(tmp_path)
+    assert (tmp_path / "run" / "thesis.tex").read_text() == "x"
+
+
+def test_one_process_at_a_time(tmp_path):
+    first, second = directory(tmp_path), directory(tmp_path)
+    with first.lock(), pytest.raises(UserError, match="in use by another process"), second.lock():
+        pass
+    with second.lock():
+        pass
