@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from reasonmaxxer.config import load_recipe
 from reasonmaxxer.models import eos_ids, load_model
 from reasonmaxxer.problems.prompts import render_prompt
 from reasonmaxxer.problems.word_problems import word_problems
+from reasonmaxxer.recipe import load_recipe
 from reasonmaxxer.rollouts.engine import Completion, Request
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reasonmaxxer.config import Recipe, dump_recipe
+from reasonmaxxer.config import Recipe
+from reasonmaxxer.recipe import dump_recipe
 from tests.tiny import tiny_recipe
 
 
@@ -133,7 +134,7 @@ def test_interrupt_says_how_to_go_on(tmp_path, recipe_file):
 
 
 def test_two_processes_do_not_share_a_folder(tmp_path, recipe_file):
-    from reasonmaxxer.config import load_recipe
+    from reasonmaxxer.recipe import load_recipe
     from reasonmaxxer.run_directory import RunDirectory
 
     directory = RunDirectory(tmp_path / "out", load_recipe(str(recipe_file)), "cpu", None)

@@ -6,7 +6,7 @@ from pathlib import Path
 import reasonmaxxer
 
 ORDER = [
-    "errors", "config", "artifacts", "problems", "verify", "models", "rollouts", "signal",
+    "errors", "config", "recipe", "artifacts", "problems", "verify", "models", "rollouts", "signal",
     "training", "evaluation", "cost", "environment", "run_directory", "report", "pipeline", "cli",
 ]  # fmt: skip
 ROOT = Path(reasonmaxxer.__file__).parent

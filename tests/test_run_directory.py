@@ -3,8 +3,9 @@
 import pytest
 
 from reasonmaxxer.artifacts import read_json, write_json
-from reasonmaxxer.config import Recipe, parse_recipe
+from reasonmaxxer.config import Recipe
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.recipe import parse_recipe
 from reasonmaxxer.run_directory import RunDirectory
 
 

@@ -9,7 +9,7 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 from transformers.models.auto.configuration_auto import AutoConfig
 
-from reasonmaxxer.config import parse_recipe
+from reasonmaxxer.recipe import parse_recipe
 
 FAMILIES = {
     "llama": {},

@@ -51,7 +51,7 @@ def run(
 
     A run that was interrupted goes on where it was when the same command is given again.
     """
-    from reasonmaxxer.config import dump_recipe, load_recipe
+    from reasonmaxxer.recipe import dump_recipe, load_recipe
 
     name, overrides = _split(arguments or [])
     recipe = load_recipe(name, overrides)
@@ -91,7 +91,7 @@ def models() -> None:
 @app.command()
 def recipes() -> None:
     """List the shipped recipes."""
-    from reasonmaxxer.config import RECIPES
+    from reasonmaxxer.recipe import RECIPES
 
     rows = []
     for path in sorted(RECIPES.glob("*.yaml")):

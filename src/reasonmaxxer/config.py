@@ -1,21 +1,12 @@
-"""One typed config a stage; together they are the recipe.
-
-A recipe is a YAML file of these fields. Whatever it leaves out takes the default below, unknown or
-ill-typed keys are refused by name, and `reasonmaxxer run RECIPE --print-recipe` shows the result.
-`python -m reasonmaxxer.config` prints the reference of every field (`docs/recipe.md`).
-"""
+"""One typed config a stage; together they are the recipe (`reasonmaxxer.recipe` reads one)."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from reasonmaxxer.errors import UserError, did_you_mean
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
@@ -283,140 +274,3 @@ class Recipe(Config):
         default_factory=EvaluationConfig, description="Evaluation."
     )
     cost: CostConfig = Field(default_factory=CostConfig, description="Prices.")
-
-
-RECIPES = Path(__file__).parent / "recipes"
-
-
-def load_recipe(name: str = "default", overrides: tuple[str, ...] = ()) -> Recipe:
-    """Read a recipe by shipped name or path and apply ``section.key=value`` overrides.
-
-    Raises:
-        UserError: no such recipe, unreadable YAML, an unknown key or an ill-typed value.
-    """
-    path = Path(name) if Path(name).suffix in {".yaml", ".yml"} else RECIPES / f"{name}.yaml"
-    if not path.is_file():
-        known = sorted(p.stem for p in RECIPES.glob("*.yaml"))
-        raise UserError(
-            f"No recipe '{name}'.{did_you_mean(name, known)} Shipped recipes: {', '.join(known)}; "
-            "a file of your own ends in .yaml."
-        )
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise UserError(f"{path} must be a mapping of sections, not a {type(values).__name__}.")
-    for override in overrides:
-        _apply(values, override)
-    return parse_recipe(values, where=str(path))
-
-
-def parse_recipe(values: dict[str, Any], where: str = "recipe") -> Recipe:
-    """Validate a recipe's values; every fault is reported at once, by name."""
-    merged = _merge(Recipe().model_dump(mode="json"), values)
-    try:
-        return Recipe.model_validate(merged)
-    except ValidationError as error:
-        raise UserError(
-            "\n".join(f"{where}: {_explain(fault)}" for fault in error.errors())
-        ) from error
-
-
-def dump_recipe(recipe: Recipe) -> str:
-    """The whole resolved recipe as YAML that `load_recipe` reads back."""
-    text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    return str(text)
-
-
-def _merge(defaults: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
-    """Lay values over defaults, section by section, so that a partial section keeps the rest."""
-    merged = dict(defaults)
-    for key, value in values.items():
-        below = defaults.get(key)
-        sections = isinstance(below, dict) and isinstance(value, dict)
-        merged[key] = _merge(below, value) if sections and below else value
-    return merged
-
-
-def _apply(values: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise UserError(f"'{override}' is not of the form section.key=value.")
-    *sections, last = key.split(".")
-    for section in sections:
-        values = values.setdefault(section, {})
-        if not isinstance(values, dict):
-            raise UserError(f"'{override}': '{section}' is a value, not a section.")
-    try:
-        values[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"'{override}': the value is not valid YAML: {error}") from error
-
-
-def _explain(fault: Any) -> str:
-    path = [str(part) for part in fault["loc"]]
-    key = ".".join(path)
-    if fault["type"] == "extra_forbidden":
-        known = _keys(Recipe)
-        siblings = [k for k in known if k.rpartition(".")[0] == ".".join(path[:-1])]
-        near = did_you_mean(key, siblings) or did_you_mean(key, known)
-        return f"unknown key '{key}'.{near} Keys here: {', '.join(siblings) or 'none'}."
-    return f"'{key or 'recipe'}' = {fault['input']!r}: {fault['msg']}."
-
-
-def _keys(config: type[BaseModel], prefix: str = "") -> list[str]:
-    keys = []
-    for name, field in config.model_fields.items():
-        keys.append(prefix + name)
-        if _is_config(field.annotation):
-            keys += _keys(field.annotation, f"{prefix}{name}.")  # type: ignore[arg-type]
-    return keys
-
-
-def _is_config(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, Config)
-
-
-def reference() -> str:
-    """Markdown reference of every key, its type, default and the paper's value."""
-    lines = [
-        "# Recipe reference",
-        "",
-        "Generated by `python -m reasonmaxxer.config`. Any key can be set in a recipe file or on the",
-        "command line: `reasonmaxxer run default rollouts.temperature=0.7`.",
-        "",
-        "| key | type | default | meaning |",
-        "|---|---|---|---|",
-    ]
-    defaults = Recipe()
-    for key in _keys(Recipe):
-        owner: Any = Recipe
-        value: Any = defaults
-        for part in key.split("."):
-            field = owner.model_fields[part]
-            owner, value = field.annotation, getattr(value, part)
-        if not _is_config(field.annotation):
-            shown = json.dumps(value if not isinstance(value, tuple) else list(value))
-            text = str(field.description).replace("|", "\\|")
-            lines.append(f"| `{key}` | {_type_name(field.annotation)} | `{shown}` | {text} |")
-    return "\n".join(lines) + "\n"
-
-
-def _type_name(annotation: Any) -> str:
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin is Literal:
-        return ", ".join(f"`{a}`" for a in arguments)
-    if origin is Annotated:
-        return _type_name(arguments[0])
-    if origin is tuple:
-        return f"list of {_type_name(arguments[0])}"
-    if origin is dict:
-        return "mapping"
-    if origin is not None:
-        return " or ".join(_type_name(a) for a in arguments)
-    return "none" if annotation is type(None) else str(annotation.__name__)
-
-
-if __name__ == "__main__":
-    print(reference(), end="")

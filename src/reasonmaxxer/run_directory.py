@@ -19,9 +19,10 @@ import yaml
 
 from reasonmaxxer import __version__
 from reasonmaxxer.artifacts import folder_hash, read_json, write_json
-from reasonmaxxer.config import Recipe, dump_recipe
+from reasonmaxxer.config import Recipe
 from reasonmaxxer.cost import Meter, StageCost
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.recipe import dump_recipe
 
 STAGES = ("problems", "rollouts", "signal", "training", "evaluation")
 

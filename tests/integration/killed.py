@@ -21,8 +21,8 @@ def watch(name, arguments):
 
 
 if __name__ == "__main__":
-    from reasonmaxxer.config import load_recipe
     from reasonmaxxer.pipeline import run
+    from reasonmaxxer.recipe import load_recipe
 
     sys.addaudithook(watch)
     run(load_recipe(recipe), Path(out))

@@ -14,9 +14,9 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from reasonmaxxer.artifacts import file_hash, read_json, read_table
-from reasonmaxxer.config import dump_recipe, parse_recipe
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.pipeline import run
+from reasonmaxxer.recipe import dump_recipe, parse_recipe
 from reasonmaxxer.rollouts.collect import read_rollouts
 from tests.tiny import tiny_recipe
 

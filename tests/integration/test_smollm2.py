@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from reasonmaxxer.artifacts import read_table
-from reasonmaxxer.config import load_recipe
 from reasonmaxxer.pipeline import run
+from reasonmaxxer.recipe import load_recipe
 from reasonmaxxer.rollouts.collect import read_rollouts
 
 SMALL = (
@@ -59,4 +59,4 @@ def test_the_adapted_model_answers_differently(finished):
         for arm in ("base", "adapted")
     )
     changed = sum(b != a for b, a in zip(base, adapted, strict=True))
-    assert 0 < changed
+    assert changed > 0

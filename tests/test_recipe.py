@@ -7,15 +7,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reasonmaxxer.config import (
-    GateConfig,
-    Recipe,
-    dump_recipe,
-    load_recipe,
-    parse_recipe,
-    reference,
-)
+from reasonmaxxer.config import GateConfig, Recipe
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.recipe import dump_recipe, load_recipe, parse_recipe, reference
 
 
 def write(folder, text):
