@@ -8,14 +8,14 @@ from typing import Literal
 
 Operation = Literal["add", "subtract", "multiply", "divide"]
 
-_SMALL = range(2, 21)
-_DIGITS = range(2, 10)
+_TO_TEN = range(2, 11)
+_TO_SIX = range(2, 7)
 
 NUMBERS: Mapping[Operation, Sequence[tuple[int, int, int]]] = {
-    "add": [(a, b, a + b) for a in _SMALL for b in _SMALL],
-    "subtract": [(a, b, a - b) for a in _SMALL for b in _SMALL if b <= a - 2],
-    "multiply": [(a, b, a * b) for a in _DIGITS for b in _DIGITS],
-    "divide": [(a * b, a, b) for a in _DIGITS for b in _DIGITS],
+    "add": [(a, b, a + b) for a in _TO_TEN for b in _TO_TEN],
+    "subtract": [(a + b, a, b) for a in _TO_SIX for b in _TO_SIX],
+    "multiply": [(a, b, a * b) for a in _TO_SIX for b in _TO_SIX],
+    "divide": [(a * b, a, b) for a in _TO_SIX for b in _TO_SIX],
 }
 """Both numbers {a} and {b} of a problem, in the order of its template, and the answer."""
 
@@ -23,15 +23,13 @@ _NAMES = ("Mia", "Leo", "Ana", "Tom", "Zoe", "Ben", "Ivy", "Max", "Nora", "Sam",
 _OTHERS = ("Kate", "Paul", "Rosa", "Finn", "Emma", "Noah")
 _THINGS = ("marbles", "coins", "stickers", "pencils", "shells", "buttons", "cards", "stamps")
 _FOOD = ("apples", "pears", "plums", "oranges", "lemons", "peaches", "eggs", "cookies")
-_VESSELS = ("box", "basket", "bag", "bowl", "crate")
-_BIRDS = ("birds", "crows", "pigeons", "gulls", "sparrows", "doves", "starlings", "storks")
+_VESSELS = ("boxes", "baskets", "bags", "bowls", "crates")
 _WARES = ("books", "plates", "cups", "toys", "jars", "vases", "candles", "lamps", "hats", "boots")
 _SHELVES = ("shelf", "table", "bench", "rack", "counter")
-_PEOPLE = ("people", "passengers", "children", "students", "tourists", "workers", "players")
-_VEHICLES = ("bus", "train", "boat", "ferry", "tram", "plane")
+_PEOPLE = ("people", "dancers", "children", "students", "tourists", "workers", "players", "scouts")
 _PLANTS = ("trees", "roses", "bushes", "tulips", "cabbages", "vines", "lilies", "onions")
-_PLOTS = ("garden", "park", "field", "yard", "greenhouse")
-_ROOMS = ("hall", "tent", "library", "cafe", "gym", "museum", "school")
+_PLOTS = ("garden", "park", "field", "yard", "greenhouse", "nursery", "farm", "valley")
+_ROOMS = ("hall", "yard", "gym", "park", "field", "school", "museum", "stadium")
 
 
 @dataclass(frozen=True)
@@ -71,30 +69,30 @@ TEMPLATES = (
         {"name": _NAMES, "other": _OTHERS, "noun": _THINGS},
     ),
     Template(
-        "two-places",
+        "finds",
         "add",
-        "There are {a} {noun} on a {place} and {b} on a roof. How many {noun} are there in all?",
-        {"noun": _BIRDS, "place": ("fence", "field", "bridge", "wall", "lawn")},
+        "{name} finds {a} {noun} in the morning and {b} in the evening. "
+        "How many {noun} does {name} find in all?",
+        {"name": _NAMES, "noun": _THINGS},
     ),
     Template(
-        "gives-away",
+        "eats",
         "subtract",
-        "{name} has {a} {noun} and gives {b} of them to {other}. "
-        "How many {noun} does {name} have left?",
-        {"name": _NAMES, "other": _OTHERS, "noun": _THINGS},
+        "{name} has {a} {noun} and eats {b} of them. How many {noun} are left?",
+        {"name": _NAMES, "noun": _FOOD},
     ),
     Template(
-        "get-off",
+        "spends",
         "subtract",
-        "A {place} carries {a} {noun} and {b} of them get off. How many {noun} are still on it?",
-        {"place": _VEHICLES, "noun": _PEOPLE},
+        "{name} has {a} dollars and spends {b} dollars on {noun}. "
+        "How many dollars does {name} have left?",
+        {"name": _NAMES, "noun": _FOOD},
     ),
     Template(
-        "taken-out",
+        "cut",
         "subtract",
-        "There are {a} {noun} in a {place}. {name} takes out {b} of them. "
-        "How many {noun} are still in the {place}?",
-        {"place": _VESSELS, "name": _NAMES, "noun": _FOOD},
+        "A {place} has {a} {noun}. {b} of the {noun} are cut. How many {noun} are left?",
+        {"place": _PLOTS, "noun": _PLANTS},
     ),
     Template(
         "how-many-more",
@@ -108,7 +106,13 @@ TEMPLATES = (
         "multiply",
         "{name} fills {a} {places} with {b} {noun} each. "
         "How many {noun} are in the {places} in all?",
-        {"name": _NAMES, "places": ("boxes", "baskets", "bags", "bowls", "crates"), "noun": _FOOD},
+        {"name": _NAMES, "places": _VESSELS, "noun": _FOOD},
+    ),
+    Template(
+        "each-holds",
+        "multiply",
+        "There are {a} {places} with {b} {noun} in each. How many {noun} are there in total?",
+        {"places": _VESSELS, "noun": _THINGS + _FOOD},
     ),
     Template(
         "rows",
@@ -116,12 +120,6 @@ TEMPLATES = (
         "A {place} has {a} rows of {noun} with {b} {noun} in each row. "
         "How many {noun} does it have?",
         {"place": _PLOTS, "noun": _PLANTS},
-    ),
-    Template(
-        "price",
-        "multiply",
-        "One {thing} costs {b} dollars. How many dollars does {name} pay for {a} of them?",
-        {"name": _NAMES, "thing": ("book", "ticket", "toy", "lamp", "hat", "cake", "ball", "pen")},
     ),
     Template(
         "every-day",
@@ -136,21 +134,21 @@ TEMPLATES = (
         {"name": _NAMES, "noun": _THINGS + _FOOD},
     ),
     Template(
-        "pack",
+        "unit-price",
         "divide",
-        "{name} packs {a} {noun} into {places} of {b}. How many {places} does {name} fill?",
-        {"name": _NAMES, "noun": _FOOD, "places": ("boxes", "bags", "cartons", "crates")},
+        "{name} pays {a} dollars for {b} {noun}. How many dollars does each of the {noun} cost?",
+        {"name": _NAMES, "noun": _WARES},
     ),
     Template(
-        "tables",
+        "teams",
         "divide",
-        "In a {place}, {a} {noun} sit at tables with {b} at each. How many tables do they fill?",
+        "In a {place}, {a} {noun} form {b} equal teams. How many {noun} are on each team?",
         {"place": _ROOMS, "noun": _PEOPLE},
     ),
     Template(
         "equal-rows",
         "divide",
         "{a} {noun} stand in {b} equal rows in a {place}. How many {noun} are in each row?",
-        {"place": ("yard", "hall", "gym", "park", "field"), "noun": _PEOPLE},
+        {"place": _ROOMS, "noun": _PEOPLE},
     ),
 )
