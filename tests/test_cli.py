@@ -49,6 +49,7 @@ def test_print_recipe_shows_everything_resolved():
     expected = Recipe().model_dump(mode="json")
     expected["seed"] = 3
     expected["signal"]["gate"]["kind"] = "share"
+    expected["training"] |= {"learning_rate": 1e-3, "negative_floor": 0.05}  # the shipped recipe's
     assert shown == expected
 
 

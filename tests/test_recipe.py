@@ -18,8 +18,10 @@ def write(folder, text):
     return str(path)
 
 
-def test_shipped_default_is_every_default():
-    assert load_recipe() == Recipe()
+def test_shipped_default_changes_two_keys():
+    changed = {"learning_rate": 1e-3, "negative_floor": 0.05}
+    training = Recipe().training.model_copy(update=changed)
+    assert load_recipe() == Recipe().model_copy(update={"training": training})
 
 
 def test_partial_section_keeps_the_rest(tmp_path):

@@ -49,7 +49,9 @@ def test_training_starts_at_the_base_and_lowers_the_loss(finished):
     # whole epochs see the same sequences, so their mean losses compare
     epoch = len(history) // EPOCHS
     assert epoch >= 3
-    first, last = (np.mean([r["loss"] for r in rows]) for rows in (history[:epoch], history[-epoch:]))
+    first, last = (
+        np.mean([r["loss"] for r in rows]) for rows in (history[:epoch], history[-epoch:])
+    )
     assert last < first
 
 

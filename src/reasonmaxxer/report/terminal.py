@@ -34,7 +34,10 @@ def _accuracy(summary: dict[str, Any]) -> Table:
     for arm in ("base", "adapted"):
         table.add_column(arm, justify="right")
     for kind in ("greedy", "sampled"):
-        for name in summary["base"][kind]:
+        names = summary["base"][kind]
+        for name in names:
+            if name.startswith("avg@") and "pass@1" in names:
+                continue  # the same number
             cells = (_estimate(summary[arm][kind][name]) for arm in ("base", "adapted"))
             table.add_row(f"{kind} {name}", *cells)
     cut = (f"{summary[arm]['truncated_share']:.0%}" for arm in ("base", "adapted"))
