@@ -145,12 +145,18 @@ def import_rollouts(
         UserError: an unreadable line, a missing key, or a problem that is not in `problems`.
     """
     known = {problem.id: problem for problem in problems}
-    rows = [_imported_row(path, number, line, known) for number, line in _lines(path)]
+    rows = [
+        (f"{path}, line {number}", _imported_row(path, number, line, known))
+        for number, line in _lines(path)
+    ]
+    if not rows:
+        raise UserError(f"rollouts.imported: {path} is empty.")
     counts: dict[str, int] = {}
     rollouts = []
-    for row in rows:
+    for where, row in rows:
         problem = known[row["problem_id"]]
         ids, reason = _imported_ids(row, tokenizer, eos_ids)
+        _check_ids(ids, len(tokenizer), where)
         index = counts[problem.id] = counts.get(problem.id, -1) + 1
         prompt_ids = row.get("prompt_ids") or render_prompt(prompt_style, problem.text, tokenizer)
         rollouts.append(
@@ -212,3 +218,12 @@ def _imported_ids(
     ids = list(tokenizer.encode(row["completion"], add_special_tokens=False))
     reason = row.get("finish_reason") or "stop"
     return (ids if reason == "length" else [*ids, tokenizer.eos_token_id]), reason
+
+
+def _check_ids(ids: Sequence[int], vocabulary: int, where: str) -> None:
+    strange = [token for token in ids if not 0 <= token < vocabulary]
+    if strange:
+        raise UserError(
+            f"{where}: token id {strange[0]} is not in the model's vocabulary of {vocabulary}; "
+            "completion_ids must come from the same tokenizer, or give the text as 'completion'."
+        )
