@@ -122,7 +122,11 @@ def test_interrupt_says_how_to_go_on(tmp_path, recipe_file):
     command = [sys.executable, "-m", "reasonmaxxer", "run", str(recipe_file), "--out", str(out)]
     # many rollouts, so that there is time to interrupt them
     process = subprocess.Popen(
-        [*command, "rollouts.rollouts_per_problem=600"], stderr=subprocess.PIPE, text=True
+        [*command, "rollouts.rollouts_per_problem=600"],
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell's background job ignores SIGINT, and so would its children
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
     while not (out / ".rollouts.partial").exists():
