@@ -159,12 +159,13 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("unit", HOSTILE)
-def test_time_is_linear(unit):
+def test_a_megabyte_of_anything_is_read_at_once(unit):
+    # quadratic time would be hours, so a limit that no slow machine reaches still tells
     text = r"\boxed{" + unit * (MEGABYTE // len(unit))
     for read in [*(lambda t, e=e: extract(t, e) for e in EXTRACTIONS), stated_answer]:
         start = time.process_time()
         read(text)
-        assert time.process_time() - start < 1
+        assert time.process_time() - start < 60
 
 
 @given(st.text() | st.text(alphabet="0123456789,.$%-/=\\{} boxedanswer#:is\n"))
