@@ -25,10 +25,11 @@ def test_shipped_default_changes_two_keys():
 
 
 def test_partial_section_keeps_the_rest(tmp_path):
-    recipe = load_recipe(write(tmp_path, "problems:\n  train:\n    limit: 7\n"))
-    assert recipe.problems.train.limit == 7
-    assert recipe.problems.train.source == "word-problems"
-    assert recipe.problems.test == Recipe().problems.test
+    recipe = load_recipe(write(tmp_path, "problems:\n  test:\n    limit: 7\n"))
+    defaults = Recipe().problems
+    assert recipe.problems.test == defaults.test.model_copy(update={"limit": 7})
+    assert (recipe.problems.test.split, recipe.problems.test.seed) == ("test", 0)
+    assert recipe.problems.train == defaults.train
 
 
 def test_overrides_win_over_the_file_and_the_last_one_wins(tmp_path):
