@@ -139,7 +139,7 @@ def main() -> None:
             "variant", "accuracy", "gained / lost", "cut", "d log p right", "d log p wrong",
             "KL",
         ):  # fmt: skip
-            table.add_column(column, overflow="fold", min_width=20 if column == "variant" else None)
+            table.add_column(column, no_wrap=column == "variant")
         table.add_row("base", *scores(bench.base, bench.base))
         for variant in arguments.variants:
             table.add_row(*bench.run(variant))
