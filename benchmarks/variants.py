@@ -136,7 +136,7 @@ def main() -> None:
         bench = Bench(arguments.out, arguments.seed, arguments.problems, verifier)
         table = Table(title=f"Greedy accuracy on {arguments.problems} validation problems")
         for column in (
-            "variant", "accuracy", "gained / lost", "cut", "d log p right", "d log p wrong",
+            "variant", "acc.", "gained / lost", "cut", "d log p right", "d log p wrong",
             "KL",
         ):  # fmt: skip
             table.add_column(column, no_wrap=column == "variant")
