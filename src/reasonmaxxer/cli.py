@@ -20,8 +20,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="See what reinforcement learning changed in a language model, train the same without it, "
-    "prove it.",
+    help="Better reasoning from a language model's own rollouts, without reinforcement learning.",
 )
 
 
