@@ -46,6 +46,7 @@ from reasonmaxxer.signal.select import (
     group_rollouts,
     select_groups,
 )
+from reasonmaxxer.training.base_states import BaseStates
 from reasonmaxxer.training.select import Candidate, best_candidate, candidate_table
 from reasonmaxxer.training.train import (
     add_adapter,
@@ -55,6 +56,7 @@ from reasonmaxxer.training.train import (
     planned_steps,
     save_adapter,
     train_adapter,
+    training_layout,
     whole_checkpoints,
 )
 from reasonmaxxer.verify import Verifier
@@ -195,10 +197,11 @@ class _Run:
         gates = [Gate(**gate) for gate in self.directory.record("signal")["counts"]["gates"]]
         candidates: list[Candidate] = []
         histories = []
+        base_states = BaseStates() if len(gates) > 1 else None
         for index, gate in enumerate(gates):
             label = f" {index + 1}/{len(gates)}" if len(gates) > 1 else ""
             folder = work.folder / f"gate-{index}"
-            histories += self._train(work, examples, gate, index, folder, label)
+            histories += self._train(work, examples, gate, index, folder, label, base_states)
             candidates += self._validate(work, gate, index, folder, label)
             self.loaded.model = self.loaded.model.unload()
         best = best_candidate(candidates)
@@ -247,6 +250,7 @@ class _Run:
         index: int,
         folder: Path,
         label: str,
+        base_states: BaseStates | None,
     ) -> list[dict[str, Any]]:
         """Train the adapter of one gate; its history, one row a step."""
         config, seed = self.recipe.training, self.recipe.seed
@@ -256,16 +260,14 @@ class _Run:
             history: list[dict[str, Any]] = read_json(finished)
             return history
         steps = planned_steps(len(examples), config)
-        lengths = [len(e.prompt_ids) + len(e.completion_ids) for e in examples]
-        decisions = sum(int(gate.decisions(e.entropy, e.key).sum()) for e in examples)
-        flops = self.flops.training(lengths, decisions, config.anchor_weight > 0)
+        flops_until = self._training_flops(examples, gate, index, steps)
+        tokens_each = sum(len(e.prompt_ids) + len(e.completion_ids) for e in examples) / steps
         with self.display.task(f"Training{label}", steps) as task:
 
             def on_step(step: int) -> None:
                 done = step - task.done
-                share = done / steps * config.epochs
-                tokens = round(share * sum(lengths))
-                work.meter.add(tokens=tokens, flops=share * flops)
+                tokens = round(done * config.epochs * tokens_each)
+                work.meter.add(tokens=tokens, flops=flops_until(step) - flops_until(task.done))
                 task.advance(done, tokens)
 
             already = whole_checkpoints(folder)
@@ -278,12 +280,31 @@ class _Run:
                 config,
                 seed=seed,
                 folder=folder,
+                base_states=base_states,
                 on_step=on_step,
                 on_checkpoint=work.save_cost,
             )
         history = [{"gate": index, **row} for row in history]
         write_json(history, finished)
         return history
+
+    def _training_flops(
+        self, examples: list[Example], gate: Gate, index: int, steps: int
+    ) -> Callable[[int], float]:
+        """FLOPs of the first steps of a gate's training; the base reads each sequence once a run."""
+        config = self.recipe.training
+        rows = training_layout(examples, config, self.recipe.seed)
+        decisions = sum(int(gate.decisions(e.entropy, e.key).sum()) for e in examples)
+        anchored = config.anchor_weight > 0
+        fresh = anchored and index == 0
+        first = self.flops.training(rows, decisions, anchored=anchored, base=fresh)
+        later = self.flops.training(rows, decisions, anchored=anchored, base=False)
+
+        def until(step: int) -> float:
+            epochs = step / steps * config.epochs
+            return min(epochs, 1.0) * first + max(epochs - 1.0, 0.0) * later
+
+        return until
 
     def _validate(
         self, work: StageWork, gate: Gate, index: int, folder: Path, label: str

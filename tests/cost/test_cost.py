@@ -74,20 +74,25 @@ def test_training_is_what_the_counter_sees_of_a_plain_loss():
     # are two forward passes and a backward pass that is twice one.
     extra = 3 * flops.logits(1) + 4 * 4 * flops.attention * (length * (length - 1) // 2)
     # 3 %: the adapter's own products, and the gradient that stops at the lowest adapter
-    assert flops.training([length], 0, anchored=True) + extra == pytest.approx(counts, rel=0.03)
+    rows = [(4, [length - 4])]
+    assert flops.training(rows, 0, anchored=True, base=True) + extra == pytest.approx(
+        counts, rel=0.03
+    )
 
 
-def test_training_is_linear_in_its_parts():
+def test_training_reads_a_prompt_once_for_all_its_completions():
     flops = ModelFlops(tiny_model("llama"))
-    hidden = flops.hidden(10) + flops.hidden(6)
-    attention = 4 * ATTENTION * (55 + 21)
-    assert flops.training([10, 6], 4, anchored=False) == (
-        2 * hidden + attention + 2 * 2 * flops.head * 4
-    )
-    # 14 predicted positions, 4 of them decisions
-    assert flops.training([10, 6], 4, anchored=True) == (
-        3 * hidden + attention + 2 * 2 * flops.head * 4 + 3 * 2 * flops.head * 10
-    )
+    # Prompt of 4; completions of 6 and 2 tokens, which attend to 5..10 and to 5, 6 positions.
+    pairs = (1 + 2 + 3 + 4) + (5 + 6 + 7 + 8 + 9 + 10) + (5 + 6)
+    hidden = 12 * 2 * flops.linear + 4 * ATTENTION * pairs
+    attention = 4 * ATTENTION * pairs
+    rows, decisions = [(4, [6, 2])], 2 * 2 * flops.head * 3
+    alone = 2 * hidden + attention + decisions
+    assert flops.training(rows, 3, anchored=False, base=False) == alone
+    # 11 predicted positions, 3 of them decisions; the base makes logits at the others
+    anchors = 3 * 2 * flops.head * 8
+    assert flops.training(rows, 3, anchored=True, base=False) == alone + anchors
+    assert flops.training(rows, 3, anchored=True, base=True) == alone + anchors + hidden
 
 
 def test_meter_measures_its_block():

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reasonmaxxer.rollouts import sampling
-from reasonmaxxer.rollouts.sampling import entropy_and_logprob, sample, uniforms
+from reasonmaxxer.rollouts.sampling import draw, entropy_and_logprob, uniforms
 
 
 def nucleus(logits, temperature, top_p):
@@ -37,7 +37,7 @@ def test_frequencies_match_the_exact_distribution(monkeypatch, top, temperature,
     logits = np.array([1.2, -0.3, 0.7, 2.0, -1.0, 0.1, 0.65])
     draws = 40_000
     rows = torch.tensor(logits, dtype=torch.float32).expand(draws, -1)
-    tokens = sample(rows, torch.from_numpy(uniforms(7, draws)), temperature, top_p)
+    tokens = draw(rows, torch.from_numpy(uniforms(7, draws)), temperature, top_p).token_B
     exact = nucleus(logits, temperature, top_p)
     observed = np.bincount(tokens.numpy(), minlength=len(logits))
     assert observed[exact == 0].sum() == 0
@@ -52,7 +52,7 @@ def test_the_narrow_search_draws_what_a_full_sort_draws(seed, top_p, temperature
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(16, 300, generator=generator) * 2
     uniform = torch.from_numpy(uniforms(seed, 16))
-    narrow = sample(logits, uniform, temperature, top_p)
+    narrow = draw(logits, uniform, temperature, top_p).token_B
     for row, token, u in zip(logits.double().numpy(), narrow.tolist(), uniform, strict=True):
         exact = nucleus(row, temperature, top_p)
         order = np.argsort(-exact, kind="stable")
@@ -65,7 +65,7 @@ def test_the_narrow_search_draws_what_a_full_sort_draws(seed, top_p, temperature
 
 def test_zero_temperature_is_argmax():
     logits = torch.tensor([[0.0, 3.0, 1.0], [5.0, 3.0, 1.0]])
-    assert sample(logits, torch.zeros(2, dtype=torch.float64), 0, 0.5).tolist() == [1, 0]
+    assert draw(logits, torch.zeros(2).double(), 0, 0.5).token_B.tolist() == [1, 0]
 
 
 def test_entropy_and_logprob_by_hand():

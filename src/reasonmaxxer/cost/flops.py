@@ -58,21 +58,35 @@ class ModelFlops:
             total += decoded + self.logits(completion - 1)
         return total
 
-    def training(self, lengths: Sequence[int], decisions: int, anchored: bool) -> float:
-        """One pass of ReasonMaxxer training over sequences.
+    def training(
+        self,
+        rows: Sequence[tuple[int, Sequence[int]]],
+        decisions: int,
+        *,
+        anchored: bool,
+        base: bool,
+    ) -> float:
+        """One pass of ReasonMaxxer training over rows of a prompt and its completions.
 
         Through the decoder: the adapted model forward and, for its activations, backward (attention's
-        backward is twice its forward), and the base forward if there is an anchor. Through the head:
+        backward is twice its forward), and the base forward where it is not yet known. Through the head:
         forward and backward at decision points; at anchors the base's forward too.
 
         Args:
-            lengths: tokens of each sequence.
+            rows: tokens of each row's prompt, read once, and of each of its completions.
             decisions: decision points of all sequences.
             anchored: whether the other positions carry the anchor.
+            base: whether the base reads the rows in this pass.
         """
-        attention = 4.0 * self.attention * sum(n * (n + 1) // 2 for n in lengths)
-        forward = sum(self.hidden(n) for n in lengths)
-        total = (3 if anchored else 2) * forward + attention + 2 * self.logits(decisions)
+        forward = attention = 0.0
+        predicted = 0
+        for prompt, completions in rows:
+            own = [self.hidden(prompt + length) - self.hidden(prompt) for length in completions]
+            forward += self.hidden(prompt) + sum(own)
+            tokens = prompt + sum(completions)
+            attention += self.hidden(prompt) + sum(own) - 2.0 * self.linear * tokens
+            predicted += tokens - 1
+        total = (3 if base else 2) * forward + attention + 2 * self.logits(decisions)
         if anchored:
-            total += 3 * self.logits(sum(lengths) - len(lengths) - decisions)
+            total += 3 * self.logits(predicted - decisions)
         return total

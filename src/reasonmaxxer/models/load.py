@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from reasonmaxxer.artifacts import file_hash
 from reasonmaxxer.config import ModelConfig
 from reasonmaxxer.errors import UserError, did_you_mean
+from reasonmaxxer.models.allocator import keep_freed_memory
 from reasonmaxxer.models.embedded import EMBEDDED, resolve_embedded
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ def load_model(config: ModelConfig, trust_remote_code: bool = False) -> LoadedMo
         raise UserError(_cannot_load(config, error)) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    if device == "cpu":
+        keep_freed_memory()
     model = model.to(device).eval().requires_grad_(False)
     from reasonmaxxer.models.head import check_head
 

@@ -5,6 +5,8 @@ rollout come from a counter-based generator seeded with the rollout's own seed, 
 draws does not depend on its neighbours in the batch.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,10 +14,51 @@ from torch import Tensor
 TOP = 64
 """Candidates tried before a full sort; at temperature 0.6 they nearly always hold 0.95."""
 
+CHUNK_NUMBERS = 2**20
+"""Logits handled at once, so that they stay in a CPU's cache from one pass to the next."""
+
+IMPOSSIBLE = 1e4
+"""Nats below the most likely token; stands for a logit of minus infinity."""
+
 
 def uniforms(seed: int, length: int) -> np.ndarray:
     """`length` float64 numbers in [0, 1) from Philox, a stable stream of the seed."""
     return np.random.Generator(np.random.Philox(seed)).random(length)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """One token a row, and what the model thought of it.
+
+    Attributes:
+        token_B: int64 ids.
+        entropy_B: float32 entropy of each raw distribution, nats.
+        logprob_B: float32 log-probability of each token under it, nats.
+    """
+
+    token_B: Tensor
+    entropy_B: Tensor
+    logprob_B: Tensor
+
+
+def draw(logits_BV: Tensor, uniform_B: Tensor, temperature: float, top_p: float) -> Draws:
+    """Draw one token a row from the tempered distribution cut to its top-p nucleus.
+
+    The nucleus is the smallest set of most likely tokens whose mass reaches `top_p`. It is sought
+    among the `TOP` most likely tokens; only rows whose nucleus is wider are sorted in full.
+
+    Args:
+        logits_BV: raw logits, any floating type.
+        uniform_B: float64 numbers in [0, 1), one a row.
+        temperature: 0 takes the most likely token.
+        top_p: in (0, 1]; 1 keeps the whole vocabulary.
+    """
+    rows = max(1, CHUNK_NUMBERS // logits_BV.shape[-1])
+    parts = [
+        _draw(logits_NV.float(), uniform_N, temperature, top_p)
+        for logits_NV, uniform_N in zip(logits_BV.split(rows), uniform_B.split(rows), strict=True)
+    ]
+    return Draws(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 def entropy_and_logprob(logits_NV: Tensor, ids_N: Tensor) -> tuple[Tensor, Tensor]:
@@ -23,47 +66,57 @@ def entropy_and_logprob(logits_NV: Tensor, ids_N: Tensor) -> tuple[Tensor, Tenso
 
     `H = -sum_v p(v) log p(v)` over the whole vocabulary (arXiv 2605.06241, Eq. 2).
     """
-    logits_NV = logits_NV.float()
-    shifted_NV = logits_NV - logits_NV.amax(-1, keepdim=True)
+    shifted_NV = _shift(logits_NV.float())
+    entropy_N, normaliser_N1, _ = _entropy(shifted_NV)
+    return entropy_N, (shifted_NV.gather(-1, ids_N[:, None]) - normaliser_N1).squeeze(-1)
+
+
+def _draw(
+    logits_NV: Tensor, uniform_N: Tensor, temperature: float, top_p: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Token, entropy and log-probability of a chunk of rows."""
+    shifted_NV = _shift(logits_NV)
+    entropy_N, normaliser_N1, scratch_NV = _entropy(shifted_NV)
+    if temperature == 0:
+        token_N1 = shifted_NV.argmax(-1, keepdim=True)
+    else:
+        scaled_NV = torch.div(shifted_NV, temperature, out=scratch_NV)
+        token_N1 = _nucleus(scaled_NV, uniform_N, top_p)[:, None]
+    logprob_N1 = shifted_NV.gather(-1, token_N1) - normaliser_N1
+    return token_N1.squeeze(-1), entropy_N, logprob_N1.squeeze(-1)
+
+
+def _shift(logits_NV: Tensor) -> Tensor:
+    """Logits less each row's maximum; impossible tokens get a number whose exponential is zero."""
+    return (logits_NV - logits_NV.amax(-1, keepdim=True)).clamp_(min=-IMPOSSIBLE)
+
+
+def _entropy(shifted_NV: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Entropy [N], log of the sum of exponentials [N, 1], and a buffer [N, V] free to use."""
     weight_NV = shifted_NV.exp()
     total_N = weight_NV.sum(-1)
-    mean_N = torch.linalg.vecdot(weight_NV, shifted_NV.nan_to_num(neginf=0.0)) / total_N
-    logprob_N = shifted_NV.gather(-1, ids_N[:, None]).squeeze(-1) - total_N.log()
-    return (total_N.log() - mean_N).clamp_min(0), logprob_N
+    mean_N = torch.linalg.vecdot(weight_NV, shifted_NV) / total_N
+    normaliser_N = total_N.log()
+    return (normaliser_N - mean_N).clamp_min(0), normaliser_N[:, None], weight_NV
 
 
-def sample(logits_BV: Tensor, uniform_B: Tensor, temperature: float, top_p: float) -> Tensor:
-    """Draw one token a row from the tempered distribution cut to its top-p nucleus.
-
-    The nucleus is the smallest set of most likely tokens whose mass reaches `top_p`. It is sought
-    among the `TOP` most likely tokens; only rows whose nucleus is wider are sorted in full.
-
-    Args:
-        logits_BV: raw logits.
-        uniform_B: float64 numbers in [0, 1), one a row.
-        temperature: 0 takes the most likely token.
-        top_p: in (0, 1]; 1 keeps the whole vocabulary.
-
-    Returns:
-        Token ids, int64 [B].
-    """
-    if temperature == 0:
-        return logits_BV.argmax(-1)
-    scaled_BV = logits_BV.float() / temperature
+def _nucleus(scaled_NV: Tensor, uniform_N: Tensor, top_p: float) -> Tensor:
+    """Token drawn from each row of tempered logits, int64 [N]; overwrites them."""
+    vocabulary = scaled_NV.shape[-1]
     if top_p >= 1:
-        return _invert(scaled_BV.softmax(-1).double(), uniform_B, top_p)
-    normaliser_B1 = scaled_BV.logsumexp(-1, keepdim=True)
-    values_BK, ids_BK = scaled_BV.topk(min(TOP, scaled_BV.shape[-1]), dim=-1)
-    probability_BK = (values_BK - normaliser_B1).double().exp()
-    rank_B = _invert(probability_BK, uniform_B, top_p)
-    token_B = ids_BK.gather(-1, rank_B[:, None]).squeeze(-1)
-    wide_B = (probability_BK.sum(-1) < top_p).nonzero().squeeze(-1)
-    if len(wide_B) and values_BK.shape[-1] < scaled_BV.shape[-1]:
-        values_WV, ids_WV = scaled_BV[wide_B].sort(-1, descending=True)
-        probability_WV = (values_WV - normaliser_B1[wide_B]).double().exp()
-        rank_W = _invert(probability_WV, uniform_B[wide_B], top_p)
-        token_B[wide_B] = ids_WV.gather(-1, rank_W[:, None]).squeeze(-1)
-    return token_B
+        return _invert(scaled_NV.softmax(-1).double(), uniform_N, top_p)
+    values_NK, ids_NK = scaled_NV.topk(min(TOP, vocabulary), dim=-1)
+    total_N1 = scaled_NV.exp().sum(-1, keepdim=True)
+    probability_NK = (values_NK - total_N1.log()).double().exp()
+    rank_N = _invert(probability_NK, uniform_N, top_p)
+    token_N = ids_NK.gather(-1, rank_N[:, None]).squeeze(-1)
+    wide_N = (probability_NK.sum(-1) < top_p).nonzero().squeeze(-1)
+    if len(wide_N) and values_NK.shape[-1] < vocabulary:
+        values_WV, ids_WV = scaled_NV[wide_N].sort(-1, descending=True)
+        probability_WV = (values_WV - total_N1[wide_N].log()).double().exp()
+        rank_W = _invert(probability_WV, uniform_N[wide_N], top_p)
+        token_N[wide_N] = ids_WV.gather(-1, rank_W[:, None]).squeeze(-1)
+    return token_N
 
 
 def _invert(probability_BK: Tensor, uniform_B: Tensor, top_p: float) -> Tensor:

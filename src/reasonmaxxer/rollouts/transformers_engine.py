@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from reasonmaxxer.config import SamplingConfig
+from reasonmaxxer.models.masks import attention_masks
 from reasonmaxxer.rollouts.cache import SlotCache
 from reasonmaxxer.rollouts.engine import Completion, OnTokens, Request
-from reasonmaxxer.rollouts.sampling import entropy_and_logprob, sample, uniforms
+from reasonmaxxer.rollouts.sampling import draw, uniforms
 
 
 class TransformersEngine:
@@ -131,36 +132,19 @@ class _Decoding:
         return logits
 
     def _mask(self, positions_B: Tensor, span: int) -> Tensor | dict[str, Tensor]:
-        """Four-dimensional mask of each row's own past, one a kind of attention layer."""
-        distance_BS = positions_B[:, None] - torch.arange(span, device=self.device)
-        past_BS = distance_BS >= 0
-        window = getattr(self.config, "sliding_window", None)
-        near_BS = past_BS & (distance_BS < window) if window else past_BS
-        kinds = set(getattr(self.config, "layer_types", None) or ())
-        if not kinds:  # families with one kind of layer take the mask itself
-            return self._for_kernel(near_BS)
-        masks = {"full_attention": past_BS, "sliding_attention": near_BS}
-        return {kind: self._for_kernel(masks[kind]) for kind in kinds}
-
-    def _for_kernel(self, allowed_BS: Tensor) -> Tensor:
-        allowed_B11S = allowed_BS[:, None, None]
-        if self.config._attn_implementation != "eager":
-            return allowed_B11S
-        dtype = self.model.dtype  # the eager kernel adds its mask to the scores
-        bias = torch.zeros_like(allowed_B11S, dtype=dtype)
-        return bias.masked_fill_(~allowed_B11S, torch.finfo(dtype).min)
+        """Mask of each row's own past."""
+        distance_B1S = (positions_B[:, None] - torch.arange(span, device=self.device))[:, None]
+        return attention_masks(self.model, distance_B1S >= 0, distance_B1S)
 
     def _emit(self, logits_BV: Tensor, first: int) -> int:
         """Sample the next token of slots `first`, `first + 1`, ... and record it."""
         requests = self.active[first : first + len(logits_BV)]
         steps = [len(self.completions[request].ids) for request in requests]
-        drawn = [self.uniforms[r][s] for r, s in zip(requests, steps, strict=True)]
-        uniform_B = torch.tensor(np.array(drawn), dtype=torch.float64).to(self.device)
-        token_B = sample(logits_BV, uniform_B, self.sampling.temperature, self.sampling.top_p)
-        entropy_B, logprob_B = entropy_and_logprob(logits_BV, token_B)
-        columns = zip(
-            requests, token_B.tolist(), entropy_B.tolist(), logprob_B.tolist(), strict=True
-        )
+        numbers = [self.uniforms[r][s] for r, s in zip(requests, steps, strict=True)]
+        uniform_B = torch.tensor(np.array(numbers), dtype=torch.float64).to(self.device)
+        drawn = draw(logits_BV, uniform_B, self.sampling.temperature, self.sampling.top_p)
+        statistics = (drawn.token_B.tolist(), drawn.entropy_B.tolist(), drawn.logprob_B.tolist())
+        columns = zip(requests, *statistics, strict=True)
         for request, token, entropy, logprob in columns:
             completion = self.completions[request]
             completion.ids.append(token)

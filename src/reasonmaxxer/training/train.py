@@ -21,7 +21,9 @@ from reasonmaxxer.config import AdapterConfig, TrainingConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.signal.gates import Gate
 from reasonmaxxer.signal.select import Example
+from reasonmaxxer.training.base_states import BaseStates
 from reasonmaxxer.training.data import training_rows
+from reasonmaxxer.training.packing import group_order, pack
 from reasonmaxxer.training.trainer import ReasonMaxxerConfig, ReasonMaxxerTrainer
 
 HISTORY = pa.schema(
@@ -75,6 +77,22 @@ def planned_steps(sequences: int, config: TrainingConfig) -> int:
     return max(1, math.ceil(per_epoch * config.epochs))
 
 
+def training_layout(
+    examples: Sequence[Example], config: TrainingConfig, seed: int
+) -> list[tuple[int, list[int]]]:
+    """Tokens of the prompt and of each completion of every row that one epoch reads."""
+    order = group_order([e.prompt_ids for e in examples], seed)
+    batches = (
+        order[start : start + config.micro_batch_size]
+        for start in range(0, len(order), config.micro_batch_size)
+    )
+    return [
+        (len(row.prompt), [len(completion) for completion in row.completions])
+        for batch in batches
+        for row in pack([(examples[i].prompt_ids, examples[i].completion_ids) for i in batch])
+    ]
+
+
 def train_adapter(
     model: Any,
     tokenizer: Any,
@@ -84,6 +102,7 @@ def train_adapter(
     *,
     seed: int,
     folder: Path,
+    base_states: BaseStates | None = None,
     on_step: Callable[[int], None] | None = None,
     on_checkpoint: Callable[[], None] | None = None,
 ) -> list[dict[str, Any]]:
@@ -99,6 +118,7 @@ def train_adapter(
         config: loss and optimiser.
         seed: fixes the order of sequences.
         folder: of the checkpoints.
+        base_states: shared by the gates of a sweep.
         on_step: called with the steps done so far.
         on_checkpoint: called after each checkpoint is on disk.
 
@@ -127,6 +147,7 @@ def train_adapter(
         save_strategy="steps",
         save_steps=math.ceil(steps / config.checkpoints),
         report_to=list(config.report_to) or "none",
+        bf16=model.dtype == torch.bfloat16,  # products of the adapter; its weights stay float32
         use_cpu=model.device.type == "cpu",
         dataloader_pin_memory=model.device.type == "cuda",
         disable_tqdm=True,
@@ -138,6 +159,7 @@ def train_adapter(
         args=arguments,
         train_dataset=training_rows(examples, gate),
         processing_class=tokenizer,
+        base_states=base_states,
         callbacks=[_Watch(on_step, on_checkpoint)],
     )
     trainer.remove_callback(PrinterCallback)

@@ -27,8 +27,11 @@ from transformers import Trainer, TrainingArguments
 
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import OutputHead, decoder
-from reasonmaxxer.training.data import Collator
+from reasonmaxxer.models.masks import attention_masks
+from reasonmaxxer.training.base_states import BaseStates
+from reasonmaxxer.training.data import Collator, visible
 from reasonmaxxer.training.loss import Anchors, Decisions, anchor_loss, decision_loss
+from reasonmaxxer.training.packing import group_order
 
 
 @dataclass
@@ -73,6 +76,8 @@ class ReasonMaxxerTrainer(Trainer):  # type: ignore[misc]
         train_dataset: rows as `Collator` takes them; those of advantage zero are left out.
         processing_class: the tokenizer, saved beside checkpoints.
         peft_config: adapter to add to a bare model.
+        base_states: shared by trainers that see the same batches; none keeps its own
+            where there are several epochs.
         **kwargs: passed to `transformers.Trainer`.
 
     Raises:
@@ -89,6 +94,7 @@ class ReasonMaxxerTrainer(Trainer):  # type: ignore[misc]
         train_dataset: Sequence[dict[str, Any]],
         processing_class: Any = None,
         peft_config: Any = None,
+        base_states: BaseStates | None = None,
         **kwargs: Any,
     ) -> None:
         _check_rows(train_dataset)
@@ -102,7 +108,8 @@ class ReasonMaxxerTrainer(Trainer):  # type: ignore[misc]
             raise UserError("The output head must stay frozen: take lm_head off target_modules.")
         pad_id = getattr(processing_class, "pad_token_id", None) or 0
         collator = Collator(pad_id, args.max_length, args.anchor_positions)
-        self._metrics: dict[str, list[float]] = defaultdict(list)
+        self.base_states = base_states or (BaseStates() if args.num_train_epochs > 1 else None)
+        self._metrics: dict[str, list[tuple[Tensor, Tensor]]] = defaultdict(list)
         super().__init__(
             model=model,
             args=args,
@@ -127,105 +134,109 @@ class ReasonMaxxerTrainer(Trainer):  # type: ignore[misc]
             return_outputs: also return an empty output, as `Trainer` asks.
             num_items_in_batch: sequences of the whole step over all processes; none counts these.
         """
-        sequences = len(inputs["input_ids"]) if num_items_in_batch is None else num_items_in_batch
-        base_BTD = self._base_hidden(inputs)
-        hidden_BTD = _hidden(model, self.accelerator.unwrap_model(model), inputs)
-        decisions = _decisions(hidden_BTD, inputs, sequences)
-        anchors = _anchors(hidden_BTD, base_BTD, inputs, sequences, self.args.anchor_weight)
-        dec_loss, logprob_N = decision_loss(self.head, decisions, self.args.negative_floor)
-        anc_loss, kl_N = anchor_loss(self.head, anchors)
-        self._record(inputs, decisions, logprob_N, kl_N)
+        sequences = len(inputs["advantage"]) if num_items_in_batch is None else num_items_in_batch
+        base_ND = self._base_hidden(inputs)
+        unwrapped = self.accelerator.unwrap_model(model)
+        hidden_ND = _hidden(model, unwrapped, inputs)
+        decisions = Decisions(
+            hidden_ND=hidden_ND[inputs["decision_index"]],
+            target_N=inputs["decision_target"],
+            advantage_N=inputs["decision_advantage"],
+            weight_N=inputs["decision_weight"] / sequences,
+        )
+        loss, logprob_N = decision_loss(self.head, decisions, self.args.negative_floor)
+        kl_N = None
+        if base_ND is not None:
+            index_N = inputs["anchor_index"]
+            anchors = Anchors(
+                hidden_ND=hidden_ND[index_N],
+                base_hidden_ND=base_ND[index_N],
+                weight_N=inputs["anchor_weight"] * (self.args.anchor_weight / sequences),
+            )
+            anchor, kl_N = anchor_loss(self.head, anchors)
+            loss = loss + anchor
+        self._record(inputs, logprob_N, kl_N)
         # accelerate averages gradients over processes; the sum over sequences is what is meant
-        loss = (dec_loss + anc_loss) * self.accelerator.num_processes
+        loss = loss * self.accelerator.num_processes
         return (loss, {}) if return_outputs else loss
 
     @torch.no_grad()
     def _base_hidden(self, inputs: dict[str, Tensor]) -> Tensor | None:
-        """Final hidden states [B, T, D] with the adapter off, before anything is recorded."""
+        """Final hidden states [B * T, D] with the adapter off, computed once for each batch."""
         if self.args.anchor_weight == 0:
             return None
+        kept = self.base_states.get(inputs) if self.base_states else None
+        if kept is not None:
+            return kept
         model = self.accelerator.unwrap_model(self.model)
         training = model.training
         model.eval()
         with model.disable_adapter():
-            hidden = _hidden(model, model, inputs)
+            hidden_ND = _hidden(model, model, inputs)
         model.train(training)
-        return hidden
+        if self.base_states:
+            self.base_states.keep(inputs, hidden_ND)
+        return hidden_ND
 
     @torch.no_grad()
-    def _record(
-        self, inputs: dict[str, Tensor], decisions: Decisions, logprob_N: Tensor, kl_N: Tensor
-    ) -> None:
-        change_N = logprob_N - inputs["base_logprob"][:, 1:][inputs["decision"][:, 1:]]
+    def _record(self, inputs: dict[str, Tensor], logprob_N: Tensor, kl_N: Tensor | None) -> None:
+        """Keep metrics on the device until they are logged: reading one waits for it."""
+        change_N = logprob_N - inputs["base_logprob"]
         for name, side in (("positive", 1), ("negative", -1)):
-            chosen = change_N[(decisions.advantage_N * side > 0) & ~change_N.isnan()]
-            if len(chosen):
-                self._metrics[f"delta_logprob_{name}"].append(chosen.mean().item())
-        if len(kl_N):
-            self._metrics["kl"].append(kl_N.mean().item())
+            chosen_N = (inputs["decision_advantage"] * side > 0) & ~change_N.isnan()
+            total = change_N.masked_fill(~chosen_N, 0.0).sum()
+            self._metrics[f"delta_logprob_{name}"].append((total, chosen_N.sum()))
+        if kl_N is not None:
+            weight_N = inputs["anchor_weight"]
+            self._metrics["kl"].append(((kl_N * weight_N).sum(), weight_N.sum()))
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the means of the loss's own metrics since the last log."""
-        means = {name: sum(values) / len(values) for name, values in self._metrics.items()}
-        self._metrics.clear()
-        super().log({**logs, **means} if "loss" in logs else logs, start_time)
+        if "loss" in logs:
+            for name, parts in self._metrics.items():
+                total, count = (float(sum(column)) for column in zip(*parts, strict=True))
+                if count:
+                    logs = {**logs, name: total / count}
+            self._metrics.clear()
+        super().log(logs, start_time)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        """Problems shuffled by seed, each problem's sequences side by side, alike every epoch.
+
+        A prompt is then read once for the sequences of a batch, and a batch's base once for all epochs.
+        """
+        rows = train_dataset if train_dataset is not None else self.train_dataset
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+        return group_order([row["prompt_ids"] for row in rows], seed)
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> Tensor:
         """Sequences of an optimiser step over all micro-batches and processes."""
-        count = torch.tensor(sum(len(b["input_ids"]) for b in batch_samples), device=device)
+        count = torch.tensor(sum(len(b["advantage"]) for b in batch_samples), device=device)
         total: Tensor = self.accelerator.gather(count).sum()
         return total
 
 
 def _hidden(model: Any, unwrapped: Any, inputs: dict[str, Tensor]) -> Tensor:
-    """Final hidden states [B, T, D], caught on their way to a head that computes one position."""
+    """Final hidden states [B * T, D], caught on their way to a head that computes one position."""
     caught: list[Tensor] = []
     hook = decoder(unwrapped).register_forward_hook(
         lambda _module, _args, output: caught.append(output[0])
     )
+    mask = inputs.get("attention_mask")
+    if mask is None:
+        allowed_BTT, distance_BTT = visible(inputs["branch"], inputs["position_ids"])
+        mask = attention_masks(unwrapped, allowed_BTT, distance_BTT)
     try:
         model(
             input_ids=inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
+            position_ids=inputs["position_ids"],
+            attention_mask=mask,
             use_cache=False,
             logits_to_keep=1,
         )
     finally:
         hook.remove()
-    return caught[0]
-
-
-def _per_sequence(mask_BT: Tensor, sequences: Tensor | int) -> Tensor:
-    """Weight of each marked position [N]: its share of a mean per sequence and over sequences."""
-    count_B1 = mask_BT.sum(1, keepdim=True)
-    return (1.0 / (count_B1 * sequences)).expand(mask_BT.shape)[mask_BT].float()
-
-
-def _decisions(hidden_BTD: Tensor, inputs: dict[str, Tensor], sequences: Tensor | int) -> Decisions:
-    mask_BT = inputs["decision"][:, 1:]  # position t predicts token t + 1
-    return Decisions(
-        hidden_ND=hidden_BTD[:, :-1][mask_BT],
-        target_N=inputs["input_ids"][:, 1:][mask_BT],
-        advantage_N=inputs["advantage"][:, None].expand(mask_BT.shape)[mask_BT],
-        weight_N=_per_sequence(mask_BT, sequences),
-    )
-
-
-def _anchors(
-    hidden_BTD: Tensor,
-    base_BTD: Tensor | None,
-    inputs: dict[str, Tensor],
-    sequences: Tensor | int,
-    weight: float,
-) -> Anchors:
-    mask_BT = inputs["anchor"][:, 1:]
-    if base_BTD is None:  # no anchor: no position of it goes through the head
-        base_BTD, mask_BT = hidden_BTD.detach(), torch.zeros_like(mask_BT)
-    return Anchors(
-        hidden_ND=hidden_BTD[:, :-1][mask_BT],
-        base_hidden_ND=base_BTD[:, :-1][mask_BT],
-        weight_N=weight * _per_sequence(mask_BT, sequences),
-    )
+    return caught[0].flatten(0, 1)
 
 
 def _check_rows(rows: Sequence[dict[str, Any]]) -> None:

@@ -1,0 +1,89 @@
+"""Rows that share a prompt, laid out by hand."""
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reasonmaxxer.training import packing
+from reasonmaxxer.training.data import Collator, visible
+from reasonmaxxer.training.packing import group_order, pack
+
+
+def test_neighbours_with_one_prompt_share_a_row():
+    (first, second) = pack([([7, 8], [1, 2, 3]), ([7, 8], [4]), ([9], [5])])
+    assert (first.members, second.members) == ((0, 1), (2,))
+    assert first.ids.tolist() == [7, 8, 1, 2, 3, 4]
+    assert first.branches.tolist() == [0, 0, 1, 1, 1, 2]
+    assert first.positions.tolist() == [0, 1, 2, 3, 4, 2]
+    assert first.places(0).tolist() == [0, 1, 2, 3, 4]
+    assert first.places(1).tolist() == [0, 1, 5]
+
+
+def test_a_row_stays_within_its_limit_unless_one_sequence_is_longer(monkeypatch):
+    monkeypatch.setattr(packing, "ROW_TOKENS", 6)
+    rows = pack([([1, 1], [2, 2]), ([1, 1], [3, 3]), ([1, 1], [4]), ([1, 1], [5] * 9)])
+    assert [row.members for row in rows] == [(0, 1), (2,), (3,)]
+
+
+def test_tokens_see_their_prompt_and_their_own_past():
+    branch, position = torch.tensor([[0, 1, 1, 2, -1]]), torch.tensor([[0, 1, 2, 1, 0]])
+    allowed, distance = visible(branch, position)
+    assert allowed[0].int().tolist() == [
+        [1, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0],
+        [1, 1, 1, 0, 0],
+        [1, 0, 0, 1, 0],
+        [0, 0, 0, 0, 1],
+    ]
+    assert distance[0, 2].tolist() == [2, 1, 0, 1, 2]
+
+
+def sequence(prompt, completion, decision, advantage):
+    return {
+        "prompt_ids": prompt,
+        "completion_ids": completion,
+        "decision": decision,
+        "advantage": advantage,
+    }
+
+
+def test_targets_and_weights_by_hand():
+    batch = Collator(pad_id=0, max_length=99)(
+        [
+            sequence([7, 8], [1, 2, 3], [True, False, True], 1.5),
+            sequence([7, 8], [4], [False], -0.5),
+        ]
+    )
+    # Row: 7 8 | 1 2 3 | 4. Token 1 is predicted at place 1, token 3 at place 3.
+    assert batch["input_ids"].tolist() == [[7, 8, 1, 2, 3, 4]]
+    assert batch["decision_index"].tolist() == [1, 3]
+    assert batch["decision_target"].tolist() == [1, 3]
+    assert batch["decision_weight"].tolist() == [0.5, 0.5]
+    assert batch["decision_advantage"].tolist() == [1.5, 1.5]
+    # Anchors of the first sequence: tokens 8 and 2, at places 0 and 2, a half each.
+    # Of the second: tokens 8 and 4, at places 0 and 1, a half each. Place 0 serves both.
+    assert batch["anchor_index"].tolist() == [0, 1, 2]
+    assert batch["anchor_weight"].tolist() == [1.0, 0.5, 0.5]
+    assert "attention_mask" not in batch
+
+
+def test_sequences_are_cut_on_the_right():
+    batch = Collator(pad_id=0, max_length=3)([sequence([7, 8], [1, 2], [True, True], 1.0)])
+    assert batch["input_ids"].tolist() == [[7, 8, 1]]
+    assert batch["decision_target"].tolist() == [1]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1]]
+
+
+@given(
+    groups=st.lists(st.integers(1, 5), min_size=1, max_size=8),
+    seed=st.integers(0, 99),
+    shuffled=st.randoms(),
+)
+def test_order_keeps_groups_together_and_loses_nothing(groups, seed, shuffled):
+    prompts = [[number] for number, size in enumerate(groups) for _ in range(size)]
+    shuffled.shuffle(prompts)
+    order = group_order(prompts, seed)
+    assert sorted(order) == list(range(len(prompts)))
+    owners = [prompts[i][0] for i in order]
+    assert np.count_nonzero(np.diff(owners)) == len(groups) - 1
