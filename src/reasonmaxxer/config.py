@@ -105,9 +105,9 @@ class RolloutsConfig(SamplingConfig):
     """Rollouts of the base model on the training problems."""
 
     rollouts_per_problem: Positive = Field(8, description="Completions a problem. Paper: 20.")
-    batch_size: Positive = Field(128, description="Sequences decoded at once.")
+    batch_size: Positive = Field(256, description="Sequences decoded at once.")
     rollouts_per_shard: Positive = Field(
-        240,
+        512,
         description="Rollouts a shard, whole problems: what is written at once, and what a killed run "
         "loses at most.",
     )

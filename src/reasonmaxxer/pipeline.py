@@ -37,6 +37,7 @@ from reasonmaxxer.rollouts.table import Rollout, rollout_table
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 from reasonmaxxer.run_directory import RunDirectory, StageWork
 from reasonmaxxer.signal.gates import Gate, resolve_gate
+from reasonmaxxer.signal.pool import Pool, pool_warnings
 from reasonmaxxer.signal.scoring import score_rollouts
 from reasonmaxxer.signal.select import (
     Example,
@@ -147,6 +148,13 @@ class _Run:
         """Sample the base on the training problems, or read rollouts made elsewhere."""
         recipe, config = self.recipe, self.recipe.rollouts
         problems = self.splits.train
+        shards: list[list[Rollout]] = []
+
+        def on_rollouts(shard: list[Rollout]) -> None:
+            if not shards:
+                self._warn(shard)
+            shards.append(shard)
+
         if config.imported:
             rollouts = import_rollouts(
                 Path(config.imported),
@@ -161,10 +169,17 @@ class _Run:
             count = len(problems) * config.rollouts_per_problem
             with self.display.task("Rollouts", count) as task:
                 rollouts = self._sample(
-                    work, problems, work.folder, config, config.rollouts_per_problem, task
+                    work,
+                    problems,
+                    work.folder,
+                    config,
+                    config.rollouts_per_problem,
+                    task,
+                    on_rollouts,
                 )
         work.counts |= {"model": self._model_identity(), **rollout_summary(rollouts)}
-        self._warn(work.counts)
+        if len(shards) != 1:
+            self._warn(rollouts)
 
     def signal(self, work: StageWork) -> None:
         """Choose what teaches: problems, rollouts, advantages, gates."""
@@ -340,6 +355,7 @@ class _Run:
         sampling: SamplingConfig,
         per_problem: int,
         task: Task,
+        on_rollouts: Callable[[list[Rollout]], None] | None = None,
     ) -> list[Rollout]:
         """Durable, graded, counted rollouts of the model as it stands."""
         recipe = self.recipe
@@ -359,6 +375,8 @@ class _Run:
             )
 
         def on_shard(rollouts: list[Rollout], fresh: bool) -> None:
+            if on_rollouts:
+                on_rollouts(rollouts)
             if fresh:
                 _count_sampling(work, self.flops, rollouts)
                 work.save_cost()
@@ -389,20 +407,16 @@ class _Run:
             "dtype": str(loaded.model.dtype).removeprefix("torch."),
         }
 
-    def _warn(self, counts: dict[str, Any]) -> None:
-        """Say loudly what makes rollouts a poor teacher."""
-        truncated = counts["truncated_share"]
-        unparsed = counts["outcomes"].get("unparsed", 0) / counts["rollouts"]
-        if truncated > 0.1:
-            self.display.warn(
-                f"{truncated:.0%} of rollouts were cut at rollouts.max_new_tokens = "
-                f"{self.recipe.rollouts.max_new_tokens}; what they would have said after it is not seen. "
-                "Raise it if answers are missing."
-            )
-        if unparsed > 0.1:
-            self.display.warn(
-                f"No answer was found in {unparsed:.0%} of rollouts. See verify.extraction."
-            )
+    def _warn(self, rollouts: Sequence[Rollout]) -> None:
+        """Say loudly, as soon as it can be seen, what makes rollouts a poor teacher."""
+        said = pool_warnings(
+            Pool.of(group_rollouts(rollouts)),
+            len(self.splits.train),
+            self.recipe.signal.problems,
+            self.recipe.rollouts.max_new_tokens,
+        )
+        for text in said:
+            self.display.warn(text)
 
 
 def _count_sampling(work: StageWork, flops: ModelFlops, rollouts: Sequence[Rollout]) -> None:

@@ -98,7 +98,7 @@ def test_every_row_of_every_step_is_kept_and_prompts_are_read_once():
         batch, SamplingConfig(temperature=1.5, top_p=1, max_new_tokens=30)
     )
     decoded = sum(shape[0] for shape in rows if shape[1] == 1)
-    assert sum(shape[1] > 1 for shape in rows) == 3
+    assert sum(shape[0] for shape in rows if shape[1] > 1) == 3
     assert decoded == sum(len(c.ids) for c in made) - len(made), "first tokens come from prefill"
 
 

@@ -1,7 +1,7 @@
 """A key-value cache of fixed slots, one sequence a slot, each at its own length.
 
 The model's own forward writes and reads it through transformers' cache interface. Two uses
-alternate: a prompt is read alone (`prefill`), its keys and values kept aside for all its rollouts;
+alternate: prompts are read alone (`prefill`), their keys and values kept aside for all their rollouts;
 then all active slots take one token at once (`decode`), each at its own position.
 """
 
@@ -20,7 +20,7 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[misc]
     def __init__(self, slots: int, capacity: int) -> None:
         super().__init__()
         self.slots, self.capacity = slots, capacity
-        self.prompt: tuple[Tensor, Tensor] | None = None
+        self.prompts: tuple[Tensor, Tensor] | None = None
         self.rows: Tensor | None = None
         self.positions: Tensor | None = None
         self.span = 0
@@ -40,7 +40,7 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[misc]
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         if self.rows is None or self.positions is None:
-            self.prompt = (key_states[0], value_states[0])
+            self.prompts = (key_states, value_states)
             return key_states, value_states
         self.keys[self.rows, :, self.positions] = key_states[:, :, 0]
         self.values[self.rows, :, self.positions] = value_states[:, :, 0]
@@ -67,7 +67,7 @@ class SlotCache(Cache):  # type: ignore[misc]
         super().__init__(layers=[SlotLayer(slots, capacity) for _ in range(layers)])
 
     def prefill(self) -> None:
-        """The next forward reads one prompt alone."""
+        """The next forward reads prompts alone, padded on the right."""
         for layer in self.layers:
             layer.rows = layer.positions = None
 
@@ -82,11 +82,17 @@ class SlotCache(Cache):  # type: ignore[misc]
         for layer in self.layers:
             layer.rows, layer.positions, layer.span = rows_B, positions_B, span
 
-    def admit(self, slot: int) -> None:
-        """Put the prompt read last into a slot."""
+    def admit(self, slot: int, row: int, length: int) -> None:
+        """Put a prompt of those read last into a slot.
+
+        Args:
+            slot: where.
+            row: of the prompt in the last prefill.
+            length: its tokens, padding excluded.
+        """
         for layer in self.layers:
-            for states, prompt in zip((layer.keys, layer.values), layer.prompt, strict=True):
-                states[slot, :, : prompt.shape[1]] = prompt
+            for states, prompts in zip((layer.keys, layer.values), layer.prompts, strict=True):
+                states[slot, :, :length] = prompts[row, :, :length]
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copy a slot's first `length` positions over another slot."""

@@ -16,10 +16,15 @@ import torch
 from torch import Tensor
 
 from reasonmaxxer.config import SamplingConfig
+from reasonmaxxer.models import OutputHead, decoder
+from reasonmaxxer.models.adapter import adapter_in_model_dtype
 from reasonmaxxer.models.masks import attention_masks
 from reasonmaxxer.rollouts.cache import SlotCache
 from reasonmaxxer.rollouts.engine import Completion, OnTokens, Request
 from reasonmaxxer.rollouts.sampling import draw, uniforms
+
+PREFILL_TOKENS = 1024
+"""Prompt tokens read at once, padding included."""
 
 
 class TransformersEngine:
@@ -52,7 +57,8 @@ class TransformersEngine:
         was_training = self.model.training
         self.model.eval()
         try:
-            return _Decoding(self, requests, sampling).run(on_tokens)
+            with adapter_in_model_dtype(self.model):
+                return _Decoding(self, requests, sampling).run(on_tokens)
         finally:
             self.model.train(was_training)
 
@@ -71,8 +77,9 @@ class _Decoding:
         capacity = max(len(r.prompt_ids) for r in requests) + sampling.max_new_tokens
         self.slots = slots
         self.cache = SlotCache(self.config.num_hidden_layers, slots, capacity)
-        self.prompt: tuple[int, ...] | None = None
-        self.prompt_logits_V: Tensor | None = None
+        self.head = OutputHead(self.model)
+        self.prompts: dict[tuple[int, ...], int] = {}  # those read last, and their rows
+        self.prompt_logits_PV = torch.empty(0)
         self.waiting = 0
         self.active: list[int] = []  # request of each slot
         self.lengths: list[int] = []  # positions of each slot held in the cache
@@ -96,23 +103,36 @@ class _Decoding:
         logits = []
         while self.waiting < len(self.requests) and len(self.active) < self.slots:
             request = self.requests[self.waiting]
-            if request.prompt_ids != self.prompt:
-                self._prefill(request.prompt_ids)
-            self.cache.admit(len(self.active))
+            if request.prompt_ids not in self.prompts:
+                self._prefill()
+            row = self.prompts[request.prompt_ids]
+            self.cache.admit(len(self.active), row, len(request.prompt_ids))
             self.uniforms[self.waiting] = uniforms(request.seed, self.sampling.max_new_tokens)
             self.active.append(self.waiting)
             self.lengths.append(len(request.prompt_ids))
-            logits.append(self.prompt_logits_V)
+            logits.append(self.prompt_logits_PV[row])
             self.waiting += 1
-        return (torch.stack(logits), first) if logits else None  # type: ignore[arg-type]
+        return (torch.stack(logits), first) if logits else None
 
-    def _prefill(self, prompt_ids: tuple[int, ...]) -> None:
+    def _prefill(self) -> None:
+        """Read the next few prompts of the queue together, padded on the right."""
+        self.prompts = {}
+        width = 0
+        for request in self.requests[self.waiting :]:
+            width = max(width, len(request.prompt_ids))
+            if self.prompts and (len(self.prompts) + 1) * width > PREFILL_TOKENS:
+                break
+            self.prompts.setdefault(request.prompt_ids, len(self.prompts))
+        lengths_P = torch.tensor([len(prompt) for prompt in self.prompts], device=self.device)
+        ids_PT = torch.zeros(len(self.prompts), int(lengths_P.max()), dtype=torch.long)
+        for row, prompt in enumerate(self.prompts):
+            ids_PT[row, : len(prompt)] = torch.tensor(prompt)
         self.cache.prefill()
-        ids = torch.tensor([prompt_ids], device=self.device)
-        output = self.model(
-            input_ids=ids, past_key_values=self.cache, use_cache=True, logits_to_keep=1
+        output = decoder(self.model)(
+            input_ids=ids_PT.to(self.device), past_key_values=self.cache, use_cache=True
         )
-        self.prompt, self.prompt_logits_V = prompt_ids, output.logits[0, -1]
+        last_PD = output[0][torch.arange(len(lengths_P), device=self.device), lengths_P - 1]
+        self.prompt_logits_PV = self.head(last_PD)
 
     def _step(self) -> Tensor:
         """One forward of every active slot; logits [B, V] of its next token."""
