@@ -56,7 +56,9 @@ def draw(logits_BV: Tensor, uniform_B: Tensor, temperature: float, top_p: float)
     rows = max(1, CHUNK_NUMBERS // logits_BV.shape[-1])
     parts = [
         _draw(logits_NV.float(), uniform_N, temperature, top_p)
-        for logits_NV, uniform_N in zip(logits_BV.split(rows), uniform_B.split(rows), strict=True)
+        for logits_NV, uniform_N in zip(
+            torch.split(logits_BV, rows), torch.split(uniform_B, rows), strict=True
+        )
     ]
     return Draws(*(torch.cat(column) for column in zip(*parts, strict=True)))
 

@@ -222,7 +222,7 @@ def _hidden(model: Any, unwrapped: Any, inputs: dict[str, Tensor]) -> Tensor:
     hook = decoder(unwrapped).register_forward_hook(
         lambda _module, _args, output: caught.append(output[0])
     )
-    mask = inputs.get("attention_mask")
+    mask: Tensor | dict[str, Tensor] | None = inputs.get("attention_mask")
     if mask is None:
         allowed_BTT, distance_BTT = visible(inputs["branch"], inputs["position_ids"])
         mask = attention_masks(unwrapped, allowed_BTT, distance_BTT)
