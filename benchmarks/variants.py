@@ -1,12 +1,13 @@
-"""Variants of training on the same rollouts, measured on validation problems.
+"""Variants of training on the same rollouts, measured on validation problems, over several seeds.
 
     python benchmarks/variants.py --out DIR training.learning_rate=1e-3 \\
         training.learning_rate=1e-3,training.negative_floor=0.05 signal.positive_only=true
 
 A variant is one or more keys of `signal` or `training`, joined by commas, laid over the default recipe.
-The base's rollouts are sampled once and kept in DIR; each variant trains one adapter to its end and
-answers 100 validation problems greedily. Test problems are not touched, so that variants may be
-chosen by what this prints. One seed: differences of a few points are noise.
+Each seed draws its own problems, samples the base's rollouts once, and trains one adapter a variant to its
+end; the adapter then answers the same validation problems greedily. Test problems are not touched, so that
+variants may be chosen by what this prints. With `signal.problems=N` the pool is 1.5 N problems, as it is
+by default. What is finished is kept in DIR: the same command goes on where it was.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from reasonmaxxer.artifacts import read_json, write_json
 from reasonmaxxer.config import Recipe, SamplingConfig
+from reasonmaxxer.evaluation.metrics import bootstrap
 from reasonmaxxer.models import LoadedModel, eos_ids, load_model
 from reasonmaxxer.problems import Problem
 from reasonmaxxer.problems.word_problems import word_problems
@@ -35,29 +39,25 @@ from reasonmaxxer.training.train import add_adapter, train_adapter
 from reasonmaxxer.verify import Verifier
 
 GREEDY = SamplingConfig(temperature=0)
+SHARD = 60
+"""Problems sampled and kept at once; a smaller pool is a whole number of them, or the first of them."""
 
 
 class Bench:
-    """The base, its rollouts and its answers to the validation problems."""
+    """One seed: the base, its rollouts, and its answers to the validation problems."""
 
-    def __init__(self, out: Path, seed: int, problems: int, verifier: Verifier) -> None:
-        self.out, self.seed, self.verifier = out, seed, verifier
+    def __init__(self, out: Path, seed: int, validation: int, verifier: Verifier) -> None:
+        self.out, self.seed, self.verifier = out / f"seed-{seed}", seed, verifier
         self.recipe = load_recipe("default", (f"seed={seed}",))
         self.loaded: LoadedModel = load_model(self.recipe.model)
-        config = self.recipe.problems
-        self.validation = word_problems("validation", problems, 1)
-        train = word_problems("train", config.train.limit, seed)
-        sampling = self.recipe.rollouts
-        per_problem = sampling.rollouts_per_problem
-        self.rollouts = collect(
-            train, out / "rollouts", 30, lambda shard: self.sample(shard, sampling, per_problem)
-        )
-        self.base = collect(
+        self.validation = word_problems("validation", validation, 1)
+        answers = collect(
             self.validation,
-            out / "base",
-            problems,
+            self.out / f"base-{validation}",
+            validation,
             lambda shard: self.sample(shard, GREEDY, 1),
         )
+        self.base = [rollout.reward for rollout in answers]
 
     def sample(
         self, problems: Sequence[Problem], sampling: SamplingConfig, per_problem: int
@@ -75,75 +75,158 @@ class Bench:
             seed=self.seed,
         )
 
-    def run(self, variant: str) -> list[str]:
-        """Train one variant and answer the validation problems; a row of the table."""
-        recipe = load_recipe("default", (f"seed={self.seed}", *variant.split(",")))
-        history = self.train(recipe, self.out / f"variant-{recipe.hash()[:8]}")
-        adapted = self.sample(self.validation, GREEDY, 1)
-        self.loaded.model = self.loaded.model.unload()
-        name = "\n".join(key.partition(".")[2] for key in variant.split(","))
-        return [name, *scores(adapted, self.base), *drift(history)]
+    def rollouts(self, pool: int) -> list[Rollout]:
+        """Rollouts of the first problems of the seed's draw."""
+        problems = word_problems("train", SHARD * math.ceil(pool / SHARD), self.seed)
+        sampling, each = self.recipe.rollouts, self.recipe.rollouts.rollouts_per_problem
+        made = collect(
+            problems, self.out / "rollouts", SHARD, lambda shard: self.sample(shard, sampling, each)
+        )
+        return made[: pool * each]
+
+    def run(self, variant: str) -> dict[str, Any]:
+        """Train one variant and answer the validation problems, unless that was done before."""
+        recipe = load_recipe("default", (f"seed={self.seed}", *filter(None, variant.split(","))))
+        folder = self.out / f"variant-{recipe.hash()[:8]}"
+        done = folder / "result.json"
+        if not done.exists():
+            history = self.train(recipe, folder)
+            adapted = self.sample(self.validation, GREEDY, 1)
+            self.loaded.model = self.loaded.model.unload()
+            shutil.rmtree(folder)
+            folder.mkdir()
+            result = {
+                "variant": variant,
+                "seed": self.seed,
+                "problems": [problem.id for problem in self.validation],
+                "base": self.base,
+                "adapted": [rollout.reward for rollout in adapted],
+                "cut": float(np.mean([rollout.truncated for rollout in adapted])),
+                "steps": len(history),
+                **drift(history),
+            }
+            write_json(result, done)
+        found: dict[str, Any] = read_json(done)
+        return found
 
     def train(self, recipe: Recipe, folder: Path) -> list[dict[str, Any]]:
         """Train the variant's adapter in place, from its beginning to its end."""
-        groups = select_groups(group_rollouts(self.rollouts), recipe.signal.problems)
+        rollouts = self.rollouts(math.ceil(1.5 * recipe.signal.problems))
+        groups = select_groups(group_rollouts(rollouts), recipe.signal.problems)
         examples = examples_of(groups, recipe.signal)
         gate = resolve_gate(recipe.signal.gate, [e.entropy for e in examples], self.seed)
         self.loaded.model = add_adapter(self.loaded.model, recipe.training.adapter, self.seed)
         shutil.rmtree(folder, ignore_errors=True)
-        once = recipe.training.model_copy(update={"checkpoints": 1})
-        return train_adapter(
+        history = train_adapter(
             self.loaded.model,
             self.loaded.tokenizer,
             examples,
             gate,
-            once,
+            recipe.training.model_copy(update={"checkpoints": 1}),
             seed=self.seed,
             folder=folder,
         )
+        return [{**row, "share": gate.decision_share} for row in history]
 
 
-def scores(adapted: Sequence[Rollout], base: Sequence[Rollout]) -> list[str]:
-    """Accuracy, problems gained and lost, share cut at the length limit."""
-    pairs = list(zip(adapted, base, strict=True))
-    return [
-        f"{sum(a.reward for a in adapted) / len(adapted):.2f}",
-        f"{sum(a.reward > b.reward for a, b in pairs)} / {sum(a.reward < b.reward for a, b in pairs)}",
-        f"{sum(a.truncated for a in adapted) / len(adapted):.2f}",
-    ]
-
-
-def drift(history: Sequence[dict[str, Any]]) -> list[str]:
-    """Mean log-probability change of right and wrong rollouts and mean KL, second half of training."""
+def drift(history: Sequence[dict[str, Any]]) -> dict[str, float | None]:
+    """Means over the second half of training, and the share of decision points."""
     late = history[len(history) // 2 :]
-    means = []
-    for key in ("delta_logprob_positive", "delta_logprob_negative", "kl"):
+    means = {}
+    for key in ("delta_logprob_positive", "delta_logprob_negative", "kl", "share"):
         values = [row[key] for row in late if not math.isnan(row.get(key, math.nan))]
-        means.append(f"{sum(values) / len(values):+.3f}" if values else "-")
+        means[key] = float(np.mean(values)) if values else None
     return means
+
+
+def summary(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One variant over its seeds: accuracy, and the difference to the base with an interval.
+
+    The interval is over problems, each with its mean over the seeds.
+    """
+    base = np.mean([r["base"] for r in results], axis=0)
+    adapted = np.mean([r["adapted"] for r in results], axis=0)
+    difference = bootstrap(adapted - base, 10_000, 0.95, 0)
+    return {
+        "variant": results[0]["variant"],
+        "seeds": [r["seed"] for r in results],
+        "accuracies": [float(np.mean(r["adapted"])) for r in results],
+        "accuracy": float(adapted.mean()),
+        "difference": difference.value,
+        "low": difference.low,
+        "high": difference.high,
+        **{
+            key: float(np.mean([r[key] for r in results])) if results[0][key] is not None else None
+            for key in (
+                "cut",
+                "steps",
+                "share",
+                "delta_logprob_positive",
+                "delta_logprob_negative",
+                "kl",
+            )
+        },
+    }
+
+
+def print_table(base: float, rows: Sequence[dict[str, Any]], console: Console) -> None:
+    """One row a variant."""
+    table = Table(title=f"Greedy accuracy on the validation problems; base {base:.3f}")
+    for column in (
+        "variant", "seeds", "accuracy", "minus base", "share", "cut", "d log p +", "d log p -", "KL",
+    ):  # fmt: skip
+        table.add_column(column, no_wrap=column == "variant")
+    for row in rows:
+        table.add_row(
+            row["variant"].replace(",", "\n") or "default",
+            " ".join(f"{a:.2f}" for a in row["accuracies"]),
+            f"{row['accuracy']:.3f}",
+            f"{row['difference']:+.3f} \\[{row['low']:+.3f}, {row['high']:+.3f}]",
+            *(
+                "-" if row[key] is None else f"{row[key]:.3f}"
+                for key in (
+                    "share",
+                    "cut",
+                    "delta_logprob_positive",
+                    "delta_logprob_negative",
+                    "kl",
+                )
+            ),
+        )
+    console.print(table)
+
+
+def compare(
+    variants: Sequence[str], seeds: Sequence[int], out: Path, validation: int, console: Console
+) -> list[dict[str, Any]]:
+    """Run every variant with every seed; summaries in the order asked."""
+    recipe = load_recipe()
+    results: dict[str, list[dict[str, Any]]] = {variant: [] for variant in variants}
+    with Verifier(recipe.verify, recipe.problems.prompt_style) as verifier:
+        for seed in seeds:
+            bench = Bench(out, seed, validation, verifier)
+            for variant in variants:
+                results[variant].append(bench.run(variant))
+                done = [summary(found) for found in results.values() if found]
+                print_table(
+                    float(np.mean(bench.base)), done, console
+                )  # so far: a variant takes minutes
+    return [summary(found) for found in results.values()]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("variants", nargs="+", metavar="KEY=VALUE[,KEY=VALUE]")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--problems", type=int, default=100, help="validation problems")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--problems", type=int, default=200, help="validation problems")
+    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    console = Console()
-    recipe = load_recipe()
-    with Verifier(recipe.verify, recipe.problems.prompt_style) as verifier:
-        bench = Bench(arguments.out, arguments.seed, arguments.problems, verifier)
-        table = Table(title=f"Greedy accuracy on {arguments.problems} validation problems")
-        for column in (
-            "variant", "acc.", "gained / lost", "cut", "d log p right", "d log p wrong",
-            "KL",
-        ):  # fmt: skip
-            table.add_column(column, no_wrap=column == "variant")
-        table.add_row("base", *scores(bench.base, bench.base))
-        for variant in arguments.variants:
-            table.add_row(*bench.run(variant))
-            console.print(table)  # what there is so far: a variant takes minutes
+    rows = compare(
+        arguments.variants, arguments.seeds, arguments.out, arguments.problems, Console()
+    )
+    if arguments.json:
+        write_json(rows, arguments.json)
 
 
 if __name__ == "__main__":
