@@ -143,6 +143,20 @@ class RunDirectory:
         partial.replace(self.path / stage)
 
 
+def is_locked(run: Path) -> bool:
+    """Whether a process is at work in a run directory; the folder is left as it is."""
+    path = run / ".lock"
+    if not path.exists():
+        return False
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        return True
+    lock.release()
+    return False
+
+
 def read_recipe_values(run: Path) -> dict[str, Any]:
     """The resolved recipe in a run directory, as it was written.
 

@@ -27,11 +27,13 @@ from reasonmaxxer.report.results import Change, Comparison, Results, read_result
 from reasonmaxxer.report.words import caveats, verdict
 
 TEMPLATES = Path(__file__).parent / "templates"
-FILE = "report.html"
-SHOWN: dict[Change, int] = {"gained": 4, "lost": 4, "both": 2, "neither": 2}
+REPORT = "report.html"
+SHOWN: dict[Change, int] = {"gained": 3, "lost": 3, "both": 2, "neither": 2}
 """Examples of each kind, the first in the order of the test problems."""
 LISTED = 200
 """Gained and lost problems that are listed; the tables hold the rest."""
+KEPT = "\n\t\u200c\u200d"
+"""Control characters that text needs: line end, tab, and the joiners of scripts and emoji."""
 FOLD, CUT = 420, 20_000
 """Characters of a completion that are shown at once, and that the page holds at most."""
 
@@ -69,7 +71,7 @@ class Report:
 
 def write_report(run: Path) -> Path:
     """Draw a finished run's report into its directory; returns where it is."""
-    path = run / FILE
+    path = run / REPORT
     Report.of(run).save(path)
     return path
 
@@ -130,7 +132,7 @@ def visible(text: str) -> str:
 
 
 def _visible(character: str) -> str:
-    if character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cf"):
+    if character in KEPT or unicodedata.category(character) not in ("Cc", "Cf"):
         return character
     return f"⟨U+{ord(character):04X}⟩"
 
