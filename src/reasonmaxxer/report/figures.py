@@ -160,12 +160,12 @@ def entropy(entropy_N: np.ndarray, gate: Mapping[str, Any], others: Sequence[flo
     tau = gate["tau"]
     passes = np.full(len(share), gate["kind"] == "all") if tau is None else edges[:-1] >= tau
     figure, axes = blank()
-    axes.bar(edges[:-1], share, width, align="edge", linewidth=0, color=GREY)
+    axes.bar(edges[:-1], share, width, align="edge", linewidth=0.3, color=GREY)
     chosen = np.where(passes, share, 0)
-    axes.bar(edges[:-1], chosen, width, align="edge", linewidth=0, color=BLUE)
+    axes.bar(edges[:-1], chosen, width, align="edge", linewidth=0.3, color=BLUE)
     if tau is not None and tau >= 0:
         part = (edges[:-1] < tau) & (edges[1:] > tau)  # the bin that the gate cuts
-        axes.bar(tau, share[part], edges[1:][part] - tau, align="edge", linewidth=0, color=BLUE)
+        axes.bar(tau, share[part], edges[1:][part] - tau, align="edge", linewidth=0.3, color=BLUE)
         axes.axvline(tau, color=INK, linewidth=1.2)
     for other in others:
         axes.axvline(other, color=INK, linewidth=0.9, linestyle=(0, (2, 3)))

@@ -81,6 +81,13 @@ def read_status(run: Path) -> RunStatus:
     Raises:
         UserError: the folder is no run directory.
     """
+    try:
+        return _look(run)
+    except FileNotFoundError:  # a stage ended, and took its name, between two looks
+        return _look(run)
+
+
+def _look(run: Path) -> RunStatus:
     recipe = read_recipe_values(run)
     summary = read_json(run / "summary.json") if (run / "summary.json").is_file() else None
     at_work = summary is None and is_locked(run)

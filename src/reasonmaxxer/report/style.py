@@ -105,7 +105,7 @@ def svg(figure: Figure, name: str) -> str:
     drawing = drawing[drawing.index("<svg") :]
     drawing = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>", "", drawing, flags=re.S)
     drawing = re.sub(
-        r' id="[A-Za-z.]+\d*_\d+"', "", drawing
+        r' id="[A-Za-z][\w.]*_\d+"', "", drawing
     )  # the same in every figure, never used
     drawing = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", drawing, count=1)
     drawing = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", drawing, count=1)

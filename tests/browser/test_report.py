@@ -1,0 +1,50 @@
+"""The report in a real browser: nothing leaves it, nothing breaks, nothing overflows."""
+
+import shutil
+
+import pytest
+
+from reasonmaxxer.report.page import write_report
+from tests.report.made import HOSTILE, make_run
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def page_factory():
+    """Opens pages of one browser."""
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield browser.new_page
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    run = tmp_path_factory.mktemp("made") / "run"
+    make_run(run, texts={"e0": HOSTILE, "e1": "x" * 3000, "e3": "\n".join(["words " * 40] * 40)})
+    return write_report(run)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1400])
+def test_opens_quietly_and_fits(page_factory, report, width, scheme):
+    page = page_factory(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    requests, faults = [], []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("console", lambda message: faults.append(message.text))
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("dialog", lambda dialog: faults.append(dialog.message))
+    page.goto(report.as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert requests == [report.as_uri()]
+    assert faults == []
+    ink = page.locator("#accuracy svg text").first.evaluate("e => getComputedStyle(e).fill")
+    dark_ink = sum(int(part) for part in ink[4:-1].split(",")) > 3 * 128
+    assert dark_ink == (scheme == "dark")  # labels follow the theme
+    page.close()
