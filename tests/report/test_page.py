@@ -25,6 +25,8 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
+        if tag in ("td", "th"):
+            self.texts.append((tag, " "))
         if tag not in VOID:
             self.open.append(tag)
 
