@@ -12,9 +12,8 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from reasonmaxxer.evaluation.metrics import bootstrap
-from reasonmaxxer.report import curves, figures
+from reasonmaxxer.report import figures
 from reasonmaxxer.report.results import Results
-from reasonmaxxer.report.style import svg
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Panel:
 
 
 def _panel(name: str, title: str, figure: Figure, caption: str, **table: Any) -> Panel:
-    return Panel(name, title, Markup(svg(figure, name)), caption, **table)
+    return Panel(name, title, Markup(figures.svg(figure, name)), caption, **table)
 
 
 def accuracy(results: Results) -> Panel:
@@ -129,7 +128,7 @@ def training(results: Results) -> list[Panel]:
         _panel(
             "delta-logprob",
             "What the adapter learns",
-            curves.delta_logprob(history, gate, step),
+            figures.delta_logprob(history, gate, step),
             "Mean change of the taken token's log-probability at decision points, adapted minus base, "
             f"in nats, by step of {results.recipe['training']['batch_size']} rollouts.{marked}",
         ),
@@ -142,7 +141,7 @@ def training(results: Results) -> list[Panel]:
         ("learning_rate", "Learning rate", "rate", "Learning rate of each step."),
     )
     return drawn + [
-        _panel(name, title, curves.metric(history, name, label, gate, step), caption)
+        _panel(name, title, figures.metric(history, name, label, gate, step), caption)
         for name, title, label, caption in small
     ]
 
@@ -160,7 +159,7 @@ def _validation(results: Results, step: int) -> Panel:
     return _panel(
         "validation",
         "Which checkpoint",
-        curves.validation(tried, names, results.chosen_gate, step),
+        figures.validation(tried, names, results.chosen_gate, step),
         f"Greedy accuracy of each checkpoint on {n} validation problems, with "
         f"{config['confidence']:.0%} intervals. The best is kept, of equals the longest trained.",
         columns=("gate", "step", "pass@1"),

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from reasonmaxxer.report import figures
+from reasonmaxxer.report.figures.style import BLUE, GREY, svg
 from reasonmaxxer.report.results import PoolProblem
-from reasonmaxxer.report.style import BLUE, GREY, svg
 
 
 def estimate(value, low, high):
@@ -117,12 +117,22 @@ def test_a_gate_inside_a_bin_cuts_its_bar():
     assert cut == [(0.03, 0, pytest.approx(0.07), pytest.approx(2 / 3))]
 
 
-@pytest.mark.parametrize(("kind", "share", "blue"), [("all", 1.0, 1.0), ("random", 0.3, 0.0)])
+@pytest.mark.parametrize(("kind", "share", "blue"), [("all", 1.0, 1.0), ("random", 0.3, 0.3)])
 def test_gates_without_a_threshold_draw_none(kind, share, blue):
     gate = {"kind": kind, "tau": None, "decision_share": share}
     [axes] = figures.entropy(ENTROPIES, gate).axes
     assert list(axes.lines) == []
     assert blue_share(axes) == pytest.approx(blue)
+
+
+def test_a_gate_that_lets_all_or_nothing_through():
+    for tau, share in ((-1.0, 1.0), (9.0, 0.0)):
+        gate = {"kind": "threshold", "tau": tau, "decision_share": share}
+        [axes] = figures.entropy(ENTROPIES, gate).axes
+        assert blue_share(axes) == pytest.approx(share)
+    assert figures.gate_words({"kind": "share", "tau": -1.0, "decision_share": 1.0}).startswith(
+        "every"
+    )
 
 
 def test_cost_bars_are_the_seconds():

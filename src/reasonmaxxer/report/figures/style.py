@@ -93,7 +93,7 @@ def svg(figure: Figure, name: str) -> str:
     """A figure as an `<svg>` element to set into a page; the same figure gives the same text.
 
     Args:
-        figure: of any function in `figures` or `curves`.
+        figure: of any function in this package.
         name: what it is called in the page; keeps its ids apart from those of other figures.
     """
     text = io.StringIO()

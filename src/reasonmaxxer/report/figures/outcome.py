@@ -1,14 +1,7 @@
-"""Figures of what a run found: accuracy, changed problems, grades, the pool, the gate, cost.
-
-Each function takes plain values and gives a `matplotlib` figure, for a notebook as for the report:
-
-    results = read_results(Path("runs/default"))
-    figures.accuracy(results.summary)
-"""
+"""Figures of how a run ended: accuracy, changed problems, grades, cost."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,8 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reasonmaxxer.report.results import PoolProblem
-from reasonmaxxer.report.style import (
+from reasonmaxxer.report.figures.style import (
     ADAPTED,
     BASE,
     BLUE,
@@ -37,7 +29,6 @@ OUTCOME_COLOURS = {
     "correct": GREEN, "wrong": RED, "unparsed": ORANGE, "timeout": PURPLE, "error": GREY,
 }  # fmt: skip
 CHANGE_COLOURS = {"both": GREEN, "gained": BLUE, "lost": RED, "neither": GREY}
-ENTROPY_BINS = 48
 
 
 def metric_rows(summary: Mapping[str, Any]) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
@@ -122,69 +113,6 @@ def outcomes(counts: Mapping[str, Mapping[str, int]]) -> Figure:
 
 
 @styled
-def pass_rates(pool: Sequence[PoolProblem]) -> Figure:
-    """Training problems by how often the base solves them, the kept ones marked.
-
-    Args:
-        pool: the training problems.
-    """
-    labels, place = _rate_bins(pool)
-    kept, other = Counter[int](), Counter[int]()
-    for problem in pool:
-        (kept if problem.kept else other)[place(problem)] += 1
-    figure, axes = blank()
-    at = range(len(labels))
-    below = [kept[i] for i in at]
-    axes.bar(at, below, 0.85, color=BLUE, label="kept for training")
-    axes.bar(at, [other[i] for i in at], 0.85, bottom=below, color=GREY, label="left out")
-    axes.set_xticks(list(at), labels)
-    axes.set_xlabel("rollouts solved" + ("" if "/" in labels[0] else ", %"))
-    axes.set_ylabel("training problems")
-    axes.yaxis.get_major_locator().set_params(integer=True)
-    axes.grid(False, axis="x")
-    legend(axes, 2)
-    return figure
-
-
-@styled
-def entropy(entropy_N: np.ndarray, gate: Mapping[str, Any], others: Sequence[float] = ()) -> Figure:
-    """Token entropy of the rollouts that teach, and what the gate lets through.
-
-    Args:
-        entropy_N: entropies, nats.
-        gate: the gate in use, as in `summary.json`.
-        others: thresholds of other gates that were tried, nats.
-    """
-    counts, edges = np.histogram(entropy_N, bins=ENTROPY_BINS, range=(0, _top(entropy_N)))
-    share, width = counts / len(entropy_N), edges[1] - edges[0]
-    tau = gate["tau"]
-    passes = np.full(len(share), gate["kind"] == "all") if tau is None else edges[:-1] >= tau
-    figure, axes = blank()
-    axes.bar(edges[:-1], share, width, align="edge", linewidth=0.3, color=GREY)
-    chosen = np.where(passes, share, 0)
-    axes.bar(edges[:-1], chosen, width, align="edge", linewidth=0.3, color=BLUE)
-    if tau is not None and tau >= 0:
-        part = (edges[:-1] < tau) & (edges[1:] > tau)  # the bin that the gate cuts
-        axes.bar(tau, share[part], edges[1:][part] - tau, align="edge", linewidth=0.3, color=BLUE)
-        axes.axvline(tau, color=INK, linewidth=1.2)
-    for other in others:
-        axes.axvline(other, color=INK, linewidth=0.9, linestyle=(0, (2, 3)))
-    axes.set_yscale("log")
-    axes.set_xlim(0, edges[-1])
-    axes.set_xlabel("entropy of the base, nats")
-    axes.set_ylabel("share of tokens")
-    axes.set_title(gate_words(gate))
-    return figure
-
-
-def gate_words(gate: Mapping[str, Any]) -> str:
-    """A gate in a few words, with the share of positions it lets through."""
-    names = {"all": "every position", "random": "random positions"}
-    name = names.get(gate["kind"]) or f"entropy above {gate['tau']:.2f} nats"
-    return f"{name}: {gate['decision_share']:.1%} of tokens"
-
-
-@styled
 def cost(stages: Sequence[Mapping[str, Any]]) -> Figure:
     """Wall clock of each stage.
 
@@ -229,29 +157,6 @@ def _categories(axes: Axes, names: Sequence[str]) -> None:
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.grid(False, axis="y")
-
-
-def _rate_bins(pool: Sequence[PoolProblem]) -> tuple[list[str], Any]:
-    """Labels of the bars, and the bar of a problem: one a count, or tenths with 0 and 1 apart."""
-    sizes = {problem.rollouts for problem in pool}
-    if len(sizes) == 1 and max(sizes) <= 20:
-        [size] = sizes
-        return [f"{n}/{size}" if size <= 10 else str(n) for n in range(size + 1)], _correct
-    return ["0", *(f"{t}–" for t in range(0, 100, 10)), "100"], _tenth
-
-
-def _correct(problem: PoolProblem) -> int:
-    return problem.correct
-
-
-def _tenth(problem: PoolProblem) -> int:
-    if problem.correct in (0, problem.rollouts):
-        return 0 if problem.correct == 0 else 11
-    return 1 + 10 * problem.correct // problem.rollouts
-
-
-def _top(entropy_N: np.ndarray) -> float:
-    return float(max(entropy_N.max(), 0.1))
 
 
 def _duration(seconds: float) -> str:

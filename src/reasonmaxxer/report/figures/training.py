@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reasonmaxxer.evaluation.metrics import Estimate
-from reasonmaxxer.report.style import BLUE, GREY, INK, MUTED, RED, blank, legend, styled
+from reasonmaxxer.report.figures.style import BLUE, GREY, INK, MUTED, RED, blank, legend, styled
 
 History = Sequence[Mapping[str, Any]]
 

@@ -1,7 +1,7 @@
 """Training curves against the rows they are drawn from."""
 
 from reasonmaxxer.evaluation.metrics import Estimate
-from reasonmaxxer.report import curves
+from reasonmaxxer.report import figures
 
 HISTORY = [
     {
@@ -36,14 +36,14 @@ def lines(figure):
 
 
 def test_both_sides_of_the_chosen_gate_by_step():
-    drawn = lines(curves.delta_logprob(HISTORY, gate=0, step=2))
+    drawn = lines(figures.delta_logprob(HISTORY, gate=0, step=2))
     assert drawn["right rollouts"] == ([2], [0.2])  # no right rollout in step 1
     assert drawn["wrong rollouts"] == ([1, 2], [-0.1, -0.4])
     assert drawn["_chosen checkpoint"][0] == [2, 2]
 
 
 def test_other_gates_are_behind_and_unnamed():
-    [axes] = curves.metric(HISTORY, "kl", "KL, nats", gate=0, step=2).axes
+    [axes] = figures.metric(HISTORY, "kl", "KL, nats", gate=0, step=2).axes
     other, chosen, _ = axes.lines
     assert (list(other.get_xdata()), list(other.get_ydata())) == ([1], [0.5])
     assert (list(chosen.get_xdata()), list(chosen.get_ydata())) == ([1, 2], [0.0, 0.3])
@@ -52,7 +52,7 @@ def test_other_gates_are_behind_and_unnamed():
 
 def test_validation_draws_each_gate_with_intervals():
     tried = {(0, 2): Estimate(0.5, 0.4, 0.7, 50), (1, 2): Estimate(0.6, 0.5, 0.8, 50)}
-    [axes] = curves.validation(tried, ["low", "high"], gate=1, step=2).axes
+    [axes] = figures.validation(tried, ["low", "high"], gate=1, step=2).axes
     found = {c.get_label(): c for c in axes.containers}
     line, _, (interval,) = found["high"]
     assert (list(line.get_xdata()), list(line.get_ydata())) == ([2], [0.6])
