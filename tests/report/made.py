@@ -25,6 +25,7 @@ GATES = [
 ]
 VALIDATED = {(0, 2): 1, (0, 4): 1, (1, 2): 1, (1, 4): 2}
 """Right of two validation problems, by gate and step; gate 1 at step 4 is chosen."""
+HARDWARE = {"device": "cpu", "cpu": "an abacus", "threads": 2}
 
 
 def rollout(problem_id, index, correct, text="so 7", reason="stop"):
@@ -119,7 +120,7 @@ def make_run(path, *, gates=GATES, samples=2, texts=None):
     directory.run_stage("signal", ("rollouts",), write_signal)
     directory.run_stage("training", ("problems", "signal"), write_training)
     directory.run_stage("evaluation", ("problems", "training"), write_evaluation)
-    environment = {"versions": {"reasonmaxxer": "0"}, "hardware": {"device": "cpu"}, "seed": 0}
+    environment = {"versions": {"reasonmaxxer": "0"}, "hardware": HARDWARE, "seed": 0}
     price = Price("cpu-core", 0.1, estimated=True)
     write_json(summarise(directory, environment, price), path / "summary.json")
     return recipe

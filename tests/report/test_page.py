@@ -62,6 +62,7 @@ def test_headline_says_what_the_tables_say(page):
     assert "2 → 2 of 4 test problems solved greedily" in text
     assert "1 gained, 1 lost, exact McNemar p = 1." in text
     assert "includes zero" in text
+    assert "minutes on 2 threads of an abacus" in text
     assert "16 rollouts of the base on 4 training problems" in text
     assert "by rollouts of the base that solve them (16 in all)" in text
     assert "2 are mixed, 1 are never and 1 always solved; the 2 mixed ones" in text

@@ -90,12 +90,13 @@ def render(results: Results, viewer: str = "") -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"visible": visible, "sum_of": _sum_of}
+    environment.filters |= {"visible": visible}
     summary, recipe = results.summary, results.recipe
     return environment.get_template("report.html.j2").render(
         css=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
         summary=summary,
         recipe=recipe,
+        machine=_machine(summary["environment"]["hardware"]),
         greedy=summary["difference"]["greedy"],
         verdict=verdict(summary["difference"]["greedy"], recipe["evaluation"]["confidence"]),
         caveats=caveats(summary, recipe),
@@ -152,5 +153,5 @@ def _yaml(value: Any) -> str:
     return text.removesuffix("\n").removesuffix("\n...")
 
 
-def _sum_of(counts: dict[str, int]) -> int:
-    return sum(counts.values())
+def _machine(hardware: dict[str, Any]) -> str:
+    return str(hardware.get("gpu") or f"{hardware['threads']} threads of {hardware['cpu']}")

@@ -135,9 +135,19 @@ def training(results: Results) -> list[Panel]:
         _validation(results, step),
     ]
     small = (
-        ("kl", "Drift elsewhere", "KL, nats", "Mean KL(base || adapted) over anchor positions."),
+        (
+            "kl",
+            "Drift elsewhere",
+            "KL, nats",
+            "Mean KL(base || adapted) over the anchor positions of each step, nats.",
+        ),
         ("loss", "Loss", "loss", "Decision loss plus weighted anchor, of each step's rollouts."),
-        ("grad_norm", "Gradient norm", "norm", "Norm of the gradient before clipping."),
+        (
+            "grad_norm",
+            "Gradient norm",
+            "norm",
+            "Norm of the gradient of each step, before clipping.",
+        ),
         ("learning_rate", "Learning rate", "rate", "Learning rate of each step."),
     )
     return drawn + [

@@ -65,7 +65,7 @@ def accuracy(summary: Mapping[str, Any]) -> Figure:
         for value, high, y in zip(values, ends[1], at, strict=True):
             axes.annotate(
                 f"{value:.2f}", (high, y), (5, 0), textcoords="offset points", va="center",
-                fontsize=9, fontweight="bold" if arm == "adapted" else "normal", color=INK,
+                fontsize=9.6, fontweight="bold" if arm == "adapted" else "normal", color=INK,
             )  # fmt: skip
     _categories(axes, [name for name, _, _ in rows])
     axes.set_xlim(0, min(1.1, 0.09 + 1.05 * max(r[i]["high"] for r in rows for i in (1, 2))))
