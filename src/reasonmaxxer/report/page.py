@@ -32,8 +32,10 @@ SHOWN: dict[Change, int] = {"gained": 3, "lost": 3, "both": 2, "neither": 2}
 """Examples of each kind, the first in the order of the test problems."""
 LISTED = 200
 """Gained and lost problems that are listed; the tables hold the rest."""
+HIDDEN = {"Cc", "Cf", "Zl", "Zp"}
+"""Unicode categories of characters that show nothing, or reorder their neighbours."""
 KEPT = "\n\t\u200c\u200d"
-"""Control characters that text needs: line end, tab, and the joiners of scripts and emoji."""
+"""Those of them that text needs: line end, tab, and the joiners of scripts and emoji."""
 FOLD, CUT = 420, 20_000
 """Characters of a completion that are shown at once, and that the page holds at most."""
 
@@ -133,7 +135,7 @@ def visible(text: str) -> str:
 
 
 def _visible(character: str) -> str:
-    if character in KEPT or unicodedata.category(character) not in ("Cc", "Cf"):
+    if character in KEPT or unicodedata.category(character) not in HIDDEN:
         return character
     return f"⟨U+{ord(character):04X}⟩"
 
