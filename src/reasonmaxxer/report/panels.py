@@ -59,7 +59,7 @@ def accuracy(results: Results) -> Panel:
 
 def changes(results: Results) -> Panel:
     """The paired view: problems both, one or none of the models solve."""
-    counts = Counter(c.change for c in results.comparisons)
+    counts = Counter[str](c.change for c in results.comparisons)
     words = {
         "both": "solved before and after",
         "gained": "solved only after training",

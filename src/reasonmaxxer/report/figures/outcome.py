@@ -54,7 +54,7 @@ def accuracy(summary: Mapping[str, Any]) -> Figure:
         ("base", BASE, "s", -0.14),
         ("adapted", ADAPTED, "o", 0.14),
     ):
-        found = [row[1] if arm == "base" else row[2] for row in rows]
+        found = [base if arm == "base" else adapted for _, base, adapted in rows]
         values = np.array([estimate["value"] for estimate in found])
         ends = np.array([[e["low"], e["high"]] for e in found]).T
         at = np.arange(len(rows)) + offset
@@ -68,7 +68,8 @@ def accuracy(summary: Mapping[str, Any]) -> Figure:
                 fontsize=9.6, fontweight="bold" if arm == "adapted" else "normal", color=INK,
             )  # fmt: skip
     _categories(axes, [name for name, _, _ in rows])
-    axes.set_xlim(0, min(1.1, 0.09 + 1.05 * max(r[i]["high"] for r in rows for i in (1, 2))))
+    highest = max(max(base["high"], adapted["high"]) for _, base, adapted in rows)
+    axes.set_xlim(0, min(1.1, 0.09 + 1.05 * highest))
     axes.set_xlabel("share of test problems")
     legend(axes, 2)
     return figure

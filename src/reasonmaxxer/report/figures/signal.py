@@ -35,7 +35,7 @@ def pass_rates(pool: Sequence[PoolProblem]) -> Figure:
     axes.set_xticks(list(at), labels)
     axes.set_xlabel("rollouts solved" + ("" if "/" in labels[0] else ", %"))
     axes.set_ylabel("training problems")
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params("y", integer=True)
     axes.grid(False, axis="x")
     legend(axes, 2)
     return figure

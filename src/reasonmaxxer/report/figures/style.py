@@ -10,7 +10,7 @@ import io
 import re
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -29,7 +29,7 @@ VARIABLES = {
 }  # fmt: skip
 """Role of each colour: `--ink` and so on in `templates/report.css`."""
 
-_RC = {
+_RC: dict[Any, Any] = {  # matplotlib types every key
     "font.family": "sans-serif",
     "font.size": 9.6,
     "axes.titlesize": 9.6,

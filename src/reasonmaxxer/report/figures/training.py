@@ -104,4 +104,4 @@ def _lines(
 def _steps(axes: Axes, step: int) -> None:
     axes.axvline(step, color=INK, linewidth=1, linestyle=(0, (1, 2)), label="_chosen checkpoint")
     axes.set_xlabel("optimiser step")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params("x", integer=True)
