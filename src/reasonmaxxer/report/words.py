@@ -73,7 +73,7 @@ def _grading(summary: Mapping[str, Any]) -> list[str]:
         if cut > 0.1:
             found.append(
                 f"{cut:.0%} of the {name}'s completions on the test problems were cut at the length "
-                "limit and mostly count as wrong. Ending earlier is part of the difference."
+                "limit: what they would have said is not known. Ending in time is part of the difference."
             )
         if outcomes.get("unparsed", 0) > 0.1 * total:
             share = outcomes["unparsed"] / total
