@@ -45,13 +45,14 @@ def accuracy(results: Results) -> Panel:
     """Greedy and sampled accuracy of both models."""
     summary, config = results.summary, results.recipe["evaluation"]
     rows = figures.metric_rows(summary)
-    sampled = f"; sampled metrics from {config['samples']} completions a problem at temperature "
+    drawn = f"{config['samples']} completions a problem at temperature {config['temperature']}"
+    sampled = f"; sampled metrics from {drawn}" if config["samples"] else ""
     return _panel(
         "accuracy",
         "Accuracy, base and adapted",
         figures.accuracy(summary),
         f"Test problems solved, n = {rows[0][1]['n']}, with {config['confidence']:.0%} bootstrap "
-        f"intervals over problems{sampled + str(config['temperature']) if config['samples'] else ''}.",
+        f"intervals over problems{sampled}.",
         columns=("metric", "base", "adapted"),
         rows=[(name, _interval(base), _interval(adapted)) for name, base, adapted in rows],
     )
