@@ -17,7 +17,8 @@ POOL = {"t0": 0, "t1": 2, "t2": 1, "t3": 4}
 """Right rollouts of four, by training problem."""
 ENTROPY = [0.1, 0.5, 2.0]
 """Of the three tokens of every completion, nats."""
-TEST = {"e0": (False, True), "e1": (True, False), "e2": (True, True), "e3": (False, False)}
+TEST = {"e0": (False, True), "e1": (True, False), "e2": (True, True), "e3": (False, False),
+        "e4": (False, True)}  # fmt: skip
 """Solved by base and adapted model, by test problem."""
 GATES = [
     {"kind": "threshold", "tau": tau, "decision_share": share, "seed": 0}

@@ -59,8 +59,8 @@ def page(run):
 def test_headline_says_what_the_tables_say(page):
     text = page.text()
     assert "made/model" in text
-    assert "2 → 2 of 4 test problems solved greedily" in text
-    assert "1 gained, 1 lost, exact McNemar p = 1." in text
+    assert "2 → 3 of 5 test problems solved greedily" in text
+    assert "2 gained, 1 lost, exact McNemar p = 1." in text
     assert "includes zero" in text
     assert "minutes on 2 threads of an abacus" in text
     assert "16 rollouts of the base on 4 training problems" in text
@@ -75,7 +75,14 @@ def test_numbers_behind_the_figures(page):
     assert "0.50 33.3%" in text and "0.10 100.0%" not in text  # above 0.5: one of three tokens
     assert "entropy above 1.00 nats 4 1.000 [1.000, 1.000]" in text
     assert "rollouts, base 7 9 0.0%" in text
-    assert "test, base 6 6 0.0%" in text  # 2 of 4 greedy and 4 of 8 sampled
+    assert "test, base 6 9 0.0%" in text  # 2 of 5 greedy and 4 of 10 sampled
+    assert "gained: solved only after training 2 lost: solved only before 1" in text
+
+
+def test_examples_and_lists_by_what_changed(page):
+    text = page.text()
+    assert re.search("Gained 2 of 2 What is e0.*What is e4.*Lost 1 of 1 What is e1", text)
+    assert re.search("Gained and lost problems .3.* gained What is e0.* lost What is e1", text)
 
 
 def test_what_differs_from_the_defaults(page):

@@ -58,9 +58,9 @@ def test_completions_so_far_are_counted_from_shards(run):
     assert states(status) == {**DONE, "evaluation": "stopped"}
     assert [(s.name, s.done, s.total, s.mixed) for s in status.sampled] == [
         ("rollouts", 16, 16, 2),
-        ("test, base greedy", 4, 4, 0),
-        ("test, base sampled", 8, 8, 0),
-        ("test, adapted greedy", 4, 4, 0),
+        ("test, base greedy", 5, 5, 0),
+        ("test, base sampled", 10, 10, 0),
+        ("test, adapted greedy", 5, 5, 0),
     ]
     text = shown(path)
     [rollouts] = [line for line in text.splitlines() if "16/16" in line]
