@@ -34,12 +34,13 @@ def test_help_imports_nothing_slow():
         "from reasonmaxxer.cli import main\n"
         "try: main()\n"
         "except SystemExit as stop: assert not stop.code\n"
-        "slow = {'torch', 'transformers', 'pyarrow', 'numpy', 'datasets', 'pydantic', 'peft'}\n"
+        "slow = {'torch', 'transformers', 'pyarrow', 'numpy', 'datasets', 'pydantic', 'peft',\n"
+        "        'matplotlib', 'jinja2'}\n"
         "print(sorted(slow & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "[]", done.stdout + done.stderr
-    for command in ("run", "models", "recipes"):
+    for command in ("run", "show", "report", "models", "recipes"):
         assert command in done.stdout
 
 
@@ -101,9 +102,22 @@ def test_wrong_column_names(tmp_path, recipe_file):
 def test_run_prints_figures_and_where_they_are(tmp_path, recipe_file):
     done = reasonmaxxer("run", recipe_file, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
-    for words in ("greedy pass@1", "gained", "training", "summary.json", "Next:"):
+    for words in ("greedy pass@1", "gained", "training", "report.html", "summary.json", "Next:"):
         assert words in done.stdout
     assert (tmp_path / "out" / "training" / "adapter" / "adapter_config.json").is_file()
+    page = tmp_path / "out" / "report.html"
+    page.unlink()
+    assert reasonmaxxer("report", tmp_path / "out").stdout.strip() == str(page)
+    assert page.is_file()
+    shown = reasonmaxxer("show", tmp_path / "out").stdout
+    assert "finished" in shown and "greedy pass@1" in shown
+
+
+@pytest.mark.parametrize("command", ["show", "report"])
+def test_a_folder_that_is_no_run_is_one_sentence(tmp_path, command):
+    done = reasonmaxxer(command, tmp_path)
+    assert done.returncode == 2 and "not a run directory" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_full_disk_is_one_sentence(tmp_path, recipe_file):

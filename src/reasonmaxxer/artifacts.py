@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,16 +34,20 @@ def write_table(table: pa.Table, path: Path) -> None:
         pq.write_table(table, temporary, compression="zstd")
 
 
-def read_table(path: Path) -> pa.Table:
-    """Read one Parquet file."""
-    return pq.ParquetFile(path).read()
+def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read one Parquet file, or only some of its columns."""
+    return pq.ParquetFile(path).read(columns=list(columns) if columns else None)
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write a file of UTF-8 text."""
+    with _replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(value: Any, path: Path) -> None:
     """Write indented JSON; NaN is refused."""
-    with _replacing(path) as temporary:
-        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", path)
 
 
 def read_json(path: Path) -> Any:

@@ -24,6 +24,9 @@ app = typer.Typer(
 )
 
 
+RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Run directory.")]
+
+
 @app.command()
 def run(
     arguments: Annotated[
@@ -72,6 +75,25 @@ def run(
         recipe, out, display=Display(console), trust_remote_code=trust_remote_code
     )
     print_summary(summary, out, console)
+
+
+@app.command()
+def show(run: RunFolder) -> None:
+    """Show the state of a run, finished, at work or stopped."""
+    from rich.console import Console
+
+    from reasonmaxxer.report.status import read_status
+    from reasonmaxxer.report.terminal import print_status
+
+    print_status(read_status(run), Console())
+
+
+@app.command()
+def report(run: RunFolder) -> None:
+    """Draw report.html of a finished run again, for example of one copied from a server."""
+    from reasonmaxxer.report.page import write_report
+
+    typer.echo(write_report(run))
 
 
 @app.command()

@@ -218,7 +218,9 @@ class TrainingConfig(Config):
     checkpoints: Positive = Field(
         4, description="Checkpoints along the run; pass@1 on validation problems picks one."
     )
-    report_to: tuple[str, ...] = Field((), description="Trackers: `tensorboard`, `wandb`, ...")
+    report_to: tuple[str, ...] = Field(
+        (), description="Trackers: `tensorboard` (into the run directory), `wandb`, ..."
+    )
 
     @model_validator(mode="after")
     def _divides(self) -> TrainingConfig:

@@ -1,4 +1,4 @@
-"""The main job: problems, rollouts, signal, training, evaluation, summary.
+"""The main job: problems, rollouts, signal, training, evaluation, summary, report.
 
 Every stage is a plain function elsewhere; here they are put in order, given their configs, measured,
 and made to survive a kill. `run` is the whole of it.
@@ -25,6 +25,7 @@ from reasonmaxxer.problems import (
     problems_from_table,
     problems_table,
 )
+from reasonmaxxer.report.page import REPORT, write_report
 from reasonmaxxer.report.progress import Display, Task
 from reasonmaxxer.report.summary import summarise
 from reasonmaxxer.rollouts.collect import (
@@ -49,6 +50,7 @@ from reasonmaxxer.signal.select import (
 )
 from reasonmaxxer.training.base_states import BaseStates
 from reasonmaxxer.training.select import Candidate, best_candidate, candidate_table
+from reasonmaxxer.training.trackers import check_trackers
 from reasonmaxxer.training.train import (
     add_adapter,
     checkpoint_step,
@@ -97,6 +99,7 @@ class _Run:
     ) -> None:
         self.recipe, self.display = recipe, display
         self.trust_remote_code = trust_remote_code
+        check_trackers(recipe.training.report_to)
         device = resolve_device(recipe.model)
         self.price = price_of(recipe.cost, device)
         self.environment = describe_environment(device, recipe.seed)
@@ -104,20 +107,25 @@ class _Run:
         self.verifier = Verifier(recipe.verify, recipe.problems.prompt_style)
 
     def run(self) -> dict[str, Any]:
-        written = self.directory.path / "summary.json"
+        path = self.directory.path
         with self.directory.lock(), self.verifier:
-            if written.exists():
-                done: dict[str, Any] = read_json(written)
-                return done
-            stage = self.directory.run_stage
-            stage("problems", (), self.problems)
-            stage("rollouts", ("problems",), self.rollouts)
-            stage("signal", ("rollouts",), self.signal)
-            stage("training", ("problems", "signal"), self.training)
-            stage("evaluation", ("problems", "training"), self.evaluation)
-            summary = summarise(self.directory, self.environment, self.price)
-            write_json(summary, written)
+            if not (path / "summary.json").exists():
+                self._stages()
+                write_json(
+                    summarise(self.directory, self.environment, self.price), path / "summary.json"
+                )
+            if not (path / REPORT).exists():
+                write_report(path)
+            summary: dict[str, Any] = read_json(path / "summary.json")
             return summary
+
+    def _stages(self) -> None:
+        stage = self.directory.run_stage
+        stage("problems", (), self.problems)
+        stage("rollouts", ("problems",), self.rollouts)
+        stage("signal", ("rollouts",), self.signal)
+        stage("training", ("problems", "signal"), self.training)
+        stage("evaluation", ("problems", "training"), self.evaluation)
 
     @cached_property
     def loaded(self) -> LoadedModel:
@@ -296,6 +304,7 @@ class _Run:
                 seed=seed,
                 folder=folder,
                 base_states=base_states,
+                events=self.directory.path / "tensorboard" / f"gate-{index}",
                 on_step=on_step,
                 on_checkpoint=work.save_cost,
             )

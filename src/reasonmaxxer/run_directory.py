@@ -143,6 +143,38 @@ class RunDirectory:
         partial.replace(self.path / stage)
 
 
+def is_locked(run: Path) -> bool:
+    """Whether a process is at work in a run directory; the folder is left as it is."""
+    path = run / ".lock"
+    if not path.exists():
+        return False
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def read_recipe_values(run: Path) -> dict[str, Any]:
+    """The resolved recipe in a run directory, as it was written.
+
+    Raises:
+        UserError: the folder is no run directory; it names those that lie in it.
+    """
+    written = run / "recipe.yaml"
+    if not written.is_file():
+        runs = sorted(path.parent for path in run.glob("*/recipe.yaml"))
+        below = f" Runs in it: {', '.join(map(str, runs[:5]))}." if runs else ""
+        raise UserError(
+            f"{run} is not a run directory: it has no recipe.yaml.{below} A run directory is what "
+            "`reasonmaxxer run` calls --out."
+        )
+    values: dict[str, Any] = yaml.safe_load(written.read_text(encoding="utf-8"))
+    return values
+
+
 def _claim(path: Path, recipe: Recipe) -> None:
     """Make the folder this recipe's, or refuse."""
     written = path / "recipe.yaml"

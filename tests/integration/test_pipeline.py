@@ -184,6 +184,16 @@ def test_finished_run_is_not_run_again(unbroken, recipe):
     } == {p: t for p, t in before.items() if p.name != ".lock"}
 
 
+def test_a_report_that_is_missing_is_drawn_again_the_same(unbroken, recipe):
+    out, _ = unbroken
+    page = out / "report.html"
+    drawn = page.read_bytes()
+    assert b"of 5 test problems" in drawn
+    page.unlink()
+    run(recipe, out)
+    assert page.read_bytes() == drawn
+
+
 def test_folder_of_another_recipe_is_refused(unbroken, recipe):
     out, _ = unbroken
     other = parse_recipe({**recipe.model_dump(mode="json"), "seed": 7})
@@ -212,6 +222,7 @@ def test_sweep_trains_one_adapter_a_gate_and_validation_chooses(tmp_path):
     history = read_table(tmp_path / "out" / "training" / "history.parquet").to_pylist()
     assert {row["gate"] for row in history} == {0, 1}
     assert summary["gate"]["decision_share"] in (pytest.approx(0.25, abs=0.1), 1.0)  # ties
+    assert "the other gates" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
 def test_imported_rollouts_teach_like_sampled_ones(unbroken, recipe, tmp_path):

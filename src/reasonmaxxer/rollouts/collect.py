@@ -122,6 +122,12 @@ def read_rollouts(folder: Path) -> list[Rollout]:
     return [rollout for path in paths for rollout in rollouts_from_table(read_table(path))]
 
 
+def read_columns(folder: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """Some columns of all shards of a folder, in order: what needs no tokens reads none."""
+    paths = sorted(folder.glob("shard-*.parquet"))
+    return [row for path in paths for row in read_table(path, columns).to_pylist()]
+
+
 def _slices(problems: Sequence[Problem], size: int) -> Iterator[Sequence[Problem]]:
     return (problems[start : start + size] for start in range(0, len(problems), size))
 

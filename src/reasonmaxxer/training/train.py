@@ -24,6 +24,8 @@ from reasonmaxxer.signal.select import Example
 from reasonmaxxer.training.base_states import BaseStates
 from reasonmaxxer.training.data import training_rows
 from reasonmaxxer.training.packing import group_order, pack
+from reasonmaxxer.training.progress import add_progress, start_progress
+from reasonmaxxer.training.trackers import trackers
 from reasonmaxxer.training.trainer import ReasonMaxxerConfig, ReasonMaxxerTrainer
 
 HISTORY = pa.schema(
@@ -103,6 +105,7 @@ def train_adapter(
     seed: int,
     folder: Path,
     base_states: BaseStates | None = None,
+    events: Path | None = None,
     on_step: Callable[[int], None] | None = None,
     on_checkpoint: Callable[[], None] | None = None,
 ) -> list[dict[str, Any]]:
@@ -119,6 +122,7 @@ def train_adapter(
         seed: fixes the order of sequences.
         folder: of the checkpoints.
         base_states: shared by the gates of a sweep.
+        events: where TensorBoard's event files go, if the config reports to it; none is `folder`.
         on_step: called with the steps done so far.
         on_checkpoint: called after each checkpoint is on disk.
 
@@ -146,8 +150,8 @@ def train_adapter(
         gradient_checkpointing=config.gradient_checkpointing or None,
         save_strategy="steps",
         save_steps=math.ceil(steps / config.checkpoints),
-        report_to=list(config.report_to) or "none",
         bf16=model.dtype == torch.bfloat16,  # products of the adapter; its weights stay float32
+        report_to="none",
         use_cpu=model.device.type == "cpu",
         dataloader_pin_memory=model.device.type == "cuda",
         disable_tqdm=True,
@@ -160,7 +164,10 @@ def train_adapter(
         train_dataset=training_rows(examples, gate),
         processing_class=tokenizer,
         base_states=base_states,
-        callbacks=[_Watch(on_step, on_checkpoint)],
+        callbacks=[
+            _Watch(folder, on_step, on_checkpoint),
+            *trackers(config.report_to, events or folder),
+        ],
     )
     trainer.remove_callback(PrinterCallback)
     whole = whole_checkpoints(folder)
@@ -216,12 +223,19 @@ def _readable(path: Path) -> bool:
 
 
 class _Watch(TrainerCallback):  # type: ignore[misc]
-    """Tells the caller of steps and checkpoints, and stops on a loss that is not finite."""
+    """Tells of steps, metrics and checkpoints, and stops on a loss that is not finite."""
 
     def __init__(
-        self, on_step: Callable[[int], None] | None, on_checkpoint: Callable[[], None] | None
+        self,
+        folder: Path,
+        on_step: Callable[[int], None] | None,
+        on_checkpoint: Callable[[], None] | None,
     ) -> None:
-        self.on_step, self.on_checkpoint = on_step, on_checkpoint
+        self.folder, self.on_step, self.on_checkpoint = folder, on_step, on_checkpoint
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        rows = (row for row in state.log_history if "loss" in row)
+        start_progress(self.folder, ({**row, "steps": state.max_steps} for row in rows))
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self.on_step:
@@ -234,5 +248,8 @@ class _Watch(TrainerCallback):  # type: ignore[misc]
     def on_log(
         self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any
     ) -> None:
-        if "loss" in logs and not torch.isfinite(torch.tensor(float(logs["loss"]))):
+        if "loss" not in logs:
+            return
+        if not torch.isfinite(torch.tensor(float(logs["loss"]))):
             raise FloatingPointError(f"The loss is {logs['loss']} at step {state.global_step}.")
+        add_progress(self.folder, {**logs, "step": state.global_step, "steps": state.max_steps})

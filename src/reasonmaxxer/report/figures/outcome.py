@@ -1,0 +1,164 @@
+"""Figures of how a run ended: accuracy, changed problems, grades, cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from reasonmaxxer.report.figures.style import (
+    ADAPTED,
+    BASE,
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ON,
+    ORANGE,
+    PURPLE,
+    RED,
+    blank,
+    legend,
+    styled,
+)
+
+OUTCOME_COLOURS = {
+    "correct": GREEN, "wrong": RED, "unparsed": ORANGE, "timeout": PURPLE, "error": GREY,
+}  # fmt: skip
+CHANGE_COLOURS = {"both": GREEN, "gained": BLUE, "lost": RED, "neither": GREY}
+
+
+def metric_rows(summary: Mapping[str, Any]) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Name, base and adapted estimate of every metric of `summary.json`, none twice."""
+    rows = []
+    for kind in ("greedy", "sampled"):
+        base, adapted = summary["base"][kind], summary["adapted"][kind]
+        names = [n for n in base if not (n.startswith("avg@") and "pass@1" in base)]  # the same
+        rows += [(f"{kind} {name}", base[name], adapted[name]) for name in names]
+    return rows
+
+
+@styled
+def accuracy(summary: Mapping[str, Any]) -> Figure:
+    """Every accuracy of base and adapted model with its interval.
+
+    Args:
+        summary: what `summary.json` holds.
+    """
+    rows = metric_rows(summary)
+    figure, axes = blank(0.95 + 0.6 * len(rows))
+    for arm, colour, marker, offset in (
+        ("base", BASE, "s", -0.14),
+        ("adapted", ADAPTED, "o", 0.14),
+    ):
+        found = [base if arm == "base" else adapted for _, base, adapted in rows]
+        values = np.array([estimate["value"] for estimate in found])
+        ends = np.array([[e["low"], e["high"]] for e in found]).T
+        at = np.arange(len(rows)) + offset
+        axes.errorbar(
+            values, at, xerr=np.abs(ends - values), fmt=marker, color=colour, label=arm,
+            markersize=7, elinewidth=2.2, capsize=0,
+        )  # fmt: skip
+        for value, high, y in zip(values, ends[1], at, strict=True):
+            axes.annotate(
+                f"{value:.2f}", (high, y), (5, 0), textcoords="offset points", va="center",
+                fontsize=9.6, fontweight="bold" if arm == "adapted" else "normal", color=INK,
+            )  # fmt: skip
+    _categories(axes, [name for name, _, _ in rows])
+    highest = max(max(base["high"], adapted["high"]) for _, base, adapted in rows)
+    axes.set_xlim(0, min(1.1, 0.09 + 1.05 * highest))
+    axes.set_xlabel("share of test problems")
+    legend(axes, 2)
+    return figure
+
+
+@styled
+def changes(counts: Mapping[str, int]) -> Figure:
+    """Test problems by who solves them greedily: both models, one of them, or neither.
+
+    Args:
+        counts: problems by `both`, `gained`, `lost` and `neither`.
+    """
+    figure, axes = blank(1.35)
+    _stack(axes, 0, {name: counts.get(name, 0) for name in CHANGE_COLOURS}, CHANGE_COLOURS, 1)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    axes.set_xlim(0, sum(counts.values()))
+    axes.set_xlabel("test problems")
+    axes.grid(False)
+    legend(axes, 4)
+    return figure
+
+
+@styled
+def outcomes(counts: Mapping[str, Mapping[str, int]]) -> Figure:
+    """Grades of several sets of completions, as shares of each.
+
+    Args:
+        counts: completions by outcome, by name of the set.
+    """
+    figure, axes = blank(0.95 + 0.42 * len(counts))
+    seen = [name for name in OUTCOME_COLOURS if any(c.get(name) for c in counts.values())]
+    for row, of_set in enumerate(counts.values()):
+        parts = {name: of_set.get(name, 0) for name in seen}
+        _stack(axes, row, parts, OUTCOME_COLOURS, sum(of_set.values()), label=row == 0)
+    _categories(axes, list(counts))
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("share of completions")
+    axes.grid(False)
+    legend(axes, len(seen))
+    return figure
+
+
+@styled
+def cost(stages: Sequence[Mapping[str, Any]]) -> Figure:
+    """Wall clock of each stage.
+
+    Args:
+        stages: `cost.stages` of `summary.json`.
+    """
+    seconds = [stage["seconds"] for stage in stages]
+    figure, axes = blank(0.75 + 0.36 * len(stages))
+    bars = axes.barh(range(len(stages)), seconds, 0.62, color=BLUE)
+    axes.bar_label(bars, [f" {_duration(s)}" for s in seconds], padding=2, color=INK)
+    _categories(axes, [stage["stage"] for stage in stages])
+    axes.set_xlim(0, 1.18 * max(seconds))
+    axes.set_xlabel("seconds")
+    return figure
+
+
+def _stack(
+    axes: Axes,
+    row: int,
+    parts: Mapping[str, int],
+    colours: Mapping[str, str],
+    whole: int,
+    label: bool = True,
+) -> None:
+    """One horizontal bar of parts; a part that has the room carries its count."""
+    left, total = 0.0, sum(parts.values())
+    for name, count in parts.items():
+        width = count / whole
+        axes.barh(row, width, 0.62, left=left, color=colours[name], label=name if label else None)
+        if count > 0.05 * total:
+            axes.text(
+                left + width / 2, row, f"{count:,}", ha="center", va="center", color=ON,
+                fontweight="bold",
+            )  # fmt: skip
+        left += width
+
+
+def _categories(axes: Axes, names: Sequence[str]) -> None:
+    """Rows from top to bottom, named, without grid lines between them."""
+    axes.set_yticks(range(len(names)), names, color=INK)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.grid(False, axis="y")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:.1f} min"

@@ -1,0 +1,172 @@
+"""What the folder of a finished run says, gathered for the report; no model is loaded."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from reasonmaxxer.artifacts import read_json, read_table
+from reasonmaxxer.errors import UserError
+from reasonmaxxer.rollouts.collect import read_columns
+from reasonmaxxer.run_directory import read_recipe_values
+
+Change = Literal["gained", "lost", "both", "neither"]
+
+
+@dataclass(frozen=True)
+class PoolProblem:
+    """A training problem as the base answered it.
+
+    Attributes:
+        problem_id: its id.
+        correct: rollouts that are right.
+        rollouts: all of them.
+        kept: whether the adapter was trained on it.
+    """
+
+    problem_id: str
+    correct: int
+    rollouts: int
+    kept: bool
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One graded completion: its text, outcome, the answer read, and whether the limit cut it."""
+
+    text: str
+    outcome: str
+    extracted: str | None
+    truncated: bool
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A test problem before and after training, decoded greedily."""
+
+    problem_id: str
+    text: str
+    answer: str
+    base: Attempt
+    adapted: Attempt
+
+    @property
+    def change(self) -> Change:
+        """Which of the two models solves it."""
+        solved = self.base.outcome == "correct", self.adapted.outcome == "correct"
+        names: dict[tuple[bool, bool], Change] = {
+            (False, True): "gained",
+            (True, False): "lost",
+            (True, True): "both",
+            (False, False): "neither",
+        }
+        return names[solved]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """One checkpoint's greedy outcomes on the validation problems, 1 right and 0 wrong."""
+
+    gate: int
+    step: int
+    correct: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Results:
+    """A finished run, read.
+
+    Attributes:
+        path: its folder.
+        summary: `summary.json`.
+        recipe: `recipe.yaml`, resolved.
+        gates: every gate that was trained, in order.
+    """
+
+    path: Path
+    summary: dict[str, Any]
+    recipe: dict[str, Any]
+    gates: list[dict[str, Any]]
+
+    @property
+    def chosen_gate(self) -> int:
+        """Number of the gate that the validation problems chose."""
+        return self.gates.index(self.summary["gate"])
+
+    @cached_property
+    def pool(self) -> list[PoolProblem]:
+        """The training problems, in order."""
+        rewards: dict[str, list[bool]] = defaultdict(list)
+        for row in read_columns(self.path / "rollouts", ("problem_id", "outcome")):
+            rewards[row["problem_id"]].append(row["outcome"] == "correct")
+        taught = read_table(self.path / "signal" / "examples.parquet", ["problem_id"])
+        kept = set(taught["problem_id"].to_pylist())
+        return [PoolProblem(name, sum(r), len(r), name in kept) for name, r in rewards.items()]
+
+    @cached_property
+    def entropy(self) -> np.ndarray:
+        """Entropy of the base at every completion token of the rollouts that teach, nats."""
+        table = read_table(self.path / "signal" / "examples.parquet", ["entropy"])
+        flat: np.ndarray = table["entropy"].combine_chunks().flatten().to_numpy()
+        return flat
+
+    @cached_property
+    def history(self) -> list[dict[str, Any]]:
+        """Training metrics, one row a step and gate."""
+        rows: list[dict[str, Any]] = read_table(
+            self.path / "training" / "history.parquet"
+        ).to_pylist()
+        return rows
+
+    @cached_property
+    def validation(self) -> list[Validation]:
+        """Every checkpoint of every gate, in order of training."""
+        found: dict[tuple[int, int], list[float]] = defaultdict(list)
+        for row in read_table(self.path / "training" / "validation.parquet").to_pylist():
+            found[row["gate"], row["step"]].append(float(row["correct"]))
+        return [Validation(gate, step, tuple(c)) for (gate, step), c in found.items()]
+
+    @cached_property
+    def comparisons(self) -> list[Comparison]:
+        """The test problems, in order, with both greedy completions."""
+        problems = read_table(self.path / "problems" / "test.parquet", ["id", "text", "answer"])
+        base, adapted = (self._greedy(arm) for arm in ("base", "adapted"))
+        return [
+            Comparison(p["id"], p["text"], p["answer"], base[p["id"]], adapted[p["id"]])
+            for p in problems.to_pylist()
+        ]
+
+    def _greedy(self, arm: str) -> dict[str, Attempt]:
+        columns = ("problem_id", "text", "outcome", "extracted", "finish_reason")
+        rows = read_columns(self.path / "evaluation" / f"{arm}-greedy", columns)
+        return {
+            r["problem_id"]: Attempt(
+                r["text"], r["outcome"], r["extracted"], r["finish_reason"] == "length"
+            )
+            for r in rows
+        }
+
+
+def read_results(run: Path) -> Results:
+    """Open the folder of a finished run; its tables are read when they are asked for.
+
+    Raises:
+        UserError: it is no run directory, or its run is not finished.
+    """
+    recipe = read_recipe_values(run)
+    if not (run / "summary.json").is_file():
+        raise UserError(
+            f"The run in {run} is not finished. `reasonmaxxer show {run}` says where it is; give its "
+            "`reasonmaxxer run` command again to go on."
+        )
+    return Results(
+        path=run,
+        summary=read_json(run / "summary.json"),
+        recipe=recipe,
+        gates=read_json(run / "signal" / "stage.json")["counts"]["gates"],
+    )

@@ -1,0 +1,162 @@
+"""The state of a run, read from its folder while it is at work, after it was stopped or when done."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from reasonmaxxer.artifacts import read_json
+from reasonmaxxer.rollouts.collect import read_columns
+from reasonmaxxer.run_directory import STAGES, is_locked, read_recipe_values
+from reasonmaxxer.training.progress import read_progress
+
+State = Literal["done", "running", "stopped", "waiting"]
+
+
+@dataclass(frozen=True)
+class StageStatus:
+    """One stage: its state, and the seconds it has taken as far as they are on disk."""
+
+    stage: str
+    state: State
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Completions of one model on one split, as far as they are on disk.
+
+    Attributes:
+        name: what they are.
+        total: completions there will be, None where the recipe does not say.
+        outcomes: completions by grade.
+        truncated: those cut at the length limit.
+        problems: problems with a completion.
+        mixed: those solved sometimes.
+    """
+
+    name: str
+    total: int | None
+    outcomes: dict[str, int]
+    truncated: int
+    problems: int
+    mixed: int
+
+    @property
+    def done(self) -> int:
+        """Completions so far."""
+        return sum(self.outcomes.values())
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """A run as its folder shows it.
+
+    Attributes:
+        path: its folder.
+        state: of the whole run.
+        model: the base, as the recipe names it.
+        seed: of the recipe.
+        stages: in order.
+        sampled: completions so far, in order of the run.
+        training: metrics so far, by number of the gate; empty before training and once it is done.
+        summary: `summary.json` of a finished run.
+    """
+
+    path: Path
+    state: State
+    model: str
+    seed: int
+    stages: list[StageStatus]
+    sampled: list[Sampled]
+    training: dict[int, list[dict[str, Any]]]
+    summary: dict[str, Any] | None
+
+
+def read_status(run: Path) -> RunStatus:
+    """Look at a run without disturbing it; only columns without tokens are read.
+
+    Raises:
+        UserError: the folder is no run directory.
+    """
+    try:
+        return _look(run)
+    except FileNotFoundError:  # a stage ended, and took its name, between two looks
+        return _look(run)
+
+
+def _look(run: Path) -> RunStatus:
+    recipe = read_recipe_values(run)
+    summary = read_json(run / "summary.json") if (run / "summary.json").is_file() else None
+    at_work = summary is None and is_locked(run)
+    state: State = "done" if summary else "running" if at_work else "stopped"
+    return RunStatus(
+        path=run,
+        state=state,
+        model=recipe["model"]["name"],
+        seed=recipe["seed"],
+        stages=[_stage(run, stage, at_work) for stage in STAGES],
+        sampled=_sampled(run, recipe),
+        training={
+            int(folder.name.removeprefix("gate-")): read_progress(folder)
+            for folder in sorted((run / ".training.partial").glob("gate-*"))
+        },
+        summary=summary,
+    )
+
+
+def _stage(run: Path, stage: str, at_work: bool) -> StageStatus:
+    record, partial = run / stage / "stage.json", run / f".{stage}.partial"
+    if record.is_file():
+        return StageStatus(stage, "done", read_json(record)["cost"]["seconds"])
+    if not partial.is_dir():
+        return StageStatus(stage, "waiting", None)
+    cost = partial / "cost.json"
+    seconds = read_json(cost)["seconds"] if cost.is_file() else None
+    return StageStatus(stage, "running" if at_work else "stopped", seconds)
+
+
+def _sampled(run: Path, recipe: dict[str, Any]) -> list[Sampled]:
+    """Every set of completions that has a folder."""
+    record = run / "problems" / "stage.json"
+    if not record.is_file():
+        return []
+    sizes, config = read_json(record)["counts"], recipe["rollouts"]
+    sets: list[tuple[str, Path, int | None]] = [
+        (
+            "rollouts",
+            _folder(run, "rollouts"),
+            None if config["imported"] else sizes["train"] * config["rollouts_per_problem"],
+        )
+    ]
+    for gate in sorted((run / ".training.partial").glob("gate-*")):
+        tried = sorted(gate.glob("validation-*"), key=lambda p: int(p.name.partition("-")[2]))
+        sets += [
+            (f"{gate.name} step {p.name.partition('-')[2]}", p, sizes["validation"]) for p in tried
+        ]
+    for arm in ("base", "adapted"):
+        for kind, each in (("greedy", 1), ("sampled", recipe["evaluation"]["samples"])):
+            folder = _folder(run, "evaluation") / f"{arm}-{kind}"
+            sets.append((f"test, {arm} {kind}", folder, each * sizes["test"]))
+    return [_read(*of) for of in sets if of[1].is_dir()]
+
+
+def _folder(run: Path, stage: str) -> Path:
+    return run / stage if (run / stage).is_dir() else run / f".{stage}.partial"
+
+
+def _read(name: str, folder: Path, total: int | None) -> Sampled:
+    rows = read_columns(folder, ("problem_id", "outcome", "finish_reason"))
+    by_problem: dict[str, set[bool]] = defaultdict(set)
+    for row in rows:
+        by_problem[row["problem_id"]].add(row["outcome"] == "correct")
+    return Sampled(
+        name=name,
+        total=total,
+        outcomes=dict(Counter(row["outcome"] for row in rows)),
+        truncated=sum(row["finish_reason"] == "length" for row in rows),
+        problems=len(by_problem),
+        mixed=sum(len(results) == 2 for results in by_problem.values()),
+    )

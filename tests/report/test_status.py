@@ -1,0 +1,125 @@
+"""What `show` says of a run at work, stopped and done."""
+
+import io
+import shutil
+import subprocess
+import sys
+
+import pytest
+from rich.console import Console
+
+from reasonmaxxer.errors import UserError
+from reasonmaxxer.report.status import read_status
+from reasonmaxxer.report.terminal import print_status, sparkline
+from reasonmaxxer.run_directory import RunDirectory
+from reasonmaxxer.training.progress import add_progress
+from tests.report.made import make_run
+
+
+@pytest.fixture
+def run(tmp_path):
+    return tmp_path / "run", make_run(tmp_path / "run")
+
+
+DONE = dict.fromkeys(("problems", "rollouts", "signal", "training"), "done")
+
+
+def states(status):
+    """State of every stage that has begun."""
+    return {s.stage: s.state for s in status.stages if s.state != "waiting"}
+
+
+def shown(path):
+    text = io.StringIO()
+    print_status(read_status(path), Console(file=text, width=100))
+    return text.getvalue()
+
+
+def rewind(path, stage):
+    """Put a stage back to the state it was in just before its end."""
+    (path / "summary.json").unlink()
+    (path / stage).rename(path / f".{stage}.partial")
+    (path / f".{stage}.partial" / "stage.json").unlink()
+
+
+def test_a_finished_run_prints_its_tables(run):
+    path, _ = run
+    status = read_status(path)
+    assert status.state == "done" and states(status)["evaluation"] == "done"
+    assert "greedy pass@1" in shown(path) and "Completions so far" not in shown(path)
+
+
+def test_completions_so_far_are_counted_from_shards(run):
+    path, _ = run
+    rewind(path, "evaluation")
+    shutil.rmtree(path / ".evaluation.partial" / "adapted-sampled")
+    status = read_status(path)
+    assert status.state == "stopped"
+    assert states(status) == {**DONE, "evaluation": "stopped"}
+    assert [(s.name, s.done, s.total, s.mixed) for s in status.sampled] == [
+        ("rollouts", 16, 16, 2),
+        ("test, base greedy", 5, 5, 0),
+        ("test, base sampled", 10, 10, 0),
+        ("test, adapted greedy", 5, 5, 0),
+    ]
+    text = shown(path)
+    [rollouts] = [line for line in text.splitlines() if "16/16" in line]
+    assert [c.strip() for c in rollouts.strip("│ ").split("│")] == [
+        "rollouts", "16/16", "44%", "2/4", "0%", "0%",
+    ]  # fmt: skip
+    assert "stopped; the same `reasonmaxxer run` command goes on" in text
+
+
+def test_a_process_at_work_is_known_by_its_lock(run):
+    path, recipe = run
+    rewind(path, "evaluation")
+    with RunDirectory(path, recipe, "cpu", None).lock():
+        status = read_status(path)
+        assert (status.state, states(status)["evaluation"]) == ("running", "running")
+    assert read_status(path).state == "stopped"  # and looking did not take the lock
+
+
+def test_training_shows_its_last_step_and_its_course(run):
+    path, _ = run
+    shutil.rmtree(path / "evaluation")
+    rewind(path, "training")
+    gate = path / ".training.partial" / "gate-1"
+    gate.mkdir()
+    for step, loss in ((1, 0.5), (2, 0.25)):
+        add_progress(gate, {"step": step, "steps": 40, "loss": loss, "kl": 0.01})
+    with (gate / "progress.jsonl").open("a") as file:
+        file.write('{"step": 3, "lo')  # being written
+    shutil.copytree(path / "rollouts", gate / "validation-10")
+    text = shown(path)
+    assert "Training, gate 1: step 2 of 40" in text
+    assert "+0.2500  █▁" in text
+    assert "gate-1 step 10" in text and "evaluation │ waiting" in text
+
+
+def test_a_run_that_only_began(run):
+    path, _ = run
+    for stage in ("rollouts", "signal", "training", "evaluation"):
+        shutil.rmtree(path / stage)
+    rewind(path, "problems")
+    assert read_status(path).sampled == []
+    assert "problems   │ stopped" in shown(path)
+
+
+def test_a_folder_that_is_no_run(tmp_path):
+    for path in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(UserError, match="not a run directory"):
+            read_status(path)
+
+
+def test_looking_needs_no_torch():
+    code = "import sys, reasonmaxxer.report.status, reasonmaxxer.report.terminal\n"
+    code += "print({'torch', 'transformers', 'matplotlib'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "set()", done.stderr
+
+
+def test_sparkline():
+    assert sparkline([0.0, 7.0, 3.0]) == "▁█▄"
+    assert sparkline([2.0, 2.0]) == "▁▁"
+    assert sparkline([0, 2, 6, 8], width=2) == "▁█"  # means 1 and 7
+    assert len(sparkline(list(range(1000)))) == 40

@@ -1,0 +1,69 @@
+"""The verdict and its caveats in words."""
+
+import pytest
+
+from reasonmaxxer.report.words import caveats, verdict
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "kind", "words"),
+    [
+        (0.01, 0.2, "gain", "A gain: the 95% interval"),
+        (-0.2, -0.01, "loss", "A loss"),
+        (-0.05, 0.2, "open", "includes zero"),
+        (0.0, 0.2, "open", "includes zero"),
+        (-0.2, 0.0, "open", "includes zero"),
+    ],
+)
+def test_the_verdict_is_the_interval_s(low, high, kind, words):
+    found = verdict({"low": low, "high": high}, 0.95)
+    assert found.kind == kind and words in found.sentence
+
+
+def arm(value, outcomes, truncated=0.0):
+    estimate = {"value": value, "low": 0.0, "high": 1.0, "n": 50}
+    return {
+        "greedy": {"pass@1": estimate}, "sampled": {"pass@4": estimate},
+        "outcomes": outcomes, "truncated_share": truncated,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def summary():
+    return {
+        "base": arm(0.5, {"correct": 25, "wrong": 25}),
+        "adapted": arm(0.6, {"correct": 30, "wrong": 20}),
+        "training": {"steps": 20, "planned_steps": 40, "validation_problems": 30},
+        "cost": {"price": {"estimated": False}},
+    }
+
+
+def said(summary):
+    return " ".join(caveats(summary, {"seed": 7}))
+
+
+def test_every_run_is_told_of_its_seed_and_its_choice(summary):
+    assert "One seed (7)" in said(summary) and "50 test problems" in said(summary)
+    assert "30 validation problems" in said(summary)
+    for absent in ("cut", "no answer", "failed", "fell", "last one", "assumed", "Only greedy"):
+        assert absent not in said(summary)
+
+
+def test_each_weakness_is_named(summary):
+    summary["base"] |= {"truncated_share": 0.3, "outcomes": {"wrong": 44, "unparsed": 6}}
+    summary["adapted"]["outcomes"] = {"correct": 47, "timeout": 2, "error": 1}
+    summary["adapted"]["sampled"] = {"pass@4": {"value": 0.4}}
+    summary["training"]["steps"] = 40
+    summary["cost"]["price"]["estimated"] = True
+    text = said(summary)
+    assert "30% of the base's completions" in text
+    assert "In 12% of the base's completions no answer" in text
+    assert "Grading failed on 3 of the adapted model's 50" in text
+    assert "Sampled pass@4 fell" in text
+    assert "the last one" in text and "assumed" in text
+
+
+def test_no_samples_says_what_is_not_known(summary):
+    for name in ("base", "adapted"):
+        summary[name]["sampled"] = {}
+    assert "Only greedy completions" in said(summary)
