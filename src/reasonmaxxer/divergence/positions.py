@@ -15,7 +15,7 @@ from reasonmaxxer.rollouts.sampling import entropy_and_logprob
 
 TOP = 5
 """Most likely tokens kept a position."""
-BATCH_TOKENS = 4096
+BATCH_TOKENS = 1024
 """Tokens read at once, padding included."""
 CHUNK_BYTES = 64 * 2**20
 """Float32 logits held at once."""
