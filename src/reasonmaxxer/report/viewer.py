@@ -21,7 +21,7 @@ from reasonmaxxer.artifacts import read_json, read_table
 from reasonmaxxer.errors import UserError
 
 STATIC = Path(__file__).parent / "static"
-SCRIPTS = ("shading.js", "inspector.js", "sidebar.js", "panes.js", "viewer.js")
+SCRIPTS = ("shading.js", "inspector.js", "sidebar.js", "strip.js", "panes.js", "viewer.js")
 ARMS = ("base", "adapted")
 PLAIN, ESCAPED, SPECIAL = 0, 1, 2
 """Kinds of token: text, partly bytes or control characters, a special token's name."""

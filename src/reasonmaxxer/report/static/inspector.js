@@ -76,8 +76,8 @@ function drawInspector(panel, data, rollout, i) {
     about.append(element("span", { class: "tag" }, `advantage ${fixed(rollout.advantage, 2, true)}`));
   }
   panel.replaceChildren(
-    element("h3", {}, pieceLabel(data, place)), about, numberTable(rollout, i),
-    element("div", { class: "tops" },
+    element("div", { class: "which" }, element("h3", {}, pieceLabel(data, place)), about),
+    numberTable(rollout, i), element("div", { class: "tops" },
       topList(data, rollout, "base", i), topList(data, rollout, "adapted", i)),
   );
 }

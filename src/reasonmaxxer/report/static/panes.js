@@ -50,13 +50,14 @@ function paneHead(data, rollout) {
     element("span", { class: "facts" }, facts.join(" \u00b7 ")));
 }
 
-// `view`: shade, whitespace, fork (position or null).
-function drawPane(data, rollout, view) {
+// `view`: shade, whitespace, fork (position or null), entropyTop and tau for the strip.
+function drawPane(data, rollout, view, onPick) {
   const spans = rollout.tokens.map((_, i) => tokenSpan(data, rollout, i, view.fork, view));
   const text = element("div", { class: "text", role: "group", "aria-label": "Tokens" }, ...spans);
   if (view.fork !== null && view.fork >= spans.length) {
     text.append(element("span", { class: "fork end" }, "(ends here)"));
   }
-  const pane = element("article", { class: "pane" }, paneHead(data, rollout), text);
-  return { pane, text, spans, rollout };
+  const strip = drawStrip(rollout, view.entropyTop, view.tau, onPick);
+  const pane = element("article", { class: "pane" }, paneHead(data, rollout), strip.box, text);
+  return { pane, text, spans, rollout, strip };
 }

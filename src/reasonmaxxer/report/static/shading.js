@@ -31,6 +31,9 @@ function percentile(rollouts, values, share) {
 
 const roundUp = (value, step) => Math.max(step, Math.ceil(value / step) * step);
 
+// The gate's threshold in nats; null of a gate that entropy has no say in.
+const tauOf = (gate) => (gate.tau !== null && gate.tau > 0 ? gate.tau : null);
+
 function makeShades(data) {
   const { rollouts, gate } = data;
   const entropyTop = roundUp(percentile(rollouts, (r) => r.base.entropy, 0.99), 500);
@@ -38,15 +41,16 @@ function makeShades(data) {
   const changeTop = roundUp(percentile(rollouts, changes, 0.98), 500);
   const advantageTop = roundUp(Math.max(0, ...rollouts.map((r) => Math.abs(r.advantage ?? 0))), 0.5);
   const ranks = [1, 2, 5, 20];
-  const thresholds = gate.kind === "threshold" || gate.kind === "share";
+  const tau = tauOf(gate);
   return {
     entropy: {
       label: "entropy",
       title: "Entropy of the base before the token, nats",
       value: (r, i) => r.base.entropy[i] / entropyTop,
       ends: ["0", `${entropyTop / 1000} nats`],
-      mark: thresholds && gate.tau > 0 && 1000 * gate.tau < entropyTop
-        ? { at: (1000 * gate.tau) / entropyTop, text: `gate ${fixed(gate.tau, 2)}` } : null,
+      top: entropyTop,
+      mark: tau !== null && 1000 * tau < entropyTop
+        ? { at: (1000 * tau) / entropyTop, text: `gate ${fixed(tau, 2)}` } : null,
     },
     change: {
       label: "log-prob change",

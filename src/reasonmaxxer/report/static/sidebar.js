@@ -73,7 +73,7 @@ function drawList(list, data, shown, onSelect) {
       problem.text);
     const buttons = rollouts.map((r) => rolloutButton(data, r, data.rollouts.indexOf(r), onSelect));
     return element("div", { role: "group", "aria-label": `${problem.split} problem ${problem.id}` },
-      head, element("div", { class: "rollouts" }, ...buttons));
+      head, element("div", { class: "rollouts", role: "presentation" }, ...buttons));
   });
   list.replaceChildren(...(made.length ? made : [
     element("p", { class: "hint" }, "No rollout matches the filter."),

@@ -11,7 +11,8 @@ const state = {
   filter: { split: "all", outcome: "all" },
   shown: data.rollouts,
   selected: data.rollouts[0] ?? null,
-  partner: null, // the rollout beside it
+  beside: false, // two panes
+  partner: null, // the rollout in the second
   pane: 0,
   token: null,
   shade: "entropy",
@@ -23,7 +24,7 @@ const KEYS = [
   [["n", "p"], "next, previous decision point", () => step(1, true), () => step(-1, true)],
   [["ArrowRight", "ArrowLeft"], "next, previous token", () => step(1), () => step(-1)],
   [["j", "k"], "next, previous rollout", () => move(1), () => move(-1)],
-  [["s"], "side by side", () => compare(!state.partner)],
+  [["s"], "side by side", () => compare(!state.beside)],
   [["f"], "to the fork", toFork],
   [["x"], "other side, same place", () => focusToken(1 - state.pane, state.token ?? 0)],
   [["c"], "next shade", nextShade],
@@ -45,7 +46,7 @@ const toggle = (text, key) => {
 };
 const beside = toggle("side by side", "s");
 const whitespace = toggle("white space", "w");
-const list = element("nav", { class: "list", role: "listbox", "aria-label": "Rollouts" });
+const list = element("div", { class: "list", role: "listbox", "aria-label": "Rollouts" });
 const problemBox = element("div", { class: "question" });
 const paneBox = element("div", { class: "panes" });
 const inspector = element("aside", { class: "inspector", "aria-label": "Token" });
@@ -61,10 +62,10 @@ const help = element("dialog", { class: "help", "aria-label": "Keys" },
 
 root.append(
   element("div", { class: "frame" },
-    element("div", { class: "bar-top" }, splits.box, outcomes.box, shading.box, legend, beside,
-      whitespace, toggle("?", "?")),
-    element("div", { class: "body" }, list,
-      element("main", {}, problemBox, paneBox), inspector)),
+    element("div", { class: "side" },
+      element("div", { class: "filters" }, splits.box, outcomes.box), list),
+    element("div", { class: "toolbar" }, shading.box, legend, beside, whitespace, toggle("?", "?")),
+    element("div", { class: "reading" }, problemBox, paneBox), inspector),
   help);
 
 function filter(change) {
@@ -84,12 +85,8 @@ function drawFilters() {
 }
 
 function select(rollout) {
-  const wasBeside = state.partner !== null;
-  Object.assign(state, { selected: rollout, partner: null, pane: 0, token: null });
-  if (rollout && wasBeside) [state.partner = null] = companions(data, rollout);
-  drawPanes();
-  if (state.partner) toFork();
-  paneBox.scrollTop = 0;
+  Object.assign(state, { selected: rollout, token: null });
+  compare(state.beside);
 }
 
 function move(by) {
@@ -100,9 +97,10 @@ function move(by) {
 
 function compare(on) {
   state.partner = (on && state.selected && companions(data, state.selected)[0]) || null;
-  state.pane = 0;
+  Object.assign(state, { beside: on, pane: 0 });
   drawPanes();
-  if (state.partner) toFork();
+  paneBox.scrollTop = 0;
+  toFork();
 }
 
 function nextShade() {
@@ -114,16 +112,19 @@ function nextShade() {
 function drawPanes() {
   const { selected, partner } = state;
   const fork = selected && partner ? forkOf(selected, partner) : null;
-  const view = { shade: shades[state.shade], whitespace: state.whitespace, fork };
+  const view = {
+    shade: shades[state.shade], whitespace: state.whitespace, fork,
+    entropyTop: shades.entropy.top, tau: tauOf(data.gate),
+  };
   const shown = [selected, partner].filter(Boolean);
-  panes = shown.map((rollout) => drawPane(data, rollout, view));
+  panes = shown.map((rollout, n) => drawPane(data, rollout, view, (i) => focusToken(n, i)));
   paneBox.replaceChildren(...panes.map((p) => p.pane));
   paneBox.classList.toggle("two", panes.length === 2);
   paneBox.toggleAttribute("data-signed", Boolean(view.shade.signed));
   drawQuestion(fork);
   shading.show(state.shade);
   drawLegend(legend, view.shade);
-  beside.setAttribute("aria-pressed", String(Boolean(partner)));
+  beside.setAttribute("aria-pressed", String(state.beside));
   whitespace.setAttribute("aria-pressed", String(state.whitespace));
   markSelected(list, data, selected, partner);
   show(Math.min(state.pane, panes.length - 1), state.token);
@@ -133,8 +134,8 @@ function drawQuestion(fork) {
   const problem = state.selected && data.problems[state.selected.problem];
   problemBox.replaceChildren();
   if (!problem) return;
-  problemBox.append(element("p", {}, problem.text),
-    element("p", { class: "facts" }, `${problem.id} \u00b7 answer ${problem.answer}`));
+  const facts = element("p", { class: "facts" }, `${problem.id} \u00b7 answer ${problem.answer}`);
+  problemBox.append(element("p", {}, problem.text), facts);
   if (!state.partner) return;
   const others = companions(data, state.selected);
   const menu = element("select", { "aria-label": "Completion beside it" }, ...others.map((other, n) =>
@@ -145,8 +146,8 @@ function drawQuestion(fork) {
     drawPanes();
     toFork();
   });
-  problemBox.append(element("p", { class: "facts" }, "beside ", menu,
-    fork === null ? " no fork: the same tokens" : ` fork at token ${fork + 1}`));
+  facts.append(" \u00b7 beside ", menu,
+    fork === null ? " no fork: the same tokens" : ` fork at token ${fork + 1}`);
 }
 
 // Shows a token in the panel and makes it the one that Tab reaches.
@@ -159,6 +160,7 @@ function show(pane, i) {
     p.reachable?.setAttribute("tabindex", "-1");
     reach?.setAttribute("tabindex", "0");
     p.reachable = reach;
+    p.strip.moveTo(n === state.pane ? i : null);
   }
   drawInspector(inspector, data, at?.rollout, i);
   if (!at || i === null) return;
@@ -186,7 +188,8 @@ function step(by, toDecision = false) {
 }
 
 function toFork() {
-  const fork = state.partner && forkOf(state.selected, state.partner);
+  if (!state.partner) return;
+  const fork = forkOf(state.selected, state.partner);
   if (fork === null) return;
   for (const pane of [1, 0]) focusToken(pane, fork, true);
 }
@@ -217,7 +220,9 @@ document.addEventListener("keydown", (event) => {
   if (!action || (help.open && event.key !== "?")) return;
   event.preventDefault();
   action();
+  if (!root.contains(document.activeElement)) root.focus({ preventScroll: true }); // was redrawn
 });
 
 filter({});
 drawPanes();
+if (window === window.top && root === document.body.firstElementChild) root.focus();
