@@ -15,11 +15,7 @@ from typing import Any
 from reasonmaxxer.artifacts import read_json, read_table, write_json, write_table
 from reasonmaxxer.config import Recipe, SamplingConfig
 from reasonmaxxer.cost import ModelFlops, price_of
-from reasonmaxxer.divergence.inspection import (
-    choose_specimens,
-    inspect_tokens,
-    vocabulary_table,
-)
+from reasonmaxxer.divergence.inspection import choose_specimens, inspect_tokens, write_inspection
 from reasonmaxxer.environment import describe_environment
 from reasonmaxxer.evaluation.evaluate import outcomes_by_problem, rollout_summary
 from reasonmaxxer.models import LoadedModel, eos_ids, load_model, resolve_device
@@ -257,12 +253,8 @@ class _Run:
         gate = Gate(**self.directory.record("training")["counts"]["gate"])
         self._load_trained()
         with self.display.task("Inspection", 2 * len(chosen)) as task:
-            scoring = self._scoring(work, task)
-            tokens = inspect_tokens(chosen, gate, self.loaded.model, scoring)
-        write_table(tokens, work.folder / "tokens.parquet")
-        vocabulary = vocabulary_table(tokens, self.loaded.tokenizer)
-        write_table(vocabulary, work.folder / "vocabulary.parquet")
-        work.counts = {"sequences": len(tokens), "token_types": len(vocabulary)}
+            tokens = inspect_tokens(chosen, gate, self.loaded.model, self._scoring(work, task))
+        work.counts = write_inspection(tokens, self.loaded.tokenizer, work.folder)
 
     def _evaluate_arm(self, work: StageWork, arm: str, task: Task) -> None:
         config, test = self.recipe.evaluation, self.splits.test

@@ -257,6 +257,7 @@ def test_hostile_text_is_inert_and_bytes_are_spelled_out(tmp_path, page_factory)
     assert page.locator(".token.bytes").count() == 5 and page.locator(".token.special").count() == 1
     for i in range(8):
         page.locator(".token").nth(i).hover()
+        assert ("part of ·€" in page.locator(".inspector").inner_text()) == (i in (5, 6))
     assert page.locator(".question p").first.inner_text() == texts["</script><b>"]
     assert page.locator("img, .token-viewer b, i:not(.swatch), .text svg").count() == 0
 

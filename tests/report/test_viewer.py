@@ -15,8 +15,8 @@ from reasonmaxxer.report.viewer import (
     TokenViewer,
     viewer_data,
     viewer_fragment,
-    visible,
 )
+from reasonmaxxer.report.visible import split_characters, visible
 from tests.viewer_run import completion, small_run, write_run
 
 
@@ -83,6 +83,14 @@ def test_a_logit_of_minus_infinity_is_a_number(tmp_path):
 )
 def test_bytes_that_show_nothing_are_spelled_out(piece, shown):
     assert visible(piece) == (shown, shown != piece.decode("utf-8", "replace"))
+
+
+def test_tokens_that_are_a_character_only_together():
+    euro, face = "€".encode(), "🙂".encode()
+    pieces = [b"so ", euro[:2], euro[2:] + b"!", *(bytes([b]) for b in face), b"\xff", b"end"]
+    assert split_characters(pieces) == [(1, 2, "€!"), (3, 6, "🙂")]
+    assert split_characters([euro[:2], b" no", euro[2:]]) == []
+    assert split_characters([]) == split_characters([euro[:1]]) == []
 
 
 def test_kinds_of_pieces(tmp_path):

@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from reasonmaxxer.artifacts import write_table
 from reasonmaxxer.config import InspectionConfig
 from reasonmaxxer.divergence.positions import PositionScores, TokenSequence, score_positions
 from reasonmaxxer.models.pieces import token_pieces
@@ -200,3 +201,11 @@ def vocabulary_table(tokens: pa.Table, tokenizer: Any) -> pa.Table:
     ids = sorted({id for column in columns for id in column.unique().to_pylist()})
     rows = [vars(piece) for piece in token_pieces(tokenizer, ids)]
     return pa.Table.from_pylist(rows, schema=VOCABULARY)
+
+
+def write_inspection(tokens: pa.Table, tokenizer: Any, folder: Path) -> dict[str, int]:
+    """Write `tokens.parquet` and `vocabulary.parquet`; the rows of each."""
+    vocabulary = vocabulary_table(tokens, tokenizer)
+    write_table(tokens, folder / "tokens.parquet")
+    write_table(vocabulary, folder / "vocabulary.parquet")
+    return {"sequences": len(tokens), "token_types": len(vocabulary)}

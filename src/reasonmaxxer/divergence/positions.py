@@ -123,7 +123,7 @@ def _score_flat(head: OutputHead, hidden_ND: Tensor, ids_N: Tensor) -> list[np.n
 def _score_chunk(logits_NV: Tensor, ids_N: Tensor) -> tuple[Tensor, ...]:
     entropy_N, logprob_N = entropy_and_logprob(logits_NV, ids_N)
     taken_N1 = logits_NV.gather(-1, ids_N[:, None])
-    rank_N = (logits_NV > taken_N1).sum(-1) + 1
+    rank_N = (logits_NV > taken_N1).sum(-1, dtype=torch.int32) + 1  # int64 takes twice as long
     top_NK, top_ids_NK = logits_NV.topk(min(TOP, logits_NV.shape[-1]), dim=-1)
     top_logprob_NK = top_NK - taken_N1 + logprob_N[:, None]  # one normaliser for both
-    return entropy_N, logprob_N, rank_N.int(), top_ids_NK.int(), top_logprob_NK
+    return entropy_N, logprob_N, rank_N, top_ids_NK.int(), top_logprob_NK

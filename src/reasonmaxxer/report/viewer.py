@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import html
 import json
-import re
-import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ import pyarrow as pa
 
 from reasonmaxxer.artifacts import read_json, read_table
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.report.visible import split_characters, visible
 
 STATIC = Path(__file__).parent / "static"
 SCRIPTS = ("shading.js", "inspector.js", "sidebar.js", "strip.js", "panes.js", "viewer.js")
@@ -101,7 +100,8 @@ def viewer_data(run: Path) -> dict[str, Any]:
     - `pieces`: `[token id, text, kind]`
     - `problems`: `id`, `split`, `text`, `answer`, `change` (`gained`, `lost` or empty)
     - `rollouts`: `problem`, `arm`, `number`, `outcome`, `extracted`, `truncated`, `advantage`,
-      `tokens`, `decisions` (positions), and for `base` and `adapted` the lists `entropy`, `logprob`
+      `tokens`, `decisions` (positions), `split` (`[first, last, text]` of tokens that are characters
+      only together), and for `base` and `adapted` the lists `entropy`, `logprob`
       and `rank` by token, `top` and `top_logprob` (the most likely tokens of each position)
 
     Args:
@@ -118,6 +118,7 @@ def viewer_data(run: Path) -> dict[str, Any]:
     tokens = read_table(run / "inspection" / "tokens.parquet").to_pylist()
     vocabulary = read_table(run / "inspection" / "vocabulary.parquet")
     places = {id: place for place, id in enumerate(vocabulary["id"].to_pylist())}
+    bytes_of = dict(zip(vocabulary["id"].to_pylist(), vocabulary["piece"].to_pylist(), strict=True))
     problems = _problems(run, tokens)
     numbers = {(p["split"], p["id"]): number for number, p in enumerate(problems)}
     gate = read_json(run / "training" / "stage.json")["counts"]["gate"]
@@ -126,7 +127,11 @@ def viewer_data(run: Path) -> dict[str, Any]:
         "gate": {"kind": gate["kind"], "tau": gate["tau"]},
         "pieces": _pieces(vocabulary),
         "problems": problems,
-        "rollouts": [_rollout(t, numbers[t["split"], t["problem_id"]], places) for t in tokens],
+        "rollouts": [
+            _rollout(row, numbers[row["split"], row["problem_id"]], places)
+            | {"split": split_characters([bytes_of[id] for id in row["ids"]])}
+            for row in tokens
+        ],
     }
 
 
@@ -197,29 +202,3 @@ def _pieces(vocabulary: pa.Table) -> list[tuple[int, str, int]]:
         kind = SPECIAL if row["special"] else ESCAPED if escaped else PLAIN
         pieces.append((row["id"], text, kind))
     return pieces
-
-
-_HIDDEN = {"Cc", "Cf", "Zl", "Zp"}
-"""Unicode categories of characters that show nothing or reorder their neighbours."""
-_STRAY = re.compile("[\udc80-\udcff]+")
-
-
-def visible(piece: bytes) -> tuple[str, bool]:
-    """A token's bytes as text that shows itself, and whether any of it had to be spelled out.
-
-    Bytes that are no whole UTF-8 character become `⟨E2 82⟩`, control characters other than newline
-    and tab `⟨U+202E⟩`.
-    """
-    text = piece.decode("utf-8", "surrogateescape")
-    shown = _STRAY.sub(lambda m: _spelled(f"{ord(c) - 0xDC00:02X}" for c in m[0]), text)
-    shown = "".join(
-        _spelled([f"U+{ord(c):04X}"])
-        if c not in "\n\t" and unicodedata.category(c) in _HIDDEN
-        else c
-        for c in shown
-    )
-    return shown, shown != text
-
-
-def _spelled(parts: Any) -> str:
-    return f"⟨{' '.join(parts)}⟩"

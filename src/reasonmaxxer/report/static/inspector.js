@@ -75,6 +75,8 @@ function drawInspector(panel, data, rollout, i) {
   if (rollout.isDecision[i] && rollout.advantage !== null) {
     about.append(element("span", { class: "tag" }, `advantage ${fixed(rollout.advantage, 2, true)}`));
   }
+  const whole = rollout.split.find(([first, last]) => first <= i && i <= last);
+  if (whole) about.append(element("span", { class: "tag" }, `part of ${spaced(whole[2])}`));
   panel.replaceChildren(
     element("div", { class: "which" }, element("h3", {}, pieceLabel(data, place)), about),
     numberTable(rollout, i), element("div", { class: "tops" },
