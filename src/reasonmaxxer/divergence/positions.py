@@ -115,7 +115,9 @@ def _score_flat(head: OutputHead, hidden_ND: Tensor, ids_N: Tensor) -> list[np.n
     chunk = max(1, CHUNK_BYTES // (4 * head.projection.weight.shape[0]))
     parts = [
         _score_chunk(head(h_ND).float(), chunk_ids_N)
-        for h_ND, chunk_ids_N in zip(hidden_ND.split(chunk), ids_N.split(chunk), strict=True)
+        for h_ND, chunk_ids_N in zip(
+            torch.split(hidden_ND, chunk), torch.split(ids_N, chunk), strict=True
+        )
     ]
     return [torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True)]
 

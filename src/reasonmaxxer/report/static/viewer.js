@@ -142,7 +142,7 @@ function drawQuestion(fork) {
     element("option", { value: String(n), selected: other === state.partner },
       `${rolloutName(other, problem)} \u00b7 ${other.outcome}`)));
   menu.addEventListener("change", () => {
-    state.partner = others[menu.value];
+    Object.assign(state, { partner: others[menu.value], pane: 0, token: null });
     drawPanes();
     toFork();
   });
