@@ -158,9 +158,10 @@ def test_the_fork_is_scrolled_to_inside_its_pane(tmp_path, page_factory):
     )
     page = page_factory(TokenViewer.from_run(run).save(tmp_path / "v.html"), 1000, 600)
     page.keyboard.press("s")
-    for pane in page.locator(".pane").all():
-        box, fork = (pane.locator(selector).bounding_box() for selector in (".text", ".token.fork"))
-        assert box["y"] <= fork["y"] <= box["y"] + box["height"]
+    panes = page.locator(".panes").bounding_box()
+    assert panes["y"] + panes["height"] <= 600
+    for fork in page.locator(".token.fork").all():
+        assert panes["y"] <= fork.bounding_box()["y"] <= panes["y"] + panes["height"]
     assert page.evaluate("scrollY") == 0
 
 

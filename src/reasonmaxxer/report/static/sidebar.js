@@ -84,6 +84,7 @@ function markSelected(list, data, selected, partner) {
   for (const button of list.querySelectorAll(".rollout")) {
     const rollout = data.rollouts[button.dataset.index];
     button.setAttribute("aria-selected", String(rollout === selected));
+    button.tabIndex = rollout === selected ? 0 : -1;
     button.classList.toggle("partner", rollout === partner);
     if (rollout === selected) scrollInside(list, button);
   }

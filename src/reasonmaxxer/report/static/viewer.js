@@ -99,7 +99,6 @@ function compare(on) {
   state.partner = (on && state.selected && companions(data, state.selected)[0]) || null;
   Object.assign(state, { beside: on, pane: 0 });
   drawPanes();
-  paneBox.scrollTop = 0;
   toFork();
 }
 
@@ -176,7 +175,7 @@ function focusToken(pane, i, middle = false) {
   if (!at?.spans.length) return;
   const span = at.spans[Math.max(0, Math.min(i, at.spans.length - 1))];
   span.focus({ preventScroll: true });
-  for (const box of [at.text, paneBox]) scrollInside(box, span, middle);
+  scrollInside(at.text, span, middle);
 }
 
 function step(by, toDecision = false) {
