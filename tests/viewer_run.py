@@ -85,7 +85,7 @@ def small_run(folder):
                 ("wrong", long, -1.0),
                 ("correct", [1, *long], 1.0),
                 ("correct", forked, 1.0),
-                ("unparsed", long[:5], -1.0),
+                ("unparsed", long[:20], -1.0),
             ]
         )
     ]

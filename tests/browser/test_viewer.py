@@ -129,7 +129,7 @@ def test_filters_count_and_show_what_they_say(page):
 
 def test_side_by_side_marks_the_first_token_that_differs(page, viewer):
     page.keyboard.press("s")
-    # of the two right rollouts of t0, number 2 shares twelve tokens, number 1 none
+    # of the two right rollouts of t0, number 2 shares twelve tokens, number 1 none; wrong ones wait
     assert page.locator(".rollout.partner").get_attribute("data-index") == "2"
     forks = page.locator(".token.fork")
     assert [fork.get_attribute("data-i") for fork in forks.all()] == ["12", "12"]
@@ -139,8 +139,8 @@ def test_side_by_side_marks_the_first_token_that_differs(page, viewer):
     page.keyboard.press("x")
     assert_panel_shows(page, viewer.data, 2, 12)
     assert "fork at token 13" in page.locator(".question").inner_text()
-    page.locator(".question select").select_option(label="3 · unparsed")  # its first five tokens
-    assert page.locator(".pane").nth(0).locator(".token.fork").get_attribute("data-i") == "5"
+    page.locator(".question select").select_option(label="3 · unparsed")  # its first 20 tokens
+    assert page.locator(".pane").nth(0).locator(".token.fork").get_attribute("data-i") == "20"
     assert page.locator(".pane").nth(1).locator(".fork.end").is_visible()
     page.locator("[aria-label=Outcome] [data-value=lost]").click()
     heads = page.locator(".pane header strong").all_inner_texts()
