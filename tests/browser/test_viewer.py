@@ -227,13 +227,18 @@ def test_text_keeps_its_contrast_on_the_strongest_shade(viewer, page_factory, sc
         assert contrast(paper[:3], shaded) >= 1.5, (shade, below)  # and the shade is seen
 
 
-def test_white_space_is_seen_when_asked_for(page):
+def test_white_space_is_seen_when_asked_for(viewer, page_factory):
+    page = page_factory(viewer.file, 400, 800)
     token = {n: page.locator(".token").nth(n) for n in (1, 7)}
     texts = [token[1].evaluate("t => t.textContent"), token[7].evaluate("t => t.textContent")]
     assert texts == [" one", "\n"]
     page.keyboard.press("w")
     texts = [token[1].evaluate("t => t.textContent"), token[7].evaluate("t => t.textContent")]
     assert texts == ["·one", "⏎\n"]
+    broken = page.locator(".token:not(:has-text('\u23ce'))").evaluate_all(
+        "spans => spans.filter(s => s.getClientRects().length > 1).length"
+    )
+    assert broken == 0  # lines still break between tokens, not inside them
     page.keyboard.press("w")
     assert token[1].evaluate("t => t.textContent") == " one"
 

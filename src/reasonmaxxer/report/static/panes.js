@@ -53,7 +53,11 @@ function paneHead(data, rollout) {
 // `view`: shade, whitespace, fork (position or null), entropyTop and tau for the strip.
 function drawPane(data, rollout, view, onPick) {
   const spans = rollout.tokens.map((_, i) => tokenSpan(data, rollout, i, view.fork, view));
-  const text = element("div", { class: "text", role: "group", "aria-label": "Tokens" }, ...spans);
+  const text = element("div", { class: "text", role: "group", "aria-label": "Tokens" });
+  for (const span of spans) {
+    if (span.textContent.startsWith("\u00b7")) text.append(element("wbr")); // a dot is no space
+    text.append(span);
+  }
   if (view.fork !== null && view.fork >= spans.length) {
     text.append(element("span", { class: "fork end" }, "(ends here)"));
   }
