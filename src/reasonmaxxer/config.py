@@ -251,6 +251,19 @@ class EvaluationConfig(SamplingConfig):
         return self
 
 
+class InspectionConfig(Config):
+    """How much is kept token by token, under both models, for the viewer."""
+
+    train_problems: int = Field(
+        10, ge=0, description="Kept problems whose rollouts are shown, nearest pass rate one half."
+    )
+    test_problems: int = Field(
+        20,
+        ge=0,
+        description="Test problems shown with both greedy completions, changed ones first.",
+    )
+
+
 class CostConfig(Config):
     """What a device-hour costs."""
 
@@ -274,5 +287,8 @@ class Recipe(Config):
     training: TrainingConfig = Field(default_factory=TrainingConfig, description="Training.")
     evaluation: EvaluationConfig = Field(
         default_factory=EvaluationConfig, description="Evaluation."
+    )
+    inspection: InspectionConfig = Field(
+        default_factory=InspectionConfig, description="The token viewer."
     )
     cost: CostConfig = Field(default_factory=CostConfig, description="Prices.")

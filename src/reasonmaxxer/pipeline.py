@@ -1,4 +1,4 @@
-"""The main job: problems, rollouts, signal, training, evaluation, summary, report.
+"""The main job: problems, rollouts, signal, training, evaluation, inspection, report.
 
 Every stage is a plain function elsewhere; here they are put in order, given their configs, measured,
 and made to survive a kill. `run` is the whole of it.
@@ -15,6 +15,7 @@ from typing import Any
 from reasonmaxxer.artifacts import read_json, read_table, write_json, write_table
 from reasonmaxxer.config import Recipe, SamplingConfig
 from reasonmaxxer.cost import ModelFlops, price_of
+from reasonmaxxer.divergence.inspection import choose_specimens, inspect_tokens, write_inspection
 from reasonmaxxer.environment import describe_environment
 from reasonmaxxer.evaluation.evaluate import outcomes_by_problem, rollout_summary
 from reasonmaxxer.models import LoadedModel, eos_ids, load_model, resolve_device
@@ -126,6 +127,7 @@ class _Run:
         stage("signal", ("rollouts",), self.signal)
         stage("training", ("problems", "signal"), self.training)
         stage("evaluation", ("problems", "training"), self.evaluation)
+        stage("inspection", ("rollouts", "signal", "training", "evaluation"), self.inspection)
 
     @cached_property
     def loaded(self) -> LoadedModel:
@@ -185,7 +187,7 @@ class _Run:
                     task,
                     on_rollouts,
                 )
-        work.counts |= {"model": self._model_identity(), **rollout_summary(rollouts)}
+        work.counts |= {"model": self.loaded.identity, **rollout_summary(rollouts)}
         if len(shards) != 1:
             self._warn(rollouts)
 
@@ -214,9 +216,7 @@ class _Run:
 
     def training(self, work: StageWork) -> None:
         """Train one adapter a gate; the validation split picks gate and checkpoint."""
-        examples = examples_from_table(
-            read_table(self.directory.path / "signal" / "examples.parquet")
-        )
+        examples = self._examples()
         gates = [Gate(**gate) for gate in self.directory.record("signal")["counts"]["gates"]]
         candidates: list[Candidate] = []
         histories = []
@@ -255,6 +255,15 @@ class _Run:
                     self._load_trained()
                 self._evaluate_arm(work, arm, task)
 
+    def inspection(self, work: StageWork) -> None:
+        """Score a few completions under both models, token by token, for the viewer."""
+        chosen = choose_specimens(self.directory.path, self._examples(), self.recipe.inspection)
+        gate = Gate(**self.directory.record("training")["counts"]["gate"])
+        self._load_trained()
+        with self.display.task("Inspection", 2 * len(chosen)) as task:
+            tokens = inspect_tokens(chosen, gate, self.loaded.model, self._scoring(work, task))
+        work.counts = write_inspection(tokens, self.loaded.tokenizer, work.folder)
+
     def _evaluate_arm(self, work: StageWork, arm: str, task: Task) -> None:
         config, test = self.recipe.evaluation, self.splits.test
         greedy = config.model_copy(update={"temperature": 0.0})
@@ -264,6 +273,9 @@ class _Run:
             self._sample(work, test, folder, config, config.samples, task)
 
     # What the stages share.
+
+    def _examples(self) -> list[Example]:
+        return examples_from_table(read_table(self.directory.path / "signal" / "examples.parquet"))
 
     def _train(
         self,
@@ -351,6 +363,9 @@ class _Run:
         return candidates
 
     def _load_trained(self) -> None:
+        """Put the chosen adapter on the model, unless it is there."""
+        if hasattr(self.loaded.model, "peft_config"):
+            return
         adapter = self.directory.path / "training" / "adapter"
         model = add_adapter(self.loaded.model, self.recipe.training.adapter, self.recipe.seed)
         load_adapter_weights(model, adapter)
@@ -387,7 +402,8 @@ class _Run:
             if on_rollouts:
                 on_rollouts(rollouts)
             if fresh:
-                _count_sampling(work, self.flops, rollouts)
+                tokens = sum(len(r.completion_ids) for r in rollouts)
+                work.meter.add(tokens=tokens, flops=self.flops.rollouts(rollouts))
                 work.save_cost()
             else:
                 task.advance(len(rollouts))
@@ -407,15 +423,6 @@ class _Run:
     def _eos_ids(self) -> tuple[int, ...]:
         return eos_ids(self.loaded.model, self.loaded.tokenizer)
 
-    def _model_identity(self) -> dict[str, str]:
-        loaded = self.loaded
-        return {
-            "name": loaded.name,
-            "source": loaded.source,
-            "fingerprint": loaded.fingerprint,
-            "dtype": str(loaded.model.dtype).removeprefix("torch."),
-        }
-
     def _warn(self, rollouts: Sequence[Rollout]) -> None:
         """Say loudly, as soon as it can be seen, what makes rollouts a poor teacher."""
         said = pool_warnings(
@@ -426,13 +433,3 @@ class _Run:
         )
         for text in said:
             self.display.warn(text)
-
-
-def _count_sampling(work: StageWork, flops: ModelFlops, rollouts: Sequence[Rollout]) -> None:
-    """Add what decoding took: each prompt read once, each token of each completion."""
-    prompts = {tuple(r.prompt_ids) for r in rollouts}
-    lengths = [(len(r.prompt_ids), len(r.completion_ids)) for r in rollouts]
-    work.meter.add(
-        tokens=sum(completion for _, completion in lengths),
-        flops=flops.sampling([len(p) for p in prompts], lengths),
-    )

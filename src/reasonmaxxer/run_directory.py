@@ -24,7 +24,7 @@ from reasonmaxxer.cost import Meter, StageCost
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.recipe import dump_recipe
 
-STAGES = ("problems", "rollouts", "signal", "training", "evaluation")
+STAGES = ("problems", "rollouts", "signal", "training", "evaluation", "inspection")
 
 
 @dataclass

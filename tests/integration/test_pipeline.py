@@ -17,10 +17,12 @@ from reasonmaxxer.artifacts import file_hash, read_json, read_table
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.pipeline import run
 from reasonmaxxer.recipe import dump_recipe, parse_recipe
+from reasonmaxxer.report.viewer import viewer_data
 from reasonmaxxer.rollouts.collect import read_rollouts
+from reasonmaxxer.signal.gates import Gate
 from tests.tiny import tiny_recipe
 
-STAGES = ["problems", "rollouts", "signal", "training", "evaluation"]
+STAGES = ["problems", "rollouts", "signal", "training", "evaluation", "inspection"]
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +115,36 @@ def test_ledger_counts_the_tokens_of_the_tables(unbroken):
     assert summary["training"]["tokens"] == trained
 
 
+def test_inspection_shows_what_was_trained_on_and_evaluated(unbroken, recipe):
+    out, summary = unbroken
+    rows = read_table(out / "inspection" / "tokens.parquet").to_pylist()
+    examples = {
+        (e["problem_id"], e["rollout"]): e
+        for e in read_table(out / "signal" / "examples.parquet").to_pylist()
+    }
+    train = [row for row in rows if row["split"] == "train"]
+    assert {(r["problem_id"], r["rollout"]) for r in train} == set(examples)
+    gate = Gate(**summary["gate"])
+    for row in train:
+        example = examples[row["problem_id"], row["rollout"]]
+        assert row["advantage"] == example["advantage"]
+        key = f"{row['problem_id']}#{row['rollout']}"
+        assert row["decision"] == gate.decisions(example["entropy"], key).tolist()
+        np.testing.assert_allclose(row["base_entropy"], example["entropy"], rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(row["base_logprob"], example["logprob"], rtol=1e-4, atol=1e-4)
+    for arm in ("base", "adapted"):  # what a model recorded while it sampled, it says again
+        made = {r.problem_id: r for r in read_rollouts(out / "evaluation" / f"{arm}-greedy")}
+        mine = [r for r in rows if r["split"] == "test" and r["arm"] == arm]
+        assert {r["problem_id"] for r in mine} == set(made)
+        for row in mine:
+            assert row[f"{arm}_rank"] == [1] * len(row["ids"])
+            logprob = made[row["problem_id"]].logprob
+            np.testing.assert_allclose(row[f"{arm}_logprob"], logprob, rtol=1e-4, atol=1e-4)
+    vocabulary = read_table(out / "inspection" / "vocabulary.parquet").to_pylist()
+    assert {v["id"] for v in vocabulary} >= {id for row in rows for id in row["ids"]}
+    assert len(viewer_data(out)["rollouts"]) == len(rows)
+
+
 def test_stage_records_name_what_they_read(unbroken, recipe):
     out, _ = unbroken
     records = {stage: read_json(out / stage / "stage.json") for stage in STAGES}
@@ -152,6 +184,7 @@ KILLS = [
     ("os.rename", "validation-4/shard-00000.parquet"),
     ("os.rename", "/training"),
     ("os.rename", "adapted-greedy/shard-00000.parquet"),
+    ("open", ".inspection.partial/.vocabulary.parquet.tmp"),
     ("os.rename", "summary.json"),
 ]
 

@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from reasonmaxxer.rollouts.table import Rollout
+
 
 class ModelFlops:
     """Counts for one model as it stands; an adapter's own small matrices count as linear layers.
@@ -57,6 +59,12 @@ class ModelFlops:
             decoded = self.hidden(prompt + completion - 1) - self.hidden(prompt)
             total += decoded + self.logits(completion - 1)
         return total
+
+    def rollouts(self, rollouts: Sequence[Rollout]) -> float:
+        """Sample so many rollouts, each distinct prompt read once."""
+        prompts = {tuple(r.prompt_ids) for r in rollouts}
+        lengths = [(len(r.prompt_ids), len(r.completion_ids)) for r in rollouts]
+        return self.sampling([len(p) for p in prompts], lengths)
 
     def training(
         self,

@@ -35,6 +35,16 @@ class LoadedModel:
     source: str
     fingerprint: str
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """What a run records of it."""
+        return {
+            "name": self.name,
+            "source": self.source,
+            "fingerprint": self.fingerprint,
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+        }
+
 
 def load_model(config: ModelConfig, trust_remote_code: bool = False) -> LoadedModel:
     """Load a causal LM and its tokenizer by embedded name, local folder or hub id.

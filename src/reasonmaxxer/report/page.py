@@ -10,7 +10,6 @@ content policy in the page forbids any request.
 from __future__ import annotations
 
 import html
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,8 @@ from reasonmaxxer.artifacts import write_text
 from reasonmaxxer.config import Recipe
 from reasonmaxxer.report import panels
 from reasonmaxxer.report.results import Change, Comparison, Results, read_results
+from reasonmaxxer.report.viewer import viewer_data, viewer_fragment
+from reasonmaxxer.report.visible import visible_text
 from reasonmaxxer.report.words import caveats, verdict
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -32,10 +33,6 @@ SHOWN: dict[Change, int] = {"gained": 3, "lost": 3, "both": 2, "neither": 2}
 """Examples of each kind, the first in the order of the test problems."""
 LISTED = 200
 """Gained and lost problems that are listed; the tables hold the rest."""
-HIDDEN = {"Cc", "Cf", "Zl", "Zp"}
-"""Unicode categories of characters that show nothing, or reorder their neighbours."""
-KEPT = "\n\t\u200c\u200d"
-"""Those of them that text needs: line end, tab, and the joiners of scripts and emoji."""
 FOLD, CUT = 420, 20_000
 """Characters of a completion that are shown at once, and that the page holds at most."""
 
@@ -60,7 +57,9 @@ class Report:
         Raises:
             UserError: it is no run directory, or its run is not finished.
         """
-        return cls(render(read_results(run)))
+        inspected = (run / "inspection" / "stage.json").exists()
+        viewer = viewer_fragment(viewer_data(run)) if inspected else ""
+        return cls(render(read_results(run), viewer))
 
     def save(self, path: Path) -> None:
         """Write the page, whole or not at all."""
@@ -92,7 +91,7 @@ def render(results: Results, viewer: str = "") -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"visible": visible}
+    environment.filters |= {"visible": visible_text}
     summary, recipe = results.summary, results.recipe
     return environment.get_template("report.html.j2").render(
         css=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
@@ -127,17 +126,6 @@ def _examples(comparisons: list[Comparison]) -> dict[str, tuple[int, list[Compar
     """Of each kind of problem how many there are, and the first few."""
     kinds = {kind: [c for c in comparisons if c.change == kind] for kind in SHOWN}
     return {kind: (len(of), of[: SHOWN[kind]]) for kind, of in kinds.items() if of}
-
-
-def visible(text: str) -> str:
-    """Model text with control characters and direction marks made visible; line ends and tabs stay."""
-    return "".join(map(_visible, text))
-
-
-def _visible(character: str) -> str:
-    if character in KEPT or unicodedata.category(character) not in HIDDEN:
-        return character
-    return f"⟨U+{ord(character):04X}⟩"
 
 
 def _differences(default: Any, value: Any, key: str = "") -> Iterator[tuple[str, str, str]]:

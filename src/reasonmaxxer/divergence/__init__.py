@@ -1,0 +1,1 @@
+"""What two models think of the same tokens, position by position."""

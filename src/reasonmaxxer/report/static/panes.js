@@ -1,0 +1,67 @@
+// Completions as text, one pane each.
+
+// Where two token lists part; null where they never do.
+function forkOf(one, other) {
+  const length = Math.min(one.tokens.length, other.tokens.length);
+  for (let i = 0; i < length; i += 1) if (one.tokens[i] !== other.tokens[i]) return i;
+  return one.tokens.length === other.tokens.length ? null : length;
+}
+
+// The most telling companion: the other arm, or a rollout of the opposite outcome that shares most.
+function companions(data, rollout) {
+  const shared = (other) => forkOf(rollout, other) ?? Infinity;
+  return data.rollouts
+    .filter((other) => other.problem === rollout.problem && other !== rollout)
+    .sort((a, b) =>
+      (isRight(a) === isRight(rollout)) - (isRight(b) === isRight(rollout)) || shared(b) - shared(a));
+}
+
+function shownText(text, whitespace) {
+  if (!whitespace) return text;
+  return spaced(text).replaceAll("\u23ce", "\u23ce\n");
+}
+
+function tokenSpan(data, rollout, i, fork, view) {
+  const [, text, kind] = data.pieces[rollout.tokens[i]];
+  const span = element("span", { class: "token", "data-i": String(i), tabIndex: -1 },
+    shownText(text, view.whitespace));
+  if (kind === 1) span.classList.add("bytes");
+  if (kind === 2) span.classList.add("special");
+  if (rollout.isDecision[i]) span.classList.add("decision");
+  if (fork !== null && i < fork) span.classList.add("shared");
+  if (i === fork) span.classList.add("fork");
+  paint(span, view.shade.value(rollout, i));
+  return span;
+}
+
+function paneHead(data, rollout) {
+  const problem = data.problems[rollout.problem];
+  const name = problem.split === "train" ? `rollout ${rollout.number}` : `${rollout.arm}, greedy`;
+  const read = rollout.extracted === null ? "no answer read" : `answer ${rollout.extracted}`;
+  const facts = [
+    read, `${rollout.tokens.length} tokens`, `${rollout.decisions.length} decision points`,
+  ];
+  if (rollout.advantage !== null) facts.push(`advantage ${fixed(rollout.advantage, 2, true)}`);
+  if (rollout.truncated) facts.push("cut at the length limit");
+  return element("header", {},
+    element("strong", {}, name),
+    element("span", { class: isRight(rollout) ? "tag right" : "tag wrong" },
+      `${isRight(rollout) ? "\u2713" : "\u2717"} ${rollout.outcome}`),
+    element("span", { class: "facts" }, facts.join(" \u00b7 ")));
+}
+
+// `view`: shade, whitespace, fork (position or null), entropyTop and tau for the strip.
+function drawPane(data, rollout, view, onPick) {
+  const spans = rollout.tokens.map((_, i) => tokenSpan(data, rollout, i, view.fork, view));
+  const text = element("div", { class: "text", role: "group", "aria-label": "Tokens" });
+  for (const span of spans) {
+    if (span.textContent.startsWith("\u00b7")) text.append(element("wbr")); // a dot is no space
+    text.append(span);
+  }
+  if (view.fork !== null && view.fork >= spans.length) {
+    text.append(element("span", { class: "fork end" }, "(ends here)"));
+  }
+  const strip = drawStrip(rollout, view.entropyTop, view.tau, onPick);
+  const pane = element("article", { class: "pane" }, paneHead(data, rollout), strip.box, text);
+  return { pane, text, spans, rollout, strip };
+}

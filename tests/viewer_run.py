@@ -1,0 +1,98 @@
+"""A run directory with the few files the viewer reads, made of given bytes and made-up scores."""
+
+import numpy as np
+import pyarrow as pa
+
+from reasonmaxxer.artifacts import write_json, write_table
+from reasonmaxxer.divergence.inspection import ARMS, TOKENS, VOCABULARY
+from reasonmaxxer.problems import Problem, problems_table
+
+WORDS = [b" so", b" one", b" and", b" two", b" is", b" three", b".", b"\n", b"\t", b"<|end|>"]
+SPECIAL = 9
+"""Place of the special token among the words."""
+
+
+def completion(problem, split, arm="base", number=0, outcome="wrong", ids=(0, 1, 2), **more):
+    """One row to be, without its scores."""
+    return {
+        "problem_id": problem,
+        "split": split,
+        "arm": arm,
+        "rollout": number,
+        "outcome": outcome,
+        "extracted": "3",
+        "finish_reason": "stop",
+        "advantage": None,
+        "ids": list(ids),
+        "decision": [i % 3 == 1 for i in range(len(ids))],
+        **more,
+    }
+
+
+def scores(rng, ids, vocabulary):
+    """Random but possible: five distributions' worth of numbers a position."""
+    top = [[int(i) for i in rng.permutation(vocabulary)[:5]] for _ in ids]
+    falling = -np.sort(rng.exponential(1.5, (len(ids), 5)), axis=1)
+    return {
+        "entropy": rng.exponential(0.8, len(ids)).tolist(),
+        "logprob": (-rng.exponential(1.0, len(ids))).tolist(),
+        "rank": rng.integers(1, 40, len(ids)).tolist(),
+        "top_ids": top,
+        "top_logprobs": falling.tolist(),
+    }
+
+
+def write_run(folder, completions, words=WORDS, special=(SPECIAL,), texts=None):
+    """Fill a folder; the vocabulary's ids are 100 + place. Returns the folder."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for given in completions:
+        row = dict(given)
+        for arm in ARMS:
+            made = scores(rng, row["ids"], len(words))
+            made["top_ids"] = [[100 + i for i in ids] for ids in made["top_ids"]]
+            row |= {f"{arm}_{name}": values for name, values in made.items()}
+        row["ids"] = [100 + i for i in row["ids"]]
+        rows.append(row)
+    vocabulary = [
+        {"id": 100 + n, "piece": word, "special": n in special} for n, word in enumerate(words)
+    ]
+    write_table(pa.Table.from_pylist(rows, schema=TOKENS), folder / "inspection" / "tokens.parquet")
+    table = pa.Table.from_pylist(vocabulary, schema=VOCABULARY)
+    write_table(table, folder / "inspection" / "vocabulary.parquet")
+    for split in ("train", "test"):
+        ids = dict.fromkeys(c["problem_id"] for c in completions if c["split"] == split)
+        problems = [
+            Problem(id, (texts or {}).get(id, f"What is {id}?"), "3", "numbers") for id in ids
+        ]
+        write_table(problems_table(problems), folder / "problems" / f"{split}.parquet")
+    gate = {"kind": "threshold", "tau": 0.8, "decision_share": 0.3, "seed": 0}
+    write_json({"counts": {"gate": gate}}, folder / "training" / "stage.json")
+    write_json({"counts": {"model": {"name": "tiny"}}}, folder / "rollouts" / "stage.json")
+    write_json({}, folder / "inspection" / "stage.json")
+    return folder
+
+
+def small_run(folder):
+    """Two training problems with four rollouts each, three test problems: gained, lost, same."""
+    long = [0, 1, 2, 3, 4, 5, 6, 7] * 4
+    forked = [*long[:12], 8, *long[13:], SPECIAL]
+    train = [
+        completion(problem, "train", number=n, outcome=outcome, ids=ids, advantage=advantage)
+        for problem in ("t0", "t1")
+        for n, (outcome, ids, advantage) in enumerate(
+            [
+                ("wrong", long, -1.0),
+                ("correct", [1, *long], 1.0),
+                ("correct", forked, 1.0),
+                ("unparsed", long[:20], -1.0),
+            ]
+        )
+    ]
+    outcomes = {"g": ("wrong", "correct"), "l": ("correct", "timeout"), "s": ("correct", "correct")}
+    test = [
+        completion(problem, "test", arm, 0, outcome, ids)
+        for problem, pair in outcomes.items()
+        for arm, outcome, ids in zip(ARMS, pair, (long, forked), strict=True)
+    ]
+    return write_run(folder, train + test)
