@@ -7,8 +7,9 @@ from html.parser import HTMLParser
 import pytest
 
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.report.page import Report, render, visible, write_report
+from reasonmaxxer.report.page import Report, render, write_report
 from reasonmaxxer.report.results import read_results
+from reasonmaxxer.report.visible import visible_text
 from tests.report.made import GATES, HOSTILE, make_run
 
 VOID = {"meta", "br", "img", "link", "input"}
@@ -175,5 +176,6 @@ def test_folders_that_cannot_be_drawn(run, tmp_path):
 
 def test_marks_that_text_needs_are_kept():
     assert (
-        visible("a\n\tb\u200dc\r\x00\x7f\u2066") == "a\n\tb\u200dc⟨U+000D⟩⟨U+0000⟩⟨U+007F⟩⟨U+2066⟩"
+        visible_text("a\n\tb\u200dc\r\x00\x7f\u2066")
+        == "a\n\tb\u200dc⟨U+000D⟩⟨U+0000⟩⟨U+007F⟩⟨U+2066⟩"
     )

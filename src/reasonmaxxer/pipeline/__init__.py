@@ -1,0 +1,70 @@
+"""The main job: problems, rollouts, signal, training, evaluation, inspection, report.
+
+Every stage is a plain function elsewhere; here they are put in order, given their configs, measured,
+and made to survive a kill. `run` is the whole of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from reasonmaxxer.artifacts import read_json, write_json
+from reasonmaxxer.config import Recipe
+from reasonmaxxer.pipeline import stages
+from reasonmaxxer.pipeline.session import Session
+from reasonmaxxer.pipeline.training import training
+from reasonmaxxer.report.page import REPORT, write_report
+from reasonmaxxer.report.progress import Display
+from reasonmaxxer.report.summary import summarise
+from reasonmaxxer.run_directory import StageWork
+
+
+def run(
+    recipe: Recipe,
+    out: Path,
+    *,
+    display: Display | None = None,
+    trust_remote_code: bool = False,
+) -> dict[str, Any]:
+    """Run a recipe in a folder, from wherever an earlier attempt stopped.
+
+    Args:
+        recipe: what to do.
+        out: the run directory.
+        display: where progress shows; none is silent.
+        trust_remote_code: let the model's repository run its own code.
+
+    Returns:
+        What `out/summary.json` holds.
+
+    Raises:
+        UserError: bad input, or a pool of problems that nothing can be learnt from.
+    """
+    session = Session(recipe, out, display or Display(), trust_remote_code)
+    directory = session.directory
+    written = directory.path / "summary.json"
+    with directory.lock(), session.verifier:
+        if not written.exists():
+            _run_stages(session)
+            write_json(summarise(directory, session.environment, session.price), written)
+        if not (directory.path / REPORT).exists():
+            write_report(directory.path)
+        summary: dict[str, Any] = read_json(written)
+        return summary
+
+
+def _run_stages(session: Session) -> None:
+    """Every stage in order, with those it reads from."""
+    order: tuple[tuple[str, tuple[str, ...], Callable[[Session, StageWork], None]], ...] = (
+        ("problems", (), stages.problems),
+        ("rollouts", ("problems",), stages.rollouts),
+        ("signal", ("rollouts",), stages.signal),
+        ("training", ("problems", "signal"), training),
+        ("evaluation", ("problems", "training"), stages.evaluation),
+        ("inspection", ("rollouts", "signal", "training", "evaluation"), stages.inspection),
+    )
+    for name, inputs, work in order:
+        session.directory.run_stage(name, inputs, partial(work, session))

@@ -1,0 +1,153 @@
+"""What the stages of a run share: its folder, its model, its sampling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from reasonmaxxer.artifacts import read_table
+from reasonmaxxer.config import Recipe, SamplingConfig
+from reasonmaxxer.cost import ModelFlops, price_of
+from reasonmaxxer.environment import describe_environment
+from reasonmaxxer.models import LoadedModel, load_model, resolve_device
+from reasonmaxxer.models import eos_ids as model_eos_ids
+from reasonmaxxer.problems import (
+    Problem,
+    Splits,
+    problems_from_table,
+)
+from reasonmaxxer.report.progress import Display, Task
+from reasonmaxxer.rollouts.collect import (
+    collect,
+    sample_rollouts,
+)
+from reasonmaxxer.rollouts.table import Rollout
+from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
+from reasonmaxxer.run_directory import RunDirectory, StageWork
+from reasonmaxxer.signal.select import (
+    Example,
+    examples_from_table,
+)
+from reasonmaxxer.training.trackers import check_trackers
+from reasonmaxxer.training.train import (
+    add_adapter,
+    load_adapter_weights,
+)
+from reasonmaxxer.verify import Verifier
+
+SPLITS = ("train", "validation", "test")
+
+
+class Session:
+    """One run: its folder, and the model, loaded when the first stage needs it.
+
+    Args:
+        recipe: what to do.
+        out: the run directory.
+        display: where progress shows.
+        trust_remote_code: let the model's repository run its own code.
+
+    Raises:
+        UserError: bad input, seen before any long work starts.
+    """
+
+    def __init__(
+        self, recipe: Recipe, out: Path, display: Display, trust_remote_code: bool
+    ) -> None:
+        self.recipe, self.display = recipe, display
+        self.trust_remote_code = trust_remote_code
+        check_trackers(recipe.training.report_to)
+        device = resolve_device(recipe.model)
+        self.price = price_of(recipe.cost, device)
+        self.environment = describe_environment(device, recipe.seed)
+        self.directory = RunDirectory(out, recipe, device, self.price.usd_per_hour)
+        self.verifier = Verifier(recipe.verify, recipe.problems.prompt_style)
+
+    @cached_property
+    def loaded(self) -> LoadedModel:
+        """The base, perhaps with an adapter on it; loaded at first use."""
+        loaded = load_model(self.recipe.model, trust_remote_code=self.trust_remote_code)
+        model = loaded.model
+        self.display.note(f"{loaded.name} ({loaded.source}), {model.dtype} on {model.device}")
+        return loaded
+
+    @cached_property
+    def flops(self) -> ModelFlops:
+        """Of the model."""
+        return ModelFlops(self.loaded.model)
+
+    @cached_property
+    def splits(self) -> Splits:
+        """The problems, as the first stage fixed them."""
+        folder = self.directory.path / "problems"
+        tables = (read_table(folder / f"{name}.parquet") for name in SPLITS)
+        return Splits(*(problems_from_table(table) for table in tables))
+
+    @property
+    def eos_ids(self) -> tuple[int, ...]:
+        """Tokens that end a completion."""
+        return model_eos_ids(self.loaded.model, self.loaded.tokenizer)
+
+    def examples(self) -> list[Example]:
+        """The rollouts that teach."""
+        return examples_from_table(read_table(self.directory.path / "signal" / "examples.parquet"))
+
+    def load_trained(self) -> None:
+        """Put the chosen adapter on the model, unless it is there."""
+        if hasattr(self.loaded.model, "peft_config"):
+            return
+        adapter = self.directory.path / "training" / "adapter"
+        model = add_adapter(self.loaded.model, self.recipe.training.adapter, self.recipe.seed)
+        load_adapter_weights(model, adapter)
+        self.loaded.model = model
+
+    def sample(
+        self,
+        work: StageWork,
+        problems: Sequence[Problem],
+        folder: Path,
+        sampling: SamplingConfig,
+        per_problem: int,
+        task: Task,
+        on_rollouts: Callable[[list[Rollout]], None] | None = None,
+    ) -> list[Rollout]:
+        """Durable, graded, counted rollouts of the model as it stands."""
+        recipe = self.recipe
+        engine = TransformersEngine(self.loaded.model, self.eos_ids, recipe.rollouts.batch_size)
+
+        def make(shard: Sequence[Problem]) -> list[Rollout]:
+            return sample_rollouts(
+                shard,
+                engine,
+                self.verifier,
+                self.loaded.tokenizer,
+                prompt_style=recipe.problems.prompt_style,
+                sampling=sampling,
+                per_problem=per_problem,
+                seed=recipe.seed,
+                on_tokens=task.on_tokens,
+            )
+
+        def on_shard(rollouts: list[Rollout], fresh: bool) -> None:
+            if on_rollouts:
+                on_rollouts(rollouts)
+            if fresh:
+                tokens = sum(len(r.completion_ids) for r in rollouts)
+                work.meter.add(tokens=tokens, flops=self.flops.rollouts(rollouts))
+                work.save_cost()
+            else:
+                task.advance(len(rollouts))
+
+        per_shard = max(1, recipe.rollouts.rollouts_per_shard // per_problem)
+        return collect(problems, folder, per_shard, make, on_shard)
+
+    def scoring(self, work: StageWork, task: Task) -> Callable[[int], None]:
+        """What to call with the tokens of each sequence that was scored."""
+
+        def on_scored(tokens: int) -> None:
+            flops = self.flops.hidden(tokens) + self.flops.logits(tokens)
+            work.meter.add(tokens=tokens, flops=flops)
+            task.advance(1, tokens)
+
+        return on_scored
