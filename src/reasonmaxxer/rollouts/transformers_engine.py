@@ -17,7 +17,7 @@ from torch import Tensor
 
 from reasonmaxxer.config import SamplingConfig
 from reasonmaxxer.models import OutputHead, decoder
-from reasonmaxxer.models.adapter import adapter_in_model_dtype
+from reasonmaxxer.models.adapter import merged_adapter
 from reasonmaxxer.models.masks import attention_masks
 from reasonmaxxer.rollouts.cache import SlotCache
 from reasonmaxxer.rollouts.engine import Completion, OnTokens, Request
@@ -57,7 +57,7 @@ class TransformersEngine:
         was_training = self.model.training
         self.model.eval()
         try:
-            with adapter_in_model_dtype(self.model):
+            with merged_adapter(self.model):
                 return _Decoding(self, requests, sampling).run(on_tokens)
         finally:
             self.model.train(was_training)

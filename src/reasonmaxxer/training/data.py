@@ -46,7 +46,7 @@ class Collator:
     max_length: int
     anchor_positions: Literal["all", "completion"] = "all"
 
-    def __call__(self, sequences: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+    def __call__(self, sequences: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Batch of S sequences in B rows, T tokens the longest.
 
         Returns:
@@ -54,6 +54,7 @@ class Collator:
             sequence, and which of a row's completions they belong to (`packing.PROMPT`,
             `packing.PADDING` or 1, 2, ...). `attention_mask` int64 [B, T] only where no row is shared:
             kernels for plain causal attention are faster.
+            `layout`: of each row, tokens of the prompt and of each completion.
             `advantage` float32 [S].
             `decision_index`, `decision_target` int64 [N]: hidden state, counted over [B * T], that
             predicts each decision point, and its token; `decision_advantage`, `decision_weight`
@@ -65,10 +66,11 @@ class Collator:
         kept = [self._cut(sequence) for sequence in sequences]
         rows = pack(kept)
         width = max(map(len, rows))
-        batch = {
+        batch: dict[str, Any] = {
             "input_ids": _table(rows, width, self.pad_id, "ids"),
             "position_ids": _table(rows, width, 0, "positions"),
             "branch": _table(rows, width, PADDING, "branches"),
+            "layout": [[len(row.prompt), *map(len, row.completions)] for row in rows],
             "advantage": torch.tensor([s["advantage"] for s in sequences], dtype=torch.float32),
         }
         places = {

@@ -29,6 +29,7 @@ from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import OutputHead, decoder
 from reasonmaxxer.models.masks import attention_masks
 from reasonmaxxer.training.base_states import BaseStates
+from reasonmaxxer.training.branched_attention import use_branches
 from reasonmaxxer.training.data import Collator, visible
 from reasonmaxxer.training.loss import Anchors, Decisions, anchor_loss, decision_loss
 from reasonmaxxer.training.packing import group_order
@@ -216,27 +217,35 @@ class ReasonMaxxerTrainer(Trainer):  # type: ignore[misc]
         return total
 
 
-def _hidden(model: Any, unwrapped: Any, inputs: dict[str, Tensor]) -> Tensor:
+def _hidden(model: Any, unwrapped: Any, inputs: dict[str, Any]) -> Tensor:
     """Final hidden states [B * T, D], caught on their way to a head that computes one position."""
     caught: list[Tensor] = []
     hook = decoder(unwrapped).register_forward_hook(
         lambda _module, _args, output: caught.append(output[0])
     )
-    mask: Tensor | dict[str, Tensor] | None = inputs.get("attention_mask")
-    if mask is None:
-        allowed_BTT, distance_BTT = visible(inputs["branch"], inputs["position_ids"])
-        mask = attention_masks(unwrapped, allowed_BTT, distance_BTT)
     try:
         model(
             input_ids=inputs["input_ids"],
             position_ids=inputs["position_ids"],
-            attention_mask=mask,
             use_cache=False,
             logits_to_keep=1,
+            **_attention(unwrapped, inputs),
         )
     finally:
         hook.remove()
     return caught[0].flatten(0, 1)
+
+
+def _attention(model: Any, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of the model's forward that keep completions of one row apart."""
+    if "attention_mask" in inputs:
+        return {"attention_mask": inputs["attention_mask"]}
+    if use_branches(model):
+        # four dimensions, so that the model makes no mask of its own
+        unused = inputs["branch"].new_ones(1, 1, 1, 1, dtype=torch.bool)
+        return {"attention_mask": unused, "layout": inputs["layout"]}
+    allowed_BTT, distance_BTT = visible(inputs["branch"], inputs["position_ids"])
+    return {"attention_mask": attention_masks(model, allowed_BTT, distance_BTT)}
 
 
 def _check_rows(rows: Sequence[dict[str, Any]]) -> None:
