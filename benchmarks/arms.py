@@ -141,6 +141,6 @@ class Arm:
         return message
 
 
-def arm(name: str, script: str) -> Arm:
-    """An arm that this very script plays when started again with `--arm NAME`."""
-    return Arm(name, (sys.executable, script, *sys.argv[1:], "--arm", name))
+def arm(name: str, script: str, *more: str) -> Arm:
+    """An arm that this very script plays when started again with `--arm NAME` and more options."""
+    return Arm(name, (sys.executable, script, *sys.argv[1:], "--arm", name, *more))
