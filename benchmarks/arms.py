@@ -51,6 +51,7 @@ def _measured(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """A result with seconds, and the peak of resident memory while it was made.
 
     Where the system does not let the peak be reset (outside Linux) it is that of the whole process.
+    The work must use no `Meter` of its own, which would reset the peak.
     """
     with Meter("arm", "cpu", None) as meter:
         result = work()
