@@ -56,7 +56,8 @@ def _measured(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     with Meter("arm", "cpu", None) as meter:
         result = work()
         cost = meter.snapshot()
-    return {"seconds": cost.seconds, "peak_bytes": cost.peak_memory_bytes, **result}
+    spent = {"seconds": cost.seconds, "cpu_seconds": cost.cpu_seconds}
+    return {**spent, "peak_bytes": cost.peak_memory_bytes, **result}
 
 
 def _send(channel: Any, message: dict[str, Any]) -> None:

@@ -52,9 +52,7 @@ def real_examples(loaded: LoadedModel, recipe: Recipe, count: int, cache: Path) 
 
 
 def synthetic_examples(vocabulary: int, count: int, each: int = 8) -> list[Example]:
-    """Random tokens in the shape of real ones: a prompt for every `each` completions.
-
-    Lengths and entropies resemble those of SmolLM2 on word problems.
+    """Random tokens, a prompt for every `each` completions, half as long as real ones.
 
     Args:
         vocabulary: ids are drawn below it.
@@ -66,8 +64,8 @@ def synthetic_examples(vocabulary: int, count: int, each: int = 8) -> list[Examp
     prompt: list[int] = []
     for n in range(count):
         if n % each == 0:
-            prompt = draw.integers(0, vocabulary, draw.integers(45, 75)).tolist()
-        length = int(draw.integers(20, 120))
+            prompt = draw.integers(0, vocabulary, draw.integers(20, 40)).tolist()
+        length = int(draw.integers(10, 50))
         examples.append(
             Example(
                 problem_id=f"synthetic-{n // each}",

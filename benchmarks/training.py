@@ -6,7 +6,7 @@ Both arms train the same adapter on the same sequences in the same order, each i
 taking turns; what the trainer prepares before its first step is charged to its steps. The naive loop is
 `naive.py`. First both take a few steps in float32, and their losses are compared: a difference above
 1e-4 ends the benchmark. The sequences are rollouts of the model, sampled once into the cache; with
-`--quick` they are random tokens of the same shape.
+`--quick` they are random tokens, half as long.
 """
 
 from __future__ import annotations
