@@ -127,8 +127,8 @@ class Arm:
 
     @property
     def above_loaded_bytes(self) -> int:
-        """Highest memory beyond what the process held when its model was loaded."""
-        return self.peak_bytes - int(self.facts["loaded_bytes"])
+        """Highest memory beyond what the process held when its model was loaded; at least 1."""
+        return max(1, self.peak_bytes - int(self.facts["loaded_bytes"]))
 
     def _receive(self) -> dict[str, Any]:
         if self._process.stdout is None:

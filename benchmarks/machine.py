@@ -68,19 +68,19 @@ def measure_machine(dtype: torch.dtype | None = None, size: int = 2048) -> Machi
 
 
 def matmul_rate(dtype: torch.dtype, size: int) -> float:
-    """FLOP/s of a square product of `size`, the best of eight."""
+    """FLOP/s of a square product of `size`, the best of many."""
     left, right = (torch.rand(size, size).to(dtype) for _ in range(2))
     return 2 * size**3 / best_seconds(lambda: left @ right)
 
 
 def copy_rate(size: int = 256 * 2**20) -> float:
-    """Bytes/s of copying `size` bytes, read and written bytes both counted, the best of eight."""
+    """Bytes/s of copying `size` bytes, read and written bytes both counted, the best of many."""
     source = torch.ones(size, dtype=torch.uint8)
     target = torch.empty_like(source)
     return 2 * size / best_seconds(lambda: target.copy_(source))
 
 
-def best_seconds(work: Callable[[], Any], times: int = 8) -> float:
+def best_seconds(work: Callable[[], Any], times: int = 24) -> float:
     """Shortest of several runs, after one that does not count."""
     work()
     taken = []
