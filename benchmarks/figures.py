@@ -97,15 +97,19 @@ def figure_table(name: str, figures: dict[str, float], before: dict[str, float])
 
 
 def arm_table(title: str, arms: list[Arm], rate: str, unit: str) -> Table:
-    """Seconds, rate and memory of each arm; the spread is over repetitions."""
+    """Seconds, rate and memory of each arm; the spread is over repetitions.
+
+    CPU seconds far below cores times seconds say that something else had the machine.
+    """
     table = Table(title=title)
-    for column in ("arm", "seconds", unit, "spread", "peak MiB", "above the loaded model"):
+    for column in ("arm", "seconds", "CPU s", unit, "spread", "peak MiB", "above model"):
         table.add_column(column, justify="left" if column == "arm" else "right")
     for one in arms:
         low, high = one.spread(rate)
         table.add_row(
             one.name,
             f"{one.median('seconds'):,.1f}",
+            f"{one.median('cpu_seconds'):,.1f}",
             f"{one.median(rate):,.3g}",
             f"{low:,.3g} to {high:,.3g}",
             f"{one.peak_bytes / 2**20:,.0f}",

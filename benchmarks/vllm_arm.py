@@ -51,11 +51,14 @@ def main() -> None:
         )
         prompts = [TokensPrompt(prompt_token_ids=ids) for ids in order["prompts"]]
         peak_bytes(reset=True)
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         made = llm.generate(prompts, options, use_tqdm=False)
-        seconds = time.perf_counter() - start
+        spent = {
+            "seconds": time.perf_counter() - start,
+            "cpu_seconds": time.process_time() - cpu,
+        }
         lengths = [len(output.token_ids) for request in made for output in request.outputs]
-        send({"seconds": seconds, "peak_bytes": peak_bytes(), "lengths": lengths})
+        send({**spent, "peak_bytes": peak_bytes(), "lengths": lengths})
 
 
 if __name__ == "__main__":
