@@ -17,11 +17,18 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
+from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
 from reasonmaxxer.config import ModelConfig
 from reasonmaxxer.cost import Meter
-from reasonmaxxer.models import LoadedModel, load_model
+from reasonmaxxer.models import (
+    EMBEDDED,
+    LoadedModel,
+    load_model,
+    resolve_dtype,
+    resolve_embedded,
+)
 
 Work = Callable[..., dict[str, Any]]
 
@@ -30,6 +37,20 @@ def load_base(name: str, dtype: Any = "auto") -> LoadedModel:
     """The base model on the CPU, without progress bars of its own."""
     disable_progress_bar()
     return load_model(ModelConfig(name=name, device="cpu", dtype=dtype))
+
+
+def load_plain(name: str, dtype: Any = "auto") -> tuple[Any, Any]:
+    """Model and tokenizer as transformers loads them, without what `load_model` sets in a process."""
+    disable_progress_bar()
+    chosen = resolve_dtype(ModelConfig(name=name, dtype=dtype), "cpu")
+    folder = model_folder(name)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=chosen).eval()
+    return model, AutoTokenizer.from_pretrained(folder)
+
+
+def model_folder(name: str) -> str:
+    """Folder of an embedded model; any other name as it is."""
+    return str(resolve_embedded(name).path) if name in EMBEDDED else name
 
 
 def serve(load: Callable[[], tuple[Work, dict[str, Any]]]) -> None:

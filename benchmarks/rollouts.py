@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from arms import Arm, Work, arm, load_base, serve
+from arms import Arm, Work, arm, load_base, load_plain, model_folder, serve
 from figures import argument_parser, arm_table, details_of, finish
 from machine import Machine, best_seconds, measure_machine
 from rich.console import Console
@@ -31,11 +31,9 @@ from rich.console import Console
 from reasonmaxxer.config import SamplingConfig
 from reasonmaxxer.cost import ModelFlops
 from reasonmaxxer.models import (
-    EMBEDDED,
     LoadedModel,
     decoder,
     eos_ids,
-    resolve_embedded,
 )
 from reasonmaxxer.problems.prompts import render_prompt
 from reasonmaxxer.problems.word_problems import word_problems
@@ -68,9 +66,9 @@ def load_ours(arguments: argparse.Namespace) -> tuple[Work, dict[str, Any]]:
 
 def load_generate(arguments: argparse.Namespace) -> tuple[Work, dict[str, Any]]:
     """`generate()` of transformers over consecutive batches, padded on the left."""
-    loaded = load_base(arguments.model)
-    ends = torch.tensor(eos_ids(loaded.model, loaded.tokenizer))
-    pad = loaded.tokenizer.pad_token_id
+    model, tokenizer = load_plain(arguments.model)
+    ends = torch.tensor(eos_ids(model, tokenizer))
+    pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
 
     def work(
         prompts: Prompts, each: int, sampling: dict[str, Any], seed: int, batch_size: int
@@ -83,7 +81,7 @@ def load_generate(arguments: argparse.Namespace) -> tuple[Work, dict[str, Any]]:
             width = max(map(len, batch))
             ids = torch.tensor([[pad] * (width - len(row)) + row for row in batch])
             mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in batch])
-            output = loaded.model.generate(
+            output = model.generate(
                 input_ids=ids,
                 attention_mask=mask,
                 do_sample=True,
@@ -197,8 +195,7 @@ def arms_of(arguments: argparse.Namespace, loaded: LoadedModel, longest: int) ->
     """Not yet started: ours, generate, and vLLM where its interpreter is named."""
     arms = [arm("ours", __file__), arm("generate", __file__)]
     if arguments.vllm:
-        name = arguments.model
-        folder = str(resolve_embedded(name).path) if name in EMBEDDED else name
+        folder = model_folder(arguments.model)
         dtype = str(loaded.model.dtype).removeprefix("torch.")
         script = str(Path(__file__).parent / "vllm_arm.py")
         arms.append(Arm("vllm", (arguments.vllm, script, folder, dtype, str(longest))))

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import naive
-from arms import Arm, Work, arm, load_base, serve
+from arms import Arm, Work, arm, load_base, load_plain, serve
 from figures import argument_parser, arm_table, details_of, finish
 from machine import Machine, measure_machine
 from rich.console import Console
@@ -32,7 +32,7 @@ from reasonmaxxer.recipe import load_recipe
 from reasonmaxxer.signal.gates import resolve_gate
 from reasonmaxxer.signal.select import Example, example_table, examples_from_table
 from reasonmaxxer.training.data import Collator, training_rows
-from reasonmaxxer.training.train import add_adapter, train_adapter
+from reasonmaxxer.training.train import add_adapter, train_adapter, training_layout
 
 TOLERANCE = 1e-4
 """Largest difference of a step's loss between the arms, in float32."""
@@ -61,15 +61,15 @@ def load_ours(arguments: argparse.Namespace) -> tuple[Work, dict[str, Any]]:
 
 def load_naive(arguments: argparse.Namespace) -> tuple[Work, dict[str, Any]]:
     """The naive loop, over the order it is given."""
-    loaded = load_base(arguments.model, arguments.dtype)
+    base, _ = load_plain(arguments.model, arguments.dtype)
 
     def work(examples: str, steps: int, order: list[int]) -> dict[str, Any]:
         chosen = read_examples(examples, steps)
         rows = training_rows(chosen, _gate(chosen))
-        model = add_adapter(loaded.model, CONFIG.adapter, 0)
+        model = add_adapter(base, CONFIG.adapter, 0)
         batches = steps_of(order, CONFIG.batch_size)
         losses = naive.train(model, [[rows[n] for n in batch] for batch in batches], CONFIG)
-        loaded.model = model.unload()
+        model.unload()
         return {"losses": losses}
 
     return work, {}
@@ -151,9 +151,11 @@ def matmul_share(
 ) -> float:
     """FLOPs that one pass needs over those the machine could have done in the time."""
     gate = _gate(examples)
-    lengths = [len(e.prompt_ids) + len(e.completion_ids) for e in examples]
     decisions = sum(int(gate.decisions(e.entropy, e.key).sum()) for e in examples)
-    needed = ModelFlops(loaded.model).training(lengths, decisions, CONFIG.anchor_weight > 0)
+    layout = training_layout(examples, CONFIG, 0)
+    anchored = CONFIG.anchor_weight > 0
+    flops = ModelFlops(loaded.model)
+    needed = flops.training(layout, decisions, anchored=anchored, base=anchored)
     return needed / seconds / machine.matmul_rate
 
 
