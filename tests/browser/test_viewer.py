@@ -139,6 +139,7 @@ def test_side_by_side_marks_the_first_token_that_differs(page, viewer):
     page.keyboard.press("x")
     assert_panel_shows(page, viewer.data, 2, 12)
     assert "fork at token 13" in page.locator(".question").inner_text()
+    page.locator(".pane").nth(1).locator(".token").nth(32).focus()  # only this one has it
     page.locator(".question select").select_option(label="3 · unparsed")  # its first 20 tokens
     assert page.locator(".pane").nth(0).locator(".token.fork").get_attribute("data-i") == "20"
     assert page.locator(".pane").nth(1).locator(".fork.end").is_visible()
