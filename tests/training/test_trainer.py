@@ -76,9 +76,10 @@ def loss_and_gradients(trainer, data, batches=None):
     micro = [trainer.data_collator([data[i] for i in b]) for b in batches or [range(len(data))]]
     count = trainer._get_num_items_in_batch(micro, "cpu")
     for batch in micro:
-        loss = trainer.compute_loss(model, batch, num_items_in_batch=count)
-        loss.backward()
-        total += loss.item()
+        for row in batch["rows"]:
+            loss = trainer.compute_loss(model, row, num_items_in_batch=count)
+            loss.backward()
+            total += loss.item()
     return total, {n: p.grad.clone() for n, p in model.named_parameters() if p.requires_grad}
 
 
@@ -143,17 +144,13 @@ def test_at_step_zero_the_anchor_is_exactly_zero(tmp_path):
 
 
 def test_the_reference_is_the_base_with_the_adapter_off(tmp_path):
-    data = rows(group=1)
     base = tiny_model()
-    trainer = make_trainer(adapted(copy.deepcopy(base)), data, tmp_path)
-    batch = trainer.data_collator(data)
-    reference = trainer._base_hidden(batch)
-    own = base.model(batch["input_ids"], attention_mask=batch["attention_mask"])[0]
-    real = batch["attention_mask"].bool()
-    assert torch.equal(reference.view(own.shape)[real], own[real])
-    on = trainer.model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-    off = base(batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-    assert (on - off)[real].abs().max() > 0.1, "the adapter must do something for this to test"
+    trainer = make_trainer(adapted(copy.deepcopy(base)), rows(), tmp_path)
+    (row,) = trainer.data_collator(rows(1))["rows"]
+    ids = row["input_ids"]
+    assert torch.equal(trainer._base_hidden(row), base.model(ids)[0][0])
+    change = trainer.model(ids).logits - base(ids).logits
+    assert change.abs().max() > 0.1, "the adapter must do something for this to test"
 
 
 def test_the_base_is_read_once_for_all_epochs_and_gates(tmp_path):
@@ -168,7 +165,7 @@ def test_the_base_is_read_once_for_all_epochs_and_gates(tmp_path):
             save_strategy="no", learning_rate=1e-2, warmup_steps=0, num_train_epochs=2,
             per_device_train_batch_size=4, gradient_accumulation_steps=1,
         )  # fmt: skip
-        trainer = ReasonMaxxerTrainer(model, config, rows(10), base_states=kept)
+        trainer = ReasonMaxxerTrainer(model, config, rows(12, group=4), base_states=kept)
         if kept is None:
             trainer.base_states = None  # read anew every time
         model.get_base_model().model.register_forward_hook(
@@ -177,7 +174,7 @@ def test_the_base_is_read_once_for_all_epochs_and_gates(tmp_path):
         reads.append([])
         trainer.train()
         weights.append({n: p.detach().clone() for n, p in model.named_parameters()})
-    # three batches, two epochs: six training passes each; the base reads in eval mode
+    # three rows, two epochs: six training passes each; the base reads in eval mode
     assert [seen.count(True) for seen in reads] == [6, 6, 6]
     assert [seen.count(False) for seen in reads] == [3, 0, 6]
     for name, expected in weights[2].items():

@@ -1,19 +1,20 @@
-"""The base's final hidden states of batches that will be seen again."""
+"""The base's final hidden states of rows that will be seen again."""
 
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 from torch import Tensor
 
 LIMIT_BYTES = 4 * 2**30
-"""Main memory to spend; batches beyond it are computed anew."""
+"""Main memory to spend; rows beyond it are computed anew."""
 
 
 class BaseStates:
-    """Hidden states of whole batches, in main memory.
+    """Hidden states of whole rows, in main memory.
 
-    Epochs and the gates of a sweep see the same batches, so the base reads each of them once.
+    Epochs and the gates of a sweep see the same rows, so the base reads each of them once.
 
     Args:
         limit_bytes: what may be kept.
@@ -23,22 +24,22 @@ class BaseStates:
         self.left = limit_bytes
         self._states: dict[bytes, Tensor] = {}
 
-    def get(self, batch: dict[str, Tensor]) -> Tensor | None:
-        """Hidden states [B * T, D] of a batch seen before, on its device."""
-        kept = self._states.get(_key(batch))
-        return None if kept is None else kept.to(batch["input_ids"].device)
+    def get(self, row: dict[str, Any]) -> Tensor | None:
+        """Hidden states [T, D] of a row seen before, on its device."""
+        kept = self._states.get(_key(row))
+        return None if kept is None else kept.to(row["input_ids"].device)
 
-    def keep(self, batch: dict[str, Tensor], hidden_ND: Tensor) -> None:
-        """Remember a batch, if there is room."""
+    def keep(self, row: dict[str, Any], hidden_ND: Tensor) -> None:
+        """Remember a row, if there is room."""
         size = hidden_ND.numel() * hidden_ND.element_size()
         if size <= self.left:
             self.left -= size
-            self._states[_key(batch)] = hidden_ND.cpu()
+            self._states[_key(row)] = hidden_ND.cpu()
 
 
-def _key(batch: dict[str, Tensor]) -> bytes:
+def _key(row: dict[str, Any]) -> bytes:
     digest = hashlib.sha256()
     for name in ("input_ids", "branch"):
-        values = batch[name].cpu().numpy()
+        values = row[name].cpu().numpy()
         digest.update(str(values.shape).encode() + values.tobytes())
     return digest.digest()

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad, scaled_dot_product_attention
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
@@ -20,8 +20,8 @@ from reasonmaxxer.models.head import bare
 
 NAME = "reasonmaxxer_branched"
 
-Layout = Sequence[Sequence[int]]
-"""Of each row: tokens of the prompt, then of each completion; the rest of the row is padding."""
+Layout = Sequence[int]
+"""Tokens of the prompt, then of each completion."""
 
 
 def branched_attention(
@@ -35,7 +35,7 @@ def branched_attention(
     layout: Layout | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Attention of rows [B, heads, T, head size] in the form transformers calls it.
+    """Attention of a row [1, heads, T, head size] in the form transformers calls it.
 
     Args:
         module: the attention layer.
@@ -52,22 +52,9 @@ def branched_attention(
             module, query, key, value, attention_mask, scaling=scaling, **kwargs
         )
         return plain
-    repeats = getattr(module, "num_key_value_groups", 1)
+    repeats, sizes = getattr(module, "num_key_value_groups", 1), list(layout)
     states = (query, repeat_kv(key, repeats), repeat_kv(value, repeats))
-    width = query.shape[2]
-    rows = []
-    for b, sizes in enumerate(layout):
-        query_T, key_T, value_T = (state[b : b + 1, :, : sum(sizes)] for state in states)
-        row = _row(query_T, key_T, value_T, list(sizes), scaling)
-        rows.append(pad(row, (0, 0, 0, width - row.shape[2])))
-    return torch.cat(rows).transpose(1, 2), None
-
-
-def _row(
-    query: Tensor, key: Tensor, value: Tensor, sizes: list[int], scaling: float | None
-) -> Tensor:
-    """Attention of one row [1, heads, T, head size] without padding."""
-    (q0, *q), (k0, *k), (v0, *v) = (torch.split(state, sizes, 2) for state in (query, key, value))
+    (q0, *q), (k0, *k), (v0, *v) = (torch.split(state, sizes, 2) for state in states)
     parts = [scaled_dot_product_attention(q0, k0, v0, is_causal=True, scale=scaling)]
     for own_q, own_k, own_v in zip(q, k, v, strict=True):
         length = own_q.shape[2]
@@ -80,7 +67,7 @@ def _row(
             scale=scaling,
         )
         parts.append(attended)
-    return torch.cat(parts, 2)
+    return torch.cat(parts, 2).transpose(1, 2), None
 
 
 def use_branches(model: Any) -> bool:

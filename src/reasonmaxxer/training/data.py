@@ -12,7 +12,7 @@ from torch import Tensor
 
 from reasonmaxxer.signal.gates import Gate
 from reasonmaxxer.signal.select import Example
-from reasonmaxxer.training.packing import PADDING, PROMPT, Row, pack
+from reasonmaxxer.training.packing import PROMPT, Row, pack
 
 
 def training_rows(examples: Sequence[Example], gate: Gate) -> list[dict[str, Any]]:
@@ -34,57 +34,48 @@ class Collator:
     """Packs sequences into rows and lists the hidden states that the two terms of the loss need.
 
     A sequence has `prompt_ids`, `completion_ids`, `advantage`, `decision` (a bool a completion token)
-    and, optionally, `base_logprob`. Padding is known by position, never by token id.
+    and, optionally, `base_logprob`. Rows are read one after the other, so there is no padding.
 
     Attributes:
-        pad_id: any id; no padded position is attended to or counted.
         max_length: tokens kept of a sequence, cut on the right.
         anchor_positions: `all` anchors prompt and completion, `completion` the completion alone.
     """
 
-    pad_id: int
     max_length: int
     anchor_positions: Literal["all", "completion"] = "all"
 
     def __call__(self, sequences: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """Batch of S sequences in B rows, T tokens the longest.
+        """A batch: `rows`, and `advantage` float32 of all its sequences.
 
-        Returns:
-            `input_ids`, `position_ids`, `branch` int64 [B, T]: tokens, their positions within their
-            sequence, and which of a row's completions they belong to (`packing.PROMPT`,
-            `packing.PADDING` or 1, 2, ...). `attention_mask` int64 [B, T] only where no row is shared:
-            kernels for plain causal attention are faster.
-            `layout`: of each row, tokens of the prompt and of each completion.
-            `advantage` float32 [S].
-            `decision_index`, `decision_target` int64 [N]: hidden state, counted over [B * T], that
-            predicts each decision point, and its token; `decision_advantage`, `decision_weight`
-            (one over the decision points of its sequence), `base_logprob` (NaN where unknown)
-            float32 [N].
-            `anchor_index` int64 [M], `anchor_weight` float32 [M]: hidden states anchored, and the
-            sum over the sequences they serve of one over that sequence's anchors.
+        Each row of T tokens and S sequences has
+
+        - `input_ids`, `position_ids`, `branch`, int64 [1, T]: tokens, their positions within their
+          sequence, and which of the row's completions they belong to (`packing.PROMPT` or 1, 2, ...);
+          `layout`: tokens of the prompt and of each completion
+        - `decision_index`, `decision_target`, int64 [N]: place in the row whose hidden state predicts
+          each decision point, and its token; `decision_advantage`, `decision_weight` (one over the
+          decision points of its sequence) and `base_logprob` (NaN where unknown), float32 [N]
+        - `anchor_index` int64 [M], `anchor_weight` float32 [M]: places anchored, and the sum over the
+          sequences they serve of one over that sequence's anchors
+        - `advantage` float32 [S]
         """
         kept = [self._cut(sequence) for sequence in sequences]
-        rows = pack(kept)
-        width = max(map(len, rows))
-        batch: dict[str, Any] = {
-            "input_ids": _table(rows, width, self.pad_id, "ids"),
-            "position_ids": _table(rows, width, 0, "positions"),
-            "branch": _table(rows, width, PADDING, "branches"),
-            "layout": [[len(row.prompt), *map(len, row.completions)] for row in rows],
-            "advantage": torch.tensor([s["advantage"] for s in sequences], dtype=torch.float32),
-        }
-        places = {
-            member: number * width + row.places(slot)
-            for number, row in enumerate(rows)
-            for slot, member in enumerate(row.members)
-        }
+        rows = [self._row(row, [sequences[member] for member in row.members]) for row in pack(kept)]
+        return {"rows": rows, "advantage": torch.cat([row["advantage"] for row in rows])}
+
+    def _row(self, row: Row, sequences: Sequence[dict[str, Any]]) -> dict[str, Any]:
         targets = [
-            self._targets(sequence, len(prompt), places[index])
-            for index, (sequence, (prompt, _)) in enumerate(zip(sequences, kept, strict=True))
+            self._targets(sequence, len(row.prompt), row.places(slot))
+            for slot, sequence in enumerate(sequences)
         ]
-        if all(len(row.members) == 1 for row in rows):
-            batch["attention_mask"] = (batch["branch"] != PADDING).long()
-        return batch | _decisions(targets) | _anchors(targets)
+        columns = {"input_ids": row.ids, "position_ids": row.positions, "branch": row.branches}
+        return {
+            **{name: torch.from_numpy(column)[None] for name, column in columns.items()},
+            "layout": [len(row.prompt), *map(len, row.completions)],
+            "advantage": torch.tensor([s["advantage"] for s in sequences], dtype=torch.float32),
+            **_decisions(targets),
+            **_anchors(targets),
+        }
 
     def _cut(self, sequence: dict[str, Any]) -> tuple[list[int], list[int]]:
         prompt = list(sequence["prompt_ids"])[: self.max_length]
@@ -145,20 +136,11 @@ def _anchors(targets: Sequence[_Targets]) -> dict[str, Tensor]:
     return {"anchor_index": torch.from_numpy(index), "anchor_weight": torch.from_numpy(weight)}
 
 
-def _table(rows: Sequence[Row], width: int, fill: int, attribute: str) -> Tensor:
-    table = np.full((len(rows), width), fill, dtype=np.int64)
-    for number, row in enumerate(rows):
-        table[number, : len(row)] = getattr(row, attribute)
-    return torch.from_numpy(table)
+def visible(branch_1T: Tensor, position_1T: Tensor) -> tuple[Tensor, Tensor]:
+    """Which tokens of its row each token may attend to, bool [1, T, T], and how far back they lie.
 
-
-def visible(branch_BT: Tensor, position_BT: Tensor) -> tuple[Tensor, Tensor]:
-    """Which tokens of its row each token may attend to, bool [B, T, T], and how far back they lie.
-
-    A completion sees its prompt and its own past. Padding sees itself, so that no row is empty.
+    A completion sees its prompt and its own past.
     """
-    query, key = branch_BT[:, :, None], branch_BT[:, None, :]
-    distance_BTT = position_BT[:, :, None] - position_BT[:, None, :]
-    same = (query == key) | ((key == PROMPT) & (query != PADDING))
-    itself = torch.eye(branch_BT.shape[1], dtype=torch.bool, device=branch_BT.device)
-    return (same & (distance_BTT >= 0) & (query != PADDING)) | itself, distance_BTT
+    query, key = branch_1T[:, :, None], branch_1T[:, None, :]
+    distance_1TT = position_1T[:, :, None] - position_1T[:, None, :]
+    return ((query == key) | (key == PROMPT)) & (distance_1TT >= 0), distance_1TT

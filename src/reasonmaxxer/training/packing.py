@@ -12,16 +12,18 @@ from dataclasses import dataclass
 import numpy as np
 
 ROW_TOKENS = 2048
-"""Tokens a shared row may hold: beyond that, attention between its completions, which is computed and
-masked out, costs more than the prompt that is saved."""
+"""Tokens a shared row may hold: a row is read at once, so this bounds memory where sequences are short."""
 
-PADDING = -1
+RUN = 4
+"""Sequences of one problem side by side: more save little more, and a step should mix problems."""
+
 PROMPT = 0
+"""Branch of a token that belongs to no completion."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a batch.
+    """A prompt and completions of it.
 
     Attributes:
         members: which sequences it holds.
@@ -83,7 +85,7 @@ def pack(sequences: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Row]:
 
 
 def group_order(prompts: Sequence[Sequence[int]], seed: int) -> list[int]:
-    """Order of training: problems shuffled, the sequences of one problem side by side.
+    """Order of training: shuffled, but for runs of `RUN` sequences of one problem.
 
     Args:
         prompts: of each sequence.
@@ -92,6 +94,6 @@ def group_order(prompts: Sequence[Sequence[int]], seed: int) -> list[int]:
     groups: dict[tuple[int, ...], list[int]] = {}
     for index, prompt in enumerate(prompts):
         groups.setdefault(tuple(prompt), []).append(index)
-    members = list(groups.values())
-    shuffled = np.random.default_rng(seed).permutation(len(members))
-    return [index for group in shuffled for index in members[group]]
+    runs = [g[start : start + RUN] for g in groups.values() for start in range(0, len(g), RUN)]
+    shuffled = np.random.default_rng(seed).permutation(len(runs))
+    return [index for run in shuffled for index in runs[run]]

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -107,8 +108,7 @@ class ReasonMaxxerTrainer(Trainer):  # type: ignore[misc]
         self.head = OutputHead(model)
         if any(p.requires_grad for p in model.get_output_embeddings().parameters()):
             raise UserError("The output head must stay frozen: take lm_head off target_modules.")
-        pad_id = getattr(processing_class, "pad_token_id", None) or 0
-        collator = Collator(pad_id, args.max_length, args.anchor_positions)
+        collator = Collator(args.max_length, args.anchor_positions)
         self.base_states = base_states or (BaseStates() if args.num_train_epochs > 1 else None)
         self._metrics: dict[str, list[tuple[Tensor, Tensor]]] = defaultdict(list)
         super().__init__(
@@ -120,20 +120,36 @@ class ReasonMaxxerTrainer(Trainer):  # type: ignore[misc]
             **kwargs,
         )
 
+    def training_step(
+        self, model: Any, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
+    ) -> Tensor:
+        """Forward and backward of a batch of `Collator`, row by row: memory is that of one row."""
+        *first, last = inputs["rows"]
+        step = partial(super().training_step, model, num_items_in_batch=num_items_in_batch)
+        losses = []
+        for row in first:
+            with self.accelerator.no_sync(model):
+                losses.append(step(row))
+        return torch.stack([*losses, step(last)]).sum()
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Of a batch, as `Trainer` estimates them for its logs."""
+        return sum(super(ReasonMaxxerTrainer, self).floating_point_ops(r) for r in inputs["rows"])
+
     def compute_loss(
         self,
         model: Any,
-        inputs: dict[str, Tensor],
+        inputs: dict[str, Any],
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        """Mean of the per-sequence losses of one optimiser step (Eq. 6 and 7).
+        """A row's part of the mean of the per-sequence losses of one optimiser step (Eq. 6 and 7).
 
         Args:
             model: the adapted model, perhaps wrapped by accelerate.
-            inputs: a batch of `Collator`.
+            inputs: a row of a batch of `Collator`.
             return_outputs: also return an empty output, as `Trainer` asks.
-            num_items_in_batch: sequences of the whole step over all processes; none counts these.
+            num_items_in_batch: sequences of the whole step over all processes; none counts the row's.
         """
         sequences = len(inputs["advantage"]) if num_items_in_batch is None else num_items_in_batch
         base_ND = self._base_hidden(inputs)
@@ -163,7 +179,7 @@ class ReasonMaxxerTrainer(Trainer):  # type: ignore[misc]
 
     @torch.no_grad()
     def _base_hidden(self, inputs: dict[str, Tensor]) -> Tensor | None:
-        """Final hidden states [B * T, D] with the adapter off, computed once for each batch."""
+        """Final hidden states [T, D] with the adapter off, computed once for each row."""
         if self.args.anchor_weight == 0:
             return None
         kept = self.base_states.get(inputs) if self.base_states else None
@@ -202,9 +218,9 @@ class ReasonMaxxerTrainer(Trainer):  # type: ignore[misc]
         super().log(logs, start_time)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        """Problems shuffled by seed, each problem's sequences side by side, alike every epoch.
+        """Shuffled by seed but for runs of sequences of one problem, alike every epoch.
 
-        A prompt is then read once for the sequences of a batch, and a batch's base once for all epochs.
+        A prompt is then read once for a run, and by the base once for all epochs.
         """
         rows = train_dataset if train_dataset is not None else self.train_dataset
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
@@ -217,35 +233,35 @@ class ReasonMaxxerTrainer(Trainer):  # type: ignore[misc]
         return total
 
 
-def _hidden(model: Any, unwrapped: Any, inputs: dict[str, Any]) -> Tensor:
-    """Final hidden states [B * T, D], caught on their way to a head that computes one position."""
+def _hidden(model: Any, unwrapped: Any, row: dict[str, Any]) -> Tensor:
+    """Final hidden states [T, D], caught on their way to a head that computes one position."""
     caught: list[Tensor] = []
     hook = decoder(unwrapped).register_forward_hook(
         lambda _module, _args, output: caught.append(output[0])
     )
     try:
         model(
-            input_ids=inputs["input_ids"],
-            position_ids=inputs["position_ids"],
+            input_ids=row["input_ids"],
+            position_ids=row["position_ids"],
             use_cache=False,
             logits_to_keep=1,
-            **_attention(unwrapped, inputs),
+            **_attention(unwrapped, row),
         )
     finally:
         hook.remove()
-    return caught[0].flatten(0, 1)
+    return caught[0][0]
 
 
-def _attention(model: Any, inputs: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of the model's forward that keep completions of one row apart."""
-    if "attention_mask" in inputs:
-        return {"attention_mask": inputs["attention_mask"]}
+def _attention(model: Any, row: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of the model's forward that keep the completions of a row apart."""
+    if len(row["layout"]) == 2:  # a sequence alone: plain causal attention
+        return {"attention_mask": torch.ones_like(row["input_ids"])}
     if use_branches(model):
         # four dimensions, so that the model makes no mask of its own
-        unused = inputs["branch"].new_ones(1, 1, 1, 1, dtype=torch.bool)
-        return {"attention_mask": unused, "layout": inputs["layout"]}
-    allowed_BTT, distance_BTT = visible(inputs["branch"], inputs["position_ids"])
-    return {"attention_mask": attention_masks(model, allowed_BTT, distance_BTT)}
+        unused = row["branch"].new_ones(1, 1, 1, 1, dtype=torch.bool)
+        return {"attention_mask": unused, "layout": row["layout"]}
+    allowed_1TT, distance_1TT = visible(row["branch"], row["position_ids"])
+    return {"attention_mask": attention_masks(model, allowed_1TT, distance_1TT)}
 
 
 def _check_rows(rows: Sequence[dict[str, Any]]) -> None:
