@@ -205,7 +205,7 @@ def arms_of(arguments: argparse.Namespace, loaded: LoadedModel, longest: int) ->
 def main() -> None:
     parser = argument_parser(__doc__.splitlines()[0])
     parser.add_argument("--vllm", metavar="PYTHON", help="interpreter of an environment with vLLM")
-    parser.add_argument("--problems", type=int, help="prompts; default 30, with --quick 2")
+    parser.add_argument("--problems", type=int, help="prompts; default 30, with --quick 8")
     parser.add_argument("--repeats", type=int, help="turns of each arm; default 3, with --quick 1")
     arguments = parser.parse_args()
     if arguments.arm:
@@ -219,12 +219,12 @@ def main() -> None:
     ).model_dump()
     each = config.rollouts_per_problem
     loaded = load_base(arguments.model)
-    problems = word_problems("train", arguments.problems or (2 if quick else 30), 0)
+    problems = word_problems("train", arguments.problems or (8 if quick else 30), 0)
     prompts = [render_prompt("chat_template", p.text, loaded.tokenizer) for p in problems]
     machine = measure_machine(loaded.model.dtype)
     work = {"prompts": prompts, "each": each, "sampling": sampling}
 
-    batches = {"ours": config.batch_size, "generate": 16, "vllm": config.batch_size}
+    batches = {"ours": config.batch_size, "generate": 64, "vllm": config.batch_size}
     if not quick:
         batches["generate"] = fastest_batch(work, (32, 64, 128))
     longest = max(map(len, prompts)) + sampling["max_new_tokens"]
