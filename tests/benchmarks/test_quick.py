@@ -43,4 +43,4 @@ def test_quick_run_writes_its_figures(name, tmp_path):
         assert len(arms["ours"]["repetitions"][0]["losses"]) == 2
     if name == "rollouts":
         made = [len(arms[arm]["repetitions"][0]["lengths"]) for arm in ("ours", "generate")]
-        assert made == [16, 16]
+        assert made == [64, 64]
