@@ -1,8 +1,11 @@
 """Branched attention against plain attention of each sequence alone."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
+from reasonmaxxer.training import branched_attention
 from reasonmaxxer.training.branched_attention import use_branches
 from tests.tiny import FAMILIES, tiny_model
 
@@ -45,3 +48,34 @@ def test_sliding_windows_keep_their_masks(family):
     before = model.config._attn_implementation
     assert not use_branches(model)
     assert model.config._attn_implementation == before
+
+
+@pytest.mark.parametrize("short", [0, 384])
+@pytest.mark.parametrize(("heads", "groups"), [(4, 4), (6, 2), (3, 1)])
+def test_values_and_gradients_are_those_of_a_mask(short, heads, groups, monkeypatch):
+    """By products and by fused kernels alike: one softmax a query over what it may see, in float64."""
+    monkeypatch.setattr(branched_attention, "SHORT", short)
+    layout, size = [3, 4, 1, 2], 5
+    row = torch.repeat_interleave(torch.arange(4), torch.tensor(layout))
+    order = torch.arange(10)
+    seen = ((row[:, None] == row) | (row == 0)) & (order[:, None] >= order)
+    draw = torch.Generator().manual_seed(0)
+    states = [
+        torch.randn(1, h, 10, size, generator=draw, requires_grad=True)
+        for h in (heads, groups, groups)
+    ]
+    target = torch.randn(1, 10, heads, size, generator=draw)
+    layer = SimpleNamespace(num_key_value_groups=heads // groups)
+    ours, _ = branched_attention.branched_attention(
+        layer, *states, None, scaling=0.3, layout=layout
+    )
+    gradients = torch.autograd.grad((ours * target).sum(), states)
+
+    exact = [state.detach().double().requires_grad_() for state in states]
+    q, k, v = exact[0][0], *(x[0].repeat_interleave(heads // groups, 0) for x in exact[1:])
+    scores = (0.3 * q @ k.mT).masked_fill(~seen, -torch.inf)
+    expected = (scores.softmax(-1) @ v).transpose(0, 1)[None]
+    torch.testing.assert_close(ours.double(), expected, rtol=1e-5, atol=1e-6)
+    reference = torch.autograd.grad((expected * target).sum(), exact)
+    for gradient, wanted in zip(gradients, reference, strict=True):
+        torch.testing.assert_close(gradient.double(), wanted, rtol=1e-4, atol=1e-6)

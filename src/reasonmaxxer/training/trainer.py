@@ -254,12 +254,12 @@ def _hidden(model: Any, unwrapped: Any, row: dict[str, Any]) -> Tensor:
 
 def _attention(model: Any, row: dict[str, Any]) -> dict[str, Any]:
     """Arguments of the model's forward that keep the completions of a row apart."""
-    if len(row["layout"]) == 2:  # a sequence alone: plain causal attention
-        return {"attention_mask": torch.ones_like(row["input_ids"])}
     if use_branches(model):
         # four dimensions, so that the model makes no mask of its own
         unused = row["branch"].new_ones(1, 1, 1, 1, dtype=torch.bool)
         return {"attention_mask": unused, "layout": row["layout"]}
+    if len(row["layout"]) == 2:  # a sequence alone: plain causal attention
+        return {"attention_mask": torch.ones_like(row["input_ids"])}
     allowed_1TT, distance_1TT = visible(row["branch"], row["position_ids"])
     return {"attention_mask": attention_masks(model, allowed_1TT, distance_1TT)}
 
