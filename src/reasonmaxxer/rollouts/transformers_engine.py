@@ -18,6 +18,7 @@ from torch import Tensor
 from reasonmaxxer.config import SamplingConfig
 from reasonmaxxer.models import OutputHead, decoder
 from reasonmaxxer.models.adapter import merged_adapter
+from reasonmaxxer.models.attention import use_attention
 from reasonmaxxer.models.masks import attention_masks
 from reasonmaxxer.rollouts.cache import SlotCache
 from reasonmaxxer.rollouts.engine import Completion, OnTokens, Request
@@ -77,6 +78,7 @@ class _Decoding:
         capacity = max(len(r.prompt_ids) for r in requests) + sampling.max_new_tokens
         self.slots = slots
         self.cache = SlotCache(self.config.num_hidden_layers, slots, capacity)
+        use_attention(self.model)
         self.head = OutputHead(self.model)
         self.prompts: dict[tuple[int, ...], int] = {}  # those read last, and their rows
         self.prompt_logits_PV = torch.empty(0)

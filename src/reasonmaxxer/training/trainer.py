@@ -28,9 +28,9 @@ from transformers import Trainer, TrainingArguments
 
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import OutputHead, decoder
+from reasonmaxxer.models.attention import use_attention
 from reasonmaxxer.models.masks import attention_masks
 from reasonmaxxer.training.base_states import BaseStates
-from reasonmaxxer.training.branched_attention import use_branches
 from reasonmaxxer.training.data import Collator, visible
 from reasonmaxxer.training.loss import Anchors, Decisions, anchor_loss, decision_loss
 from reasonmaxxer.training.packing import group_order
@@ -254,7 +254,7 @@ def _hidden(model: Any, unwrapped: Any, row: dict[str, Any]) -> Tensor:
 
 def _attention(model: Any, row: dict[str, Any]) -> dict[str, Any]:
     """Arguments of the model's forward that keep the completions of a row apart."""
-    if use_branches(model):
+    if use_attention(model):
         # four dimensions, so that the model makes no mask of its own
         unused = row["branch"].new_ones(1, 1, 1, 1, dtype=torch.bool)
         return {"attention_mask": unused, "layout": row["layout"]}

@@ -1,12 +1,10 @@
-"""Branched attention against plain attention of each sequence alone."""
-
-from types import SimpleNamespace
+"""Attention of rows and of single tokens against plain attention and a float64 softmax."""
 
 import pytest
 import torch
 
-from reasonmaxxer.training import branched_attention
-from reasonmaxxer.training.branched_attention import use_branches
+from reasonmaxxer.models import branches
+from reasonmaxxer.models.attention import attention, use_attention
 from tests.tiny import FAMILIES, tiny_model
 
 PROMPT = [5, 6, 7, 8]
@@ -16,7 +14,7 @@ COMPLETIONS = ([11, 12, 13], [14], [15, 16])
 @pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3"])
 def test_each_sequence_is_what_it_is_alone(family):
     model = tiny_model(family)
-    assert use_branches(model)
+    assert use_attention(model)
     start = len(PROMPT)
     own = [start + i for completion in COMPLETIONS for i in range(len(completion))]
     hidden = model.model(
@@ -35,7 +33,7 @@ def test_each_sequence_is_what_it_is_alone(family):
 
 def test_without_a_layout_it_is_sdpa():
     model, same = tiny_model(), tiny_model()
-    assert use_branches(model)
+    assert use_attention(model)
     ids = torch.arange(5, 15).view(2, 5)
     mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
     ours, plain = (m(ids, attention_mask=mask).logits for m in (model, same))
@@ -46,7 +44,7 @@ def test_without_a_layout_it_is_sdpa():
 def test_sliding_windows_keep_their_masks(family):
     model = tiny_model(family)
     before = model.config._attn_implementation
-    assert not use_branches(model)
+    assert not use_attention(model)
     assert model.config._attn_implementation == before
 
 
@@ -54,7 +52,7 @@ def test_sliding_windows_keep_their_masks(family):
 @pytest.mark.parametrize(("heads", "groups"), [(4, 4), (6, 2), (3, 1)])
 def test_values_and_gradients_are_those_of_a_mask(short, heads, groups, monkeypatch):
     """By products and by fused kernels alike: one softmax a query over what it may see, in float64."""
-    monkeypatch.setattr(branched_attention, "SHORT", short)
+    monkeypatch.setattr(branches, "SHORT", short)
     layout, size = [3, 4, 1, 2], 5
     row = torch.repeat_interleave(torch.arange(4), torch.tensor(layout))
     order = torch.arange(10)
@@ -65,10 +63,7 @@ def test_values_and_gradients_are_those_of_a_mask(short, heads, groups, monkeypa
         for h in (heads, groups, groups)
     ]
     target = torch.randn(1, 10, heads, size, generator=draw)
-    layer = SimpleNamespace(num_key_value_groups=heads // groups)
-    ours, _ = branched_attention.branched_attention(
-        layer, *states, None, scaling=0.3, layout=layout
-    )
+    ours, _ = attention(None, *states, None, scaling=0.3, layout=layout)
     gradients = torch.autograd.grad((ours * target).sum(), states)
 
     exact = [state.detach().double().requires_grad_() for state in states]
@@ -79,3 +74,24 @@ def test_values_and_gradients_are_those_of_a_mask(short, heads, groups, monkeypa
     reference = torch.autograd.grad((expected * target).sum(), exact)
     for gradient, wanted in zip(gradients, reference, strict=True):
         torch.testing.assert_close(gradient.double(), wanted, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize(("heads", "groups"), [(4, 4), (6, 2), (3, 1)])
+def test_one_token_attends_as_a_float64_softmax_says(heads, groups, masked):
+    """Keys lie in a longer cache, as they do while decoding."""
+    draw = torch.Generator().manual_seed(0)
+    query = torch.randn(2, heads, 1, 8, generator=draw)
+    key, value = (torch.randn(2, groups, 12, 8, generator=draw)[:, :, :7] for _ in range(2))
+    mask = torch.arange(7) < torch.tensor([[[[4]]], [[[7]]]]) if masked else None
+    ours, _ = attention(None, query, key, value, mask, scaling=0.3)
+
+    q, k, v = (
+        query.double(),
+        *(x.double().repeat_interleave(heads // groups, 1) for x in (key, value)),
+    )
+    scores = 0.3 * q @ k.mT
+    if masked:
+        scores = scores.masked_fill(~mask, -torch.inf)
+    expected = (scores.softmax(-1) @ v).transpose(1, 2)
+    torch.testing.assert_close(ours.double(), expected, rtol=1e-5, atol=1e-6)

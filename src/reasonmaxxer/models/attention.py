@@ -1,0 +1,95 @@
+"""The attention that layers call: two shapes of work have products of their own, the rest is sdpa.
+
+Training reads rows of a prompt and several completions (`branches`). Decoding asks one token of every
+sequence at once: there the fused kernel of a CPU, made for many queries, takes twice as long as the
+products it stands for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+from reasonmaxxer.models.branches import Layout, branched
+from reasonmaxxer.models.head import bare
+
+NAME = "reasonmaxxer"
+
+
+def attention(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    *,
+    layout: Layout | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Attention of [B, heads, Q, head size] over S keys, in the form transformers calls it.
+
+    Args:
+        module: the attention layer.
+        query: of all heads.
+        key: of the key-value heads.
+        value: likewise.
+        attention_mask: bool [B, 1, Q, S], or none; not looked at where a layout says all.
+        scaling: of the scores; none is one over the root of the head size.
+        layout: of a row of several completions, passed through the model's forward.
+        **kwargs: what else the layer passes; dropout is not supported.
+
+    Returns:
+        What is attended, [B, Q, heads, head size], and no weights.
+    """
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if layout is not None:
+        return branched(query, key, value, scale, layout), None
+    if _decoding(query, attention_mask):
+        return _one_query(query, key, value, attention_mask, scale), None
+    plain: tuple[Tensor, None] = sdpa_attention_forward(
+        module, query, key, value, attention_mask, scaling=scaling, **kwargs
+    )
+    return plain
+
+
+def _decoding(query: Tensor, mask: Tensor | None) -> bool:
+    few = query.shape[2] == 1 and query.device.type == "cpu" and not query.requires_grad
+    return few and (mask is None or mask.dtype == torch.bool)
+
+
+def _one_query(
+    query: Tensor, key: Tensor, value: Tensor, mask_B11S: Tensor | None, scale: float
+) -> Tensor:
+    """One query a head: the R heads of a key-value head share a product, softmax in float32."""
+    batch, groups, _, size = key.shape
+    query_BGER = (query * scale).view(batch, groups, -1, size).transpose(2, 3)
+    score_BGRS = torch.matmul(key, query_BGER).transpose(2, 3).float()
+    if mask_B11S is not None:
+        score_BGRS.masked_fill_(~mask_B11S, -torch.inf)
+    attended = torch.matmul(score_BGRS.softmax(-1).to(value.dtype), value)
+    return attended.view(batch, 1, -1, value.shape[3])
+
+
+def use_attention(model: Any) -> bool:
+    """Let the model's layers attend by `attention`, which is sdpa but for what is said above.
+
+    Returns:
+        Whether they do: sdpa in every layer and no sliding window.
+    """
+    config = bare(model).config.get_text_config()
+    only = "sliding_attention" if getattr(config, "sliding_window", None) else "full_attention"
+    kinds = set(getattr(config, "layer_types", None) or [only])
+    if config._attn_implementation not in ("sdpa", NAME) or kinds != {"full_attention"}:
+        return False
+    config._attn_implementation = NAME
+    return True
+
+
+AttentionInterface.register(NAME, attention)
+AttentionMaskInterface.register(NAME, sdpa_mask)
