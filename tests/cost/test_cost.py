@@ -75,8 +75,8 @@ def test_training_is_what_the_counter_sees_of_a_plain_loss():
     # are two forward passes and a backward pass that is twice one.
     extra = 3 * flops.logits(1) + 4 * 4 * flops.attention * (length * (length - 1) // 2)
     # 3 %: the adapter's own products, and the gradient that stops at the lowest adapter
-    rows = [(4, [length - 4])]
-    assert flops.training(rows, 0, anchored=True, base=True) + extra == pytest.approx(
+    layout = [[4, length - 4]]
+    assert flops.training(layout, 0, anchored=True, base=True) + extra == pytest.approx(
         counts, rel=0.03
     )
 
@@ -87,13 +87,13 @@ def test_training_reads_a_prompt_once_for_all_its_completions():
     pairs = (1 + 2 + 3 + 4) + (5 + 6 + 7 + 8 + 9 + 10) + (5 + 6)
     hidden = 12 * 2 * flops.linear + 4 * ATTENTION * pairs
     attention = 4 * ATTENTION * pairs
-    rows, decisions = [(4, [6, 2])], 2 * 2 * flops.head * 3
+    layout, decisions = [[4, 6, 2]], 2 * 2 * flops.head * 3
     alone = 2 * hidden + attention + decisions
-    assert flops.training(rows, 3, anchored=False, base=False) == alone
+    assert flops.training(layout, 3, anchored=False, base=False) == alone
     # 11 predicted positions, 3 of them decisions; the base makes logits at the others
     anchors = 3 * 2 * flops.head * 8
-    assert flops.training(rows, 3, anchored=True, base=False) == alone + anchors
-    assert flops.training(rows, 3, anchored=True, base=True) == alone + anchors + hidden
+    assert flops.training(layout, 3, anchored=True, base=False) == alone + anchors
+    assert flops.training(layout, 3, anchored=True, base=True) == alone + anchors + hidden
 
 
 def test_meter_measures_its_block():

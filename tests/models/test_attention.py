@@ -15,20 +15,29 @@ COMPLETIONS = ([11, 12, 13], [14], [15, 16])
 def test_each_sequence_is_what_it_is_alone(family):
     model = tiny_model(family)
     assert use_attention(model)
-    start = len(PROMPT)
-    own = [start + i for completion in COMPLETIONS for i in range(len(completion))]
+    stems = [(PROMPT, COMPLETIONS), ([9, 10], ([17, 18], [19]))]
+    ids, positions = [], []
+    for prompt, completions in stems:
+        ids += prompt + [token for completion in completions for token in completion]
+        positions += range(len(prompt))
+        positions += [len(prompt) + i for completion in completions for i in range(len(completion))]
     hidden = model.model(
-        input_ids=torch.tensor([PROMPT + [token for c in COMPLETIONS for token in c]]),
-        position_ids=torch.tensor([[*range(start), *own]]),
+        input_ids=torch.tensor([ids]),
+        position_ids=torch.tensor([positions]),
         attention_mask=torch.ones(1, 1, 1, 1, dtype=torch.bool),
-        layout=[start, *map(len, COMPLETIONS)],
+        layout=[[len(prompt), *map(len, completions)] for prompt, completions in stems],
         use_cache=False,
     )[0][0]
-    for completion in COMPLETIONS:
-        alone = model.model(input_ids=torch.tensor([PROMPT + completion]))[0][0]
-        torch.testing.assert_close(hidden[: len(PROMPT)], alone[: len(PROMPT)])
-        torch.testing.assert_close(hidden[start : start + len(completion)], alone[len(PROMPT) :])
-        start += len(completion)
+    start = 0
+    for prompt, completions in stems:
+        first, start = start, start + len(prompt)
+        for completion in completions:
+            alone = model.model(input_ids=torch.tensor([prompt + completion]))[0][0]
+            torch.testing.assert_close(hidden[first : first + len(prompt)], alone[: len(prompt)])
+            own = hidden[start : start + len(completion)]
+            torch.testing.assert_close(own, alone[len(prompt) :])
+            start += len(completion)
+    assert start == len(hidden)
 
 
 def test_without_a_layout_it_is_sdpa():
@@ -53,16 +62,19 @@ def test_sliding_windows_keep_their_masks(family):
 def test_values_and_gradients_are_those_of_a_mask(short, heads, groups, monkeypatch):
     """By products and by fused kernels alike: one softmax a query over what it may see, in float64."""
     monkeypatch.setattr(branches, "SHORT", short)
-    layout, size = [3, 4, 1, 2], 5
-    row = torch.repeat_interleave(torch.arange(4), torch.tensor(layout))
-    order = torch.arange(10)
-    seen = ((row[:, None] == row) | (row == 0)) & (order[:, None] >= order)
+    layout, size = [[3, 4, 1, 2], [2, 3]], 5
+    # 0 to 3 are the first stem's prompt and completions, 4 and 5 the second's
+    part = torch.tensor([0] * 3 + [1] * 4 + [2] + [3] * 2 + [4] * 2 + [5] * 3)
+    above = {0: {0}, 1: {0, 1}, 2: {0, 2}, 3: {0, 3}, 4: {4}, 5: {4, 5}}
+    seen = torch.tensor(
+        [[k <= q and int(part[k]) in above[int(part[q])] for k in range(15)] for q in range(15)]
+    )
     draw = torch.Generator().manual_seed(0)
     states = [
-        torch.randn(1, h, 10, size, generator=draw, requires_grad=True)
+        torch.randn(1, h, 15, size, generator=draw, requires_grad=True)
         for h in (heads, groups, groups)
     ]
-    target = torch.randn(1, 10, heads, size, generator=draw)
+    target = torch.randn(1, 15, heads, size, generator=draw)
     ours, _ = attention(None, *states, None, scaling=0.3, layout=layout)
     gradients = torch.autograd.grad((ours * target).sum(), states)
 

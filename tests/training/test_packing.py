@@ -10,32 +10,38 @@ from reasonmaxxer.training.data import Collator, visible
 from reasonmaxxer.training.packing import group_order, pack
 
 
-def test_neighbours_with_one_prompt_share_a_row():
-    (first, second) = pack([([7, 8], [1, 2, 3]), ([7, 8], [4]), ([9], [5])])
+def test_neighbours_with_one_prompt_share_it():
+    (row,) = pack([([7, 8], [1, 2, 3]), ([7, 8], [4]), ([9], [5])])
+    first, second = row
     assert (first.members, second.members) == ((0, 1), (2,))
     assert first.ids.tolist() == [7, 8, 1, 2, 3, 4]
-    assert first.branches.tolist() == [0, 0, 1, 1, 1, 2]
+    assert first.sizes == [2, 3, 1]
     assert first.positions.tolist() == [0, 1, 2, 3, 4, 2]
     assert first.places(0).tolist() == [0, 1, 2, 3, 4]
     assert first.places(1).tolist() == [0, 1, 5]
+    assert (second.ids.tolist(), second.sizes) == ([9, 5], [1, 1])
 
 
 def test_a_row_stays_within_its_limit_unless_one_sequence_is_longer(monkeypatch):
     monkeypatch.setattr(packing, "ROW_TOKENS", 6)
-    rows = pack([([1, 1], [2, 2]), ([1, 1], [3, 3]), ([1, 1], [4]), ([1, 1], [5] * 9)])
-    assert [row.members for row in rows] == [(0, 1), (2,), (3,)]
+    sequences = [([1, 1], [2, 2]), ([1, 1], [3, 3]), ([1, 1], [4]), ([6], [7, 7])]
+    rows = pack([*sequences, ([1, 1], [5] * 9), ([1, 1], [8])])
+    members = [[stem.members for stem in row] for row in rows]
+    # 2 + 2 + 2 tokens; 2 + 1 and 1 + 2; 2 + 9 alone; 2 + 1
+    assert members == [[(0, 1)], [(2,), (3,)], [(4,)], [(5,)]]
 
 
 def test_tokens_see_their_prompt_and_their_own_past():
-    branch, position = torch.tensor([[0, 1, 1, 2]]), torch.tensor([[0, 1, 2, 1]])
-    allowed, distance = visible(branch, position)
+    allowed, distance = visible([[1, 2, 1], [1, 1]], torch.tensor([[0, 1, 2, 1, 0, 1]]))
     assert allowed[0].int().tolist() == [
-        [1, 0, 0, 0],
-        [1, 1, 0, 0],
-        [1, 1, 1, 0],
-        [1, 0, 0, 1],
+        [1, 0, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0, 0],
+        [1, 1, 1, 0, 0, 0],
+        [1, 0, 0, 1, 0, 0],
+        [0, 0, 0, 0, 1, 0],
+        [0, 0, 0, 0, 1, 1],
     ]
-    assert distance[0, 2].tolist() == [2, 1, 0, 1]
+    assert distance[0, 2, :4].tolist() == [2, 1, 0, 1]
 
 
 def sequence(prompt, completion, decision, advantage):
@@ -66,7 +72,21 @@ def test_targets_and_weights_by_hand():
     # Of the second: tokens 8 and 4, at places 0 and 1, a half each. Place 0 serves both.
     assert row["anchor_index"].tolist() == [0, 1, 2]
     assert row["anchor_weight"].tolist() == [1.0, 0.5, 0.5]
-    assert row["layout"] == [2, 3, 1]
+    assert row["layout"] == [[2, 3, 1]]
+
+
+def test_targets_of_a_second_stem_lie_behind_the_first():
+    (row,) = Collator(max_length=99)(
+        [sequence([7, 8], [1], [True], 1.0), sequence([9], [5, 6], [False, True], -1.0)]
+    )["rows"]
+    # Row: 7 8 | 1 || 9 | 5 6. Token 6 is predicted at place 4; 8 at 0, 5 at 3 are anchors.
+    assert row["input_ids"].tolist() == [[7, 8, 1, 9, 5, 6]]
+    assert row["position_ids"].tolist() == [[0, 1, 2, 0, 1, 2]]
+    assert row["layout"] == [[2, 1], [1, 2]]
+    assert row["decision_index"].tolist() == [1, 4]
+    assert row["decision_target"].tolist() == [1, 6]
+    assert row["anchor_index"].tolist() == [0, 3]
+    assert row["anchor_weight"].tolist() == [1.0, 1.0]
 
 
 def test_sequences_are_cut_on_the_right():
@@ -74,7 +94,7 @@ def test_sequences_are_cut_on_the_right():
     (row,) = batch["rows"]
     assert row["input_ids"].tolist() == [[7, 8, 1]]
     assert row["decision_target"].tolist() == [1]
-    assert row["layout"] == [2, 1]
+    assert row["layout"] == [[2, 1]]
 
 
 @given(

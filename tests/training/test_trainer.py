@@ -182,8 +182,8 @@ def test_the_base_is_read_once_for_all_epochs_and_gates(tmp_path):
 
 
 def test_base_states_keep_no_more_than_their_limit():
-    batch = {"input_ids": torch.arange(6)[None], "branch": torch.ones(1, 6).long()}
-    other = {**batch, "branch": torch.zeros(1, 6).long()}
+    batch = {"input_ids": torch.arange(6)[None], "layout": [[2, 4]]}
+    other = {**batch, "layout": [[2, 2, 2]]}
     states = BaseStates(limit_bytes=6 * 8 * 4)
     states.keep(batch, torch.ones(6, 8))
     states.keep(other, torch.zeros(6, 8))

@@ -68,27 +68,27 @@ class ModelFlops:
 
     def training(
         self,
-        rows: Sequence[tuple[int, Sequence[int]]],
+        layout: Sequence[Sequence[int]],
         decisions: int,
         *,
         anchored: bool,
         base: bool,
     ) -> float:
-        """One pass of ReasonMaxxer training over rows of a prompt and its completions.
+        """One pass of ReasonMaxxer training over prompts, each with completions that share it.
 
         Through the decoder: the adapted model forward and, for its activations, backward (attention's
         backward is twice its forward), and the base forward where it is not yet known. Through the head:
         forward and backward at decision points; at anchors the base's forward too.
 
         Args:
-            rows: tokens of each row's prompt, read once, and of each of its completions.
+            layout: of each, the tokens of the prompt, read once, and of each of its completions.
             decisions: decision points of all sequences.
             anchored: whether the other positions carry the anchor.
-            base: whether the base reads the rows in this pass.
+            base: whether the base reads them in this pass.
         """
         forward = attention = 0.0
         predicted = 0
-        for prompt, completions in rows:
+        for prompt, *completions in layout:
             own = [self.hidden(prompt + length) - self.hidden(prompt) for length in completions]
             forward += self.hidden(prompt) + sum(own)
             tokens = prompt + sum(completions)

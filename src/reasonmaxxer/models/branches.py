@@ -1,6 +1,6 @@
-"""Attention within rows that hold a prompt and several completions of it.
+"""Attention within rows of several stems, each a prompt and completions of it.
 
-Each completion attends to the prompt and to itself, in a product of its own: nothing is computed between
+Each completion attends to its prompt and to itself, in a product of its own: nothing is computed between
 completions, where a mask over the whole row would compute it and throw it away.
 """
 
@@ -17,12 +17,12 @@ from transformers.integrations.sdpa_attention import repeat_kv
 SHORT = 384
 """Longest branch, tokens, that a CPU attends by plain products."""
 
-Layout = Sequence[int]
-"""Tokens of the prompt, then of each completion."""
+Layout = Sequence[Sequence[int]]
+"""Of each stem, the tokens of its prompt, then of each completion."""
 
 
 def branched(query: Tensor, key: Tensor, value: Tensor, scale: float, layout: Layout) -> Tensor:
-    """Attention of a row [1, heads, T, head size] of one prompt and its completions.
+    """Attention of a row [1, heads, T, head size].
 
     Args:
         query: of all heads.
@@ -34,21 +34,21 @@ def branched(query: Tensor, key: Tensor, value: Tensor, scale: float, layout: La
     Returns:
         [1, T, heads, head size].
     """
-    if query.device.type == "cpu" and max(layout) <= SHORT:
+    if query.device.type == "cpu" and max(map(max, layout)) <= SHORT:
         products: Tensor = _Products.apply(query, key, value, scale, layout)  # type: ignore[no-untyped-call]
         return products
-    repeats, sizes = query.shape[1] // key.shape[1], list(layout)
-    states = (query, repeat_kv(key, repeats), repeat_kv(value, repeats))
-    (q0, *q), (k0, *k), (v0, *v) = (torch.split(state, sizes, 2) for state in states)
-    parts = [scaled_dot_product_attention(q0, k0, v0, is_causal=True, scale=scale)]
-    for own_q, own_k, own_v in zip(q, k, v, strict=True):
-        length = own_q.shape[2]
-        past = torch.ones(length, sizes[0] + length, dtype=torch.bool, device=query.device)
+    repeats = query.shape[1] // key.shape[1]
+    states = [query, repeat_kv(key, repeats), repeat_kv(value, repeats)]
+    parts = []
+    for own, prompt in _branches(layout):
+        before = prompt.stop - prompt.start
+        own_query, own_keys, own_values = (state[:, :, own] for state in states)
         attended = scaled_dot_product_attention(
-            own_q,
-            torch.cat([k0, own_k], 2),
-            torch.cat([v0, own_v], 2),
-            attn_mask=past.tril(sizes[0]),
+            own_query,
+            torch.cat([states[1][:, :, prompt], own_keys], 2),
+            torch.cat([states[2][:, :, prompt], own_values], 2),
+            attn_mask=_past(own, before, query) if before else None,
+            is_causal=not before,
             scale=scale,
         )
         parts.append(attended)
@@ -68,13 +68,15 @@ class _Products(torch.autograd.Function):
     ) -> Tensor:
         out_THE = query.new_empty(query.shape[2], query.shape[1], value.shape[3])
         kept = []
-        scaled = query.float() * scale
-        for own, _, query_GNE, key_GSE, value_GSE in _branches(scaled, key.float(), value, layout):
-            score_GNS = torch.bmm(query_GNE, key_GSE.transpose(1, 2))
+        query_HTE, key_GTE = query[0].float() * scale, key[0].float()
+        for own, prompt in _branches(layout):
+            score_GNS = torch.bmm(
+                _by_group(query_HTE[:, own], key_GTE), _joined(key_GTE, prompt, own).transpose(1, 2)
+            )
             rows = own.stop - own.start
             _hide_future(score_GNS, rows)
             probability_GNS = score_GNS.softmax(-1).to(value.dtype)
-            attended_GNE = torch.bmm(probability_GNS, value_GSE)
+            attended_GNE = torch.bmm(probability_GNS, _joined(value[0], prompt, own))
             out_THE[own] = attended_GNE.view(-1, rows, value.shape[3]).transpose(0, 1)
             kept.append(probability_GNS)
         ctx.save_for_backward(query, key, value, *kept)
@@ -86,39 +88,49 @@ class _Products(torch.autograd.Function):
         query, key, value, *kept = ctx.saved_tensors
         d_query, d_key, d_value = (torch.zeros_like(state[0]) for state in (query, key, value))
         gradient_HTE = gradients[0][0].transpose(0, 1)
-        branches = _branches(query, key, value, ctx.layout)
-        for probability, (own, past, own_query, keys, values) in zip(kept, branches, strict=True):
-            gradient = gradient_HTE[:, own].reshape(len(keys), -1, values.shape[2])
+        for probability, (own, prompt) in zip(kept, _branches(ctx.layout), strict=True):
+            keys, values = (_joined(state[0], prompt, own) for state in (key, value))
+            gradient = _by_group(gradient_HTE[:, own], keys)
             slope = torch.bmm(gradient, values.transpose(1, 2))
             slope = torch._softmax_backward_data(slope, probability, -1, probability.dtype)
             slope.mul_(ctx.scale)
             d_query[:, own] = torch.bmm(slope, keys).view_as(d_query[:, own])
+            past = prompt.stop - prompt.start
             for total, part in (
-                (d_key, torch.bmm(slope.transpose(1, 2), own_query)),
+                (d_key, torch.bmm(slope.transpose(1, 2), _by_group(query[0][:, own], keys))),
                 (d_value, torch.bmm(probability.transpose(1, 2), gradient)),
             ):
                 total[:, own] += part[:, past:]
-                total[:, :past] += part[:, :past]
+                total[:, prompt] += part[:, :past]
         return d_query[None], d_key[None], d_value[None], None, None
 
 
-def _branches(
-    query: Tensor, key: Tensor, value: Tensor, layout: Layout
-) -> Iterator[tuple[slice, int, Tensor, Tensor, Tensor]]:
-    """Prompt and completions in turn: where in the row, past tokens, and states by key-value head.
+def _branches(layout: Layout) -> Iterator[tuple[slice, slice]]:
+    """Prompts and completions in turn: where each lies, and the prompt before it (of a prompt, none)."""
+    start = 0
+    for prompt, *completions in layout:
+        shared = slice(start, start + prompt)
+        yield shared, slice(start, start)
+        start = shared.stop
+        for size in completions:
+            yield slice(start, start + size), shared
+            start += size
 
-    Queries of the heads that share a key-value head follow one another: [G, heads / G x tokens, E].
-    """
-    query_HTE, key_GTE, value_GTE = query[0], key[0], value[0]
-    past = start = 0
-    for size in layout:
-        own = slice(start, start + size)
-        query_GNE = query_HTE[:, own].reshape(len(key_GTE), -1, query_HTE.shape[2])
-        key_GSE, value_GSE = (
-            torch.cat([state[:, :past], state[:, own]], 1) for state in (key_GTE, value_GTE)
-        )
-        yield own, past, query_GNE, key_GSE, value_GSE
-        past, start = layout[0], own.stop
+
+def _by_group(state_HNE: Tensor, key_GSE: Tensor) -> Tensor:
+    """Heads that share a key-value head one after the other, [G, heads / G x N, E]."""
+    return state_HNE.reshape(len(key_GSE), -1, state_HNE.shape[2])
+
+
+def _joined(state_GTE: Tensor, prompt: slice, own: slice) -> Tensor:
+    """States of a prompt and of what follows it."""
+    return torch.cat([state_GTE[:, prompt], state_GTE[:, own]], 1)
+
+
+def _past(own: slice, before: int, like: Tensor) -> Tensor:
+    """Bool [N, before + N]: all that comes before, and each token's own past."""
+    size = own.stop - own.start
+    return torch.ones(size, before + size, dtype=torch.bool, device=like.device).tril(before)
 
 
 def _hide_future(score_GNS: Tensor, rows: int) -> None:

@@ -38,8 +38,5 @@ class BaseStates:
 
 
 def _key(row: dict[str, Any]) -> bytes:
-    digest = hashlib.sha256()
-    for name in ("input_ids", "branch"):
-        values = row[name].cpu().numpy()
-        digest.update(str(values.shape).encode() + values.tobytes())
-    return digest.digest()
+    ids = row["input_ids"].cpu().numpy()
+    return hashlib.sha256(f"{row['layout']}".encode() + ids.tobytes()).digest()

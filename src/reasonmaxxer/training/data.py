@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reasonmaxxer.models.branches import Layout
 from reasonmaxxer.signal.gates import Gate
 from reasonmaxxer.signal.select import Example
-from reasonmaxxer.training.packing import PROMPT, Row, pack
+from reasonmaxxer.training.packing import Row, pack
 
 
 def training_rows(examples: Sequence[Example], gate: Gate) -> list[dict[str, Any]]:
@@ -49,9 +50,8 @@ class Collator:
 
         Each row of T tokens and S sequences has
 
-        - `input_ids`, `position_ids`, `branch`, int64 [1, T]: tokens, their positions within their
-          sequence, and which of the row's completions they belong to (`packing.PROMPT` or 1, 2, ...);
-          `layout`: tokens of the prompt and of each completion
+        - `input_ids`, `position_ids`, int64 [1, T]: tokens, and their positions within their sequence
+        - `layout`: of each stem, the tokens of its prompt and of each completion
         - `decision_index`, `decision_target`, int64 [N]: place in the row whose hidden state predicts
           each decision point, and its token; `decision_advantage`, `decision_weight` (one over the
           decision points of its sequence) and `base_logprob` (NaN where unknown), float32 [N]
@@ -60,19 +60,26 @@ class Collator:
         - `advantage` float32 [S]
         """
         kept = [self._cut(sequence) for sequence in sequences]
-        rows = [self._row(row, [sequences[member] for member in row.members]) for row in pack(kept)]
+        rows = [self._row(row, sequences) for row in pack(kept)]
         return {"rows": rows, "advantage": torch.cat([row["advantage"] for row in rows])}
 
     def _row(self, row: Row, sequences: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        targets = [
-            self._targets(sequence, len(row.prompt), row.places(slot))
-            for slot, sequence in enumerate(sequences)
-        ]
-        columns = {"input_ids": row.ids, "position_ids": row.positions, "branch": row.branches}
+        targets = []
+        start = 0
+        for stem in row:
+            targets += [
+                self._targets(sequences[member], len(stem.prompt), start + stem.places(number))
+                for number, member in enumerate(stem.members)
+            ]
+            start += len(stem)
+        advantages = [sequences[member]["advantage"] for stem in row for member in stem.members]
         return {
-            **{name: torch.from_numpy(column)[None] for name, column in columns.items()},
-            "layout": [len(row.prompt), *map(len, row.completions)],
-            "advantage": torch.tensor([s["advantage"] for s in sequences], dtype=torch.float32),
+            "input_ids": torch.from_numpy(np.concatenate([stem.ids for stem in row]))[None],
+            "position_ids": torch.from_numpy(np.concatenate([stem.positions for stem in row]))[
+                None
+            ],
+            "layout": [stem.sizes for stem in row],
+            "advantage": torch.tensor(advantages, dtype=torch.float32),
             **_decisions(targets),
             **_anchors(targets),
         }
@@ -136,11 +143,20 @@ def _anchors(targets: Sequence[_Targets]) -> dict[str, Tensor]:
     return {"anchor_index": torch.from_numpy(index), "anchor_weight": torch.from_numpy(weight)}
 
 
-def visible(branch_1T: Tensor, position_1T: Tensor) -> tuple[Tensor, Tensor]:
+def visible(layout: Layout, position_1T: Tensor) -> tuple[Tensor, Tensor]:
     """Which tokens of its row each token may attend to, bool [1, T, T], and how far back they lie.
 
-    A completion sees its prompt and its own past.
+    A completion sees the prompt of its stem and its own past.
     """
-    query, key = branch_1T[:, :, None], branch_1T[:, None, :]
+    sizes = [size for stem in layout for size in stem]
+    stem_T, branch_T = (
+        torch.from_numpy(np.repeat(numbers, sizes)).to(position_1T.device)
+        for numbers in (
+            [number for number, stem in enumerate(layout) for _ in stem],
+            [branch for stem in layout for branch in range(len(stem))],
+        )
+    )
+    own_TT = branch_T[:, None] == branch_T
+    seen_TT = (stem_T[:, None] == stem_T) & (own_TT | (branch_T == 0))
     distance_1TT = position_1T[:, :, None] - position_1T[:, None, :]
-    return ((query == key) | (key == PROMPT)) & (distance_1TT >= 0), distance_1TT
+    return seen_TT & (distance_1TT >= 0), distance_1TT

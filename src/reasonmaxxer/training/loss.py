@@ -10,7 +10,8 @@ Both terms have simple gradients with respect to the logits z of p_theta,
     d(-A log p(x)) / dz = A (p - onehot(x)),        d KL(p_base || p) / dz = p - p_base,
 
 so each chunk of positions goes through the output head once: its logits give the loss and, at the
-same time, the gradient of its hidden states. Nothing of size [positions, V] outlives its chunk.
+same time, the gradient of its hidden states. Nothing of size [positions, V] outlives its chunk, and
+in float32 only a few rows of it exist at a time.
 """
 
 from __future__ import annotations
@@ -22,8 +23,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-CHUNK_BYTES = 64 * 2**20
-"""Float32 logits held at once."""
+CHUNK_BYTES = 32 * 2**20
+"""Logits held at once, in the weights' type: enough rows for a fast product with the output head."""
+
+SCORE_NUMBERS = 2**20
+"""Logits turned into float32 statistics at once, so that they stay in a CPU's cache."""
 
 
 class Head(Protocol):
@@ -119,20 +123,22 @@ class _DecisionLoss(torch.autograd.Function):
         chunk: int | None,
     ) -> tuple[Tensor, Tensor]:
         gradient_ND = torch.empty_like(hidden_ND)
-        logprob_N = torch.empty_like(weight_N)
-        loss_N = torch.empty_like(weight_N)
+        logprob_N, loss_N = torch.empty_like(weight_N), torch.empty_like(weight_N)
         for rows in _chunks(hidden_ND, head, chunk):
             state, logits = _logits(head, hidden_ND[rows])
-            scores = logits.detach().float().log_softmax(-1)
-            target, advantage = target_N[rows, None], advantage_N[rows]
-            logprob = scores.gather(-1, target).squeeze(-1)
-            floored = (advantage < 0) & (logprob < floor)
-            push = (advantage * weight_N[rows]).masked_fill(floored, 0.0)[:, None]
-            slope = scores.exp_().mul_(push).scatter_add_(-1, target, -push)
-            gradient_ND[rows] = _pull_back(state, logits, slope)
-            logprob_N[rows] = logprob
-            bounded = torch.where(floored, logprob.new_tensor(floor), logprob)
-            loss_N[rows] = -advantage * bounded * weight_N[rows]
+            slope = torch.empty_like(logits)
+            for part in _parts(logits):
+                at = slice(rows.start + part.start, rows.start + part.stop)
+                scores = logits.detach()[part].float().log_softmax(-1)
+                target, advantage = target_N[at, None], advantage_N[at]
+                logprob = scores.gather(-1, target).squeeze(-1)
+                floored = (advantage < 0) & (logprob < floor)
+                push = (advantage * weight_N[at]).masked_fill(floored, 0.0)[:, None]
+                slope[part] = scores.exp_().mul_(push).scatter_add_(-1, target, -push)
+                logprob_N[at] = logprob
+                bounded = torch.where(floored, logprob.new_tensor(floor), logprob)
+                loss_N[at] = -advantage * bounded * weight_N[at]
+            (gradient_ND[rows],) = torch.autograd.grad(logits, state, slope)
         ctx.save_for_backward(gradient_ND)
         ctx.mark_non_differentiable(logprob_N)
         return loss_N.sum(), logprob_N
@@ -156,13 +162,17 @@ class _AnchorLoss(torch.autograd.Function):
         gradient_ND = torch.empty_like(hidden_ND)
         kl_N = torch.empty_like(weight_N)
         for rows in _chunks(hidden_ND, head, chunk):
-            base_scores = head(base_hidden_ND[rows]).float().log_softmax(-1)
-            base = base_scores.exp()
+            base_logits = head(base_hidden_ND[rows])
             state, logits = _logits(head, hidden_ND[rows])
-            scores = logits.detach().float().log_softmax(-1)
-            kl_N[rows] = torch.linalg.vecdot(base, base_scores.sub_(scores))
-            slope = scores.exp_().sub_(base).mul_(weight_N[rows, None])
-            gradient_ND[rows] = _pull_back(state, logits, slope)
+            slope = torch.empty_like(logits)
+            for part in _parts(logits):
+                at = slice(rows.start + part.start, rows.start + part.stop)
+                base_scores = base_logits[part].float().log_softmax(-1)
+                base = base_scores.exp()
+                scores = logits.detach()[part].float().log_softmax(-1)
+                kl_N[at] = torch.linalg.vecdot(base, base_scores.sub_(scores))
+                slope[part] = scores.exp_().sub_(base).mul_(weight_N[at, None])
+            (gradient_ND[rows],) = torch.autograd.grad(logits, state, slope)
         ctx.save_for_backward(gradient_ND)
         ctx.mark_non_differentiable(kl_N)
         return (kl_N * weight_N).sum(), kl_N
@@ -176,8 +186,15 @@ class _AnchorLoss(torch.autograd.Function):
 def _chunks(hidden_ND: Tensor, head: Head, chunk: int | None) -> list[slice]:
     rows = len(hidden_ND)
     if rows and chunk is None:
-        chunk = max(1, CHUNK_BYTES // (4 * head(hidden_ND[:1]).shape[-1]))
+        one = head(hidden_ND[:0])
+        chunk = max(1, CHUNK_BYTES // (one.element_size() * one.shape[-1]))
     return [slice(start, start + (chunk or 1)) for start in range(0, rows, chunk or 1)]
+
+
+def _parts(logits_NV: Tensor) -> list[slice]:
+    rows = max(1, SCORE_NUMBERS // logits_NV.shape[-1])
+    count = len(logits_NV)
+    return [slice(start, min(start + rows, count)) for start in range(0, count, rows)]
 
 
 def _logits(head: Head, hidden_ND: Tensor) -> tuple[Tensor, Tensor]:
@@ -185,9 +202,3 @@ def _logits(head: Head, hidden_ND: Tensor) -> tuple[Tensor, Tensor]:
     with torch.enable_grad():
         state = hidden_ND.detach().requires_grad_()
         return state, head(state)
-
-
-def _pull_back(state: Tensor, logits: Tensor, slope_NV: Tensor) -> Tensor:
-    """Gradient of the chunk's hidden states from the gradient of its logits."""
-    (gradient,) = torch.autograd.grad(logits, state, slope_NV.to(logits.dtype))
-    return gradient

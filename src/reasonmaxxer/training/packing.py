@@ -1,7 +1,8 @@
-"""Several completions of one prompt in one row, so that the prompt is read once.
+"""Several sequences in one row: those of one problem share its prompt, which is read once.
 
-A row holds a prompt and then completions, each of which attends to the prompt and to itself, at the
-positions it would have alone. Hidden states are those of the sequences read one by one.
+A row is a few stems side by side. A stem holds a prompt and then completions, each of which attends to
+the prompt and to itself, at the positions it would have alone. Hidden states are those of the sequences
+read one by one; a long row spends less on everything that is not a matrix product.
 """
 
 from __future__ import annotations
@@ -11,18 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-ROW_TOKENS = 2048
-"""Tokens a shared row may hold: a row is read at once, so this bounds memory where sequences are short."""
+ROW_TOKENS = 1024
+"""Tokens a row of several sequences may hold: a row is read at once, so this bounds memory."""
 
 RUN = 4
 """Sequences of one problem side by side: more save little more, and a step should mix problems."""
 
-PROMPT = 0
-"""Branch of a token that belongs to no completion."""
-
 
 @dataclass(frozen=True)
-class Row:
+class Stem:
     """A prompt and completions of it.
 
     Attributes:
@@ -36,18 +34,17 @@ class Row:
     completions: tuple[tuple[int, ...], ...]
 
     def __len__(self) -> int:
-        return len(self.prompt) + sum(map(len, self.completions))
+        return sum(self.sizes)
+
+    @property
+    def sizes(self) -> list[int]:
+        """Tokens of the prompt, then of each completion."""
+        return [len(self.prompt), *map(len, self.completions)]
 
     @property
     def ids(self) -> np.ndarray:
         """Tokens in the order they are laid out, int64 [T]."""
         return np.concatenate([self.prompt, *self.completions]).astype(np.int64)
-
-    @property
-    def branches(self) -> np.ndarray:
-        """`PROMPT`, or 1, 2, ... by completion, int64 [T]."""
-        sizes = [len(self.prompt), *map(len, self.completions)]
-        return np.repeat(np.arange(len(sizes)), sizes)
 
     @property
     def positions(self) -> np.ndarray:
@@ -56,32 +53,38 @@ class Row:
         own = [np.arange(start, start + len(c)) for c in self.completions]
         return np.concatenate([np.arange(start), *own])
 
-    def places(self, member: int) -> np.ndarray:
-        """Where in the row the tokens of its `member`-th sequence lie, int64."""
-        start = len(self.prompt) + sum(map(len, self.completions[:member]))
-        completion = np.arange(start, start + len(self.completions[member]))
+    def places(self, number: int) -> np.ndarray:
+        """Where in the stem the tokens of its sequence of that number lie, int64."""
+        start = sum(self.sizes[: number + 1])
+        completion = np.arange(start, start + len(self.completions[number]))
         return np.concatenate([np.arange(len(self.prompt)), completion])
 
 
+Row = tuple[Stem, ...]
+
+
 def pack(sequences: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Row]:
-    """Rows of neighbouring sequences with the same prompt, each within `ROW_TOKENS`.
+    """Rows of neighbouring sequences, each within `ROW_TOKENS`.
 
     Args:
         sequences: prompt ids and completion ids of each; a longer one than that has a row alone.
     """
-    rows: list[Row] = []
+    rows: list[list[Stem]] = []
+    room = 0
     for index, (prompt, completion) in enumerate(sequences):
         own = (tuple(completion),)
-        last = rows[-1] if rows else None
-        if (
-            last is not None
-            and last.prompt == tuple(prompt)
-            and len(last) + len(completion) <= ROW_TOKENS
-        ):
-            rows[-1] = Row((*last.members, index), last.prompt, last.completions + own)
-        else:
-            rows.append(Row((index,), tuple(prompt), own))
-    return rows
+        last = rows[-1][-1] if rows else None
+        if last is not None and last.prompt == tuple(prompt) and len(completion) <= room:
+            rows[-1][-1] = Stem((*last.members, index), last.prompt, last.completions + own)
+            room -= len(completion)
+            continue
+        stem = Stem((index,), tuple(prompt), own)
+        if len(stem) > room:
+            rows.append([])
+            room = ROW_TOKENS
+        rows[-1].append(stem)
+        room -= len(stem)
+    return [tuple(row) for row in rows]
 
 
 def group_order(prompts: Sequence[Sequence[int]], seed: int) -> list[int]:

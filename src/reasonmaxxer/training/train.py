@@ -81,17 +81,18 @@ def planned_steps(sequences: int, config: TrainingConfig) -> int:
 
 def training_layout(
     examples: Sequence[Example], config: TrainingConfig, seed: int
-) -> list[tuple[int, list[int]]]:
-    """Tokens of the prompt and of each completion of every row that one epoch reads."""
+) -> list[list[int]]:
+    """Tokens of the prompt and of each completion of every stem that one epoch reads."""
     order = group_order([e.prompt_ids for e in examples], seed)
     batches = (
         order[start : start + config.micro_batch_size]
         for start in range(0, len(order), config.micro_batch_size)
     )
     return [
-        (len(row.prompt), [len(completion) for completion in row.completions])
+        stem.sizes
         for batch in batches
         for row in pack([(examples[i].prompt_ids, examples[i].completion_ids) for i in batch])
+        for stem in row
     ]
 
 

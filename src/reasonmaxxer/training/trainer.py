@@ -234,7 +234,7 @@ class ReasonMaxxerTrainer(Trainer):  # type: ignore[misc]
 
 
 def _hidden(model: Any, unwrapped: Any, row: dict[str, Any]) -> Tensor:
-    """Final hidden states [T, D], caught on their way to a head that computes one position."""
+    """Final hidden states [T, D], caught on their way to a head that is asked for no position."""
     caught: list[Tensor] = []
     hook = decoder(unwrapped).register_forward_hook(
         lambda _module, _args, output: caught.append(output[0])
@@ -244,7 +244,7 @@ def _hidden(model: Any, unwrapped: Any, row: dict[str, Any]) -> Tensor:
             input_ids=row["input_ids"],
             position_ids=row["position_ids"],
             use_cache=False,
-            logits_to_keep=1,
+            logits_to_keep=row["input_ids"].new_empty(0),
             **_attention(unwrapped, row),
         )
     finally:
@@ -253,14 +253,14 @@ def _hidden(model: Any, unwrapped: Any, row: dict[str, Any]) -> Tensor:
 
 
 def _attention(model: Any, row: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of the model's forward that keep the completions of a row apart."""
+    """Arguments of the model's forward that keep the sequences of a row apart."""
     if use_attention(model):
         # four dimensions, so that the model makes no mask of its own
-        unused = row["branch"].new_ones(1, 1, 1, 1, dtype=torch.bool)
+        unused = row["input_ids"].new_ones(1, 1, 1, 1, dtype=torch.bool)
         return {"attention_mask": unused, "layout": row["layout"]}
-    if len(row["layout"]) == 2:  # a sequence alone: plain causal attention
+    if row["layout"][1:] == [] and len(row["layout"][0]) == 2:  # a sequence alone: plain causal
         return {"attention_mask": torch.ones_like(row["input_ids"])}
-    allowed_1TT, distance_1TT = visible(row["branch"], row["position_ids"])
+    allowed_1TT, distance_1TT = visible(row["layout"], row["position_ids"])
     return {"attention_mask": attention_masks(model, allowed_1TT, distance_1TT)}
 
 
