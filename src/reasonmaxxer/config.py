@@ -216,7 +216,7 @@ class TrainingConfig(Config):
     max_length: Positive = Field(8192, description="Tokens kept, cut on the right. Paper: 8192.")
     gradient_checkpointing: bool = Field(False, description="Recompute activations: less memory.")
     checkpoints: Positive = Field(
-        4, description="Checkpoints along the run; pass@1 on validation problems picks one."
+        2, description="Checkpoints along the run; pass@1 on validation problems picks one."
     )
     report_to: tuple[str, ...] = Field(
         (), description="Trackers: `tensorboard` (into the run directory), `wandb`, ..."
@@ -255,10 +255,10 @@ class InspectionConfig(Config):
     """How much is kept token by token, under both models, for the viewer."""
 
     train_problems: int = Field(
-        10, ge=0, description="Kept problems whose rollouts are shown, nearest pass rate one half."
+        8, ge=0, description="Kept problems whose rollouts are shown, nearest pass rate one half."
     )
     test_problems: int = Field(
-        20,
+        16,
         ge=0,
         description="Test problems shown with both greedy completions, changed ones first.",
     )

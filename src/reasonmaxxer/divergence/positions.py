@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from reasonmaxxer.models import OutputHead, decoder
-from reasonmaxxer.rollouts.sampling import entropy_and_logprob
+from reasonmaxxer.rollouts.sampling import CHUNK_NUMBERS, entropy_and_logprob
 
 TOP = 5
 """Most likely tokens kept a position."""
 BATCH_TOKENS = 1024
 """Tokens read at once, padding included."""
-CHUNK_BYTES = 64 * 2**20
-"""Float32 logits held at once."""
+CHUNK_BYTES = 32 * 2**20
+"""Logits held at once, in the weights' type: enough rows for a fast product with the output head."""
 
 
 @dataclass(frozen=True)
@@ -112,11 +112,16 @@ def _score_batch(
 
 def _score_flat(head: OutputHead, hidden_ND: Tensor, ids_N: Tensor) -> list[np.ndarray]:
     """Columns of `PositionScores` for N positions, chunk by chunk."""
-    chunk = max(1, CHUNK_BYTES // (4 * head.projection.weight.shape[0]))
+    weight = head.projection.weight
+    chunk = max(1, CHUNK_BYTES // (weight.element_size() * len(weight)))
+    few = max(1, CHUNK_NUMBERS // len(weight))
     parts = [
-        _score_chunk(head(h_ND).float(), chunk_ids_N)
+        _score_chunk(logits_NV.float(), part_ids_N)
         for h_ND, chunk_ids_N in zip(
             torch.split(hidden_ND, chunk), torch.split(ids_N, chunk), strict=True
+        )
+        for logits_NV, part_ids_N in zip(
+            torch.split(head(h_ND), few), torch.split(chunk_ids_N, few), strict=True
         )
     ]
     return [torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True)]
