@@ -2,7 +2,8 @@
 
 The model's own forward writes and reads it through transformers' cache interface. Two uses
 alternate: prompts are read alone (`prefill`), their keys and values kept aside for all their rollouts;
-then all active slots take one token at once (`decode`), each at its own position.
+then all active slots take one token at once (`decode`), each at its own position. A beginning that all
+prompts share is read once and kept (`keep_prefix`).
 """
 
 from typing import Any
@@ -20,6 +21,7 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[misc]
     def __init__(self, slots: int, capacity: int) -> None:
         super().__init__()
         self.slots, self.capacity = slots, capacity
+        self.prefix: tuple[Tensor, Tensor] | None = None
         self.prompts: tuple[Tensor, Tensor] | None = None
         self.rows: Tensor | None = None
         self.positions: Tensor | None = None
@@ -36,24 +38,25 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[misc]
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
-        """Prefill keeps the prompt's states aside; decode writes one token a row."""
+        """Prefill keeps the prompts' states aside; decode writes one token a row."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         if self.rows is None or self.positions is None:
-            self.prompts = (key_states, value_states)
-            return key_states, value_states
+            own = (key_states, value_states)
+            self.prompts = own if self.prefix is None else _joined(self.prefix, own)
+            return self.prompts
         self.keys[self.rows, :, self.positions] = key_states[:, :, 0]
         self.values[self.rows, :, self.positions] = value_states[:, :, 0]
         active = len(self.rows)
         return self.keys[:active, :, : self.span], self.values[:active, :, : self.span]
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        """Length and offset of what a prompt's own causal mask covers."""
-        return query_length, 0
+        """Length and offset of what the causal mask of a prompt covers."""
+        return self.get_seq_length() + query_length, 0
 
     def get_seq_length(self) -> int:
-        """A prompt starts at position 0; decoding passes explicit positions."""
-        return 0
+        """Where a prompt goes on behind the prefix; decoding passes explicit positions."""
+        return 0 if self.prefix is None else self.prefix[0].shape[2]
 
     def get_max_length(self) -> int:
         """Capacity of a slot, tokens."""
@@ -66,8 +69,13 @@ class SlotCache(Cache):  # type: ignore[misc]
     def __init__(self, layers: int, slots: int, capacity: int) -> None:
         super().__init__(layers=[SlotLayer(slots, capacity) for _ in range(layers)])
 
+    def keep_prefix(self) -> None:
+        """What was read last, a single row, is how all prompts to come begin."""
+        for layer in self.layers:
+            layer.prefix = layer.prompts
+
     def prefill(self) -> None:
-        """The next forward reads prompts alone, padded on the right."""
+        """The next forward reads prompts alone, without the prefix, padded on the right."""
         for layer in self.layers:
             layer.rows = layer.positions = None
 
@@ -99,3 +107,12 @@ class SlotCache(Cache):  # type: ignore[misc]
         for layer in self.layers:
             for states in (layer.keys, layer.values):
                 states[target, :, :length] = states[source, :, :length]
+
+
+def _joined(prefix: tuple[Tensor, Tensor], own: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Keys and values of the prefix before those of each row."""
+    keys, values = (
+        torch.cat([shared.expand(len(states), -1, -1, -1), states], 2)
+        for shared, states in zip(prefix, own, strict=True)
+    )
+    return keys, values

@@ -1,8 +1,9 @@
 """The engine that drives a transformers model's own forward.
 
-A prompt is read once for all its rollouts. A finished row is filled by the last active one and
-its place by a waiting request, so every row of every step makes a token that is kept. Requests are
-taken strictly in order, so the same list gives the same bytes on the same machine.
+A prompt is read once for all its rollouts, the beginning that all prompts share once for all of them. A
+finished row is filled by the last active one and its place by a waiting request, so every row of every
+step makes a token that is kept. Requests are taken strictly in order, so the same list gives the same bytes
+on the same machine.
 """
 
 from __future__ import annotations
@@ -80,6 +81,7 @@ class _Decoding:
         self.cache = SlotCache(self.config.num_hidden_layers, slots, capacity)
         use_attention(self.model)
         self.head = OutputHead(self.model)
+        self.prefix = _common_prefix([request.prompt_ids for request in requests])
         self.prompts: dict[tuple[int, ...], int] = {}  # those read last, and their rows
         self.prompt_logits_PV = torch.empty(0)
         self.waiting = 0
@@ -91,6 +93,9 @@ class _Decoding:
 
     def run(self, on_tokens: OnTokens | None) -> list[Completion]:
         done: list[Completion | None] = [None] * len(self.requests)
+        if self.prefix:
+            self._read([self.requests[0].prompt_ids[: self.prefix]])
+            self.cache.keep_prefix()
         while self.waiting < len(self.requests) or self.active:
             admitted = self._admit()
             made = self._emit(*admitted) if admitted else self._emit(self._step(), 0)
@@ -117,24 +122,28 @@ class _Decoding:
         return (torch.stack(logits), first) if logits else None
 
     def _prefill(self) -> None:
-        """Read the next few prompts of the queue together, padded on the right."""
+        """Read the next few prompts of the queue together."""
         self.prompts = {}
         width = 0
         for request in self.requests[self.waiting :]:
-            width = max(width, len(request.prompt_ids))
+            width = max(width, len(request.prompt_ids) - self.prefix)
             if self.prompts and (len(self.prompts) + 1) * width > PREFILL_TOKENS:
                 break
             self.prompts.setdefault(request.prompt_ids, len(self.prompts))
-        lengths_P = torch.tensor([len(prompt) for prompt in self.prompts], device=self.device)
-        ids_PT = torch.zeros(len(self.prompts), int(lengths_P.max()), dtype=torch.long)
-        for row, prompt in enumerate(self.prompts):
-            ids_PT[row, : len(prompt)] = torch.tensor(prompt)
+        self.prompt_logits_PV = self.head(self._read([p[self.prefix :] for p in self.prompts]))
+
+    def _read(self, parts: Sequence[tuple[int, ...]]) -> Tensor:
+        """Final hidden state [P, D] of each part's last token; parts are padded on the right."""
+        last_P = torch.tensor([len(part) - 1 for part in parts], device=self.device)
+        ids_PT = torch.zeros(len(parts), int(last_P.max()) + 1, dtype=torch.long)
+        for row, part in enumerate(parts):
+            ids_PT[row, : len(part)] = torch.tensor(part)
         self.cache.prefill()
         output = decoder(self.model)(
             input_ids=ids_PT.to(self.device), past_key_values=self.cache, use_cache=True
         )
-        last_PD = output[0][torch.arange(len(lengths_P), device=self.device), lengths_P - 1]
-        self.prompt_logits_PV = self.head(last_PD)
+        hidden_PD: Tensor = output[0][torch.arange(len(parts), device=self.device), last_P]
+        return hidden_PD
 
     def _step(self) -> Tensor:
         """One forward of every active slot; logits [B, V] of its next token."""
@@ -194,3 +203,12 @@ class _Decoding:
             self.lengths.pop()
             finished += 1
         return finished
+
+
+def _common_prefix(prompts: Sequence[tuple[int, ...]]) -> int:
+    """Tokens with which all of several prompts begin, short of a whole prompt."""
+    first, last = min(prompts), max(prompts)  # those between begin as both do
+    shared = 0
+    while shared < min(len(first), len(last)) and first[shared] == last[shared]:
+        shared += 1
+    return 0 if first == last else min(shared, *(len(prompt) - 1 for prompt in prompts))
