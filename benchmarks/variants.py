@@ -35,6 +35,7 @@ from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 from reasonmaxxer.signal.gates import resolve_gate
 from reasonmaxxer.signal.select import examples_of, group_rollouts, select_groups
+from reasonmaxxer.training.base_states import BaseStates
 from reasonmaxxer.training.train import add_adapter, train_adapter
 from reasonmaxxer.verify import Verifier
 
@@ -44,17 +45,20 @@ SHARD = 60
 
 
 class Bench:
-    """One seed: the base, its rollouts, and its answers to the validation problems."""
+    """One seed: the base, its rollouts, and its greedy answers to the problems that measure."""
 
-    def __init__(self, out: Path, seed: int, validation: int, verifier: Verifier) -> None:
+    def __init__(
+        self, out: Path, seed: int, validation: Sequence[Problem], verifier: Verifier
+    ) -> None:
         self.out, self.seed, self.verifier = out / f"seed-{seed}", seed, verifier
         self.recipe = load_recipe("default", (f"seed={seed}",))
         self.loaded: LoadedModel = load_model(self.recipe.model)
-        self.validation = word_problems("validation", validation, 1)
+        self.base_states = BaseStates()  # most variants read the same rows
+        self.validation = validation
         answers = collect(
-            self.validation,
-            self.out / f"base-{validation}",
             validation,
+            self.out / f"base-{len(validation)}",
+            len(validation),
             lambda shard: self.sample(shard, GREEDY, 1),
         )
         self.base = [rollout.reward for rollout in answers]
@@ -91,7 +95,7 @@ class Bench:
         done = folder / "result.json"
         if not done.exists():
             history = self.train(recipe, folder)
-            adapted = self.sample(self.validation, GREEDY, 1)
+            answers = self.answers()
             self.loaded.model = self.loaded.model.unload()
             shutil.rmtree(folder)
             folder.mkdir()
@@ -100,8 +104,7 @@ class Bench:
                 "seed": self.seed,
                 "problems": [problem.id for problem in self.validation],
                 "base": self.base,
-                "adapted": [rollout.reward for rollout in adapted],
-                "cut": float(np.mean([rollout.truncated for rollout in adapted])),
+                **answers,
                 "steps": len(history),
                 **drift(history),
             }
@@ -109,9 +112,23 @@ class Bench:
         found: dict[str, Any] = read_json(done)
         return found
 
+    def answers(self) -> dict[str, Any]:
+        """What the model as it stands scores on each validation problem, greedily."""
+        adapted = self.sample(self.validation, GREEDY, 1)
+        return {
+            "adapted": [rollout.reward for rollout in adapted],
+            "cut": float(np.mean([rollout.truncated for rollout in adapted])),
+        }
+
     def train(self, recipe: Recipe, folder: Path) -> list[dict[str, Any]]:
         """Train the variant's adapter in place, from its beginning to its end."""
-        rollouts = self.rollouts(math.ceil(1.5 * recipe.signal.problems))
+        pool = self.rollouts(math.ceil(1.5 * recipe.signal.problems))
+        return self.teach(recipe, pool, folder)
+
+    def teach(
+        self, recipe: Recipe, rollouts: Sequence[Rollout], folder: Path
+    ) -> list[dict[str, Any]]:
+        """Train an adapter in place on what rollouts of a pool teach."""
         groups = select_groups(group_rollouts(rollouts), recipe.signal.problems)
         examples = examples_of(groups, recipe.signal)
         gate = resolve_gate(recipe.signal.gate, [e.entropy for e in examples], self.seed)
@@ -125,6 +142,7 @@ class Bench:
             recipe.training.model_copy(update={"checkpoints": 1}),
             seed=self.seed,
             folder=folder,
+            base_states=self.base_states,
         )
         return [{**row, "share": gate.decision_share} for row in history]
 
@@ -202,9 +220,10 @@ def compare(
     """Run every variant with every seed; summaries in the order asked."""
     recipe = load_recipe()
     results: dict[str, list[dict[str, Any]]] = {variant: [] for variant in variants}
+    measure = word_problems("validation", validation, 1)
     with Verifier(recipe.verify, recipe.problems.prompt_style) as verifier:
         for seed in seeds:
-            bench = Bench(out, seed, validation, verifier)
+            bench = Bench(out, seed, measure, verifier)
             for variant in variants:
                 results[variant].append(bench.run(variant))
                 done = [summary(found) for found in results.values() if found]
