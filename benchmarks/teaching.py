@@ -51,13 +51,16 @@ def real_examples(loaded: LoadedModel, recipe: Recipe, count: int, cache: Path) 
     return examples_of(groups, recipe.signal)[:count]
 
 
-def synthetic_examples(vocabulary: int, count: int, each: int = 8) -> list[Example]:
-    """Random tokens, a prompt for every `each` completions, half as long as real ones.
+def synthetic_examples(
+    vocabulary: int, count: int, each: int = 8, longest: int = 50
+) -> list[Example]:
+    """Random tokens, a prompt for every `each` completions, by default half as long as real ones.
 
     Args:
         vocabulary: ids are drawn below it.
         count: sequences.
         each: rollouts a problem.
+        longest: tokens of a completion, from a fifth of it upwards.
     """
     draw = np.random.Generator(np.random.Philox(0))
     examples = []
@@ -65,7 +68,7 @@ def synthetic_examples(vocabulary: int, count: int, each: int = 8) -> list[Examp
     for n in range(count):
         if n % each == 0:
             prompt = draw.integers(0, vocabulary, draw.integers(20, 40)).tolist()
-        length = int(draw.integers(10, 50))
+        length = int(draw.integers(longest // 5, longest))
         examples.append(
             Example(
                 problem_id=f"synthetic-{n // each}",

@@ -6,7 +6,7 @@ Both arms train the same adapter on the same sequences in the same order, each i
 taking turns; what the trainer prepares before its first step is charged to its steps. The naive loop is
 `naive.py`. First both take a few steps in float32, and their losses are compared: a difference above
 1e-4 ends the benchmark. The sequences are rollouts of the model, sampled once into the cache; with
-`--quick` they are random tokens, half as long.
+`--quick` they are random tokens, half as long; with `--longest N` random tokens, up to N a completion.
 """
 
 from __future__ import annotations
@@ -164,6 +164,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="auto", help="of the timed arms")
     parser.add_argument("--steps", type=int, help="optimiser steps; default 8, with --quick 2")
     parser.add_argument("--repeats", type=int, help="turns of each arm; default 3, with --quick 1")
+    parser.add_argument("--longest", type=int, metavar="N", help="random completions of up to N")
     parser.add_argument("--cache", type=Path, default=Path("runs/benchmark-rollouts"))
     arguments = parser.parse_args()
     if arguments.arm:
@@ -174,15 +175,18 @@ def main() -> None:
     loaded = load_base(arguments.model, arguments.dtype)
     machine = measure_machine(loaded.model.dtype)
     count = steps * CONFIG.batch_size
-    examples = (
-        synthetic_examples(loaded.model.config.get_text_config().vocab_size, count)
-        if quick
-        else real_examples(loaded, RECIPE, count, arguments.cache)
-    )
+    vocabulary = loaded.model.config.get_text_config().vocab_size
+    if quick or arguments.longest:
+        examples = synthetic_examples(vocabulary, count, longest=arguments.longest or 50)
+    else:
+        examples = real_examples(loaded, RECIPE, count, arguments.cache)
     with ExitStack() as stack:
-        path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "examples.parquet"
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        path, checked = folder / "examples.parquet", folder / "checked.parquet"
         write_table(example_table(examples), path)
-        difference = check_losses(path, min(steps, 3))
+        short = synthetic_examples(vocabulary, count) if arguments.longest else examples
+        write_table(example_table(short), checked)
+        difference = check_losses(checked, min(steps, 3))
         ours, peer = (stack.enter_context(arm(name, __file__)) for name in LOADERS)
         take_turns(ours, peer, path, 1, 1)  # warm up
         ours.results.clear()
@@ -191,7 +195,7 @@ def main() -> None:
     title = f"{steps} steps of {CONFIG.batch_size} sequences"
     Console().print(arm_table(title, [ours, peer], "step_seconds", "s a step"))
     finish(
-        "training",
+        f"training-{arguments.longest}" if arguments.longest else "training",
         arguments,
         machine,
         figures_of(ours, peer, difference)

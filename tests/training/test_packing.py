@@ -1,6 +1,7 @@
 """Rows that share a prompt, laid out by hand."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -105,7 +106,20 @@ def test_sequences_are_cut_on_the_right():
 def test_order_keeps_runs_together_and_loses_nothing(groups, seed, shuffled):
     prompts = [[number] for number, size in enumerate(groups) for _ in range(size)]
     shuffled.shuffle(prompts)
-    order = group_order(prompts, seed)
+    order = group_order(prompts, [shuffled.choice([-1.0, 1.0]) for _ in prompts], seed)
     assert sorted(order) == list(range(len(prompts)))
     changes = np.count_nonzero(np.diff([prompts[i][0] for i in order]))
     assert changes < sum(-(-size // packing.RUN) for size in groups)
+
+
+def test_a_run_has_its_share_of_right_and_wrong():
+    # Two of eight are right: advantages sqrt(3) and -1 / sqrt(3). One and three of them sum to zero.
+    right = {1, 2}
+    advantages = [3**0.5 if n in right else -(3**-0.5) for n in range(8)]
+    order = group_order([[7]] * 8, advantages, 0)
+    for run in (order[:4], order[4:]):
+        assert sum(advantages[n] for n in run) == pytest.approx(0)
+    # Six sequences are two runs of three, not four and two.
+    advantages = [1.0, -1.0] * 3
+    order = group_order([[7]] * 6, advantages, 0)
+    assert sorted(sum(advantages[n] for n in run) for run in (order[:3], order[3:])) == [-1, 1]

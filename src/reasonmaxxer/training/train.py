@@ -83,7 +83,7 @@ def training_layout(
     examples: Sequence[Example], config: TrainingConfig, seed: int
 ) -> list[list[int]]:
     """Tokens of the prompt and of each completion of every stem that one epoch reads."""
-    order = group_order([e.prompt_ids for e in examples], seed)
+    order = group_order([e.prompt_ids for e in examples], [e.advantage for e in examples], seed)
     batches = (
         order[start : start + config.micro_batch_size]
         for start in range(0, len(order), config.micro_batch_size)

@@ -224,7 +224,8 @@ class ReasonMaxxerTrainer(Trainer):  # type: ignore[misc]
         """
         rows = train_dataset if train_dataset is not None else self.train_dataset
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
-        return group_order([row["prompt_ids"] for row in rows], seed)
+        prompts, advantages = ([row[key] for row in rows] for key in ("prompt_ids", "advantage"))
+        return group_order(prompts, advantages, seed)
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> Tensor:
         """Sequences of an optimiser step over all micro-batches and processes."""
