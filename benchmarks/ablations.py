@@ -32,9 +32,9 @@ ABLATIONS: dict[str, dict[str, str]] = {
     "random share": {"50%": GATE.format(kind="random", share=0.5)},
     "loss": {
         "correct rollouts only": "signal.positive_only=true",
-        "full sequence, no anchor": f"{ALL},training.anchor_weight=0",
         "no anchor": "training.anchor_weight=0",
         "no negative floor": "training.negative_floor=0",
+        "full sequence, no anchor": f"{ALL},training.anchor_weight=0",
     },
     "problems kept": {str(n): f"signal.problems={n}" for n in (8, 16)},
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -132,6 +133,8 @@ def _version(
 
 def main() -> None:
     """Entry point: an error of the user's is one sentence and exit status 2."""
+    # Read by PyTorch at its first allocation: on Linux, huge pages for large tensors.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     try:
         status = app(standalone_mode=False)
         if status == INTERRUPTED:
