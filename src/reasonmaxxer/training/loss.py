@@ -186,8 +186,8 @@ class _AnchorLoss(torch.autograd.Function):
 def _chunks(hidden_ND: Tensor, head: Head, chunk: int | None) -> list[slice]:
     rows = len(hidden_ND)
     if rows and chunk is None:
-        one = head(hidden_ND[:0])
-        chunk = max(1, CHUNK_BYTES // (one.element_size() * one.shape[-1]))
+        empty = head(hidden_ND[:0])
+        chunk = max(1, CHUNK_BYTES // (empty.element_size() * empty.shape[-1]))
     return [slice(start, start + (chunk or 1)) for start in range(0, rows, chunk or 1)]
 
 

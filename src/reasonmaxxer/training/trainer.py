@@ -259,7 +259,7 @@ def _attention(model: Any, row: dict[str, Any]) -> dict[str, Any]:
         # four dimensions, so that the model makes no mask of its own
         unused = row["input_ids"].new_ones(1, 1, 1, 1, dtype=torch.bool)
         return {"attention_mask": unused, "layout": row["layout"]}
-    if row["layout"][1:] == [] and len(row["layout"][0]) == 2:  # a sequence alone: plain causal
+    if [len(stem) for stem in row["layout"]] == [2]:  # a sequence alone: plain causal attention
         return {"attention_mask": torch.ones_like(row["input_ids"])}
     allowed_1TT, distance_1TT = visible(row["layout"], row["position_ids"])
     return {"attention_mask": attention_masks(model, allowed_1TT, distance_1TT)}
