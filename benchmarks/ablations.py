@@ -36,7 +36,7 @@ ABLATIONS: dict[str, dict[str, str]] = {
         "no negative floor": "training.negative_floor=0",
         "full sequence, no anchor": f"{ALL},training.anchor_weight=0",
     },
-    "problems kept": {str(n): f"signal.problems={n}" for n in (8, 16)},
+    "problems kept": {str(n): f"signal.problems={n}" for n in (8, 16, 100)},
 }
 
 

@@ -7,6 +7,7 @@ problems come from one, the test problems from the other; SVAMP is another test.
 recipe's hyperparameters:
 
 - `people`: a pool twice the default's, one round
+- `people, longer limit`: the same with rollouts of up to twice as many tokens
 - `templates`: the default run's generated problems
 - `templates, then people`: a second round, whose base is the model of `templates`, merged, and whose
   pool is that of `people`
@@ -44,7 +45,7 @@ from reasonmaxxer.training.base_states import BaseStates
 from reasonmaxxer.verify import Verifier
 
 POOL, TEST = 120, 100
-PLANS = ("people", "templates", "templates, then people")
+PLANS = ("people", "people, longer limit", "templates", "templates, then people")
 
 
 def one_step(path: str) -> tuple[list[Problem], list[Problem]]:
@@ -83,14 +84,17 @@ class Plans:
             return self._round(self.bench.rollouts(60))
         if plan == "people":
             return self._round(self._pool("people"))
+        if plan == "people, longer limit":
+            return self._round(self._pool("people-longer", longer=2))
         self._train(self.bench.rollouts(60), "first")
         self.bench.loaded.model = self.bench.loaded.model.merge_and_unload()
         self.bench.base_states = BaseStates()  # another base from here on
         return self._round(self._pool("people-second"))
 
-    def _pool(self, name: str) -> list[Rollout]:
+    def _pool(self, name: str, longer: int = 1) -> list[Rollout]:
         """Rollouts of the model as it stands, graded and kept."""
         config = self.bench.recipe.rollouts
+        config = config.model_copy(update={"max_new_tokens": longer * config.max_new_tokens})
         return collect(
             self.people,
             self.bench.out / name,

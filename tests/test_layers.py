@@ -7,7 +7,7 @@ import reasonmaxxer
 
 ORDER = [
     "errors", "config", "recipe", "artifacts", "problems", "verify", "models", "rollouts", "signal",
-    "training", "divergence", "evaluation", "cost", "environment", "run_directory", "report",
+    "training", "baselines", "divergence", "evaluation", "cost", "environment", "run_directory", "report",
     "pipeline", "cli",
 ]  # fmt: skip
 ROOT = Path(reasonmaxxer.__file__).parent

@@ -68,7 +68,7 @@ def write_run(folder, completions, words=WORDS, special=(SPECIAL,), texts=None):
         write_table(problems_table(problems), folder / "problems" / f"{split}.parquet")
     gate = {"kind": "threshold", "tau": 0.8, "decision_share": 0.3, "seed": 0}
     write_json({"counts": {"gate": gate}}, folder / "training" / "stage.json")
-    write_json({"counts": {"model": {"name": "tiny"}}}, folder / "rollouts" / "stage.json")
+    write_json({"counts": {"model": {"name": "tiny"}}}, folder / "evaluation" / "stage.json")
     write_json({}, folder / "inspection" / "stage.json")
     return folder
 

@@ -28,41 +28,79 @@ app = typer.Typer(
 RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Run directory.")]
 
 
+Arguments = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[RECIPE] [KEY=VALUE]...",
+        help="A shipped recipe or a .yaml file of your own (default: default), and keys to set, "
+        "as in seed=1 or rollouts.temperature=0.7.",
+        show_default=False,
+    ),
+]
+Out = Annotated[Path | None, typer.Option(help="Run directory.", show_default="runs/RECIPE")]
+PrintRecipe = Annotated[
+    bool, typer.Option("--print-recipe", help="Show the resolved recipe and stop.")
+]
+TrustRemoteCode = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Let the model's repository run its code.")
+]
+
+
 @app.command()
 def run(
-    arguments: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[RECIPE] [KEY=VALUE]...",
-            help="A shipped recipe or a .yaml file of your own (default: default), and keys to set, "
-            "as in seed=1 or rollouts.temperature=0.7.",
-            show_default=False,
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Run directory.", show_default="runs/RECIPE"),
-    ] = None,
-    print_recipe: Annotated[
-        bool, typer.Option("--print-recipe", help="Show the resolved recipe and stop.")
-    ] = False,
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Let the model's repository run its code.")
-    ] = False,
+    arguments: Arguments = None,
+    out: Out = None,
+    print_recipe: PrintRecipe = False,
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Train a language model on its own rollouts and measure what it gained.
 
     A run that was interrupted goes on where it was when the same command is given again.
     """
+    _run(arguments or [], None, out, None, print_recipe, trust_remote_code)
+
+
+@app.command()
+def baseline(
+    method: Annotated[str, typer.Argument(metavar="grpo|rloo|sft|dpo|kto", help="What trains.")],
+    arguments: Arguments = None,
+    out: Out = None,
+    reuse: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="A run whose stages are taken over where the same would be done again.",
+        ),
+    ] = None,
+    print_recipe: PrintRecipe = False,
+    trust_remote_code: TrustRemoteCode = False,
+) -> None:
+    """Run a recipe with another method in the place of ReasonMaxxer's training.
+
+    Problems, prompts, verifier, adapter, evaluation and meter stay the recipe's. An interrupted run goes
+    on where it was when the same command is given again.
+    """
+    _run(arguments or [], method, out, reuse, print_recipe, trust_remote_code)
+
+
+def _run(
+    arguments: list[str],
+    method: str | None,
+    out: Path | None,
+    reuse: Path | None,
+    print_recipe: bool,
+    trust_remote_code: bool,
+) -> None:
     from reasonmaxxer.recipe import dump_recipe, load_recipe
 
-    name, overrides = _split(arguments or [])
-    recipe = load_recipe(name, overrides)
+    name, overrides = _split(arguments)
+    recipe = load_recipe(name, overrides, method)
     if print_recipe:
         typer.echo(dump_recipe(recipe), nl=False)
         return
     suffix = f"-{recipe.hash()[:8]}" if overrides else ""
-    out = out or Path("runs") / f"{Path(name).stem}{suffix}"
+    stem = Path(name).stem if method is None else f"{Path(name).stem}-{method}"
+    out = out or Path("runs") / f"{stem}{suffix}"
 
     from rich.console import Console
 
@@ -73,7 +111,7 @@ def run(
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     console = Console()
     summary = run_pipeline(
-        recipe, out, display=Display(console), trust_remote_code=trust_remote_code
+        recipe, out, display=Display(console), reuse=reuse, trust_remote_code=trust_remote_code
     )
     print_summary(summary, out, console)
 

@@ -193,9 +193,39 @@ class AdapterConfig(Config):
     )
 
 
-class TrainingConfig(Config):
-    """ReasonMaxxer training."""
+Method = Literal["reasonmaxxer", "grpo", "rloo", "sft", "dpo", "kto"]
+ONLINE: tuple[Method, ...] = ("grpo", "rloo")
+"""Methods that sample while they train; the others learn from rollouts of the base."""
 
+
+class BaselineConfig(Config):
+    """What the baselines have of their own; names and meaning are TRL's."""
+
+    steps: Positive = Field(40, description="Optimiser steps of `grpo` and `rloo`.")
+    temperature: float = Field(1.0, gt=0, description="Sampling temperature of `grpo` and `rloo`.")
+    top_entropy_quantile: float = Field(
+        1.0, gt=0, le=1, description="Most entropic share of tokens that `grpo` learns from."
+    )
+    beta: float = Field(
+        0.0,
+        ge=0,
+        description="Strength of the KL to the base in `grpo` and `rloo`; of the implicit reward in "
+        "`dpo` and `kto`, which need one above 0.",
+    )
+
+
+class TrainingConfig(Config):
+    """Training of the adapter, by ReasonMaxxer or by a baseline."""
+
+    method: Method = Field(
+        "reasonmaxxer",
+        description="`reasonmaxxer`, or a baseline through TRL: `grpo` and `rloo` sample while they "
+        "train; `sft` (correct rollouts), `dpo` (correct against wrong) and `kto` (either, unpaired) "
+        "learn from the base's rollouts. `reasonmaxxer baseline METHOD` sets it with the rest.",
+    )
+    baseline: BaselineConfig = Field(
+        default_factory=BaselineConfig, description="Of the baselines alone."
+    )
     adapter: AdapterConfig = Field(default_factory=AdapterConfig, description="The LoRA adapter.")
     anchor_weight: float = Field(0.2, ge=0, description="Lambda, weight of the anchor. Paper: 0.2.")
     anchor_positions: Literal["all", "completion"] = Field(
@@ -229,6 +259,12 @@ class TrainingConfig(Config):
                 f"batch_size {self.batch_size} is not a multiple of "
                 f"micro_batch_size {self.micro_batch_size}"
             )
+        if self.method in ("dpo", "kto") and not self.baseline.beta:
+            raise ValueError(f"baseline.beta must be above 0 for {self.method}; TRL's own is 0.1")
+        if self.method == "kto" and self.micro_batch_size == 1:
+            raise ValueError(
+                "kto compares sequences of a forward pass: micro_batch_size is 2 or more"
+            )
         return self
 
 
@@ -237,6 +273,9 @@ class EvaluationConfig(SamplingConfig):
 
     samples: int = Field(
         4, ge=0, description="Sampled completions a problem, 0 for greedy alone. Paper: 8 or 1."
+    )
+    sampled_problems: Positive | None = Field(
+        None, description="Test problems that are sampled, the first so many; none is all."
     )
     ks: tuple[Positive, ...] = Field((1, 4), description="k of pass@k; each at most `samples`.")
     bootstrap: Positive = Field(10_000, description="Resamples over problems for an interval.")
@@ -292,3 +331,13 @@ class Recipe(Config):
         default_factory=InspectionConfig, description="The token viewer."
     )
     cost: CostConfig = Field(default_factory=CostConfig, description="Prices.")
+
+    @model_validator(mode="after")
+    def _whole_groups(self) -> Recipe:
+        batch, group = self.training.batch_size, self.rollouts.rollouts_per_problem
+        if self.training.method in ONLINE and (batch % group or group == 1):
+            raise ValueError(
+                f"training.batch_size {batch} of {self.training.method} must hold whole groups: it is "
+                f"no multiple of rollouts.rollouts_per_problem {group}, which is 2 or more"
+            )
+        return self

@@ -20,12 +20,45 @@ from reasonmaxxer.errors import UserError, did_you_mean
 RECIPES = Path(__file__).parent / "recipes"
 
 
-def load_recipe(name: str = "default", overrides: tuple[str, ...] = ()) -> Recipe:
+BASELINES = RECIPES / "baselines"
+SHARED = ("adapter", "max_length", "gradient_checkpointing", "report_to")
+"""Keys of `training` that a baseline takes from the recipe it is a baseline of."""
+
+
+def load_recipe(
+    name: str = "default", overrides: tuple[str, ...] = (), baseline: str | None = None
+) -> Recipe:
     """Read a recipe by shipped name or path and apply ``section.key=value`` overrides.
+
+    Args:
+        name: of a shipped recipe, or a path that ends in .yaml.
+        overrides: applied last.
+        baseline: method that trains instead. Problems, prompts, verifier, rollouts, evaluation and
+            the adapter's shape stay the recipe's; the rest of `training` is the baseline's.
 
     Raises:
         UserError: no such recipe, unreadable YAML, an unknown key or an ill-typed value.
     """
+    values = _read(name)
+    if baseline:
+        shared = {k: v for k, v in (values.get("training") or {}).items() if k in SHARED}
+        values["training"] = {**_read(_baseline(baseline))["training"], **shared}
+    for override in overrides:
+        _apply(values, override)
+    return parse_recipe(values, where=name)
+
+
+def _baseline(method: str) -> str:
+    """Path of a baseline's settings."""
+    known = sorted(path.stem for path in BASELINES.glob("*.yaml"))
+    if method not in known:
+        raise UserError(
+            f"No baseline '{method}'.{did_you_mean(method, known)} Baselines: {', '.join(known)}."
+        )
+    return str(BASELINES / f"{method}.yaml")
+
+
+def _read(name: str) -> dict[str, Any]:
     path = Path(name) if Path(name).suffix in {".yaml", ".yml"} else RECIPES / f"{name}.yaml"
     if not path.is_file():
         known = sorted(p.stem for p in RECIPES.glob("*.yaml"))
@@ -39,9 +72,7 @@ def load_recipe(name: str = "default", overrides: tuple[str, ...] = ()) -> Recip
         raise UserError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(values, dict):
         raise UserError(f"{path} must be a mapping of sections, not a {type(values).__name__}.")
-    for override in overrides:
-        _apply(values, override)
-    return parse_recipe(values, where=str(path))
+    return values
 
 
 def parse_recipe(values: dict[str, Any], where: str = "recipe") -> Recipe:

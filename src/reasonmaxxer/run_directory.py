@@ -19,12 +19,20 @@ import yaml
 
 from reasonmaxxer import __version__
 from reasonmaxxer.artifacts import folder_hash, read_json, write_json
-from reasonmaxxer.config import Recipe
+from reasonmaxxer.config import ONLINE, Recipe
 from reasonmaxxer.cost import Meter, StageCost
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.recipe import dump_recipe
 
 STAGES = ("problems", "rollouts", "signal", "training", "evaluation", "inspection")
+
+
+def stages_of(method: str) -> tuple[str, ...]:
+    """Stages of a run by the method that trains: one that samples for itself needs no rollouts."""
+    if method == "reasonmaxxer":
+        return STAGES
+    skipped = {"inspection", *(("rollouts", "signal") if method in ONLINE else ())}
+    return tuple(stage for stage in STAGES if stage not in skipped)
 
 
 @dataclass

@@ -69,8 +69,7 @@ def make_run(path, *, gates=GATES, samples=2, texts=None):
 
     def write_rollouts(work):
         write_table(rollout_table(pool), work.folder / "shard-00000.parquet")
-        model = {"name": "made/model", "source": "hand", "fingerprint": "ab", "dtype": "float32"}
-        work.counts = {"model": model, **rollout_summary(pool)}
+        work.counts = rollout_summary(pool)
 
     def write_signal(work):
         kept = [r for r in pool if r.problem_id in ("t1", "t2")]
@@ -101,11 +100,14 @@ def make_run(path, *, gates=GATES, samples=2, texts=None):
         write_table(history_table(history), work.folder / "history.parquet")
         write_table(VALIDATION.empty_table().from_pylist(tried), work.folder / "validation.parquet")
         work.counts = {
-            "gate": gates[-1], "steps": 4, "planned_steps": 4, "sequences": 8, "tokens": 40,
+            "method": "reasonmaxxer", "gate": gates[-1], "steps": 4, "planned_steps": 4, "sequences": 8, "tokens": 40,
             "checkpoint": "step 4", "validation_accuracy": 1.0, "validation_problems": 2,
+            "checkpoints": [],
         }  # fmt: skip
 
     def write_evaluation(work):
+        model = {"name": "made/model", "source": "hand", "fingerprint": "ab", "dtype": "float32"}
+        work.counts["model"] = model
         for arm, name in enumerate(("base", "adapted")):
             own = (texts or {}) if name == "adapted" else {}
             greedy = [rollout(p, 0, solved[arm], own.get(p, "so 7")) for p, solved in TEST.items()]

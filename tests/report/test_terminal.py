@@ -40,6 +40,7 @@ def summary():
         "difference": {"greedy": {
             "value": 0.26, "low": 0.15, "high": 0.37, "gained": 33, "lost": 7, "p_value": 4.2e-5,
         }},
+        "training": {"method": "reasonmaxxer"},
         "cost": {
             "stages": [stage("rollouts", 34779, 0.0028)],
             "total": stage("total", 34779, 0.0028),

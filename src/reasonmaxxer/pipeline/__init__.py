@@ -14,12 +14,13 @@ from typing import Any
 from reasonmaxxer.artifacts import read_json, write_json
 from reasonmaxxer.config import Recipe
 from reasonmaxxer.pipeline import stages
+from reasonmaxxer.pipeline.reuse import take_over
 from reasonmaxxer.pipeline.session import Session
 from reasonmaxxer.pipeline.training import training
 from reasonmaxxer.report.page import REPORT, write_report
 from reasonmaxxer.report.progress import Display
 from reasonmaxxer.report.summary import summarise
-from reasonmaxxer.run_directory import StageWork
+from reasonmaxxer.run_directory import StageWork, stages_of
 
 
 def run(
@@ -27,14 +28,16 @@ def run(
     out: Path,
     *,
     display: Display | None = None,
+    reuse: Path | None = None,
     trust_remote_code: bool = False,
 ) -> dict[str, Any]:
     """Run a recipe in a folder, from wherever an earlier attempt stopped.
 
     Args:
-        recipe: what to do.
+        recipe: what to do; `training.method` says by which method.
         out: the run directory.
         display: where progress shows; none is silent.
+        reuse: another run, whose stages are taken over where the same would be done again.
         trust_remote_code: let the model's repository run its own code.
 
     Returns:
@@ -48,9 +51,11 @@ def run(
     written = directory.path / "summary.json"
     with directory.lock(), session.verifier:
         if not written.exists():
+            if reuse:
+                take_over(reuse, directory)
             _run_stages(session)
             write_json(summarise(directory, session.environment, session.price), written)
-        if not (directory.path / REPORT).exists():
+        if recipe.training.method == "reasonmaxxer" and not (directory.path / REPORT).exists():
             write_report(directory.path)
         summary: dict[str, Any] = read_json(written)
         return summary
@@ -66,5 +71,8 @@ def _run_stages(session: Session) -> None:
         ("evaluation", ("problems", "training"), stages.evaluation),
         ("inspection", ("rollouts", "signal", "training", "evaluation"), stages.inspection),
     )
+    stages_now = stages_of(session.recipe.training.method)
     for name, inputs, work in order:
-        session.directory.run_stage(name, inputs, partial(work, session))
+        if name in stages_now:
+            needed = tuple(stage for stage in inputs if stage in stages_now)
+            session.directory.run_stage(name, needed, partial(work, session))

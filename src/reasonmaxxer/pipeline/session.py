@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from reasonmaxxer.artifacts import read_table
+from reasonmaxxer.baselines.trl import check_trl
 from reasonmaxxer.config import Recipe, SamplingConfig
 from reasonmaxxer.cost import ModelFlops, price_of
 from reasonmaxxer.environment import describe_environment
@@ -58,6 +59,7 @@ class Session:
         self.recipe, self.display = recipe, display
         self.trust_remote_code = trust_remote_code
         check_trackers(recipe.training.report_to)
+        check_trl(recipe.training.method)
         device = resolve_device(recipe.model)
         self.price = price_of(recipe.cost, device)
         self.environment = describe_environment(device, recipe.seed)

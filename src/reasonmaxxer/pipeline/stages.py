@@ -73,7 +73,7 @@ def rollouts(session: Session, work: StageWork) -> None:
                 task,
                 on_rollouts,
             )
-    work.counts |= {"model": session.loaded.identity, **rollout_summary(rollouts)}
+    work.counts |= rollout_summary(rollouts)
     if len(shards) != 1:
         _warn(session, rollouts)
 
@@ -104,8 +104,9 @@ def signal(session: Session, work: StageWork) -> None:
 
 def evaluation(session: Session, work: StageWork) -> None:
     """Measure base and adapted model on the test problems, the same draws for both."""
-    config = session.recipe.evaluation
-    count = 2 * len(session.splits.test) * (1 + config.samples)
+    config, test = session.recipe.evaluation, session.splits.test
+    work.counts["model"] = session.loaded.identity
+    count = 2 * (len(test) + config.samples * len(test[: config.sampled_problems]))
     with session.display.task("Evaluation", count) as task:
         for arm in ("base", "adapted"):
             if arm == "adapted":
@@ -129,7 +130,8 @@ def _evaluate_arm(session: Session, work: StageWork, arm: str, task: Task) -> No
     session.sample(work, test, work.folder / f"{arm}-greedy", greedy, 1, task)
     if config.samples:
         folder = work.folder / f"{arm}-sampled"
-        session.sample(work, test, folder, config, config.samples, task)
+        sampled = test[: config.sampled_problems]
+        session.sample(work, sampled, folder, config, config.samples, task)
 
 
 def _warn(session: Session, rollouts: Sequence[Rollout]) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from reasonmaxxer.artifacts import read_json
 from reasonmaxxer.rollouts.collect import read_columns
-from reasonmaxxer.run_directory import STAGES, is_locked, read_recipe_values
+from reasonmaxxer.run_directory import is_locked, read_recipe_values, stages_of
 from reasonmaxxer.training.progress import read_progress
 
 State = Literal["done", "running", "stopped", "waiting"]
@@ -97,7 +97,7 @@ def _look(run: Path) -> RunStatus:
         state=state,
         model=recipe["model"]["name"],
         seed=recipe["seed"],
-        stages=[_stage(run, stage, at_work) for stage in STAGES],
+        stages=[_stage(run, stage, at_work) for stage in stages_of(recipe["training"]["method"])],
         sampled=_sampled(run, recipe),
         training={
             int(folder.name.removeprefix("gate-")): read_progress(folder)
@@ -137,9 +137,11 @@ def _sampled(run: Path, recipe: dict[str, Any]) -> list[Sampled]:
             (f"{gate.name} step {p.name.partition('-')[2]}", p, sizes["validation"]) for p in tried
         ]
     for arm in ("base", "adapted"):
-        for kind, each in (("greedy", 1), ("sampled", recipe["evaluation"]["samples"])):
+        config = recipe["evaluation"]
+        sampled = min(sizes["test"], config["sampled_problems"] or sizes["test"])
+        for kind, count in (("greedy", sizes["test"]), ("sampled", config["samples"] * sampled)):
             folder = _folder(run, "evaluation") / f"{arm}-{kind}"
-            sets.append((f"test, {arm} {kind}", folder, each * sizes["test"]))
+            sets.append((f"test, {arm} {kind}", folder, count))
     return [_read(*of) for of in sets if of[1].is_dir()]
 
 

@@ -34,18 +34,21 @@ def summarise(directory: RunDirectory, environment: dict[str, Any], price: Price
         price: of the machine.
     """
     recipe = directory.recipe
-    counts = {stage: directory.record(stage)["counts"] for stage in ("rollouts", "signal")}
+    counts = {
+        stage: directory.record(stage)["counts"] if directory.is_done(stage) else None
+        for stage in ("rollouts", "signal")
+    }
+    selected = counts["signal"]
     training = dict(directory.record("training")["counts"])
     costs = directory.costs()
     seconds = {cost.stage: cost.seconds for cost in costs}
-    model = counts["rollouts"].pop("model")
     return {
         "schema": SCHEMA,
-        "model": model,
+        "model": directory.record("evaluation")["counts"]["model"],
         **{arm: _arm(directory.path / "evaluation", arm, recipe) for arm in ARMS},
         "difference": {"greedy": _difference(directory.path / "evaluation", recipe)},
         "rollouts": counts["rollouts"],
-        "selection": {name: counts["signal"][name] for name in ("problems", "sequences", "tokens")},
+        "selection": selected and {n: selected[n] for n in ("problems", "sequences", "tokens")},
         "gate": training.pop("gate"),
         "training": training | {"seconds": seconds["training"]},
         "cost": {

@@ -32,7 +32,8 @@ def print_summary(summary: dict[str, Any], out: Path, console: Console) -> None:
     console.print(_verdict(summary), highlight=False, soft_wrap=True)
     console.print()
     console.print(_cost(summary["cost"]))
-    for line in _next(out):
+    reported = summary["training"]["method"] == "reasonmaxxer"
+    for line in _next(out) if reported else _next_of_baseline(out):
         console.print(line, highlight=False, soft_wrap=True)
 
 
@@ -112,6 +113,16 @@ def _next(out: Path) -> list[str]:
     ]
 
 
+def _next_of_baseline(out: Path) -> list[str]:
+    return [
+        f"Figures   {escape(str(out / 'summary.json'))}",
+        f"Adapter   {escape(str(out / 'training' / 'adapter'))} (PEFT folder)",
+        "",
+        "Next:",
+        f"  reasonmaxxer compare RUN... {escape(str(out))}    against other runs of the same model",
+    ]
+
+
 def print_status(status: RunStatus, console: Console) -> None:
     """Print where a run is, what its completions and training look like, and its end if there is one.
 
@@ -158,7 +169,7 @@ def _training(gate: int, rows: list[dict[str, Any]]) -> list[str]:
     if not rows:
         return [f"Training, gate {gate}: no step yet"]
     last = rows[-1]
-    names = ("loss", "kl", "delta_logprob_positive", "delta_logprob_negative")
+    names = ("loss", "reward", "kl", "delta_logprob_positive", "delta_logprob_negative")
     lines = [f"Training, gate {gate}: step {last['step']} of {last['steps']}"]
     for name in names:
         values = [row[name] for row in rows if name in row]

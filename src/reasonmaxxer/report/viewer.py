@@ -123,7 +123,7 @@ def viewer_data(run: Path) -> dict[str, Any]:
     numbers = {(p["split"], p["id"]): number for number, p in enumerate(problems)}
     gate = read_json(run / "training" / "stage.json")["counts"]["gate"]
     return {
-        "model": read_json(run / "rollouts" / "stage.json")["counts"]["model"]["name"],
+        "model": read_json(run / "evaluation" / "stage.json")["counts"]["model"]["name"],
         "gate": {"kind": gate["kind"], "tau": gate["tau"]},
         "pieces": _pieces(vocabulary),
         "problems": problems,

@@ -27,14 +27,14 @@ class Candidate:
 
     Attributes:
         gate_index: which of the swept gates.
-        gate: that gate.
+        gate: that gate; None for a baseline.
         step: optimiser steps behind the checkpoint.
         adapter: its PEFT folder.
         correct: each validation problem's greedy outcome, by id.
     """
 
     gate_index: int
-    gate: Gate
+    gate: Gate | None
     step: int
     adapter: Path
     correct: dict[str, bool]

@@ -14,7 +14,7 @@ import torch
 from peft import LoraConfig, get_peft_model, load_peft_weights, set_peft_model_state_dict
 from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME
 from transformers import PrinterCallback, TrainerCallback
-from transformers.trainer_utils import set_seed
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, set_seed
 
 from reasonmaxxer.artifacts import read_json, write_json
 from reasonmaxxer.config import AdapterConfig, TrainingConfig
@@ -41,6 +41,9 @@ HISTORY = pa.schema(
                 "kl",
                 "delta_logprob_positive",
                 "delta_logprob_negative",
+                "reward",
+                "entropy",
+                "completion_length",
             )
         ),
     ]
@@ -108,7 +111,7 @@ def train_adapter(
     base_states: BaseStates | None = None,
     events: Path | None = None,
     on_step: Callable[[int], None] | None = None,
-    on_checkpoint: Callable[[], None] | None = None,
+    on_checkpoint: Callable[[Path], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Train the model's adapter in place; checkpoints go to `folder/checkpoint-STEP`.
 
@@ -125,7 +128,7 @@ def train_adapter(
         base_states: shared by the gates of a sweep.
         events: where TensorBoard's event files go, if the config reports to it; none is `folder`.
         on_step: called with the steps done so far.
-        on_checkpoint: called after each checkpoint is on disk.
+        on_checkpoint: called with the folder of each checkpoint once it is on disk.
 
     Returns:
         One row of metrics an optimiser step: `step`, `loss`, `grad_norm`, `learning_rate`, `kl`,
@@ -134,30 +137,15 @@ def train_adapter(
     Raises:
         FloatingPointError: the loss is no longer finite.
     """
-    steps = planned_steps(len(examples), config)
     arguments = ReasonMaxxerConfig(
-        output_dir=str(folder),
+        **trainer_arguments(
+            config, model, planned_steps(len(examples), config), seed=seed, folder=folder
+        ),
+        num_train_epochs=config.epochs,
         anchor_weight=config.anchor_weight,
         anchor_positions=config.anchor_positions,
         negative_floor=config.negative_floor,
         max_length=config.max_length,
-        learning_rate=config.learning_rate,
-        weight_decay=config.weight_decay,
-        warmup_steps=config.warmup_steps,
-        max_grad_norm=config.max_grad_norm,
-        num_train_epochs=config.epochs,
-        per_device_train_batch_size=config.micro_batch_size,
-        gradient_accumulation_steps=config.batch_size // config.micro_batch_size,
-        gradient_checkpointing=config.gradient_checkpointing or None,
-        save_strategy="steps",
-        save_steps=math.ceil(steps / config.checkpoints),
-        bf16=model.dtype == torch.bfloat16,  # products of the adapter; its weights stay float32
-        report_to="none",
-        use_cpu=model.device.type == "cpu",
-        dataloader_pin_memory=model.device.type == "cuda",
-        disable_tqdm=True,
-        seed=seed,
-        data_seed=seed,
     )
     trainer = ReasonMaxxerTrainer(
         model=model,
@@ -165,11 +153,68 @@ def train_adapter(
         train_dataset=training_rows(examples, gate),
         processing_class=tokenizer,
         base_states=base_states,
-        callbacks=[
-            _Watch(folder, on_step, on_checkpoint),
-            *trackers(config.report_to, events or folder),
-        ],
     )
+    return fit(trainer, config, folder, events, on_step, on_checkpoint)
+
+
+def trainer_arguments(
+    config: TrainingConfig, model: Any, steps: int, *, seed: int, folder: Path
+) -> dict[str, Any]:
+    """What every trainer of an adapter is told alike, as keywords of `TrainingArguments`.
+
+    Args:
+        config: optimiser, batches and checkpoints.
+        model: with its adapter.
+        steps: optimiser steps of the whole training.
+        seed: fixes the order of sequences.
+        folder: of the checkpoints.
+    """
+    return {
+        "output_dir": str(folder),
+        "learning_rate": config.learning_rate,
+        "weight_decay": config.weight_decay,
+        "warmup_steps": config.warmup_steps,
+        "max_grad_norm": config.max_grad_norm,
+        "per_device_train_batch_size": config.micro_batch_size,
+        "gradient_accumulation_steps": config.batch_size // config.micro_batch_size,
+        "gradient_checkpointing": config.gradient_checkpointing or None,
+        "logging_steps": 1,
+        "save_strategy": "steps",
+        "save_steps": math.ceil(steps / config.checkpoints),
+        "bf16": model.dtype == torch.bfloat16,  # products of the adapter; its weights stay float32
+        "report_to": "none",
+        "use_cpu": model.device.type == "cpu",
+        "dataloader_pin_memory": model.device.type == "cuda",
+        "disable_tqdm": True,
+        "seed": seed,
+        "data_seed": seed,
+    }
+
+
+def fit(
+    trainer: Any,
+    config: TrainingConfig,
+    folder: Path,
+    events: Path | None = None,
+    on_step: Callable[[int], None] | None = None,
+    on_checkpoint: Callable[[Path], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Train, from the last whole checkpoint if there is one; one row of metrics a step.
+
+    Args:
+        trainer: a `transformers.Trainer`.
+        config: names its trackers.
+        folder: of the checkpoints.
+        events: where TensorBoard's event files go, if the config reports to it; none is `folder`.
+        on_step: called with the steps done so far.
+        on_checkpoint: called with the folder of each checkpoint once it is on disk.
+
+    Raises:
+        FloatingPointError: the loss is no longer finite.
+    """
+    trainer.add_callback(_Watch(folder, on_step, on_checkpoint))
+    for tracker in trackers(config.report_to, events or folder):
+        trainer.add_callback(tracker)
     trainer.remove_callback(PrinterCallback)
     whole = whole_checkpoints(folder)
     trainer.train(resume_from_checkpoint=str(whole[-1]) if whole else None)
@@ -230,7 +275,7 @@ class _Watch(TrainerCallback):  # type: ignore[misc]
         self,
         folder: Path,
         on_step: Callable[[int], None] | None,
-        on_checkpoint: Callable[[], None] | None,
+        on_checkpoint: Callable[[Path], None] | None,
     ) -> None:
         self.folder, self.on_step, self.on_checkpoint = folder, on_step, on_checkpoint
 
@@ -244,7 +289,7 @@ class _Watch(TrainerCallback):  # type: ignore[misc]
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self.on_checkpoint:
-            self.on_checkpoint()
+            self.on_checkpoint(self.folder / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}")
 
     def on_log(
         self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any

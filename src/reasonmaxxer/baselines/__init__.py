@@ -1,0 +1,1 @@
+"""What ReasonMaxxer is held against: GRPO, RLOO, SFT, DPO and KTO through TRL, on the same footing."""

@@ -1,0 +1,205 @@
+"""Reinforcement learning: GRPO (arXiv 2402.03300) and RLOO (arXiv 2402.14740) through TRL.
+
+TRL has the loss, the advantages and the optimiser. Prompts are rendered, completions sampled and rewards
+given here, by what ReasonMaxxer has too, so that neither arm has the better sampler or verifier.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reasonmaxxer.baselines.trl import import_trl
+from reasonmaxxer.config import PromptStyle, SamplingConfig, TrainingConfig
+from reasonmaxxer.errors import UserError
+from reasonmaxxer.problems import Problem, render_prompt
+from reasonmaxxer.rollouts.collect import Grader
+from reasonmaxxer.rollouts.engine import Engine, Request, rollout_seed
+from reasonmaxxer.training.train import fit, trainer_arguments
+
+Lengths = Sequence[tuple[int, int]]
+"""Tokens of prompt and completion of each sampled sequence, one problem's after another."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What the policy acts in.
+
+    Attributes:
+        problems: to learn from.
+        engine: samples the policy as it stands.
+        verifier: the reward, 1 for a correct completion and 0 for every other.
+        prompt_style: how a problem becomes a prompt.
+        sampling: temperature, top-p and length.
+        group: completions a problem and step.
+    """
+
+    problems: Sequence[Problem]
+    engine: Engine
+    verifier: Grader
+    prompt_style: PromptStyle
+    sampling: SamplingConfig
+    group: int
+
+
+def train_online(
+    model: Any,
+    tokenizer: Any,
+    environment: Environment,
+    config: TrainingConfig,
+    *,
+    seed: int,
+    folder: Path,
+    events: Path | None = None,
+    on_sampled: Callable[[Lengths], None] | None = None,
+    on_step: Callable[[int], None] | None = None,
+    on_checkpoint: Callable[[Path], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Train the model's adapter in place by `config.method`, `grpo` or `rloo`.
+
+    A folder that already holds checkpoints is taken up from the last whole one.
+
+    Args:
+        model: with a fresh adapter.
+        tokenizer: renders prompts and decodes completions.
+        environment: what the policy acts in.
+        config: optimiser, steps, checkpoints.
+        seed: fixes the order of problems and every draw.
+        folder: of the checkpoints.
+        events: where TensorBoard's event files go; none is `folder`.
+        on_sampled: called with the lengths of each step's completions before they are learnt from.
+        on_step: called with the steps done so far.
+        on_checkpoint: called with the folder of each checkpoint.
+
+    Returns:
+        One row a step: `step`, `loss`, `grad_norm`, `learning_rate`, `reward` (mean over completions),
+        `entropy` (nats, mean over their tokens), `completion_length`, and what else TRL logs.
+
+    Raises:
+        UserError: fewer problems than a step needs.
+        FloatingPointError: the loss is no longer finite.
+    """
+    each = config.batch_size // environment.group
+    if len(environment.problems) < each:
+        raise UserError(
+            f"A step of {config.method} takes {each} problems (training.batch_size / "
+            f"rollouts.rollouts_per_problem), but there are {len(environment.problems)}: raise "
+            "problems.train.limit or lower training.batch_size."
+        )
+    trl = import_trl()
+    from datasets import Dataset
+
+    policy = _Policy(environment, model, tokenizer, seed, on_sampled)
+    base, settings = (
+        (trl.GRPOTrainer, trl.GRPOConfig)
+        if config.method == "grpo"
+        else (_rloo_trainer(trl, policy), trl.RLOOConfig)
+    )
+    extra: dict[str, Any] = {}
+    if config.method == "grpo":
+        extra["top_entropy_quantile"] = config.baseline.top_entropy_quantile
+    arguments = settings(
+        **trainer_arguments(config, model, config.baseline.steps, seed=seed, folder=folder),
+        **extra,
+        max_steps=config.baseline.steps,
+        lr_scheduler_type="constant_with_warmup",  # no step depends on how many there will be
+        num_generations=environment.group,
+        max_completion_length=environment.sampling.max_new_tokens,
+        temperature=environment.sampling.temperature,
+        top_p=environment.sampling.top_p,
+        beta=config.baseline.beta,
+    )
+    trainer = base(
+        model=model,
+        args=arguments,
+        # TRL hands the prompt on as it is: the id says which problem, and nothing is tokenised twice
+        train_dataset=Dataset.from_list([{"prompt": p.id} for p in environment.problems]),
+        reward_funcs=policy.rewards,
+        processing_class=tokenizer,
+        **({"rollout_func": policy.rollouts} if config.method == "grpo" else {}),
+    )
+    policy.trainer = trainer
+    history = fit(trainer, config, folder, events, on_step, on_checkpoint)
+    return [{**row, "completion_length": row["completions/mean_length"]} for row in history]
+
+
+class _Policy:
+    """The model as it stands: samples completions of problems, and has them graded."""
+
+    def __init__(
+        self,
+        environment: Environment,
+        model: Any,
+        tokenizer: Any,
+        seed: int,
+        on_sampled: Callable[[Lengths], None] | None,
+    ) -> None:
+        self.environment, self.model, self.tokenizer = environment, model, tokenizer
+        self.seed, self.on_sampled = seed, on_sampled
+        self.problems = {problem.id: problem for problem in environment.problems}
+        self.trainer: Any = None
+
+    def rollouts(self, prompts: list[str], trainer: Any) -> dict[str, Any]:
+        """TRL's `rollout_func`."""
+        prompt_ids = self.render(prompts)
+        completion_ids, logprobs = self.sample(prompts, prompt_ids)
+        return {"prompt_ids": prompt_ids, "completion_ids": completion_ids, "logprobs": logprobs}
+
+    def render(self, names: Sequence[str]) -> list[list[int]]:
+        """Prompt ids of problems."""
+        style = self.environment.prompt_style
+        ids = {
+            name: render_prompt(style, self.problems[name].text, self.tokenizer)
+            for name in set(names)
+        }
+        return [ids[name] for name in names]
+
+    def sample(
+        self, names: Sequence[str], prompt_ids: Sequence[Sequence[int]]
+    ) -> tuple[list[list[int]], list[list[float]]]:
+        """Completions of the problems as named, and log-probabilities of their tokens."""
+        step = self.trainer.state.global_step
+        seen: Counter[str] = Counter()
+        requests = []
+        for name, ids in zip(names, prompt_ids, strict=True):
+            # a problem comes again in later epochs: its draws differ by the step
+            requests.append(
+                Request(tuple(ids), rollout_seed(self.seed, f"{name}@{step}", seen[name]))
+            )
+            seen[name] += 1
+        made = self.environment.engine.generate(requests, self.environment.sampling)
+        if self.on_sampled:
+            self.on_sampled(
+                [(len(r.prompt_ids), len(c.ids)) for r, c in zip(requests, made, strict=True)]
+            )
+        return [c.ids for c in made], [c.logprob for c in made]
+
+    def rewards(
+        self, prompts: list[str], completion_ids: list[list[int]], **kwargs: Any
+    ) -> list[float]:
+        """TRL's reward function."""
+        texts = [self.tokenizer.decode(ids, skip_special_tokens=True) for ids in completion_ids]
+        owners = [self.problems[name] for name in prompts]
+        grades = self.environment.verifier.grade(list(zip(owners, texts, strict=True)))
+        return [float(grade.outcome.value == "correct") for grade in grades]
+
+
+def _rloo_trainer(trl: Any, policy: _Policy) -> Any:
+    """TRL's RLOO takes no `rollout_func`: the two methods that sample are replaced."""
+
+    class RLOO(trl.RLOOTrainer):  # type: ignore[misc]
+        def _tokenize_prompts(
+            self, prompts: list[str]
+        ) -> tuple[list[list[int]], None, dict[str, Any]]:
+            self._names = prompts
+            return policy.render(prompts), None, {}
+
+        def _generate_single_turn(
+            self, prompt_ids: list[list[int]], images: None, multimodal_fields: dict[str, Any]
+        ) -> list[list[int]]:
+            return policy.sample(self._names, prompt_ids)[0]
+
+    return RLOO

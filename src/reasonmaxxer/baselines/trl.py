@@ -1,0 +1,39 @@
+"""TRL, which is an extra, and what its trainers are made to share."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from typing import Any
+
+from reasonmaxxer.config import TrainingConfig
+from reasonmaxxer.errors import UserError
+
+
+def check_trl(method: str) -> None:
+    """Refuse a baseline that cannot be trained, before long work starts.
+
+    Raises:
+        UserError: TRL is not installed.
+    """
+    if method != "reasonmaxxer" and importlib.util.find_spec("trl") is None:
+        raise UserError(
+            f"training.method = '{method}' is trained by TRL, which is not installed: "
+            "pip install 'reasonmaxxer[baselines]'."
+        )
+
+
+def import_trl() -> Any:
+    """The library, without the warning that `rollout_func` is experimental."""
+    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+    import trl
+
+    return trl
+
+
+def name_of(config: TrainingConfig) -> str:
+    """How people call a method, with what sets it apart."""
+    names = {"reasonmaxxer": "ReasonMaxxer"}
+    name = names.get(config.method, config.method.upper())
+    share = config.baseline.top_entropy_quantile
+    return f"{name}, top {share:.0%} of tokens" if config.method == "grpo" and share < 1 else name
