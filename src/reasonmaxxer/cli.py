@@ -136,6 +136,28 @@ def report(run: RunFolder) -> None:
 
 
 @app.command()
+def compare(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN...", help="Finished runs of one model; costs are held to the first."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the comparison.")] = Path("runs/comparison"),
+) -> None:
+    """Compare runs: accuracy, pass@k and measured cost, as HTML, Markdown, LaTeX and JSON.
+
+    Runs that differ only in their seed make one arm.
+    """
+    from rich.console import Console
+
+    from reasonmaxxer.report.comparison_page import write_comparison
+    from reasonmaxxer.report.terminal import print_comparison
+
+    print_comparison(write_comparison(runs, out), out, Console())
+
+
+@app.command()
 def models() -> None:
     """List the models that need no hub."""
     from reasonmaxxer.models.embedded import EMBEDDED, cache_path, is_cached

@@ -37,7 +37,8 @@ class Panel:
     rows: Sequence[tuple[str, ...]] = ()
 
 
-def _panel(name: str, title: str, figure: Figure, caption: str, **table: Any) -> Panel:
+def panel(name: str, title: str, figure: Figure, caption: str, **table: Any) -> Panel:
+    """A figure drawn into a panel; `table` is its columns and rows."""
     return Panel(name, title, Markup(figures.svg(figure, name)), caption, **table)
 
 
@@ -47,7 +48,7 @@ def accuracy(results: Results) -> Panel:
     rows = figures.metric_rows(summary)
     drawn = f"{config['samples']} completions a problem at temperature {config['temperature']}"
     sampled = f"; sampled metrics from {drawn}" if config["samples"] else ""
-    return _panel(
+    return panel(
         "accuracy",
         "Accuracy, base and adapted",
         figures.accuracy(summary),
@@ -67,7 +68,7 @@ def changes(results: Results) -> Panel:
         "lost": "solved only before",
         "neither": "never solved",
     }
-    return _panel(
+    return panel(
         "changes",
         "What changed, problem by problem",
         figures.changes(counts),
@@ -85,7 +86,7 @@ def pool(results: Results) -> Panel:
     kept = sum(p.kept for p in problems)
     never = sum(p.correct == 0 for p in problems)
     table = Counter((p.correct / p.rollouts, p.kept) for p in problems)
-    return _panel(
+    return panel(
         "pool",
         "Where the base is on the edge",
         figures.pass_rates(problems),
@@ -107,7 +108,7 @@ def entropy(results: Results) -> Panel:
     others = [tau for tau in taus if tau != gate["tau"]]
     swept = " Dotted: the other gates that were tried." if others else ""
     marks = sorted({0.1, 0.2, 0.5, 1.0, 1.5, 2.0, 3.0, *(tau for tau in taus if tau >= 0)})
-    return _panel(
+    return panel(
         "entropy",
         "Where the base hesitates",
         figures.entropy(values, gate, others),
@@ -126,7 +127,7 @@ def training(results: Results) -> list[Panel]:
     others = " Grey: the other gates." if len(results.gates) > 1 else ""
     marked = f" Dotted line: the chosen checkpoint, step {step}.{others}"
     drawn = [
-        _panel(
+        panel(
             "delta-logprob",
             "What the adapter learns",
             figures.delta_logprob(history, gate, step),
@@ -152,7 +153,7 @@ def training(results: Results) -> list[Panel]:
         ("learning_rate", "Learning rate", "rate", "Learning rate of each step."),
     )
     return drawn + [
-        _panel(name, title, figures.metric(history, name, label, gate, step), caption)
+        panel(name, title, figures.metric(history, name, label, gate, step), caption)
         for name, title, label, caption in small
     ]
 
@@ -167,7 +168,7 @@ def _validation(results: Results, step: int) -> Panel:
     }
     names = [figures.gate_words(gate).partition(":")[0] for gate in results.gates]
     n = results.summary["training"]["validation_problems"]
-    return _panel(
+    return panel(
         "validation",
         "Which checkpoint",
         figures.validation(tried, names, results.chosen_gate, step),
@@ -187,7 +188,7 @@ def outcomes(results: Results) -> Panel:
     }
     names = [n for n in figures.OUTCOME_COLOURS if any(n in p["outcomes"] for p in parts.values())]
     total = sum(sum(part["outcomes"].values()) for part in parts.values())
-    return _panel(
+    return panel(
         "outcomes",
         "How completions were graded",
         figures.outcomes({name: part["outcomes"] for name, part in parts.items()}),
@@ -208,7 +209,7 @@ def outcomes(results: Results) -> Panel:
 def cost(results: Results) -> Panel:
     """What each stage took."""
     found = results.summary["cost"]
-    return _panel(
+    return panel(
         "cost",
         "What it took",
         figures.cost(found["stages"]),

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from reasonmaxxer.report.comparison_tables import NAME, tables_of
 from reasonmaxxer.report.status import RunStatus, Sampled
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -121,6 +122,27 @@ def _next_of_baseline(out: Path) -> list[str]:
         "Next:",
         f"  reasonmaxxer compare RUN... {escape(str(out))}    against other runs of the same model",
     ]
+
+
+def print_comparison(found: dict[str, Any], out: Path, console: Console) -> None:
+    """Print the tables of a comparison and where its files are.
+
+    Args:
+        found: what `comparison.json` holds.
+        out: its folder.
+        console: of the terminal.
+    """
+    for part in tables_of(found):
+        if part.name == "published-table":
+            continue  # long, and nothing that was measured here
+        table = Table(title=part.title, title_justify="left", caption=escape(part.note))
+        for column in part.columns:
+            table.add_column(column)
+        for row in part.rows:
+            table.add_row(*map(escape, row))
+        console.print(table)
+    for kind in ("html", "md", "tex", "json"):
+        console.print(escape(str(out / f"{NAME}.{kind}")), highlight=False, soft_wrap=True)
 
 
 def print_status(status: RunStatus, console: Console) -> None:

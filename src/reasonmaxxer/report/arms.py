@@ -1,0 +1,288 @@
+"""Runs of one model read as arms of one comparison: the base, and each recipe over its seeds."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reasonmaxxer.artifacts import read_json, read_table
+from reasonmaxxer.baselines.trl import name_of
+from reasonmaxxer.cost import StageCost
+from reasonmaxxer.errors import UserError
+from reasonmaxxer.evaluation.metrics import pass_at_k
+from reasonmaxxer.recipe import parse_recipe
+from reasonmaxxer.rollouts.collect import read_columns
+from reasonmaxxer.run_directory import read_recipe_values
+
+BASE = "base"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What one model answered on the test problems, per problem.
+
+    Attributes:
+        greedy: 1 right, 0 wrong, by problem id.
+        sampled: completions drawn and those right, by problem id; empty where none were drawn.
+        truncated: share of all completions cut at the length limit.
+    """
+
+    greedy: dict[str, float]
+    sampled: dict[str, tuple[int, int]]
+    truncated: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """A checkpoint: what the run had cost by then, and its outcome on each validation problem."""
+
+    step: int
+    cost: StageCost
+    correct: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run.
+
+    Attributes:
+        path: its folder.
+        recipe: resolved values.
+        summary: `summary.json`.
+        base: the base's answers.
+        adapted: the adapted model's.
+        cost: of everything up to the last checkpoint: rollouts, signal, training.
+        validation: of trying checkpoints on the validation problems.
+        curve: the checkpoints of the chosen gate, in order.
+    """
+
+    path: Path
+    recipe: dict[str, Any]
+    summary: dict[str, Any]
+    base: Answers
+    adapted: Answers
+    cost: StageCost
+    validation: StageCost
+    curve: list[Point]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A model, or one recipe with several seeds; arrays are over problems, means over seeds.
+
+    Attributes:
+        name: unique in the comparison.
+        answers: of each seed.
+        seeds: in the order of `answers`.
+        runs: of which the base has none.
+    """
+
+    name: str
+    answers: list[Answers]
+    seeds: list[int]
+    runs: list[Run]
+
+    def greedy(self, problems: Sequence[str]) -> np.ndarray:
+        """Outcomes [seeds, problems]."""
+        return np.array([[a.greedy[p] for p in problems] for a in self.answers])
+
+    def samples(self, problems: Sequence[str]) -> int:
+        """Completions that every seed drew of each of the problems."""
+        return min(a.sampled.get(p, (0, 0))[0] for a in self.answers for p in problems)
+
+    def pass_at(self, k: int, problems: Sequence[str]) -> np.ndarray:
+        """Unbiased pass@k [problems], mean over seeds."""
+        rows = [[pass_at_k(*a.sampled[p], k) for p in problems] for a in self.answers]
+        found: np.ndarray = np.array(rows).mean(0)
+        return found
+
+
+def read_arms(paths: Sequence[Path]) -> list[Arm]:
+    """The base, then one arm a recipe, in the order given; runs that differ in the seed are one.
+
+    Raises:
+        UserError: a folder is no finished run, a run is named twice, or runs differ in their model,
+            problems or protocol.
+    """
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise UserError("A run is named twice: each counts once.")
+    runs = [_read(path) for path in paths]
+    for run in runs[1:]:
+        _refuse_unlike(runs[0], run)
+    groups: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        groups[json.dumps({**run.recipe, "seed": None}, sort_keys=True)].append(run)
+    by_seed: dict[int, Run] = {}
+    for run in runs:  # a seed draws the same completions of the base in every run: the most count
+        seed = run.recipe["seed"]
+        if seed not in by_seed or _drawn(run.base) > _drawn(by_seed[seed].base):
+            by_seed[seed] = run
+    most = max(_drawn(run.base) for run in by_seed.values())
+    base = {seed: run for seed, run in by_seed.items() if _drawn(run.base) == most}
+    arms = [Arm(BASE, [run.base for run in base.values()], list(base), [])]
+    for name, members in zip(_names(list(groups.values())), groups.values(), strict=True):
+        seeds = [run.recipe["seed"] for run in members]
+        if len(set(seeds)) < len(seeds):
+            where = " and ".join(str(run.path) for run in members)
+            raise UserError(f"{where} are runs of one recipe with one seed: name one of them.")
+        arms.append(Arm(name, [run.adapted for run in members], seeds, members))
+    return arms
+
+
+def _read(path: Path) -> Run:
+    values = read_recipe_values(path)
+    if not (path / "summary.json").is_file():
+        raise UserError(f"The run in {path} is not finished: give its command again to go on.")
+    recipe = parse_recipe(values, str(path / "recipe.yaml")).model_dump(mode="json")
+    record = read_json(path / "training" / "stage.json")
+    if "checkpoints" not in record["counts"]:
+        raise UserError(
+            f"{path} was made by an older version, which kept no cost by checkpoint: run it again."
+        )
+    stages = [s for s in ("rollouts", "signal") if (path / s / "stage.json").is_file()]
+    costs = [StageCost.from_dict(read_json(path / s / "stage.json")["cost"]) for s in stages]
+    points = _curve(path, record["counts"], costs)
+    last = max(record["counts"]["checkpoints"], key=lambda c: c["seconds"])
+    spent = StageCost.from_dict({k: v for k, v in last.items() if k not in ("gate", "step")})
+    total = StageCost.from_dict(record["cost"])
+    base, adapted = (_answers(path / "evaluation", arm) for arm in ("base", "adapted"))
+    return Run(
+        path,
+        recipe,
+        read_json(path / "summary.json"),
+        base,
+        adapted,
+        _sum([*costs, spent]),
+        _minus(total, spent),
+        points,
+    )
+
+
+def _curve(path: Path, counts: dict[str, Any], before: list[StageCost]) -> list[Point]:
+    chosen = next(
+        (number for number, gate in enumerate(_gates(path)) if gate == counts["gate"]),
+        0,
+    )
+    correct: dict[int, dict[str, float]] = defaultdict(dict)
+    for row in read_table(path / "training" / "validation.parquet").to_pylist():
+        if row["gate"] == chosen:
+            correct[row["step"]][row["problem_id"]] = float(row["correct"])
+    return [
+        Point(
+            c["step"],
+            _sum([*before, StageCost.from_dict({k: c[k] for k in c if k not in ("gate", "step")})]),
+            correct[c["step"]],
+        )
+        for c in counts["checkpoints"]
+        if c["gate"] == chosen
+    ]
+
+
+def _gates(path: Path) -> list[dict[str, Any]]:
+    record = path / "signal" / "stage.json"
+    return list(read_json(record)["counts"]["gates"]) if record.is_file() else []
+
+
+def _sum(costs: Sequence[StageCost]) -> StageCost:
+    total = costs[0]
+    for cost in costs[1:]:
+        total = total + cost
+    return total
+
+
+def _minus(total: StageCost, part: StageCost) -> StageCost:
+    priced = total.usd is not None and part.usd is not None
+    return StageCost(
+        stage="validation",
+        tokens=total.tokens - part.tokens,
+        flops=total.flops - part.flops,
+        seconds=total.seconds - part.seconds,
+        cpu_seconds=total.cpu_seconds - part.cpu_seconds,
+        peak_memory_bytes=total.peak_memory_bytes,
+        usd=total.usd - part.usd if priced else None,  # type: ignore[operator]
+    )
+
+
+def _answers(folder: Path, arm: str) -> Answers:
+    columns = ("problem_id", "outcome", "finish_reason")
+    greedy = read_columns(folder / f"{arm}-greedy", columns)
+    drawn = read_columns(folder / f"{arm}-sampled", columns)
+    sampled: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
+    for row in drawn:
+        n, c = sampled[row["problem_id"]]
+        sampled[row["problem_id"]] = n + 1, c + (row["outcome"] == "correct")
+    return Answers(
+        {row["problem_id"]: float(row["outcome"] == "correct") for row in greedy},
+        dict(sampled),
+        float(np.mean([row["finish_reason"] == "length" for row in greedy + drawn])),
+    )
+
+
+def _drawn(answers: Answers) -> int:
+    return sum(n for n, _ in answers.sampled.values())
+
+
+def _refuse_unlike(one: Run, other: Run) -> None:
+    """Say what keeps two runs from being compared, if anything does."""
+
+    def refuse(what: str, first: Any, second: Any) -> None:
+        raise UserError(
+            f"{one.path} and {other.path} differ in their {what} ({first} and {second}): they cannot be "
+            "compared."
+        )
+
+    for name in ("fingerprint", "dtype"):
+        first, second = (run.summary["model"][name] for run in (one, other))
+        if first != second:
+            names = (
+                f"{run.summary['model']['name']}, {run.summary['model'][name]}"
+                for run in (one, other)
+            )
+            refuse("model", *names)
+    if list(one.base.greedy) != list(other.base.greedy):
+        strange = sorted(set(one.base.greedy) ^ set(other.base.greedy)) or ["another order"]
+        refuse(
+            "test problems",
+            f"{len(one.base.greedy)} problems",
+            f"{len(other.base.greedy)}, such as {strange[0]}",
+        )
+    for key in (
+        "problems.prompt_style", "verify.extraction", "evaluation.temperature", "evaluation.top_p",
+        "evaluation.max_new_tokens",
+    ):  # fmt: skip
+        section, name = key.split(".")
+        first, second = (run.recipe[section][name] for run in (one, other))
+        if first != second:
+            refuse(f"protocol, {key}", first, second)
+
+
+def _names(groups: Sequence[Sequence[Run]]) -> list[str]:
+    """A name for each recipe: its method, and where that is not enough the keys that differ."""
+    recipes = [parse_recipe(members[0].recipe) for members in groups]
+    names = [name_of(recipe.training) for recipe in recipes]
+    flat = [dict(_flat(members[0].recipe)) for members in groups]
+    made = []
+    for name, own in zip(names, flat, strict=True):
+        alike = [f for f, other in zip(flat, names, strict=True) if other == name]
+        differing = [
+            key for key in own if key != "seed" and any(f.get(key) != own[key] for f in alike)
+        ]
+        shown = ", ".join(f"{key.rpartition('.')[2]} {own[key]}" for key in differing)
+        made.append(f"{name} ({shown})" if shown else name)
+    return made
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    flat = []
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat += _flat(value, f"{prefix}{key}.")
+        else:
+            flat.append((prefix + key, value))
+    return flat

@@ -1,0 +1,124 @@
+"""Figures of several arms side by side: accuracy, pass@k, and accuracy against cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from reasonmaxxer.report.figures.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    MUTED,
+    ORANGE,
+    PURPLE,
+    RED,
+    blank,
+    legend,
+    styled,
+)
+
+LOOKS = [
+    (ORANGE, "-", "s"), (BLUE, "-", "o"), (GREEN, "-", "^"), (RED, "-", "D"), (PURPLE, "-", "v"),
+    (GREY, "-", "P"), (INK, "-", "X"), (BLUE, "--", "o"), (GREEN, "--", "^"), (RED, "--", "D"),
+    (PURPLE, "--", "v"), (GREY, "--", "P"),
+]  # fmt: skip
+"""Colour, line and marker of each arm in turn, the base's first; they come again after the last."""
+UNITS = {"flops": "FLOPs", "seconds": "seconds", "usd": "US dollars"}
+
+Arms = Sequence[Mapping[str, Any]]
+
+
+@styled
+def arms_accuracy(arms: Arms) -> Figure:
+    """Greedy accuracy of every arm with its interval; ticks are seeds.
+
+    Args:
+        arms: `arms` of `comparison.json`.
+    """
+    figure, axes = blank(0.8 + 0.42 * len(arms))
+    axes.axvline(arms[0]["greedy"]["value"], color=MUTED, linewidth=0.8, linestyle=":")
+    for y, arm in enumerate(arms):
+        colour, _, marker = _look(y)
+        estimate = arm["greedy"]
+        axes.plot([estimate["low"], estimate["high"]], [y, y], color=colour, linewidth=2.2)
+        axes.plot(estimate["value"], y, marker, color=colour, markersize=7)
+        if len(estimate["by_seed"]) > 1:
+            seeds = estimate["by_seed"]
+            axes.plot(seeds, [y] * len(seeds), "|", color=INK, markersize=8)
+        axes.annotate(
+            f"{estimate['value']:.2f}", (estimate["high"], y), (5, 0), textcoords="offset points",
+            va="center", color=INK,
+        )  # fmt: skip
+    axes.set_yticks(range(len(arms)), [arm["name"] for arm in arms], color=INK)
+    axes.set_ylim(len(arms) - 0.5, -0.5)
+    axes.set_xlim(0, min(1.1, 0.1 + 1.05 * max(arm["greedy"]["high"] for arm in arms)))
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.grid(False, axis="y")
+    axes.set_xlabel("share of test problems solved greedily")
+    return figure
+
+
+@styled
+def pass_at_k(arms: Arms) -> Figure:
+    """pass@k of every arm against k, with intervals as bands.
+
+    Args:
+        arms: `arms` of `comparison.json`; those without samples are left out.
+    """
+    figure, axes = blank(3.4)
+    for number, arm in enumerate(arms):
+        if arm["pass_at"]:
+            ks = [row["k"] for row in arm["pass_at"]]
+            _band(axes, ks, arm["pass_at"], number, arm["name"])
+    axes.set_xscale("log", base=2)
+    longest = max((row["k"] for arm in arms for row in arm["pass_at"]), default=1)
+    ticks = [2**i for i in range(longest.bit_length())]
+    axes.set_xticks(ticks, [str(k) for k in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel("k, completions allowed")
+    axes.set_ylabel("pass@k")
+    legend(axes, 2)
+    return figure
+
+
+@styled
+def accuracy_cost(arms: Arms, unit: str) -> Figure:
+    """Greedy accuracy on the validation problems against what had been spent by then.
+
+    Args:
+        arms: `arms` of `comparison.json`; those without checkpoints are left out.
+        unit: `flops`, `seconds` or `usd`.
+    """
+    figure, axes = blank(3.4)
+    for number, arm in enumerate(arms):
+        points = [p for p in arm.get("curve", []) if p[unit]]
+        if points:
+            _band(axes, [p[unit] for p in points], points, number, arm["name"])
+    axes.set_xscale("log")
+    axes.set_xlabel(f"{UNITS[unit]}: rollouts, scoring and training")
+    axes.set_ylabel("validation accuracy")
+    legend(axes, 2)
+    return figure
+
+
+def _band(
+    axes: Axes, x: Sequence[float], rows: Sequence[Mapping[str, Any]], number: int, name: str
+) -> None:
+    colour, line, marker = _look(number)
+    low, high = (np.array([row[end] for row in rows]) for end in ("low", "high"))
+    axes.fill_between(x, low, high, color=colour, alpha=0.12, linewidth=0)
+    axes.plot(
+        x, [row["value"] for row in rows], color=colour, linestyle=line, marker=marker,
+        markersize=5, label=name,
+    )  # fmt: skip
+
+
+def _look(number: int) -> tuple[str, str, str]:
+    return LOOKS[number % len(LOOKS)]
