@@ -2,7 +2,7 @@
 
 from reasonmaxxer.artifacts import write_json, write_table
 from reasonmaxxer.config import Recipe
-from reasonmaxxer.cost import Price
+from reasonmaxxer.cost import Price, StageCost
 from reasonmaxxer.evaluation.evaluate import rollout_summary
 from reasonmaxxer.problems import Problem, problems_table
 from reasonmaxxer.report.summary import summarise
@@ -37,13 +37,19 @@ def rollout(problem_id, index, correct, text="so 7", reason="stop"):
     )  # fmt: skip
 
 
+def spent(gate, step):
+    """Cost of the training stage up to a checkpoint."""
+    done = 4 * gate + step
+    return StageCost("training", 10 * done, 1e9 * done, 2.0 * done, 4.0 * done, 2**30, 0.001 * done)
+
+
 def problems(*names):
     return problems_table(
         [Problem(name, f"What is {name}?", "7", "sums", "math") for name in names]
     )
 
 
-def make_run(path, *, gates=GATES, samples=2, texts=None):
+def make_run(path, *, gates=GATES, samples=2, texts=None, **recipe):
     """Write the run directory and return the recipe behind it.
 
     Args:
@@ -51,11 +57,13 @@ def make_run(path, *, gates=GATES, samples=2, texts=None):
         gates: those trained, the last one chosen.
         samples: sampled completions a test problem.
         texts: completion of the adapted model by test problem.
+        recipe: sections or keys of the recipe to set.
     """
     recipe = Recipe.model_validate(
         {
             "evaluation": {"samples": samples, "ks": [1, 2], "bootstrap": 200},
             "rollouts": {"rollouts_per_problem": 4, "temperature": 0.7},
+            **recipe,
         }
     )
     directory = RunDirectory(path, recipe, "cpu", 0.1)
@@ -70,6 +78,7 @@ def make_run(path, *, gates=GATES, samples=2, texts=None):
     def write_rollouts(work):
         write_table(rollout_table(pool), work.folder / "shard-00000.parquet")
         work.counts = rollout_summary(pool)
+        work.meter.add(tokens=48, flops=5e9)
 
     def write_signal(work):
         kept = [r for r in pool if r.problem_id in ("t1", "t2")]
@@ -99,10 +108,15 @@ def make_run(path, *, gates=GATES, samples=2, texts=None):
         ]
         write_table(history_table(history), work.folder / "history.parquet")
         write_table(VALIDATION.empty_table().from_pylist(tried), work.folder / "validation.parquet")
+        work.meter.add(tokens=100, flops=1e10)
         work.counts = {
-            "method": "reasonmaxxer", "gate": gates[-1], "steps": 4, "planned_steps": 4, "sequences": 8, "tokens": 40,
+            "method": "reasonmaxxer", "gate": gates[-1], "steps": 4, "planned_steps": 4,
+            "sequences": 8, "tokens": 40,
             "checkpoint": "step 4", "validation_accuracy": 1.0, "validation_problems": 2,
-            "checkpoints": [],
+            "checkpoints": [
+                {"gate": gate, "step": step, **spent(gate, step).to_dict()}
+                for gate in range(len(gates)) for step in (2, 4)
+            ],
         }  # fmt: skip
 
     def write_evaluation(work):

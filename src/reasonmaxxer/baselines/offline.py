@@ -97,7 +97,9 @@ def train_offline(
         "dpo": (DPO, trl.DPOConfig),
         "kto": (KTO, trl.KTOConfig),
     }[config.method]
-    extra = {} if config.method == "sft" else {"beta": config.baseline.beta}
+    extra: dict[str, Any] = {"beta": config.baseline.beta}
+    if config.method == "sft":
+        extra = {"dataset_kwargs": {"skip_prepare_dataset": True}}
     if config.method == "kto":
         extra |= _balance(rows)
     steps = offline_steps(len(rows), config)
@@ -124,13 +126,14 @@ def offline_steps(rows: int, config: TrainingConfig) -> int:
 def _correct(
     examples: Sequence[Example], config: TrainingConfig, random: np.random.Generator
 ) -> Rows:
+    kept = slice(config.max_length)
     return [
         {
-            "input_ids": e.prompt_ids + e.completion_ids,
-            "labels": [-100] * len(e.prompt_ids) + e.completion_ids,
+            "input_ids": (e.prompt_ids + e.completion_ids)[kept],
+            "labels": ([-100] * len(e.prompt_ids) + e.completion_ids)[kept],
         }
         for e in examples
-        if e.advantage > 0
+        if e.advantage > 0 and len(e.prompt_ids) < config.max_length
     ]
 
 

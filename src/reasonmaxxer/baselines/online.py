@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from reasonmaxxer.baselines.trl import import_trl
 from reasonmaxxer.config import PromptStyle, SamplingConfig, TrainingConfig
 from reasonmaxxer.errors import UserError
@@ -105,6 +107,7 @@ def train_online(
         **trainer_arguments(config, model, config.baseline.steps, seed=seed, folder=folder),
         **extra,
         max_steps=config.baseline.steps,
+        shuffle_dataset=False,
         lr_scheduler_type="constant_with_warmup",  # no step depends on how many there will be
         num_generations=environment.group,
         max_completion_length=environment.sampling.max_new_tokens,
@@ -116,7 +119,9 @@ def train_online(
         model=model,
         args=arguments,
         # TRL hands the prompt on as it is: the id says which problem, and nothing is tokenised twice
-        train_dataset=Dataset.from_list([{"prompt": p.id} for p in environment.problems]),
+        train_dataset=Dataset.from_list(
+            [{"prompt": name} for name in _order(environment.problems, config, each, seed)]
+        ),
         reward_funcs=policy.rewards,
         processing_class=tokenizer,
         **({"rollout_func": policy.rollouts} if config.method == "grpo" else {}),
@@ -124,6 +129,18 @@ def train_online(
     policy.trainer = trainer
     history = fit(trainer, config, folder, events, on_step, on_checkpoint)
     return [{**row, "completion_length": row["completions/mean_length"]} for row in history]
+
+
+def _order(problems: Sequence[Problem], config: TrainingConfig, each: int, seed: int) -> list[str]:
+    """Ids of the problems of every step, a fresh permutation each time all have been seen.
+
+    TRL's own order begins anew when a run is taken up after its first epoch; this one is one epoch long.
+    """
+    random = np.random.Generator(np.random.Philox(seed))
+    order: list[str] = []
+    while len(order) < config.baseline.steps * each:
+        order += [problems[i].id for i in random.permutation(len(problems))]
+    return order[: config.baseline.steps * each]
 
 
 class _Policy:

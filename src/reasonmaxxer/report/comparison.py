@@ -26,7 +26,8 @@ def compare(arms: Sequence[Arm]) -> dict[str, Any]:
     base = arms[0]
     first = arms[1].runs[0]
     problems = list(base.answers[0].greedy)
-    drawn = [p for p in problems if min(arm.samples([p]) for arm in arms) > 0]
+    sampled = [arm for arm in arms if any(arm.samples([p]) for p in problems)]
+    drawn = [p for p in problems if sampled and min(arm.samples([p]) for arm in sampled) > 0]
     evaluation = first.recipe["evaluation"]
     return {
         "schema": SCHEMA,

@@ -1,0 +1,276 @@
+"""Baselines on a tiny model that guesses: what they learn from, that they learn, and that they resume."""
+
+import importlib.util
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from reasonmaxxer.baselines.offline import offline_rows, offline_steps, train_offline
+from reasonmaxxer.baselines.online import Environment, train_online
+from reasonmaxxer.baselines.trl import check_trl, name_of
+from reasonmaxxer.config import AdapterConfig, SamplingConfig, TrainingConfig, VerifyConfig
+from reasonmaxxer.errors import UserError
+from reasonmaxxer.models import eos_ids, load_model
+from reasonmaxxer.problems import Problem
+from reasonmaxxer.recipe import load_recipe, parse_recipe
+from reasonmaxxer.rollouts.collect import sample_rollouts
+from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
+from reasonmaxxer.signal.select import Example, examples_of, group_rollouts
+from reasonmaxxer.training.train import add_adapter
+from reasonmaxxer.verify import Verifier
+
+from ..tiny import tiny_folder
+
+ONLINE, OFFLINE = ("grpo", "rloo"), ("sft", "dpo", "kto")
+PROBLEMS = [Problem(f"p{n}", f"{n % 3 + 1} so", "1", "tiny") for n in range(6)]
+SAMPLING = SamplingConfig(temperature=1.0, top_p=1.0, max_new_tokens=4)
+
+
+def config(method, **changes):
+    values = {
+        "method": method,
+        "learning_rate": 0.02,
+        "batch_size": 12,
+        "micro_batch_size": 6,
+        "warmup_steps": 1,
+        "checkpoints": 2,
+        "adapter": {"rank": 4, "alpha": 8},
+        "baseline": {"steps": 8, "beta": 0.1 if method in ("dpo", "kto") else 0.0},
+    }
+    return TrainingConfig.model_validate({**values, **changes})
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """A fresh model with an adapter, its tokenizer and a verifier."""
+    torch.set_num_threads(1)
+    recipe = parse_recipe(
+        {
+            "model": {
+                "name": str(tiny_folder(tmp_path / "model")),
+                "device": "cpu",
+                "dtype": "float32",
+            }
+        }
+    )
+    verifier = Verifier(VerifyConfig(extraction="last_number"), "chat_template")
+
+    def fresh():
+        loaded = load_model(recipe.model)
+        model = add_adapter(loaded.model, AdapterConfig(rank=4, alpha=8), 0)
+        return model, loaded.tokenizer
+
+    with verifier:
+        yield fresh, verifier
+
+
+def environment(model, tokenizer, verifier):
+    engine = TransformersEngine(model, eos_ids(model, tokenizer), 16)
+    return Environment(PROBLEMS, engine, verifier, "chat_template", SAMPLING, 6)
+
+
+def sampled(model, tokenizer, verifier, seed=0, each=16):
+    return sample_rollouts(
+        PROBLEMS, TransformersEngine(model, eos_ids(model, tokenizer), 64), verifier, tokenizer,
+        prompt_style="chat_template", sampling=SAMPLING, per_problem=each, seed=seed,
+    )  # fmt: skip
+
+
+def taught(model, tokenizer, verifier):
+    from reasonmaxxer.config import SignalConfig
+
+    return examples_of(group_rollouts(sampled(model, tokenizer, verifier)), SignalConfig())
+
+
+def train(method, model, tokenizer, verifier, folder, settings=None, **hooks):
+    settings = settings or config(method)
+    if method in ONLINE:
+        return train_online(
+            model, tokenizer, environment(model, tokenizer, verifier), settings, seed=3,
+            folder=folder, **hooks,
+        )  # fmt: skip
+    rows = offline_rows(taught(model, tokenizer, verifier), settings, 3)
+    return train_offline(model, tokenizer, rows, settings, seed=3, folder=folder, **hooks)
+
+
+@pytest.mark.parametrize("method", ONLINE + OFFLINE)
+def test_it_learns(tiny, tmp_path, method):
+    fresh, verifier = tiny
+    model, tokenizer = fresh()
+
+    def accuracy():
+        return np.mean([r.reward for r in sampled(model, tokenizer, verifier, seed=9)])
+
+    before = accuracy()
+    history = train(method, model, tokenizer, verifier, tmp_path / "t", config(method, epochs=4.0))
+    assert accuracy() > before + 0.15
+    assert [row["step"] for row in history] == list(range(1, len(history) + 1))
+    if method in ONLINE:
+        assert len(history) == 8
+        assert all(0 <= row["reward"] <= 1 and row["completion_length"] <= 4 for row in history)
+
+
+@pytest.mark.parametrize("method", ONLINE + OFFLINE)
+def test_it_goes_on_where_it_was_killed(tiny, tmp_path, method):
+    fresh, verifier = tiny
+    settings = config(method, epochs=3.0, checkpoints=8)
+
+    def killed(step):
+        if step == 4:
+            raise KeyboardInterrupt
+
+    train(method, *fresh(), verifier, tmp_path / "whole", settings)
+    with pytest.raises(KeyboardInterrupt):
+        train(method, *fresh(), verifier, tmp_path / "twice", settings, on_step=killed)
+    before = sorted(p.name for p in (tmp_path / "twice").glob("checkpoint-*"))
+    history = train(method, *fresh(), verifier, tmp_path / "twice", settings)
+    last = f"checkpoint-{history[-1]['step']}"
+    assert before and last not in before
+    one, other = (
+        load_file(tmp_path / name / last / "adapter_model.safetensors")
+        for name in ("whole", "twice")
+    )
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("method", ONLINE)
+def test_our_engine_samples_and_our_verifier_rewards(tiny, tmp_path, method):
+    fresh, verifier = tiny
+    model, tokenizer = fresh()
+    made = environment(model, tokenizer, verifier)
+    calls, graded = [], []
+
+    class Engine:
+        name, version = "spy", "0"
+
+        def generate(self, requests, sampling, on_tokens=None):
+            calls.append(([r.prompt_ids for r in requests], [r.seed for r in requests], sampling))
+            return made.engine.generate(requests, sampling, on_tokens)
+
+    class Grades:
+        def grade(self, items):
+            grades = verifier.grade(items)
+            graded.append([grade.outcome.value == "correct" for grade in grades])
+            return grades
+
+    lengths = []
+    history = train_online(
+        model, tokenizer, replace(made, engine=Engine(), verifier=Grades()), config(method), seed=0,
+        folder=tmp_path, on_sampled=lengths.append,
+    )  # fmt: skip
+    assert len(calls) == 8
+    for prompts, seeds, sampling in calls:
+        assert sorted(Counter(prompts).values()) in ([6, 6], [12])  # two problems of six
+        assert all(len(set(prompts[i : i + 6])) == 1 for i in (0, 6))
+        assert len(set(seeds)) == 12
+        assert sampling == SAMPLING
+    assert len({seed for _, seeds, _ in calls for seed in seeds}) == 8 * 12
+    assert [row["reward"] for row in history] == pytest.approx([np.mean(g) for g in graded])
+    assert [row["completion_length"] for row in history] == pytest.approx(
+        [np.mean([made for _, made in of]) for of in lengths]
+    )
+
+
+def example(problem, rollout, advantage, ids):
+    return Example(
+        problem, rollout, [1, len(problem)], ids, [0.5] * len(ids), [-0.5] * len(ids), advantage
+    )
+
+
+EXAMPLES = [
+    example("a", 0, 0.5, [10, 2]), example("a", 1, -2.0, [11, 2]), example("a", 2, 0.5, [12, 2]),
+    example("a", 3, 0.5, [13, 2]), example("bb", 0, 1.0, [20, 2]), example("bb", 1, -1.0, [21, 2]),
+    example("ccc", 0, -0.2, [30]),
+]  # fmt: skip
+
+
+def test_sft_learns_from_correct_rollouts_alone():
+    rows = offline_rows(EXAMPLES, config("sft"), 0)
+    assert [row["input_ids"] for row in rows] == [
+        [1, 1, 10, 2], [1, 1, 12, 2], [1, 1, 13, 2], [1, 2, 20, 2],
+    ]  # fmt: skip
+    assert all(row["labels"] == [-100, -100, *row["input_ids"][2:]] for row in rows)
+
+
+def test_dpo_pairs_right_with_wrong_of_the_same_problem():
+    rows = offline_rows(EXAMPLES, config("dpo"), 0)
+    assert len(rows) == 3 + 1  # the problem without a right rollout makes no pair
+    for row in rows:
+        tens = {row["chosen_ids"][0] // 10, row["rejected_ids"][0] // 10, row["prompt_ids"][1]}
+        assert len(tens) == 1
+    assert {row["chosen_ids"][0] for row in rows} == {10, 12, 13, 20}
+    assert {row["rejected_ids"][0] for row in rows} == {11, 21}
+    with pytest.raises(UserError, match="no rollouts"):
+        offline_rows(EXAMPLES[-1:], config("dpo"), 0)
+
+
+def test_kto_takes_every_rollout_once_and_mismatches_within_a_pass():
+    settings = config("kto", micro_batch_size=3, batch_size=3)
+    rows = offline_rows(EXAMPLES[:6], settings, 0)
+    assert sorted(row["completion_ids"][0] for row in rows) == [10, 11, 12, 13, 20, 21]
+    right = {e.completion_ids[0]: e.advantage > 0 for e in EXAMPLES}
+    assert all(row["label"] == right[row["completion_ids"][0]] for row in rows)
+    for start in (0, 3):
+        batch = rows[start : start + 3]
+        made = [row["completion_ids"] for row in batch]
+        assert [row["KL_completion_ids"] for row in batch] == [made[2], made[0], made[1]]
+    # a last pass of one row would compare it with itself
+    assert len(offline_rows(EXAMPLES, settings, 0)) == 6
+
+
+def test_steps_of_an_offline_training():
+    assert offline_steps(25, config("sft")) == 3
+    assert offline_steps(25, config("sft", epochs=2.5)) == 8
+    assert offline_steps(1, config("sft", epochs=0.1)) == 1
+
+
+def test_a_baseline_keeps_the_recipe_but_its_training(tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(
+        "training: {learning_rate: 7.0, anchor_weight: 3.0, adapter: {rank: 5}}\n"
+        "problems: {test: {limit: 7}}\n"
+    )
+    recipe = load_recipe(str(mine), ("training.baseline.steps=3",), "grpo")
+    assert recipe.training.method == "grpo"
+    assert recipe.training.adapter.rank == 5
+    assert recipe.training.baseline.steps == 3
+    assert recipe.training.learning_rate == 1e-4 and recipe.training.anchor_weight == 0.2
+    assert recipe.problems.test.limit == 7
+    with pytest.raises(UserError, match="Did you mean 'grpo'"):
+        load_recipe("default", (), "gpro")
+
+
+def test_settings_that_cannot_work_are_refused_by_name():
+    with pytest.raises(UserError, match="rollouts_per_problem 5"):
+        load_recipe("default", ("rollouts.rollouts_per_problem=5",), "grpo")
+    with pytest.raises(UserError, match="beta must be above 0"):
+        load_recipe("default", ("training.baseline.beta=0",), "dpo")
+    with pytest.raises(UserError, match="micro_batch_size is 2 or more"):
+        load_recipe("default", ("training.micro_batch_size=1",), "kto")
+
+
+def test_too_few_problems_for_a_step(tiny, tmp_path):
+    fresh, verifier = tiny
+    model, tokenizer = fresh()
+    made = replace(environment(model, tokenizer, verifier), problems=PROBLEMS[:1])
+    with pytest.raises(UserError, match="takes 2 problems"):
+        train_online(model, tokenizer, made, config("grpo"), seed=0, folder=tmp_path)
+
+
+def test_without_trl_it_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    check_trl("reasonmaxxer")
+    with pytest.raises(UserError, match=r"reasonmaxxer\[baselines\]"):
+        check_trl("grpo")
+
+
+def test_names():
+    assert name_of(config("grpo")) == "GRPO"
+    top = config("grpo", baseline={"top_entropy_quantile": 0.2})
+    assert name_of(top) == "GRPO, top 20% of tokens"
+    assert name_of(TrainingConfig()) == "ReasonMaxxer"
