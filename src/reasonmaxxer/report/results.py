@@ -164,6 +164,12 @@ def read_results(run: Path) -> Results:
             f"The run in {run} is not finished. `reasonmaxxer show {run}` says where it is; give its "
             "`reasonmaxxer run` command again to go on."
         )
+    method = recipe["training"].get("method", "reasonmaxxer")
+    if method != "reasonmaxxer":
+        raise UserError(
+            f"{run} is a run of {method}, which has no report of its own: `reasonmaxxer compare` shows it "
+            "beside others."
+        )
     return Results(
         path=run,
         summary=read_json(run / "summary.json"),

@@ -1,0 +1,229 @@
+"""Courses of training: one a gate for ReasonMaxxer, one for a baseline, each with what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reasonmaxxer.baselines.offline import Rows, offline_rows, offline_steps, train_offline
+from reasonmaxxer.baselines.online import Environment, Lengths, train_online
+from reasonmaxxer.config import ONLINE
+from reasonmaxxer.pipeline.session import Session
+from reasonmaxxer.report.progress import Task
+from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
+from reasonmaxxer.run_directory import StageWork
+from reasonmaxxer.signal.gates import Gate
+from reasonmaxxer.signal.select import Example
+from reasonmaxxer.training.base_states import BaseStates
+from reasonmaxxer.training.train import planned_steps, train_adapter, training_layout
+
+
+@dataclass(frozen=True)
+class Course:
+    """The training of one adapter.
+
+    Attributes:
+        steps: optimiser steps.
+        sequences: that it reads in one epoch, or in all steps of an online method.
+        tokens: of them, prompts included; None where only training tells.
+        train: trains the adapter on the model in place and returns its history.
+        gate: of ReasonMaxxer.
+    """
+
+    steps: int
+    sequences: int
+    tokens: int | None
+    train: Callable[[Hooks], list[dict[str, Any]]]
+    gate: Gate | None = None
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What a trainer is given by the stage.
+
+    Attributes:
+        folder: of the checkpoints.
+        events: folder of TensorBoard's files.
+        task: the progress bar.
+        on_checkpoint: to call with each checkpoint on disk.
+    """
+
+    folder: Path
+    events: Path
+    task: Task
+    on_checkpoint: Callable[[Path], None]
+
+
+def courses_of(session: Session, work: StageWork) -> list[Course]:
+    """What the recipe's method trains, in order."""
+    method = session.recipe.training.method
+    if method == "reasonmaxxer":
+        return _gated(session, work)
+    return [_online(session, work) if method in ONLINE else _offline(session, work)]
+
+
+def _gated(session: Session, work: StageWork) -> list[Course]:
+    """ReasonMaxxer: one course a gate, all on the same examples."""
+    config, examples = session.recipe.training, session.examples()
+    gates = [Gate(**gate) for gate in session.directory.record("signal")["counts"]["gates"]]
+    base_states = BaseStates() if len(gates) > 1 else None
+    steps = planned_steps(len(examples), config)
+    tokens = sum(len(e.prompt_ids) + len(e.completion_ids) for e in examples)
+
+    def course(index: int, gate: Gate) -> Course:
+        flops_until = _training_flops(session, examples, gate, index, steps)
+
+        def train(hooks: Hooks) -> list[dict[str, Any]]:
+            return train_adapter(
+                session.loaded.model,
+                session.loaded.tokenizer,
+                examples,
+                gate,
+                config,
+                seed=session.recipe.seed,
+                folder=hooks.folder,
+                base_states=base_states,
+                events=hooks.events,
+                on_step=_counting(work, hooks.task, tokens * config.epochs / steps, flops_until),
+                on_checkpoint=hooks.on_checkpoint,
+            )
+
+        return Course(steps, len(examples), tokens, train, gate)
+
+    return [course(index, gate) for index, gate in enumerate(gates)]
+
+
+def _offline(session: Session, work: StageWork) -> Course:
+    """A baseline on the rollouts that ReasonMaxxer would train on."""
+    config, seed = session.recipe.training, session.recipe.seed
+    rows = offline_rows(session.examples(), config, seed)
+    steps = offline_steps(len(rows), config)
+    lengths = [_row_lengths(row) for row in rows]
+    tokens = sum(prompt + made for row in lengths for prompt, made in row)
+
+    def train(hooks: Hooks) -> list[dict[str, Any]]:
+        flops = _offline_flops(session, rows) * config.epochs / steps
+        return train_offline(
+            session.loaded.model,
+            session.loaded.tokenizer,
+            rows,
+            config,
+            seed=seed,
+            folder=hooks.folder,
+            events=hooks.events,
+            on_step=_counting(
+                work, hooks.task, tokens * config.epochs / steps, lambda step: step * flops
+            ),
+            on_checkpoint=hooks.on_checkpoint,
+        )
+
+    return Course(steps, sum(map(len, lengths)), tokens, train)
+
+
+def _online(session: Session, work: StageWork) -> Course:
+    """A baseline that samples while it trains."""
+    recipe = session.recipe
+    config, own = recipe.training, recipe.training.baseline
+
+    def train(hooks: Hooks) -> list[dict[str, Any]]:
+        model = session.loaded.model
+        environment = Environment(
+            problems=session.splits.train,
+            engine=TransformersEngine(model, session.eos_ids, recipe.rollouts.batch_size),
+            verifier=session.verifier,
+            prompt_style=recipe.problems.prompt_style,
+            sampling=recipe.rollouts.model_copy(
+                update={"temperature": own.temperature, "top_p": 1.0}
+            ),
+            group=recipe.rollouts.rollouts_per_problem,
+        )
+
+        def on_sampled(lengths: Lengths) -> None:
+            tokens, flops = _online_work(session, lengths)
+            work.meter.add(tokens=tokens, flops=flops)
+
+        return train_online(
+            model,
+            session.loaded.tokenizer,
+            environment,
+            config,
+            seed=recipe.seed,
+            folder=hooks.folder,
+            events=hooks.events,
+            on_sampled=on_sampled,
+            on_step=lambda step: hooks.task.advance(step - hooks.task.done),
+            on_checkpoint=hooks.on_checkpoint,
+        )
+
+    return Course(own.steps, own.steps * config.batch_size, None, train)
+
+
+def _counting(
+    work: StageWork, task: Task, tokens_each: float, flops_until: Callable[[int], float]
+) -> Callable[[int], None]:
+    """What to call with the steps done so far: it meters them and moves the bar."""
+
+    def on_step(step: int) -> None:
+        tokens = round((step - task.done) * tokens_each)
+        work.meter.add(tokens=tokens, flops=flops_until(step) - flops_until(task.done))
+        task.advance(step - task.done, tokens)
+
+    return on_step
+
+
+def _training_flops(
+    session: Session, examples: list[Example], gate: Gate, index: int, steps: int
+) -> Callable[[int], float]:
+    """FLOPs of the first steps of a gate's training; the base reads each sequence once a run."""
+    config = session.recipe.training
+    rows = training_layout(examples, config, session.recipe.seed)
+    decisions = sum(int(gate.decisions(e.entropy, e.key).sum()) for e in examples)
+    anchored = config.anchor_weight > 0
+    fresh = anchored and index == 0
+    first = session.flops.training(rows, decisions, anchored=anchored, base=fresh)
+    later = session.flops.training(rows, decisions, anchored=anchored, base=False)
+
+    def until(step: int) -> float:
+        epochs = step / steps * config.epochs
+        return min(epochs, 1.0) * first + max(epochs - 1.0, 0.0) * later
+
+    return until
+
+
+def _row_lengths(row: dict[str, Any]) -> list[tuple[int, int]]:
+    """Tokens of prompt and completion of every sequence of an offline row that is learnt from."""
+    if "labels" in row:
+        prompt = sum(label == -100 for label in row["labels"])
+        return [(prompt, len(row["labels"]) - prompt)]
+    names = ("chosen_ids", "rejected_ids", "completion_ids")
+    return [(len(row["prompt_ids"]), len(row[name])) for name in names if name in row]
+
+
+def _offline_flops(session: Session, rows: Rows) -> float:
+    """One epoch; DPO and KTO read the base too, and KTO both models on mismatched completions."""
+    flops = session.flops
+    lengths = [length for row in rows for length in _row_lengths(row)]
+    made = sum(completion for _, completion in lengths)
+    referred = session.recipe.training.method != "sft"
+    total = flops.training(lengths, made, anchored=False, base=referred)
+    if referred:
+        total += flops.logits(made)
+    for row in rows:
+        if "KL_completion_ids" in row:
+            other = len(row["KL_completion_ids"])
+            read = flops.hidden(len(row["prompt_ids"]) + other) + flops.logits(other)
+            total += 2 * read
+    return total
+
+
+def _online_work(session: Session, lengths: Lengths) -> tuple[int, float]:
+    """Tokens and FLOPs of sampling one step's completions and learning from them."""
+    flops, group = session.flops, session.recipe.rollouts.rollouts_per_problem
+    made = sum(completion for _, completion in lengths)
+    referred = session.recipe.training.baseline.beta > 0
+    total = flops.sampling([prompt for prompt, _ in lengths[::group]], lengths)
+    total += flops.training(lengths, made, anchored=False, base=referred)
+    total += flops.logits(made) if referred else 0.0
+    return made + sum(map(sum, lengths)), total

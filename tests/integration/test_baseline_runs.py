@@ -1,0 +1,122 @@
+"""Whole runs whose training is a baseline's, on a tiny model."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from reasonmaxxer.artifacts import file_hash, read_json, read_table
+from reasonmaxxer.errors import UserError
+from reasonmaxxer.pipeline import run
+from reasonmaxxer.report.comparison_page import write_comparison
+from reasonmaxxer.report.page import write_report
+from reasonmaxxer.report.status import read_status
+from reasonmaxxer.report.terminal import print_status, print_summary
+from tests.tiny import tiny_recipe
+
+ONLINE = ["problems", "training", "evaluation"]
+OFFLINE = ["problems", "rollouts", "signal", "training", "evaluation"]
+
+
+def as_baseline(recipe, method, **baseline):
+    training = recipe.training.model_copy(
+        update={
+            "method": method, "batch_size": 12, "micro_batch_size": 6,
+            "baseline": recipe.training.baseline.model_copy(update={"steps": 3, **baseline}),
+        }
+    )  # fmt: skip
+    return recipe.model_copy(update={"training": training})
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    recipe = tiny_recipe(tmp_path_factory.mktemp("recipe"))
+    run(recipe, folder / "reasonmaxxer")
+    run(as_baseline(recipe, "grpo"), folder / "grpo")
+    run(as_baseline(recipe, "dpo", beta=0.1), folder / "dpo", reuse=folder / "reasonmaxxer")
+    return recipe, folder
+
+
+def stages(path):
+    return [p.parent.name for p in sorted(path.glob("*/stage.json"))]
+
+
+def test_only_the_stages_it_needs(runs):
+    _, folder = runs
+    assert stages(folder / "grpo") == sorted(ONLINE)
+    assert stages(folder / "dpo") == sorted(OFFLINE)
+    status = read_status(folder / "grpo")
+    assert [s.stage for s in status.stages] == ONLINE
+    summary = read_json(folder / "grpo" / "summary.json")
+    assert summary["rollouts"] is summary["selection"] is summary["gate"] is None
+    assert summary["training"]["method"] == "grpo"
+    assert [s["stage"] for s in summary["cost"]["stages"]] == ONLINE
+    assert not (folder / "grpo" / "report.html").exists()
+    with pytest.raises(UserError, match="compare"):
+        write_report(folder / "grpo")
+    shown = io.StringIO()
+    print_status(status, Console(file=shown, width=100))
+    assert "reasonmaxxer compare" in shown.getvalue()
+
+
+def test_its_cost_is_counted_step_by_step(runs):
+    _, folder = runs
+    counts = read_json(folder / "grpo" / "training" / "stage.json")["counts"]
+    history = read_table(folder / "grpo" / "training" / "history.parquet").to_pylist()
+    assert [c["step"] for c in counts["checkpoints"]] == [1, 2, 3]
+    made = [round(12 * row["completion_length"]) for row in history]
+    # sampled tokens once, and with their prompts once more for learning; prompts are 4 or 5 tokens
+    spent = [c["tokens"] for c in counts["checkpoints"]]
+    assert spent[0] >= 2 * made[0] + 12 * 4
+    assert spent == sorted(set(spent))
+    flops = [c["flops"] for c in counts["checkpoints"]]
+    total = read_json(folder / "grpo" / "training" / "stage.json")["cost"]
+    assert 0 < flops[0] < flops[1] < flops[2] < total["flops"]  # validation comes after
+
+
+def test_what_is_reused_is_the_same_and_keeps_its_cost(runs):
+    recipe, folder = runs
+    one, other = folder / "reasonmaxxer", folder / "dpo"
+    for table in ("problems/train", "rollouts/shard-00000", "signal/examples"):
+        assert file_hash(one / f"{table}.parquet") == file_hash(other / f"{table}.parquet")
+    for stage in ("rollouts", "signal"):
+        assert read_json(one / stage / "stage.json") == read_json(other / stage / "stage.json")
+    shard = "evaluation/base-sampled/shard-00000.parquet"
+    assert file_hash(one / shard) == file_hash(other / shard)
+    # done anew, it comes out the same
+    run(as_baseline(recipe, "dpo", beta=0.1), folder / "alone")
+    for path in other.rglob("*"):
+        if path.suffix in (".parquet", ".safetensors"):
+            assert file_hash(path) == file_hash(folder / "alone" / path.relative_to(other)), path
+
+
+def test_what_differs_is_not_reused(runs, tmp_path):
+    recipe, folder = runs
+    hotter = recipe.model_copy(
+        update={"rollouts": recipe.rollouts.model_copy(update={"temperature": 0.9})}
+    )
+    run(as_baseline(hotter, "sft"), tmp_path / "sft", reuse=folder / "reasonmaxxer")
+    shards = "rollouts/shard-00000.parquet"
+    assert file_hash(tmp_path / "sft" / shards) != file_hash(folder / "reasonmaxxer" / shards)
+    greedy = "evaluation/base-greedy/shard-00000.parquet"
+    assert file_hash(tmp_path / "sft" / greedy) == file_hash(folder / "reasonmaxxer" / greedy)
+    other = as_baseline(recipe, "sft").model_copy(update={"seed": 5})
+    with pytest.raises(UserError, match="seed differ"):
+        run(other, tmp_path / "seed", reuse=folder / "reasonmaxxer")
+    with pytest.raises(UserError, match="not a run directory"):
+        run(as_baseline(recipe, "sft"), tmp_path / "none", reuse=tmp_path)
+
+
+def test_runs_compare(runs, tmp_path):
+    _, folder = runs
+    paths = [folder / name for name in ("reasonmaxxer", "grpo", "dpo")]
+    found = write_comparison(paths, tmp_path)
+    assert [arm["name"] for arm in found["arms"]] == ["base", "ReasonMaxxer", "GRPO", "DPO"]
+    for arm, path in zip(found["arms"][1:], paths, strict=True):
+        summary = read_json(path / "summary.json")
+        assert arm["greedy"]["value"] == summary["adapted"]["greedy"]["pass@1"]["value"]
+        for row in arm["pass_at"]:
+            sampled = summary["adapted"]["sampled"][f"pass@{row['k']}"]["value"]
+            assert row["value"] == pytest.approx(sampled)
+    print_summary(read_json(paths[1] / "summary.json"), paths[1], Console(file=io.StringIO()))
