@@ -14,10 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from variants import compare
 
 from reasonmaxxer.artifacts import write_json
+from reasonmaxxer.evaluation.metrics import bootstrap
 
 GATE = "signal.gate.kind={kind},signal.gate.share={share}"
 SHARES = (0.02, 0.05, 0.2)
@@ -43,8 +45,8 @@ ABLATIONS: dict[str, dict[str, str]] = {
 def markdown(rows: dict[str, dict[str, Any]]) -> str:
     """The table of the docs."""
     lines = [
-        "| | | accuracy by seed | mean | minus base | decision points | cut | KL |",
-        "|---|---|---|---|---|---|---|---|",
+        "| | | accuracy by seed | mean | minus base | minus default | decision points | cut | KL |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for group, members in ABLATIONS.items():
         for label, variant in members.items():
@@ -54,9 +56,17 @@ def markdown(rows: dict[str, dict[str, Any]]) -> str:
             lines.append(
                 f"| {group} | {label} | {by_seed} | {row['accuracy']:.3f} "
                 f"| {row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}] "
+                f"| {against_default(row, rows['']) if variant else ''} "
                 f"| {row['share']:.0%} | {row['cut']:.0%} | {kl} |"
             )
     return "\n".join(lines)
+
+
+def against_default(row: dict[str, Any], default: dict[str, Any]) -> str:
+    """Paired over problems, each with its mean over the seeds."""
+    change = np.array(row["by_problem"]) - np.array(default["by_problem"])
+    found = bootstrap(change, 10_000, 0.95, 0)
+    return f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
 
 
 def draw(rows: dict[str, dict[str, Any]], path: Path) -> None:

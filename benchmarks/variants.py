@@ -170,6 +170,7 @@ def summary(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "seeds": [r["seed"] for r in results],
         "accuracies": [float(np.mean(r["adapted"])) for r in results],
         "accuracy": float(adapted.mean()),
+        "by_problem": adapted.tolist(),
         "difference": difference.value,
         "low": difference.low,
         "high": difference.high,

@@ -1,16 +1,18 @@
 """Loading: devices and types, local folders, and what is refused."""
 
 import hashlib
+import json
 import shutil
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from reasonmaxxer.config import ModelConfig
+from reasonmaxxer.config import AdapterConfig, ModelConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import OutputHead, decoder, eos_ids, load_model, resolve_dtype
 from reasonmaxxer.models.head import check_head
+from reasonmaxxer.training.train import add_adapter
 from tests.tiny import FAMILIES, tiny_folder, tiny_model
 
 
@@ -54,6 +56,45 @@ def test_end_of_sequence_ids_of_generation_config_and_tokenizer(folder):
     assert eos_ids(loaded.model, loaded.tokenizer) == (2,)
     loaded.model.generation_config.eos_token_id = [5, 7]
     assert eos_ids(loaded.model, loaded.tokenizer) == (2, 5, 7)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_peft_folder_is_its_base_with_the_adapter_in_its_weights(folder, tmp_path, dtype):
+    config = ModelConfig(name=str(folder), device="cpu", dtype=dtype)
+    base = load_model(config)
+    model = add_adapter(base.model, AdapterConfig(rank=4, alpha=8), 0)
+    torch.manual_seed(1)
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.3)
+    model.save_pretrained(tmp_path / "adapter")
+    weight = "model.layers.0.self_attn.q_proj.weight"
+    layer = model.get_submodule("base_model.model.model.layers.0.self_attn.q_proj")
+    down, up = (getattr(layer, part)["default"].weight for part in ("lora_A", "lora_B"))
+    expected = (layer.weight.double() + 2 * up.double() @ down.double()).to(layer.weight.dtype)
+    loaded = load_model(config.model_copy(update={"name": str(tmp_path / "adapter")}))
+    found = loaded.model.state_dict()[weight]
+    assert found.dtype == layer.weight.dtype
+    assert torch.allclose(found, expected, rtol=1e-2 if dtype == "bfloat16" else 1e-6, atol=1e-6)
+    assert not torch.equal(found, layer.weight)
+    assert not any(p.requires_grad for p in loaded.model.parameters())
+    assert loaded.fingerprint != base.fingerprint and str(folder) in loaded.source
+    assert loaded.tokenizer.get_vocab() == base.tokenizer.get_vocab()
+
+
+def test_adapters_that_cannot_be_used(folder, tmp_path):
+    other = tiny_folder(tmp_path / "qwen", "qwen2")
+    base = load_model(ModelConfig(name=str(folder), device="cpu", dtype="float32"))
+    model = add_adapter(base.model, AdapterConfig(rank=4, alpha=8, target_modules=("o_proj",)), 0)
+    model.save_pretrained(tmp_path / "adapter")
+    config = tmp_path / "adapter" / "adapter_config.json"
+    values = json.loads(config.read_text())
+    config.write_text(json.dumps(values | {"base_model_name_or_path": str(other), "r": 2}))
+    with pytest.raises(UserError, match="does not fit its base"):
+        load_model(ModelConfig(name=str(tmp_path / "adapter"), device="cpu", dtype="float32"))
+    (tmp_path / "adapter" / "adapter_model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"no adapter_model\.safetensors"):
+        load_model(ModelConfig(name=str(tmp_path / "adapter"), device="cpu"))
 
 
 def test_pickled_weights_are_refused(folder, tmp_path):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reasonmaxxer.artifacts import file_hash
+from reasonmaxxer.artifacts import file_hash, read_json
 from reasonmaxxer.config import ModelConfig
 from reasonmaxxer.errors import UserError, did_you_mean
 from reasonmaxxer.models.allocator import keep_freed_memory
@@ -15,6 +15,8 @@ from reasonmaxxer.models.embedded import EMBEDDED, resolve_embedded
 
 if TYPE_CHECKING:
     import torch
+
+CONFIG = "adapter_config.json"
 
 
 @dataclass
@@ -49,11 +51,15 @@ class LoadedModel:
 def load_model(config: ModelConfig, trust_remote_code: bool = False) -> LoadedModel:
     """Load a causal LM and its tokenizer by embedded name, local folder or hub id.
 
+    A local PEFT folder is a model too: its base with the adapter merged into it.
+
     Raises:
         UserError: no such model, no safetensors weights, or a head that is not understood.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    if is_adapter(config.name):
+        return _load_adapted(config, trust_remote_code)
     path, name, source = _locate(config)
     device = resolve_device(config)
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": config.revision}
@@ -77,6 +83,42 @@ def load_model(config: ModelConfig, trust_remote_code: bool = False) -> LoadedMo
 
     check_head(model)
     return LoadedModel(model, tokenizer, name, source, _fingerprint(path, model))
+
+
+def is_adapter(name: str) -> bool:
+    """Whether a name is that of a local PEFT folder."""
+    return (Path(name) / CONFIG).is_file()
+
+
+def _load_adapted(config: ModelConfig, trust_remote_code: bool) -> LoadedModel:
+    """The base that an adapter names, with the adapter merged into its weights."""
+    from peft import PeftModel
+    from peft.utils import SAFETENSORS_WEIGHTS_NAME
+
+    folder = Path(config.name)
+    weights = folder / SAFETENSORS_WEIGHTS_NAME
+    if not weights.is_file():
+        raise UserError(
+            f"{folder} has no {SAFETENSORS_WEIGHTS_NAME}, the only kind that is loaded."
+        )
+    base_name = read_json(folder / CONFIG)["base_model_name_or_path"]
+    embedded = {model.hub_id: name for name, model in EMBEDDED.items()}
+    base = load_model(
+        config.model_copy(update={"name": embedded.get(base_name, base_name)}), trust_remote_code
+    )
+    try:
+        model = PeftModel.from_pretrained(base.model, str(folder)).merge_and_unload()
+    except (RuntimeError, ValueError) as error:
+        raise UserError(
+            f"The adapter in {folder} does not fit its base {base_name}: {str(error).splitlines()[0]}"
+        ) from error
+    return LoadedModel(
+        model.eval().requires_grad_(False),
+        base.tokenizer,
+        config.name,
+        f"adapter on {base.name} ({base.source})",
+        hashlib.sha256((base.fingerprint + file_hash(weights)).encode()).hexdigest(),
+    )
 
 
 def eos_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:
