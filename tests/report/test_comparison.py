@@ -16,7 +16,7 @@ from reasonmaxxer.report.comparison import compare, cost_to_reach, crossing
 from reasonmaxxer.report.comparison_page import write_comparison
 from reasonmaxxer.report.comparison_tables import Table, latex
 
-from .made import HOSTILE, make_run
+from .made import GATES, HOSTILE, make_run
 
 PROBLEMS = ("a", "b", "c", "d")
 
@@ -131,6 +131,19 @@ def test_ratio_of_costs_at_equal_accuracy():
     assert missed["seconds"]["not_reached"] == pytest.approx(0.25, abs=0.05)
 
 
+def test_seeds_with_unlike_checkpoints_meet_at_their_ends():
+    two = arm(
+        "two",
+        run(answers((1, 1, 0, 0)), [(1, 1, (0, 0)), (3, 4, (1, 0)), (5, 6, (1, 1))]),
+        run(answers((1, 1, 0, 0)), [(3, 2, (0, 0)), (7, 8, (0, 1))], seed=1),
+    )
+    points = compare([BASE, two])["arms"][1]["curve"]
+    assert [(p["step"], p["seconds"], p["value"]) for p in points] == [
+        (3, 3.0, 0.25),
+        (6, 7.0, 0.75),
+    ]
+
+
 def test_costs_add_up_to_the_ledger(tmp_path):
     make_run(tmp_path / "a")
     _, made = read_arms([tmp_path / "a"])
@@ -144,6 +157,14 @@ def test_costs_add_up_to_the_ledger(tmp_path):
     assert only.validation.tokens == 20
     assert [(p.step, p.cost.tokens) for p in only.curve] == [(2, 48 + 60), (4, 48 + 80)]
     assert [sum(p.correct.values()) for p in only.curve] == [1, 2]
+    # had the other gate been chosen, its own checkpoints would be the curve
+    path = tmp_path / "a" / "training" / "stage.json"
+    record = read_json(path)
+    record["counts"]["gate"] = GATES[0]
+    write_json(record, path)
+    _, made = read_arms([tmp_path / "a"])
+    assert [(p.step, p.cost.tokens) for p in made.runs[0].curve] == [(2, 48 + 20), (4, 48 + 40)]
+    assert [sum(p.correct.values()) for p in made.runs[0].curve] == [1, 1]
 
 
 def test_seeds_are_one_arm_and_recipes_are_named_by_what_differs(tmp_path):
