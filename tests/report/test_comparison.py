@@ -46,9 +46,9 @@ def run(adapted, curve, seed=0):
         "training": {"method": "grpo"},
         "evaluation": {"temperature": 0.6, "top_p": 0.95, "max_new_tokens": 9},
     }
-    summary = {"model": {"name": "m", "fingerprint": "f"}}
+    model = {"name": "m", "fingerprint": "f"}
     own = answers((0, 0, 0, 0))
-    return Run(f"run{seed}", recipe, summary, own, adapted, points[-1].cost, cost(1), points)
+    return Run(f"run{seed}", recipe, model, own, adapted, points[-1].cost, cost(1), points)
 
 
 BASE = Arm("base", [answers((1, 0, 0, 0), (4, 2, 1, 0))], [0], [])
@@ -148,7 +148,8 @@ def test_costs_add_up_to_the_ledger(tmp_path):
     make_run(tmp_path / "a")
     _, made = read_arms([tmp_path / "a"])
     (only,) = made.runs
-    stages = {s["stage"]: s for s in only.summary["cost"]["stages"]}
+    summary = read_json(tmp_path / "a" / "summary.json")
+    stages = {s["stage"]: s for s in summary["cost"]["stages"]}
     for name in ("tokens", "flops", "seconds"):
         ledger = sum(stages[s][name] for s in ("rollouts", "signal", "training"))
         assert getattr(only.cost, name) + getattr(only.validation, name) == pytest.approx(ledger)
@@ -176,6 +177,24 @@ def test_seeds_are_one_arm_and_recipes_are_named_by_what_differs(tmp_path):
     assert (base.seeds, first.seeds, second.seeds) == ([0, 1], [0, 1], [0])
     assert first.name == "ReasonMaxxer (problems 40)"
     assert second.name == "ReasonMaxxer (problems 8)"
+
+
+def test_a_round_after_another_costs_both_and_keeps_the_first_base(tmp_path):
+    make_run(tmp_path / "a")
+    adapter = tmp_path / "a" / "training" / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text("{}")
+    make_run(tmp_path / "b", model={"name": str(adapter)})
+    summary = read_json(tmp_path / "b" / "summary.json")
+    summary["model"]["fingerprint"] = "of the merged model"
+    write_json(summary, tmp_path / "b" / "summary.json")
+    base, one, two = read_arms([tmp_path / "a", tmp_path / "b"])
+    assert (one.name, two.name) == ("ReasonMaxxer", "ReasonMaxxer, round 2")
+    (first,), (second,) = one.runs, two.runs
+    assert second.base == first.base == base.answers[0]
+    assert second.cost.tokens == 2 * first.cost.tokens == 2 * (48 + 80)
+    assert second.validation.tokens == 2 * first.validation.tokens
+    assert [p.cost.tokens for p in second.curve] == [108, 128, 128 + 108, 128 + 128]
 
 
 def test_runs_that_cannot_be_compared(tmp_path):

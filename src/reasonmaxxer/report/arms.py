@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from reasonmaxxer.baselines.trl import name_of
 from reasonmaxxer.cost import StageCost
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.evaluation.metrics import pass_at_k
+from reasonmaxxer.models.load import is_adapter
 from reasonmaxxer.recipe import parse_recipe
 from reasonmaxxer.rollouts.collect import read_columns
 from reasonmaxxer.run_directory import read_recipe_values
@@ -49,27 +50,29 @@ class Point:
 
 @dataclass(frozen=True)
 class Run:
-    """One finished run.
+    """One finished run, with those before it if its model is another run's adapter.
 
     Attributes:
         path: its folder.
-        recipe: resolved values.
-        summary: `summary.json`.
-        base: the base's answers.
+        recipe: resolved values; the model is that of the first round.
+        model: of the first round, as in `summary.json`.
+        base: answers of the first round's base.
         adapted: the adapted model's.
-        cost: of everything up to the last checkpoint: rollouts, signal, training.
-        validation: of trying checkpoints on the validation problems.
-        curve: the checkpoints of the chosen gate, in order.
+        cost: of everything up to the last checkpoint: rollouts, signal, training, all rounds.
+        validation: of trying checkpoints on the validation problems, all rounds.
+        curve: the checkpoints of the chosen gate, in order, all rounds.
+        round: 1, or more where the model is an adapter of the round before.
     """
 
     path: Path
     recipe: dict[str, Any]
-    summary: dict[str, Any]
+    model: dict[str, Any]
     base: Answers
     adapted: Answers
     cost: StageCost
     validation: StageCost
     curve: list[Point]
+    round: int = 1
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,8 @@ def read_arms(paths: Sequence[Path]) -> list[Arm]:
         _refuse_unlike(runs[0], run)
     groups: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
-        groups[json.dumps({**run.recipe, "seed": None}, sort_keys=True)].append(run)
+        key = {**run.recipe, "seed": None, "round": run.round}
+        groups[json.dumps(key, sort_keys=True)].append(run)
     by_seed: dict[int, Run] = {}
     for run in runs:  # a seed draws the same completions of the base in every run: the most count
         seed = run.recipe["seed"]
@@ -147,20 +151,43 @@ def _read(path: Path) -> Run:
         )
     stages = [s for s in ("rollouts", "signal") if (path / s / "stage.json").is_file()]
     costs = [StageCost.from_dict(read_json(path / s / "stage.json")["cost"]) for s in stages]
+    earlier = _round_before(recipe["model"]["name"])
+    costs = [earlier.cost, *costs] if earlier else costs
     points = _curve(path, record["counts"], costs)
     last = max(record["counts"]["checkpoints"], key=lambda c: c["seconds"])
     spent = StageCost.from_dict({k: v for k, v in last.items() if k not in ("gate", "step")})
     total = StageCost.from_dict(record["cost"])
     base, adapted = (_answers(path / "evaluation", arm) for arm in ("base", "adapted"))
-    return Run(
+    own = Run(
         path,
         recipe,
-        read_json(path / "summary.json"),
+        read_json(path / "summary.json")["model"],
         base,
         adapted,
         _sum([*costs, spent]),
         _minus(total, spent),
         points,
+    )
+    return _after(earlier, own) if earlier else own
+
+
+def _round_before(model: str) -> Run | None:
+    """The run whose adapter a model is, if it is one."""
+    run = Path(model).parent.parent
+    return _read(run) if is_adapter(model) and (run / "recipe.yaml").is_file() else None
+
+
+def _after(earlier: Run, own: Run) -> Run:
+    """A run as the next round of another."""
+    alike = list(earlier.curve[-1].correct) == list(own.curve[-1].correct)
+    return replace(
+        own,
+        recipe={**own.recipe, "model": earlier.recipe["model"]},
+        model=earlier.model,
+        base=earlier.base,
+        validation=earlier.validation + own.validation,
+        curve=(earlier.curve if alike else []) + own.curve,
+        round=earlier.round + 1,
     )
 
 
@@ -238,13 +265,8 @@ def _refuse_unlike(one: Run, other: Run) -> None:
         )
 
     for name in ("fingerprint", "dtype"):
-        first, second = (run.summary["model"][name] for run in (one, other))
-        if first != second:
-            names = (
-                f"{run.summary['model']['name']}, {run.summary['model'][name]}"
-                for run in (one, other)
-            )
-            refuse("model", *names)
+        if one.model[name] != other.model[name]:
+            refuse("model", *(f"{run.model['name']}, {run.model[name]}" for run in (one, other)))
     if list(one.base.greedy) != list(other.base.greedy):
         strange = sorted(set(one.base.greedy) ^ set(other.base.greedy)) or ["another order"]
         refuse(
@@ -265,7 +287,10 @@ def _refuse_unlike(one: Run, other: Run) -> None:
 def _names(groups: Sequence[Sequence[Run]]) -> list[str]:
     """A name for each recipe: its method, and where that is not enough the keys that differ."""
     recipes = [parse_recipe(members[0].recipe) for members in groups]
-    names = [name_of(recipe.training) for recipe in recipes]
+    names = [
+        name_of(recipe.training) + (f", round {members[0].round}" if members[0].round > 1 else "")
+        for recipe, members in zip(recipes, groups, strict=True)
+    ]
     flat = [dict(_flat(members[0].recipe)) for members in groups]
     made = []
     for name, own in zip(names, flat, strict=True):

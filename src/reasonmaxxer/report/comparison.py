@@ -31,7 +31,7 @@ def compare(arms: Sequence[Arm]) -> dict[str, Any]:
     evaluation = first.recipe["evaluation"]
     return {
         "schema": SCHEMA,
-        "model": first.summary["model"],
+        "model": first.model,
         "test_problems": len(problems),
         "sampled_problems": len(drawn),
         "protocol": {
