@@ -22,6 +22,8 @@ from reasonmaxxer.rollouts.collect import read_columns
 from reasonmaxxer.run_directory import read_recipe_values
 
 BASE = "base"
+SEEDS = ("seed", "problems.train.seed")
+"""Keys in which the runs of one arm may differ."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +122,8 @@ def read_arms(paths: Sequence[Path]) -> list[Arm]:
         _refuse_unlike(runs[0], run)
     groups: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
-        key = {**run.recipe, "seed": None, "round": run.round}
-        groups[json.dumps(key, sort_keys=True)].append(run)
+        alike = {key: value for key, value in _flat(run.recipe) if key not in SEEDS}
+        groups[json.dumps([run.round, alike], sort_keys=True)].append(run)
     by_seed: dict[int, Run] = {}
     for run in runs:  # a seed draws the same completions of the base in every run: the most count
         seed = run.recipe["seed"]
@@ -296,7 +298,7 @@ def _names(groups: Sequence[Sequence[Run]]) -> list[str]:
     for name, own in zip(names, flat, strict=True):
         alike = [f for f, other in zip(flat, names, strict=True) if other == name]
         differing = [
-            key for key in own if key != "seed" and any(f.get(key) != own[key] for f in alike)
+            key for key in own if key not in SEEDS and any(f.get(key) != own[key] for f in alike)
         ]
         shown = ", ".join(f"{key.rpartition('.')[2]} {own[key]}" for key in differing)
         made.append(f"{name} ({shown})" if shown else name)
