@@ -169,8 +169,9 @@ def test_costs_add_up_to_the_ledger(tmp_path):
 
 
 def test_seeds_are_one_arm_and_recipes_are_named_by_what_differs(tmp_path):
+    drawn_anew = {"train": {"limit": 60, "seed": 9}}
     for name, changes in {
-        "a": {}, "b": {"seed": 1, "problems": {"train": {"limit": 60, "seed": 9}}}, "c": {"signal": {"problems": 8}},
+        "a": {}, "b": {"seed": 1, "problems": drawn_anew}, "c": {"signal": {"problems": 8}},
     }.items():  # fmt: skip
         make_run(tmp_path / name, **changes)
     base, first, second = read_arms([tmp_path / n for n in "abc"])
