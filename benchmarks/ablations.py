@@ -38,6 +38,8 @@ ABLATIONS: dict[str, dict[str, str]] = {
         "no negative floor": "training.negative_floor=0",
         "full sequence, no anchor": f"{ALL},training.anchor_weight=0",
     },
+    "learning rate": {rate: f"training.learning_rate={rate}" for rate in ("1e-4",)},
+    "negative floor": {"1e-4": "training.negative_floor=1e-4"},
     "problems kept": {str(n): f"signal.problems={n}" for n in (8, 16, 100)},
 }
 

@@ -161,11 +161,13 @@ def compare(
 def models() -> None:
     """List the models that need no hub."""
     from reasonmaxxer.models.embedded import EMBEDDED, cache_path, is_cached
+    from reasonmaxxer.models.teachers import describe_teacher, teachers
 
     rows = [
         (name, model.description, str(cache_path(name)) if is_cached(name) else "on first use")
         for name, model in EMBEDDED.items()
     ]
+    rows += [(name, describe_teacher(path), "in the package") for name, path in teachers().items()]
     _print_table(("name", "model", "cached"), rows)
     typer.echo("Any other causal language model: model.name=HUB_ID or model.name=FOLDER")
 

@@ -2,11 +2,16 @@
 
 import io
 
+import embed_teacher
 import pytest
+import torch
 from rich.console import Console
 
 from reasonmaxxer.artifacts import file_hash, read_json, read_table
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.models import load_model
+from reasonmaxxer.models import teachers as teachers_module
+from reasonmaxxer.models.teachers import describe_teacher
 from reasonmaxxer.pipeline import run
 from reasonmaxxer.report.comparison_page import write_comparison
 from reasonmaxxer.report.page import write_report
@@ -120,3 +125,31 @@ def test_runs_compare(runs, tmp_path):
             sampled = summary["adapted"]["sampled"][f"pass@{row['k']}"]["value"]
             assert row["value"] == pytest.approx(sampled)
     print_summary(read_json(paths[1] / "summary.json"), paths[1], Console(file=io.StringIO()))
+
+
+def test_a_run_becomes_a_teacher(runs, tmp_path, monkeypatch, capsys):
+    recipe, folder = runs
+    for module in (embed_teacher, teachers_module):
+        monkeypatch.setattr(module, "FOLDER", tmp_path)
+    monkeypatch.setattr("sys.argv", ["embed", str(folder / "grpo"), "tiny-teacher"])
+    embed_teacher.main()
+    summary = read_json(folder / "grpo" / "summary.json")
+    record = read_json(tmp_path / "tiny-teacher" / "teacher.json")
+    assert record["accuracy"] == summary["adapted"]["greedy"]["pass@1"]["value"]
+    assert [point["step"] for point in record["curve"]] == [1, 2, 3]
+    assert (
+        record["curve"][summary["training"]["steps"] - 1]["validation_accuracy"]
+        == (summary["training"]["validation_accuracy"])
+    )
+    config = recipe.model.model_copy(update={"name": "tiny-teacher"})
+    taught = load_model(config).model.state_dict()
+    base = load_model(recipe.model).model.state_dict()
+    own = recipe.model.model_copy(update={"name": str(folder / "grpo" / "training" / "adapter")})
+    for name, weight in load_model(own).model.state_dict().items():
+        change, rounded = weight - base[name], taught[name] - base[name]
+        assert torch.allclose(rounded, change, atol=0.02 * float(change.abs().max() + 1e-9))
+    assert any(not torch.equal(taught[name], base[name]) for name in base)
+    assert describe_teacher(tmp_path / "tiny-teacher").endswith("on 5 word problems")
+    unknown = config.model_copy(update={"name": "tiny-teacherr"})
+    with pytest.raises(UserError, match="tiny-teacher"):
+        load_model(unknown)

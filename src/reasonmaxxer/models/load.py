@@ -12,6 +12,7 @@ from reasonmaxxer.config import ModelConfig
 from reasonmaxxer.errors import UserError, did_you_mean
 from reasonmaxxer.models.allocator import keep_freed_memory
 from reasonmaxxer.models.embedded import EMBEDDED, resolve_embedded
+from reasonmaxxer.models.teachers import teachers
 
 if TYPE_CHECKING:
     import torch
@@ -49,7 +50,7 @@ class LoadedModel:
 
 
 def load_model(config: ModelConfig, trust_remote_code: bool = False) -> LoadedModel:
-    """Load a causal LM and its tokenizer by embedded name, local folder or hub id.
+    """Load a causal LM and its tokenizer by name of an embedded model or teacher, local folder or hub id.
 
     A local PEFT folder is a model too: its base with the adapter merged into it.
 
@@ -58,8 +59,9 @@ def load_model(config: ModelConfig, trust_remote_code: bool = False) -> LoadedMo
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    if is_adapter(config.name):
-        return _load_adapted(config, trust_remote_code)
+    adapter = teachers().get(config.name, Path(config.name))
+    if is_adapter(adapter):
+        return _load_adapted(config, adapter, trust_remote_code)
     path, name, source = _locate(config)
     device = resolve_device(config)
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": config.revision}
@@ -85,17 +87,16 @@ def load_model(config: ModelConfig, trust_remote_code: bool = False) -> LoadedMo
     return LoadedModel(model, tokenizer, name, source, _fingerprint(path, model))
 
 
-def is_adapter(name: str) -> bool:
-    """Whether a name is that of a local PEFT folder."""
-    return (Path(name) / CONFIG).is_file()
+def is_adapter(path: Path) -> bool:
+    """Whether a path is that of a PEFT folder."""
+    return (path / CONFIG).is_file()
 
 
-def _load_adapted(config: ModelConfig, trust_remote_code: bool) -> LoadedModel:
+def _load_adapted(config: ModelConfig, folder: Path, trust_remote_code: bool) -> LoadedModel:
     """The base that an adapter names, with the adapter merged into its weights."""
     from peft import PeftModel
     from peft.utils import SAFETENSORS_WEIGHTS_NAME
 
-    folder = Path(config.name)
     weights = folder / SAFETENSORS_WEIGHTS_NAME
     if not weights.is_file():
         raise UserError(
@@ -183,10 +184,11 @@ def _locate(config: ModelConfig) -> tuple[str, str, str]:
 
 
 def _cannot_load(config: ModelConfig, error: Exception) -> str:
+    known = [*EMBEDDED, *teachers()]
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return (
-        f"model.name = '{config.name}' cannot be loaded.{did_you_mean(config.name, EMBEDDED)} It must be "
-        f"a local folder, a hub id that can be reached, or one of: {', '.join(EMBEDDED)}. ({first})"
+        f"model.name = '{config.name}' cannot be loaded.{did_you_mean(config.name, known)} It must be "
+        f"a local folder, a hub id that can be reached, or one of: {', '.join(known)}. ({first})"
     )
 
 

@@ -176,7 +176,7 @@ def _read(path: Path) -> Run:
 def _round_before(model: str) -> Run | None:
     """The run whose adapter a model is, if it is one."""
     run = Path(model).parent.parent
-    return _read(run) if is_adapter(model) and (run / "recipe.yaml").is_file() else None
+    return _read(run) if is_adapter(Path(model)) and (run / "recipe.yaml").is_file() else None
 
 
 def _after(earlier: Run, own: Run) -> Run:
