@@ -9,7 +9,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from reasonmaxxer.report.comparison_tables import NAME, tables_of
 from reasonmaxxer.report.status import RunStatus, Sampled
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -132,6 +131,8 @@ def print_comparison(found: dict[str, Any], out: Path, console: Console) -> None
         out: its folder.
         console: of the terminal.
     """
+    from reasonmaxxer.report.comparison_tables import NAME, tables_of  # slow, and of no use elsewhere
+
     for part in tables_of(found):
         if part.name == "published-table":
             continue  # long, and nothing that was measured here
