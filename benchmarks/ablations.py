@@ -90,7 +90,7 @@ def draw(rows: dict[str, dict[str, Any]], path: Path) -> None:
         axes.plot(seeds, [y] * len(seeds), "|", color="0.2", markersize=7)
     axes.set_yticks(range(len(lines)), [f"{group}: {name}" for group, name, _ in lines])
     axes.invert_yaxis()
-    axes.set_xlabel("greedy accuracy minus base (bar: 95 % over problems; ticks: seeds)")
+    axes.set_xlabel("minus base (bar: 95 % over problems; ticks: seeds)")
     figure.savefig(path)
 
 
