@@ -16,7 +16,7 @@ import pyarrow as pa
 from reasonmaxxer.artifacts import write_table
 from reasonmaxxer.config import InspectionConfig
 from reasonmaxxer.divergence.positions import PositionScores, TokenSequence, score_positions
-from reasonmaxxer.models.adapter import merged_adapter
+from reasonmaxxer.models.adapter import light_adapter
 from reasonmaxxer.models.pieces import token_pieces
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.rollouts.table import Rollout
@@ -159,7 +159,7 @@ def inspect_tokens(
     sequences = [specimen.sequence for specimen in specimens]
     with model.disable_adapter():
         base = score_positions(sequences, model, on_scored)
-    with merged_adapter(model):
+    with light_adapter(model):
         adapted = score_positions(sequences, model, on_scored)
     rows = [_row(*found, gate) for found in zip(specimens, base, adapted, strict=True)]
     return pa.Table.from_pylist(rows, schema=TOKENS)
