@@ -93,7 +93,10 @@ def is_adapter(path: Path) -> bool:
 
 
 def _load_adapted(config: ModelConfig, folder: Path, trust_remote_code: bool) -> LoadedModel:
-    """The base that an adapter names, with the adapter merged into its weights."""
+    """The base that an adapter names, with the adapter merged into its weights.
+
+    In bfloat16 what is below half a unit in a weight's last place is lost; float32 keeps it.
+    """
     from peft import PeftModel
     from peft.utils import SAFETENSORS_WEIGHTS_NAME
 
