@@ -11,12 +11,13 @@ from safetensors.torch import load_file
 
 from reasonmaxxer.baselines.offline import offline_rows, offline_steps, train_offline
 from reasonmaxxer.baselines.online import Environment, train_online
-from reasonmaxxer.baselines.trl import check_trl, name_of
+from reasonmaxxer.baselines.trl import check_trl
 from reasonmaxxer.config import AdapterConfig, SamplingConfig, TrainingConfig, VerifyConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import eos_ids, load_model
 from reasonmaxxer.problems import Problem
 from reasonmaxxer.recipe import load_recipe, parse_recipe
+from reasonmaxxer.report.arms import name_of
 from reasonmaxxer.rollouts.collect import sample_rollouts
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 from reasonmaxxer.signal.select import Example, examples_of, group_rollouts

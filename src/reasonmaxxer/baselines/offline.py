@@ -167,7 +167,7 @@ def _pairs(
 def _unpaired(
     examples: Sequence[Example], config: TrainingConfig, random: np.random.Generator
 ) -> Rows:
-    """Rows in the order they are trained in: KTO's KL is estimated with the next row's completion.
+    """Rows in the order they are trained in: KTO's KL is estimated with the completion of the row before.
 
     TRL reads the rows of a forward pass as they lie; shuffled here, so that a prompt seldom meets a
     completion of its own problem.

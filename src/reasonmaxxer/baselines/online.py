@@ -91,44 +91,49 @@ def train_online(
             f"rollouts.rollouts_per_problem), but there are {len(environment.problems)}: raise "
             "problems.train.limit or lower training.batch_size."
         )
+    policy = _Policy(environment, tokenizer, seed, on_sampled)
+    arguments = trainer_arguments(config, model, config.baseline.steps, seed=seed, folder=folder)
+    order = _order(environment.problems, config, each, seed)
+    trainer = _trainer(model, policy, config, arguments, order)
+    history = fit(trainer, config, folder, events, on_step, on_checkpoint)
+    return [{**row, "completion_length": row["completions/mean_length"]} for row in history]
+
+
+def _trainer(
+    model: Any,
+    policy: _Policy,
+    config: TrainingConfig,
+    arguments: dict[str, Any],
+    order: Sequence[str],
+) -> Any:
+    """TRL's trainer of the method, sampling and rewarded by the policy."""
     trl = import_trl()
     from datasets import Dataset
 
-    policy = _Policy(environment, model, tokenizer, seed, on_sampled)
-    base, settings = (
-        (trl.GRPOTrainer, trl.GRPOConfig)
-        if config.method == "grpo"
-        else (_rloo_trainer(trl, policy), trl.RLOOConfig)
-    )
-    extra: dict[str, Any] = {}
-    if config.method == "grpo":
-        extra["top_entropy_quantile"] = config.baseline.top_entropy_quantile
-    arguments = settings(
-        **trainer_arguments(config, model, config.baseline.steps, seed=seed, folder=folder),
-        **extra,
-        max_steps=config.baseline.steps,
-        shuffle_dataset=False,
-        lr_scheduler_type="constant_with_warmup",  # no step depends on how many there will be
-        num_generations=environment.group,
-        max_completion_length=environment.sampling.max_new_tokens,
-        temperature=environment.sampling.temperature,
-        top_p=environment.sampling.top_p,
-        beta=config.baseline.beta,
-    )
-    trainer = base(
-        model=model,
-        args=arguments,
+    environment = policy.environment
+    arguments = {
+        **arguments,
+        "max_steps": config.baseline.steps,
+        "shuffle_dataset": False,
+        "lr_scheduler_type": "constant_with_warmup",  # no step depends on how many there will be
+        "num_generations": environment.group,
+        "max_completion_length": environment.sampling.max_new_tokens,
+        "temperature": environment.sampling.temperature,
+        "top_p": environment.sampling.top_p,
+        "beta": config.baseline.beta,
+    }
+    shared = {
+        "model": model,
         # TRL hands the prompt on as it is: the id says which problem, and nothing is tokenised twice
-        train_dataset=Dataset.from_list(
-            [{"prompt": name} for name in _order(environment.problems, config, each, seed)]
-        ),
-        reward_funcs=policy.rewards,
-        processing_class=tokenizer,
-        **({"rollout_func": policy.rollouts} if config.method == "grpo" else {}),
-    )
-    policy.trainer = trainer
-    history = fit(trainer, config, folder, events, on_step, on_checkpoint)
-    return [{**row, "completion_length": row["completions/mean_length"]} for row in history]
+        "train_dataset": Dataset.from_list([{"prompt": name} for name in order]),
+        "reward_funcs": policy.rewards,
+        "processing_class": policy.tokenizer,
+    }
+    if config.method == "rloo":
+        return _rloo_trainer(trl, policy)(args=trl.RLOOConfig(**arguments), **shared)
+    share = config.baseline.top_entropy_quantile
+    settings = trl.GRPOConfig(**arguments, top_entropy_quantile=share)
+    return trl.GRPOTrainer(args=settings, rollout_func=policy.rollouts, **shared)
 
 
 def _order(problems: Sequence[Problem], config: TrainingConfig, each: int, seed: int) -> list[str]:
@@ -149,20 +154,18 @@ class _Policy:
     def __init__(
         self,
         environment: Environment,
-        model: Any,
         tokenizer: Any,
         seed: int,
         on_sampled: Callable[[Lengths], None] | None,
     ) -> None:
-        self.environment, self.model, self.tokenizer = environment, model, tokenizer
+        self.environment, self.tokenizer = environment, tokenizer
         self.seed, self.on_sampled = seed, on_sampled
         self.problems = {problem.id: problem for problem in environment.problems}
-        self.trainer: Any = None
 
     def rollouts(self, prompts: list[str], trainer: Any) -> dict[str, Any]:
         """TRL's `rollout_func`."""
         prompt_ids = self.render(prompts)
-        completion_ids, logprobs = self.sample(prompts, prompt_ids)
+        completion_ids, logprobs = self.sample(prompts, prompt_ids, trainer.state.global_step)
         return {"prompt_ids": prompt_ids, "completion_ids": completion_ids, "logprobs": logprobs}
 
     def render(self, names: Sequence[str]) -> list[list[int]]:
@@ -175,10 +178,9 @@ class _Policy:
         return [ids[name] for name in names]
 
     def sample(
-        self, names: Sequence[str], prompt_ids: Sequence[Sequence[int]]
+        self, names: Sequence[str], prompt_ids: Sequence[Sequence[int]], step: int
     ) -> tuple[list[list[int]], list[list[float]]]:
         """Completions of the problems as named, and log-probabilities of their tokens."""
-        step = self.trainer.state.global_step
         seen: Counter[str] = Counter()
         requests = []
         for name, ids in zip(names, prompt_ids, strict=True):
@@ -217,6 +219,6 @@ def _rloo_trainer(trl: Any, policy: _Policy) -> Any:
         def _generate_single_turn(
             self, prompt_ids: list[list[int]], images: None, multimodal_fields: dict[str, Any]
         ) -> list[list[int]]:
-            return policy.sample(self._names, prompt_ids)[0]
+            return policy.sample(self._names, prompt_ids, self.state.global_step)[0]
 
     return RLOO

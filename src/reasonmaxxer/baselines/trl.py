@@ -6,7 +6,6 @@ import importlib.util
 import os
 from typing import Any
 
-from reasonmaxxer.config import TrainingConfig
 from reasonmaxxer.errors import UserError
 
 
@@ -29,11 +28,3 @@ def import_trl() -> Any:
     import trl
 
     return trl
-
-
-def name_of(config: TrainingConfig) -> str:
-    """How people call a method, with what sets it apart."""
-    names = {"reasonmaxxer": "ReasonMaxxer"}
-    name = names.get(config.method, config.method.upper())
-    share = config.baseline.top_entropy_quantile
-    return f"{name}, top {share:.0%} of tokens" if config.method == "grpo" and share < 1 else name

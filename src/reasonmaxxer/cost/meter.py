@@ -47,6 +47,19 @@ class StageCost:
             usd=self.usd + other.usd if priced else None,  # type: ignore[operator]
         )
 
+    def __sub__(self, part: StageCost) -> StageCost:
+        """What remains of this after a part of it, under this one's name; the peak stays."""
+        priced = self.usd is not None and part.usd is not None
+        return StageCost(
+            stage=self.stage,
+            tokens=self.tokens - part.tokens,
+            flops=self.flops - part.flops,
+            seconds=self.seconds - part.seconds,
+            cpu_seconds=self.cpu_seconds - part.cpu_seconds,
+            peak_memory_bytes=self.peak_memory_bytes,
+            usd=self.usd - part.usd if priced else None,  # type: ignore[operator]
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """JSON values; `from_dict` reads them back."""
         return asdict(self)

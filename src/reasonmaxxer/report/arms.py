@@ -6,13 +6,15 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from reasonmaxxer.artifacts import read_json, read_table
-from reasonmaxxer.baselines.trl import name_of
+from reasonmaxxer.config import TrainingConfig
 from reasonmaxxer.cost import StageCost
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.evaluation.metrics import pass_at_k
@@ -156,9 +158,7 @@ def _read(path: Path) -> Run:
     earlier = _round_before(recipe["model"]["name"])
     costs = [earlier.cost, *costs] if earlier else costs
     points = _curve(path, record["counts"], costs)
-    last = max(record["counts"]["checkpoints"], key=lambda c: c["seconds"])
-    spent = StageCost.from_dict({k: v for k, v in last.items() if k not in ("gate", "step")})
-    total = StageCost.from_dict(record["cost"])
+    spent = _cost_at(max(record["counts"]["checkpoints"], key=lambda c: c["seconds"]))
     base, adapted = (_answers(path / "evaluation", arm) for arm in ("base", "adapted"))
     own = Run(
         path,
@@ -166,8 +166,8 @@ def _read(path: Path) -> Run:
         read_json(path / "summary.json")["model"],
         base,
         adapted,
-        _sum([*costs, spent]),
-        _minus(total, spent),
+        reduce(add, [*costs, spent]),
+        StageCost.from_dict(record["cost"]) - spent,
         points,
     )
     return _after(earlier, own) if earlier else own
@@ -194,20 +194,14 @@ def _after(earlier: Run, own: Run) -> Run:
 
 
 def _curve(path: Path, counts: dict[str, Any], before: list[StageCost]) -> list[Point]:
-    chosen = next(
-        (number for number, gate in enumerate(_gates(path)) if gate == counts["gate"]),
-        0,
-    )
+    gates = _gates(path)
+    chosen = gates.index(counts["gate"]) if counts["gate"] in gates else 0
     correct: dict[int, dict[str, float]] = defaultdict(dict)
     for row in read_table(path / "training" / "validation.parquet").to_pylist():
         if row["gate"] == chosen:
             correct[row["step"]][row["problem_id"]] = float(row["correct"])
     return [
-        Point(
-            c["step"],
-            _sum([*before, StageCost.from_dict({k: c[k] for k in c if k not in ("gate", "step")})]),
-            correct[c["step"]],
-        )
+        Point(c["step"], reduce(add, [*before, _cost_at(c)]), correct[c["step"]])
         for c in counts["checkpoints"]
         if c["gate"] == chosen
     ]
@@ -218,24 +212,9 @@ def _gates(path: Path) -> list[dict[str, Any]]:
     return list(read_json(record)["counts"]["gates"]) if record.is_file() else []
 
 
-def _sum(costs: Sequence[StageCost]) -> StageCost:
-    total = costs[0]
-    for cost in costs[1:]:
-        total = total + cost
-    return total
-
-
-def _minus(total: StageCost, part: StageCost) -> StageCost:
-    priced = total.usd is not None and part.usd is not None
-    return StageCost(
-        stage="validation",
-        tokens=total.tokens - part.tokens,
-        flops=total.flops - part.flops,
-        seconds=total.seconds - part.seconds,
-        cpu_seconds=total.cpu_seconds - part.cpu_seconds,
-        peak_memory_bytes=total.peak_memory_bytes,
-        usd=total.usd - part.usd if priced else None,  # type: ignore[operator]
-    )
+def _cost_at(checkpoint: dict[str, Any]) -> StageCost:
+    """What the training stage had cost at a checkpoint of its record."""
+    return StageCost.from_dict({k: v for k, v in checkpoint.items() if k not in ("gate", "step")})
 
 
 def _answers(folder: Path, arm: str) -> Answers:
@@ -303,6 +282,14 @@ def _names(groups: Sequence[Sequence[Run]]) -> list[str]:
         shown = ", ".join(f"{key.rpartition('.')[2]} {own[key]}" for key in differing)
         made.append(f"{name} ({shown})" if shown else name)
     return made
+
+
+def name_of(config: TrainingConfig) -> str:
+    """How people call a method, with what sets it apart."""
+    if config.method == "reasonmaxxer":
+        return "ReasonMaxxer"
+    name, share = config.method.upper(), config.baseline.top_entropy_quantile
+    return f"{name}, top {share:.0%} of tokens" if config.method == "grpo" and share < 1 else name
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

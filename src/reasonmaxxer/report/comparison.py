@@ -13,8 +13,8 @@ from reasonmaxxer.report.arms import BASE, Arm, Point
 SCHEMA = 1
 UNITS = ("flops", "seconds", "usd")
 RESAMPLES, CONFIDENCE = 10_000, 0.95
-FEWEST = 1000
-"""Resamples of a ratio of costs, which is dear to compute."""
+RATIO_RESAMPLES = 1000
+"""A ratio of costs is dear to compute."""
 
 
 def compare(arms: Sequence[Arm]) -> dict[str, Any]:
@@ -167,7 +167,7 @@ def _ratio(curve: list[Any], rival: list[Any], unit: str) -> dict[str, float | N
     value = cost_to_reach(costs, outcomes_CP.mean(1), float(target_P.mean())) / own
     generator = np.random.Generator(np.random.Philox(0))
     drawn = []
-    for _ in range(FEWEST):
+    for _ in range(RATIO_RESAMPLES):
         pick = generator.integers(len(target_P), size=len(target_P))
         reached = cost_to_reach(costs, outcomes_CP[:, pick].mean(1), float(target_P[pick].mean()))
         drawn.append(reached / own)

@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
 from reasonmaxxer import __version__
 from reasonmaxxer.artifacts import write_json, write_text
 from reasonmaxxer.report import figures
@@ -16,8 +13,7 @@ from reasonmaxxer.report.arms import read_arms
 from reasonmaxxer.report.comparison import compare, crossing
 from reasonmaxxer.report.comparison_tables import NAME, Table, latex, lead, markdown, tables_of
 from reasonmaxxer.report.panels import Panel, panel
-
-TEMPLATES = Path(__file__).parent / "templates"
+from reasonmaxxer.report.templates import fill
 
 
 def write_comparison(runs: Sequence[Path], out: Path) -> dict[str, Any]:
@@ -44,15 +40,8 @@ def write_comparison(runs: Sequence[Path], out: Path) -> dict[str, Any]:
 
 def render(found: dict[str, Any], tables: Sequence[Table]) -> str:
     """The page as text; the same comparison gives the same text."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("comparison.html.j2").render(
-        css=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+    return fill(
+        "comparison.html.j2",
         version=__version__,
         found=found,
         lead=lead(found),
@@ -83,21 +72,17 @@ def _panels(found: dict[str, Any]) -> list[Panel]:
             )
         )
     if any(arm.get("curve") for arm in arms):
-        for unit in ("flops", "seconds"):
+        for unit, spent in (("flops", "computation"), ("seconds", "time")):
             made.append(
                 panel(
                     f"cost-{unit}",
-                    f"Accuracy against {_spent(unit)}",
+                    f"Accuracy against {spent}",
                     figures.accuracy_cost(arms, unit),
                     "Every checkpoint of every arm on the validation problems, by what had been spent by "
                     "then; trying the checkpoints is not counted. Bands: intervals over problems.",
                 )
             )
     return made
-
-
-def _spent(unit: str) -> str:
-    return {"flops": "computation", "seconds": "time", "usd": "dollars"}[unit]
 
 
 def _crossings(arms: Sequence[dict[str, Any]]) -> str:

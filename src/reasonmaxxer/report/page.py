@@ -16,18 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from reasonmaxxer.artifacts import write_text
 from reasonmaxxer.config import Recipe
 from reasonmaxxer.report import panels
 from reasonmaxxer.report.results import Change, Comparison, Results, read_results
+from reasonmaxxer.report.templates import fill
 from reasonmaxxer.report.viewer import viewer_data, viewer_fragment
-from reasonmaxxer.report.visible import visible_text
 from reasonmaxxer.report.words import caveats, verdict
 
-TEMPLATES = Path(__file__).parent / "templates"
 REPORT = "report.html"
 SHOWN: dict[Change, int] = {"gained": 3, "lost": 3, "both": 2, "neither": 2}
 """Examples of each kind, the first in the order of the test problems."""
@@ -84,17 +82,9 @@ def render(results: Results, viewer: str = "") -> str:
         results: the run.
         viewer: HTML of the token viewer, trusted as it is; empty for none.
     """
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"visible": visible_text}
     summary, recipe = results.summary, results.recipe
-    return environment.get_template("report.html.j2").render(
-        css=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+    return fill(
+        "report.html.j2",
         summary=summary,
         recipe=recipe,
         machine=_machine(summary["environment"]["hardware"]),

@@ -164,7 +164,7 @@ def read_results(run: Path) -> Results:
             f"The run in {run} is not finished. `reasonmaxxer show {run}` says where it is; give its "
             "`reasonmaxxer run` command again to go on."
         )
-    method = recipe["training"].get("method", "reasonmaxxer")
+    method = recipe["training"]["method"]
     if method != "reasonmaxxer":
         raise UserError(
             f"{run} is a run of {method}, which has no report of its own: `reasonmaxxer compare` shows it "

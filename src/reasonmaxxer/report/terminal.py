@@ -131,10 +131,8 @@ def print_comparison(found: dict[str, Any], out: Path, console: Console) -> None
         out: its folder.
         console: of the terminal.
     """
-    from reasonmaxxer.report.comparison_tables import (  # slow, and of no use elsewhere
-        NAME,
-        tables_of,
-    )
+    # here, because it loads torch, which `show` does without
+    from reasonmaxxer.report.comparison_tables import NAME, tables_of
 
     for part in tables_of(found):
         if part.name == "published-table":
