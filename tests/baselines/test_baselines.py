@@ -48,7 +48,6 @@ def config(method, **changes):
 @pytest.fixture
 def tiny(tmp_path):
     """A fresh model with an adapter, its tokenizer and a verifier."""
-    torch.set_num_threads(1)
     recipe = parse_recipe(
         {
             "model": {
