@@ -38,6 +38,12 @@ Arguments = Annotated[
     ),
 ]
 Out = Annotated[Path | None, typer.Option(help="Run directory.", show_default="runs/RECIPE")]
+Reuse = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="RUN", help="A run whose results are taken over where the same would be done again."
+    ),
+]
 PrintRecipe = Annotated[
     bool, typer.Option("--print-recipe", help="Show the resolved recipe and stop.")
 ]
@@ -50,6 +56,7 @@ TrustRemoteCode = Annotated[
 def run(
     arguments: Arguments = None,
     out: Out = None,
+    reuse: Reuse = None,
     print_recipe: PrintRecipe = False,
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
@@ -57,7 +64,7 @@ def run(
 
     A run that was interrupted goes on where it was when the same command is given again.
     """
-    _run(arguments or [], None, out, None, print_recipe, trust_remote_code)
+    _run(arguments or [], None, out, reuse, print_recipe, trust_remote_code)
 
 
 @app.command()
@@ -65,13 +72,7 @@ def baseline(
     method: Annotated[str, typer.Argument(metavar="grpo|rloo|sft|dpo|kto", help="What trains.")],
     arguments: Arguments = None,
     out: Out = None,
-    reuse: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="RUN",
-            help="A run whose stages are taken over where the same would be done again.",
-        ),
-    ] = None,
+    reuse: Reuse = None,
     print_recipe: PrintRecipe = False,
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:

@@ -272,7 +272,7 @@ class EvaluationConfig(SamplingConfig):
     """How base and adapted model are compared on the test problems."""
 
     samples: int = Field(
-        4, ge=0, description="Sampled completions a problem, 0 for greedy alone. Paper: 8 or 1."
+        0, ge=0, description="Sampled completions a problem; 0 is greedy alone. Paper: 8 or 1."
     )
     sampled_problems: Positive | None = Field(
         None, description="Test problems that are sampled, the first so many; none is all."

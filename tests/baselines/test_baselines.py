@@ -7,8 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file
 
+from reasonmaxxer.baselines.batches import deal
 from reasonmaxxer.baselines.offline import offline_rows, offline_steps, train_offline
 from reasonmaxxer.baselines.online import Environment, train_online
 from reasonmaxxer.baselines.trl import check_trl
@@ -174,6 +177,76 @@ def test_our_engine_samples_and_our_verifier_rewards(tiny, tmp_path, method):
     assert [row["completion_length"] for row in history] == pytest.approx(
         [np.mean([made for _, made in of]) for of in lengths]
     )
+
+
+@pytest.mark.parametrize("method", ONLINE)
+@pytest.mark.parametrize("beta", [0.0, 0.3])
+def test_leaving_out_what_teaches_nothing_changes_nothing(
+    tiny, tmp_path, monkeypatch, method, beta
+):
+    fresh, verifier = tiny
+    settings = config(method, micro_batch_size=3, baseline={"steps": 4, "beta": beta})
+    learnt = []
+    train(method, *fresh(), verifier, tmp_path / "lean", settings, on_learnt=learnt.append)
+    monkeypatch.setattr("reasonmaxxer.baselines.online.lean", lambda trainer, on_learnt: trainer)
+    history = train(method, *fresh(), verifier, tmp_path / "trl", settings)
+    one, other = (
+        load_file(tmp_path / name / "checkpoint-4" / "adapter_model.safetensors")
+        for name in ("lean", "trl")
+    )
+    # weights of 0.05 to 0.2, apart by rounding alone, which Adam magnifies where a gradient is nearly zero
+    assert all(torch.allclose(one[name], other[name], atol=5e-5) for name in one)
+    silent = [row["frac_reward_zero_std"] for row in history]
+    assert 0 < sum(silent) < 4  # some groups had nothing to teach, some had
+    expected = [12 if beta else 12 - round(12 * share) for share in silent]
+    assert [len(lengths) for lengths in learnt] == expected
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 4), st.integers(1, 6), st.booleans()), min_size=6, max_size=6)
+)
+def test_micro_batches_hold_what_teaches_and_no_more_padding_than_it_needs(rows):
+    made = [
+        {
+            "prompt_ids": torch.tensor([[0] * (4 - p) + [10 + i] * p]),
+            "prompt_mask": torch.tensor([[0] * (4 - p) + [1] * p]),
+            "completion_ids": torch.tensor([[20 + i] * c + [0] * (6 - c)]),
+            "completion_mask": torch.tensor([[1] * c + [0] * (6 - c)]),
+            "advantages": torch.tensor([float(teaches) * (i + 1)]),
+            "num_items_in_batch": torch.tensor(99),
+        }
+        for i, (p, c, teaches) in enumerate(rows)
+    ]
+    pairs = [
+        {name: torch.cat([one[name], other[name]]) if one[name].ndim else one[name] for name in one}
+        for one, other in zip(made[::2], made[1::2], strict=True)
+    ]
+    dealt = deal(pairs, anchored=False)
+    assert [len(batch["advantages"]) for batch in dealt] == sorted(
+        (len(batch["advantages"]) for batch in dealt), reverse=True
+    )
+    seen = []
+    for batch in dealt:
+        assert batch["num_items_in_batch"] == 99
+        assert len(batch["advantages"]) in (0, 2)
+        if not len(batch["advantages"]):
+            continue
+        assert (batch["advantages"] != 0).any()
+        assert batch["prompt_mask"].any(0).all() and batch["completion_mask"].any(0).all()
+        for row in range(2):
+            prompt, completion = (
+                batch[f"{of}_ids"][row][batch[f"{of}_mask"][row] == 1].tolist()
+                for of in ("prompt", "completion")
+            )
+            i = completion[0] - 20
+            assert (prompt, completion) == ([10 + i] * rows[i][0], [20 + i] * rows[i][1])
+            assert batch["advantages"][row] == rows[i][2] * (i + 1)
+            assert batch["prompt_mask"][row, -1] == batch["completion_mask"][row, 0] == 1
+            seen.append(i)
+    assert len(set(seen)) == len(seen)
+    assert {i for i, row in enumerate(rows) if row[2]} <= set(seen)
+    everything = deal(pairs, anchored=True)
+    assert sum(len(batch["advantages"]) for batch in everything) == 6
 
 
 def example(problem, rollout, advantage, ids):

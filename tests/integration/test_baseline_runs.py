@@ -71,10 +71,12 @@ def test_its_cost_is_counted_step_by_step(runs):
     history = read_table(folder / "grpo" / "training" / "history.parquet").to_pylist()
     assert [c["step"] for c in counts["checkpoints"]] == [1, 2, 3]
     made = [round(12 * row["completion_length"]) for row in history]
-    # sampled tokens once, and with their prompts once more for learning; prompts are 4 or 5 tokens
-    spent = [c["tokens"] for c in counts["checkpoints"]]
-    assert spent[0] >= 2 * made[0] + 12 * 4
-    assert spent == sorted(set(spent))
+    # sampled tokens once; those of mixed groups, six completions, with their prompts once more
+    spent = [0, *(c["tokens"] for c in counts["checkpoints"])]
+    for tokens, row, before, after in zip(made, history, spent, spent[1:], strict=False):
+        mixed = 0 < row["reward"] < 1
+        assert tokens + 6 * 5 * mixed <= after - before <= tokens + mixed * (tokens + 12 * 5)
+    assert any(0 < row["reward"] < 1 for row in history)
     flops = [c["flops"] for c in counts["checkpoints"]]
     total = read_json(folder / "grpo" / "training" / "stage.json")["cost"]
     assert 0 < flops[0] < flops[1] < flops[2] < total["flops"]  # validation comes after
@@ -94,6 +96,54 @@ def test_what_is_reused_is_the_same_and_keeps_its_cost(runs):
     for path in other.rglob("*"):
         if path.suffix in (".parquet", ".safetensors"):
             assert file_hash(path) == file_hash(folder / "alone" / path.relative_to(other)), path
+
+
+def test_more_samples_of_a_finished_run(runs, tmp_path, monkeypatch):
+    recipe, folder = runs
+    more = recipe.model_copy(
+        update={"evaluation": recipe.evaluation.model_copy(update={"samples": 5})}
+    )
+    trained = []
+    monkeypatch.setattr("reasonmaxxer.pipeline.courses.train_adapter", trained.append)
+    run(more, tmp_path / "more", reuse=folder / "reasonmaxxer")
+    assert not trained
+    before, after = folder / "reasonmaxxer", tmp_path / "more"
+    for kept in (
+        "training/adapter/adapter_model.safetensors",
+        "evaluation/base-greedy/shard-00000.parquet",
+        "evaluation/adapted-greedy/shard-00000.parquet",
+    ):
+        assert file_hash(before / kept) == file_hash(after / kept)
+    costs = [read_json(path / "training" / "stage.json")["cost"] for path in (before, after)]
+    assert costs[0] == costs[1]
+    for arm in ("base", "adapted"):
+        shards = f"evaluation/{arm}-sampled/*.parquet"
+        made = [
+            [row for shard in path.glob(shards) for row in read_table(shard).to_pylist()]
+            for path in (before, after)
+        ]
+        tests = len({row["problem_id"] for row in made[0]})
+        assert [len(rows) for rows in made] == [recipe.evaluation.samples * tests, 5 * tests]
+        # the first draws are the same draws
+        texts = [{(r["problem_id"], r["rollout"]): r["text"] for r in rows} for rows in made]
+        assert texts[0].items() <= texts[1].items()
+
+
+def test_another_learning_rate_is_trained_anew(runs, tmp_path):
+    recipe, folder = runs
+    training = recipe.training.model_copy(update={"learning_rate": 3e-3})
+    run(
+        recipe.model_copy(update={"training": training}),
+        tmp_path / "fast",
+        reuse=folder / "reasonmaxxer",
+    )
+    for name, same in (
+        ("signal/examples.parquet", True),
+        ("evaluation/base-greedy/shard-00000.parquet", True),
+        ("training/adapter/adapter_model.safetensors", False),
+    ):
+        hashes = {file_hash(path / name) for path in (folder / "reasonmaxxer", tmp_path / "fast")}
+        assert (len(hashes) == 1) is same, name
 
 
 def test_what_differs_is_not_reused(runs, tmp_path):

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from reasonmaxxer.baselines.batches import lean
 from reasonmaxxer.baselines.trl import import_trl
 from reasonmaxxer.config import PromptStyle, SamplingConfig, TrainingConfig
 from reasonmaxxer.errors import UserError
@@ -57,6 +58,7 @@ def train_online(
     folder: Path,
     events: Path | None = None,
     on_sampled: Callable[[Lengths], None] | None = None,
+    on_learnt: Callable[[Lengths], None] | None = None,
     on_step: Callable[[int], None] | None = None,
     on_checkpoint: Callable[[Path], None] | None = None,
 ) -> list[dict[str, Any]]:
@@ -73,12 +75,14 @@ def train_online(
         folder: of the checkpoints.
         events: where TensorBoard's event files go; none is `folder`.
         on_sampled: called with the lengths of each step's completions before they are learnt from.
+        on_learnt: called with the lengths of those that the step learns from.
         on_step: called with the steps done so far.
         on_checkpoint: called with the folder of each checkpoint.
 
     Returns:
         One row a step: `step`, `loss`, `grad_norm`, `learning_rate`, `reward` (mean over completions),
-        `entropy` (nats, mean over their tokens), `completion_length`, and what else TRL logs.
+        `completion_length`, `entropy` (nats, mean over the micro-batches that teach; none in a step without
+        one), and what else TRL logs.
 
     Raises:
         UserError: fewer problems than a step needs.
@@ -94,7 +98,7 @@ def train_online(
     policy = _Policy(environment, tokenizer, seed, on_sampled)
     arguments = trainer_arguments(config, model, config.baseline.steps, seed=seed, folder=folder)
     order = _order(environment.problems, config, each, seed)
-    trainer = _trainer(model, policy, config, arguments, order)
+    trainer = _trainer(model, policy, config, arguments, order, on_learnt or (lambda lengths: None))
     history = fit(trainer, config, folder, events, on_step, on_checkpoint)
     return [{**row, "completion_length": row["completions/mean_length"]} for row in history]
 
@@ -105,6 +109,7 @@ def _trainer(
     config: TrainingConfig,
     arguments: dict[str, Any],
     order: Sequence[str],
+    on_learnt: Callable[[Lengths], None],
 ) -> Any:
     """TRL's trainer of the method, sampling and rewarded by the policy."""
     trl = import_trl()
@@ -130,10 +135,12 @@ def _trainer(
         "processing_class": policy.tokenizer,
     }
     if config.method == "rloo":
-        return _rloo_trainer(trl, policy)(args=trl.RLOOConfig(**arguments), **shared)
+        rloo = lean(_rloo_trainer(trl, policy), on_learnt)
+        return rloo(args=trl.RLOOConfig(**arguments), **shared)
     share = config.baseline.top_entropy_quantile
     settings = trl.GRPOConfig(**arguments, top_entropy_quantile=share)
-    return trl.GRPOTrainer(args=settings, rollout_func=policy.rollouts, **shared)
+    grpo = lean(trl.GRPOTrainer, on_learnt)
+    return grpo(args=settings, rollout_func=policy.rollouts, **shared)
 
 
 def _order(problems: Sequence[Problem], config: TrainingConfig, each: int, seed: int) -> list[str]:

@@ -141,8 +141,19 @@ def _online(session: Session, work: StageWork) -> Course:
         )
 
         def on_sampled(lengths: Lengths) -> None:
-            tokens, flops = _online_work(session, lengths)
-            work.meter.add(tokens=tokens, flops=flops)
+            made = sum(completion for _, completion in lengths)
+            prompts = [prompt for prompt, _ in lengths[:: environment.group]]
+            flops = session.flops.sampling(prompts, lengths)
+            if config.method == "rloo":  # TRL scores them once more before it learns
+                flops += session.flops.hidden(sum(map(sum, lengths))) + session.flops.logits(made)
+            work.meter.add(tokens=made, flops=flops)
+
+        def on_learnt(lengths: Lengths) -> None:
+            made = sum(completion for _, completion in lengths)
+            referred = own.beta > 0
+            flops = session.flops.training(lengths, made, anchored=False, base=referred)
+            flops += session.flops.logits(made) if referred else 0.0
+            work.meter.add(tokens=sum(map(sum, lengths)), flops=flops)
 
         return train_online(
             model,
@@ -153,6 +164,7 @@ def _online(session: Session, work: StageWork) -> Course:
             folder=hooks.folder,
             events=hooks.events,
             on_sampled=on_sampled,
+            on_learnt=on_learnt,
             on_step=lambda step: hooks.task.advance(step - hooks.task.done),
             on_checkpoint=hooks.on_checkpoint,
         )
@@ -216,14 +228,3 @@ def _offline_flops(session: Session, rows: Rows) -> float:
             read = flops.hidden(len(row["prompt_ids"]) + other) + flops.logits(other)
             total += 2 * read
     return total
-
-
-def _online_work(session: Session, lengths: Lengths) -> tuple[int, float]:
-    """Tokens and FLOPs of sampling one step's completions and learning from them."""
-    flops, group = session.flops, session.recipe.rollouts.rollouts_per_problem
-    made = sum(completion for _, completion in lengths)
-    referred = session.recipe.training.baseline.beta > 0
-    total = flops.sampling([prompt for prompt, _ in lengths[::group]], lengths)
-    total += flops.training(lengths, made, anchored=False, base=referred)
-    total += flops.logits(made) if referred else 0.0
-    return made + sum(map(sum, lengths)), total

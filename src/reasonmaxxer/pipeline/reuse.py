@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 import shutil
+from functools import reduce
 from pathlib import Path
+from typing import Any
 
+from reasonmaxxer.config import Recipe
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.recipe import parse_recipe
 from reasonmaxxer.run_directory import RunDirectory, read_recipe_values, stages_of
 
-SAMPLED_FROM = ("seed", "model", "problems", "verify")
-"""Sections of a recipe that every completion depends on."""
-SECTIONS = {
+ANSWERS = ("seed", "model", "problems", "verify", "evaluation.max_new_tokens")
+"""Keys that the base's greedy answers depend on; a section is all of its keys."""
+SAMPLES = tuple(
+    f"evaluation.{name}" for name in ("temperature", "top_p", "samples", "sampled_problems")
+)
+STAGES = {
     "problems": ("seed", "problems"),
-    "rollouts": (*SAMPLED_FROM, "rollouts"),
-    "signal": (*SAMPLED_FROM, "rollouts", "signal"),
-    "evaluation": (*SAMPLED_FROM, "evaluation"),
+    "rollouts": ("seed", "model", "problems", "verify", "rollouts"),
+    "signal": ("seed", "model", "problems", "verify", "rollouts", "signal"),
+    "training": (*ANSWERS, "rollouts", "signal", "training"),
 }
-"""What a stage depends on; of the evaluation, the base's completions."""
+"""Keys that a stage depends on."""
+COMPLETIONS = {
+    "base-greedy": ANSWERS,
+    "base-sampled": (*ANSWERS, *SAMPLES),
+    "adapted-greedy": STAGES["training"],
+    "adapted-sampled": (*STAGES["training"], *SAMPLES),
+}
+"""Keys that a folder of the evaluation depends on."""
 
 
 def take_over(run: Path, directory: RunDirectory) -> None:
-    """Copy the stages of another run that would come out the same, with what they cost.
-
-    Of the evaluation only the base's completions are taken. A stage that is there already stays.
+    """Copy what another run has done that would come out the same: stages, with what they cost, and
+    completions of the test problems. A stage that is there already stays.
 
     Args:
         run: the other run's directory.
@@ -33,36 +45,44 @@ def take_over(run: Path, directory: RunDirectory) -> None:
         UserError: the other folder is no run directory, or nothing in it can be used.
     """
     there, here = parse_recipe(read_recipe_values(run)), directory.recipe
-    equal = [
+    stages = [
         stage
-        for stage, sections in SECTIONS.items()
+        for stage, keys in STAGES.items()
         if stage in stages_of(here.training.method)
-        and all(getattr(there, name) == getattr(here, name) for name in sections)
+        and _equal(there, here, keys)
         and (run / stage / "stage.json").is_file()
     ]
-    if not equal:
+    completions = [
+        name
+        for name, keys in COMPLETIONS.items()
+        if _equal(there, here, keys) and (run / "evaluation" / name).is_dir()
+    ]
+    if not stages and not completions:
         raise UserError(
             f"Nothing of {run} can be reused: its {', '.join(_differing(there, here))} differ, or it "
             "has not come so far."
         )
-    for stage in equal:
-        if stage == "evaluation":
-            _copy_base(run, directory.path)
-        elif not directory.is_done(stage):
+    for stage in stages:
+        if not directory.is_done(stage):
             partial = directory.path / f".{stage}.reused"
             shutil.rmtree(partial, ignore_errors=True)
             shutil.copytree(run / stage, partial)
             partial.replace(directory.path / stage)
+    if not (directory.path / "evaluation").exists():
+        for name in completions:
+            # shards that are there when the evaluation begins
+            there_now = directory.path / ".evaluation.partial" / name
+            shutil.copytree(run / "evaluation" / name, there_now, dirs_exist_ok=True)
 
 
-def _copy_base(run: Path, target: Path) -> None:
-    """The base's completions, as shards that are there when the evaluation begins."""
-    if (target / "evaluation").exists():
-        return
-    for folder in sorted((run / "evaluation").glob("base-*")):
-        shutil.copytree(folder, target / ".evaluation.partial" / folder.name, dirs_exist_ok=True)
+def _equal(there: Recipe, here: Recipe, keys: tuple[str, ...]) -> bool:
+    return all(_value(there, key) == _value(here, key) for key in keys)
 
 
-def _differing(there: object, here: object) -> list[str]:
-    names = dict.fromkeys(name for sections in SECTIONS.values() for name in sections)
-    return [name for name in names if getattr(there, name) != getattr(here, name)]
+def _value(recipe: Recipe, key: str) -> Any:
+    return reduce(getattr, key.split("."), recipe)
+
+
+def _differing(there: Recipe, here: Recipe) -> list[str]:
+    """Why not even the problems are the same."""
+    return [key for key in STAGES["problems"] if not _equal(there, here, (key,))]
