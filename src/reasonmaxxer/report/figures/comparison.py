@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from reasonmaxxer.report.figures.style import (
     BLUE,
@@ -29,7 +31,10 @@ LOOKS = [
     (PURPLE, "--", "v"), (GREY, "--", "P"),
 ]  # fmt: skip
 """Colour, line and marker of each arm in turn, the base's first; they come again after the last."""
-UNITS = {"flops": "FLOPs", "seconds": "seconds", "usd": "US dollars"}
+UNITS = {"flops": ("TFLOPs", 1e12), "seconds": ("seconds", 1), "usd": ("US dollars", 1)}
+
+_LINE = 0.2
+"""Height of a line of a legend, inches."""
 
 Arms = Sequence[Mapping[str, Any]]
 
@@ -41,7 +46,7 @@ def arms_accuracy(arms: Arms) -> Figure:
     Args:
         arms: `arms` of `comparison.json`.
     """
-    figure, axes = blank(0.8 + 0.42 * len(arms))
+    figure, axes = blank(0.8 + 0.46 * len(arms))
     axes.axvline(arms[0]["greedy"]["value"], color=MUTED, linewidth=0.8, linestyle=":")
     for y, arm in enumerate(arms):
         colour, _, marker = _look(y)
@@ -55,7 +60,8 @@ def arms_accuracy(arms: Arms) -> Figure:
             f"{estimate['value']:.2f}", (estimate["high"], y), (5, 0), textcoords="offset points",
             va="center", color=INK,
         )  # fmt: skip
-    axes.set_yticks(range(len(arms)), [arm["name"] for arm in arms], color=INK)
+    names = [fill(arm["name"], 26) for arm in arms]
+    axes.set_yticks(range(len(arms)), names, color=INK, fontsize=8.6)
     axes.set_ylim(len(arms) - 0.5, -0.5)
     axes.set_xlim(0, min(1.1, 0.1 + 1.05 * max(arm["greedy"]["high"] for arm in arms)))
     axes.tick_params(axis="y", length=0)
@@ -72,11 +78,11 @@ def pass_at_k(arms: Arms) -> Figure:
     Args:
         arms: `arms` of `comparison.json`; those without samples are left out.
     """
-    figure, axes = blank(3.4)
-    for number, arm in enumerate(arms):
-        if arm["pass_at"]:
-            ks = [row["k"] for row in arm["pass_at"]]
-            _band(axes, ks, arm["pass_at"], number, arm["name"])
+    drawn = [(number, arm) for number, arm in enumerate(arms) if arm["pass_at"]]
+    figure, axes = blank(2.9 + _LINE * len(drawn))
+    for number, arm in drawn:
+        ks = [row["k"] for row in arm["pass_at"]]
+        _band(axes, ks, arm["pass_at"], number, arm["name"])
     axes.set_xscale("log", base=2)
     longest = max((row["k"] for arm in arms for row in arm["pass_at"]), default=1)
     ticks = [2**i for i in range(longest.bit_length())]
@@ -84,7 +90,7 @@ def pass_at_k(arms: Arms) -> Figure:
     axes.minorticks_off()
     axes.set_xlabel("k, completions allowed")
     axes.set_ylabel("pass@k")
-    legend(axes, 2)
+    legend(axes, 1)
     return figure
 
 
@@ -96,15 +102,22 @@ def accuracy_cost(arms: Arms, unit: str) -> Figure:
         arms: `arms` of `comparison.json`; those without checkpoints are left out.
         unit: `flops`, `seconds` or `usd`.
     """
-    figure, axes = blank(3.4)
-    for number, arm in enumerate(arms):
-        points = [p for p in arm.get("curve", []) if p[unit]]
-        if points:
-            _band(axes, [p[unit] for p in points], points, number, arm["name"])
+    name, scale = UNITS[unit]
+    drawn = [
+        (number, arm["name"], points)
+        for number, arm in enumerate(arms)
+        if (points := [p for p in arm.get("curve", []) if p[unit]])
+    ]
+    figure, axes = blank(2.9 + _LINE * len(drawn))
+    for number, arm_name, points in drawn:
+        _band(axes, [p[unit] / scale for p in points], points, number, arm_name)
     axes.set_xscale("log")
-    axes.set_xlabel(f"{UNITS[unit]}: rollouts, scoring and training")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.minorticks_off()
+    axes.set_xlabel(f"{name}: rollouts, scoring and training")
     axes.set_ylabel("validation accuracy")
-    legend(axes, 2)
+    legend(axes, 1)
     return figure
 
 
