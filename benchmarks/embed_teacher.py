@@ -70,6 +70,9 @@ def main() -> None:
     weights = load_file(adapter / "adapter_model.safetensors")
     rounded = {name: weight.to(torch.bfloat16) for name, weight in weights.items()}
     save_file(rounded, target / "adapter_model.safetensors", metadata={"format": "pt"})
+    (target / "adapter_model.safetensors").chmod(
+        0o644
+    )  # what safetensors writes is its owner's alone
     shutil.copyfile(adapter / "adapter_config.json", target / "adapter_config.json")
     shutil.copyfile(arguments.run / "recipe.yaml", target / "recipe.yaml")
     write_json(record_of(arguments.run), target / "teacher.json")

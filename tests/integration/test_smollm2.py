@@ -3,10 +3,15 @@
 import numpy as np
 import pytest
 
-from reasonmaxxer.artifacts import read_table
+from reasonmaxxer.artifacts import read_json, read_table
+from reasonmaxxer.models import eos_ids, load_model
+from reasonmaxxer.models.teachers import teachers
 from reasonmaxxer.pipeline import run
-from reasonmaxxer.recipe import load_recipe
-from reasonmaxxer.rollouts.collect import read_rollouts
+from reasonmaxxer.problems.word_problems import word_problems
+from reasonmaxxer.recipe import load_recipe, parse_recipe
+from reasonmaxxer.rollouts.collect import read_rollouts, sample_rollouts
+from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
+from reasonmaxxer.verify import Verifier
 
 EPOCHS = 2
 SMALL = (
@@ -63,3 +68,24 @@ def test_the_adapted_model_answers_differently(finished):
     )
     changed = sum(b != a for b, a in zip(base, adapted, strict=True))
     assert changed > 0
+
+
+@pytest.mark.parametrize("name", sorted(teachers()))
+def test_a_teacher_is_right_where_its_base_is_not(finished, name):
+    _, summary = finished
+    folder = teachers()[name]
+    record = read_json(folder / "teacher.json")
+    recipe = load_recipe(str(folder / "recipe.yaml"), (), None)
+    assert record["method"] == recipe.training.method and record["seed"] == recipe.seed
+    assert record["base_fingerprint"] == summary["model"]["fingerprint"]
+    loaded = load_model(parse_recipe({"model": {"name": name}}).model)
+    problems = word_problems("test", 20, 0)
+    evaluation = recipe.evaluation.model_copy(update={"temperature": 0.0})
+    with Verifier(recipe.verify, recipe.problems.prompt_style) as verifier:
+        engine = TransformersEngine(loaded.model, eos_ids(loaded.model, loaded.tokenizer), 20)
+        answers = sample_rollouts(
+            problems, engine, verifier, loaded.tokenizer,
+            prompt_style=recipe.problems.prompt_style, sampling=evaluation, per_problem=1, seed=0,
+        )  # fmt: skip
+    # the base solves 6 of these
+    assert sum(answer.outcome == "correct" for answer in answers) >= 12
