@@ -312,7 +312,7 @@ def test_a_baseline_keeps_the_recipe_but_its_training(tmp_path):
     assert recipe.training.method == "grpo"
     assert recipe.training.adapter.rank == 5
     assert recipe.training.baseline.steps == 3
-    assert recipe.training.learning_rate == 1e-4 and recipe.training.anchor_weight == 0.2
+    assert recipe.training.learning_rate == 3e-4 and recipe.training.anchor_weight == 0.2
     assert recipe.problems.test.limit == 7
     with pytest.raises(UserError, match="Did you mean 'grpo'"):
         load_recipe("default", (), "gpro")
