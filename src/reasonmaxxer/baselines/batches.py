@@ -3,7 +3,7 @@
 TRL pads every micro-batch to the longest sequence of the step, and runs those of groups that are all right
 or all wrong, whose gradient is zero. Which micro-batch a sequence is in makes no difference to a step's
 gradient, so here those that teach come first, by length, each micro-batch is cut to its own, and the rest
-is left out.
+is left out. RLOO also scores what it has just sampled once more before it learns from it; it need not.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ def lean(trainer: type[Any], on_learnt: Callable[[Sequence[tuple[int, int]]], No
 
     class Lean(trainer):  # type: ignore[misc]
         _buffered_inputs: list[Batch] | None
+        _learning: Batch
 
         def _prepare_inputs(self, generation_batch: Any) -> Batch:
             before = self._buffered_inputs
@@ -40,11 +41,27 @@ def lean(trainer: type[Any], on_learnt: Callable[[Sequence[tuple[int, int]]], No
 
         def _compute_loss(self, model: Any, inputs: Batch) -> Tensor:
             if len(inputs["advantages"]):
+                self._learning = inputs
                 loss: Tensor = super()._compute_loss(model, inputs)
                 return loss
             trained = next(p for p in model.parameters() if p.requires_grad)
             nothing: Tensor = trained.sum() * 0.0  # a graph for backward()
             return nothing
+
+        def _get_per_token_logps_and_entropies(
+            self, model: Any, ids_BT: Tensor, mask_BT: Tensor, kept: int, *args: Any, **kwargs: Any
+        ) -> tuple[Any, ...]:
+            if self.beta == 0 and not torch.is_grad_enabled():
+                nothing_BC = mask_BT.new_zeros((len(ids_BT), kept), dtype=torch.float32)
+                return nothing_BC, None, None  # replaced below
+            scores: tuple[Any, ...] = super()._get_per_token_logps_and_entropies(
+                model, ids_BT, mask_BT, kept, *args, **kwargs
+            )
+            if self.beta == 0 and "old_logps" in self._learning:
+                # RLOO divides by the probability under the policy that sampled, which is this one
+                logps_B = (scores[0].detach() * self._learning["completion_mask"]).sum(1)
+                self._learning["old_logps"] = logps_B
+            return scores
 
     return Lean
 

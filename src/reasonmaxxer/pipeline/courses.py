@@ -144,7 +144,7 @@ def _online(session: Session, work: StageWork) -> Course:
             made = sum(completion for _, completion in lengths)
             prompts = [prompt for prompt, _ in lengths[:: environment.group]]
             flops = session.flops.sampling(prompts, lengths)
-            if config.method == "rloo":  # TRL scores them once more before it learns
+            if config.method == "rloo" and own.beta > 0:  # scored once more for the penalty
                 flops += session.flops.hidden(sum(map(sum, lengths))) + session.flops.logits(made)
             work.meter.add(tokens=made, flops=flops)
 
