@@ -279,6 +279,8 @@ def _names(groups: Sequence[Sequence[Run]]) -> list[str]:
         differing = [
             key for key in own if key not in SEEDS and any(f.get(key) != own[key] for f in alike)
         ]
+        told = [key for key in differing if key != "training.checkpoints"]
+        differing = told or differing  # how often a run is tried says nothing of what it learns
         shown = ", ".join(f"{key.rpartition('.')[2]} {own[key]}" for key in differing)
         made.append(f"{name} ({shown})" if shown else name)
     return made

@@ -33,9 +33,6 @@ LOOKS = [
 """Colour, line and marker of each arm in turn, the base's first; they come again after the last."""
 UNITS = {"flops": ("TFLOPs", 1e12), "seconds": ("seconds", 1), "usd": ("US dollars", 1)}
 
-_LINE = 0.2
-"""Height of a line of a legend, inches."""
-
 Arms = Sequence[Mapping[str, Any]]
 
 
@@ -46,7 +43,9 @@ def arms_accuracy(arms: Arms) -> Figure:
     Args:
         arms: `arms` of `comparison.json`.
     """
-    figure, axes = blank(0.8 + 0.46 * len(arms))
+    names = [fill(arm["name"], 28) for arm in arms]
+    lines = max(name.count("\n") for name in names) + 1
+    figure, axes = blank(0.8 + max(0.42, 0.18 + 0.14 * lines) * len(arms))
     axes.axvline(arms[0]["greedy"]["value"], color=MUTED, linewidth=0.8, linestyle=":")
     for y, arm in enumerate(arms):
         colour, _, marker = _look(y)
@@ -60,7 +59,6 @@ def arms_accuracy(arms: Arms) -> Figure:
             f"{estimate['value']:.2f}", (estimate["high"], y), (5, 0), textcoords="offset points",
             va="center", color=INK,
         )  # fmt: skip
-    names = [fill(arm["name"], 26) for arm in arms]
     axes.set_yticks(range(len(arms)), names, color=INK, fontsize=8.6)
     axes.set_ylim(len(arms) - 0.5, -0.5)
     axes.set_xlim(0, min(1.1, 0.1 + 1.05 * max(arm["greedy"]["high"] for arm in arms)))
@@ -78,11 +76,12 @@ def pass_at_k(arms: Arms) -> Figure:
     Args:
         arms: `arms` of `comparison.json`; those without samples are left out.
     """
-    drawn = [(number, arm) for number, arm in enumerate(arms) if arm["pass_at"]]
-    figure, axes = blank(2.9 + _LINE * len(drawn))
-    for number, arm in drawn:
-        ks = [row["k"] for row in arm["pass_at"]]
-        _band(axes, ks, arm["pass_at"], number, arm["name"])
+    drawn = [
+        (number, _label(arm), arm["pass_at"]) for number, arm in enumerate(arms) if arm["pass_at"]
+    ]
+    figure, axes = _panel([label for _, label, _ in drawn])
+    for number, label, rows in drawn:
+        _band(axes, [row["k"] for row in rows], rows, number, label)
     axes.set_xscale("log", base=2)
     longest = max((row["k"] for arm in arms for row in arm["pass_at"]), default=1)
     ticks = [2**i for i in range(longest.bit_length())]
@@ -104,13 +103,13 @@ def accuracy_cost(arms: Arms, unit: str) -> Figure:
     """
     name, scale = UNITS[unit]
     drawn = [
-        (number, arm["name"], points)
+        (number, _label(arm), points)
         for number, arm in enumerate(arms)
         if (points := [p for p in arm.get("curve", []) if p[unit]])
     ]
-    figure, axes = blank(2.9 + _LINE * len(drawn))
-    for number, arm_name, points in drawn:
-        _band(axes, [p[unit] / scale for p in points], points, number, arm_name)
+    figure, axes = _panel([label for _, label, _ in drawn])
+    for number, label, points in drawn:
+        _band(axes, [p[unit] / scale for p in points], points, number, label)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -119,6 +118,16 @@ def accuracy_cost(arms: Arms, unit: str) -> Figure:
     axes.set_ylabel("validation accuracy")
     legend(axes, 1)
     return figure
+
+
+def _label(arm: Mapping[str, Any]) -> str:
+    """Name of an arm as it fits a legend."""
+    return fill(arm["name"], 50)
+
+
+def _panel(labels: Sequence[str]) -> tuple[Figure, Axes]:
+    """An empty figure whose panel is as high with a legend of many lines as with one of few."""
+    return blank(2.9 + 0.2 * sum(label.count("\n") + 1 for label in labels))
 
 
 def _band(
