@@ -16,9 +16,11 @@ from torch import Tensor
 
 Batch = dict[str, Any]
 PROMPT = ("prompt_ids", "prompt_mask")
+Lengths = Sequence[tuple[int, int]]
+"""Tokens of prompt and completion of each sequence of a step."""
 
 
-def lean(trainer: type[Any], on_learnt: Callable[[Sequence[tuple[int, int]]], None]) -> type[Any]:
+def lean(trainer: type[Any], on_learnt: Callable[[Lengths], None]) -> type[Any]:
     """TRL's trainer of an online method, with such micro-batches.
 
     Args:

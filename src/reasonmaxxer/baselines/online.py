@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from reasonmaxxer.baselines.batches import lean
+from reasonmaxxer.baselines.batches import Lengths, lean
 from reasonmaxxer.baselines.trl import import_trl
 from reasonmaxxer.config import PromptStyle, SamplingConfig, TrainingConfig
 from reasonmaxxer.errors import UserError
@@ -22,9 +22,6 @@ from reasonmaxxer.problems import Problem, render_prompt
 from reasonmaxxer.rollouts.collect import Grader
 from reasonmaxxer.rollouts.engine import Engine, Request, rollout_seed
 from reasonmaxxer.training.train import fit, trainer_arguments
-
-Lengths = Sequence[tuple[int, int]]
-"""Tokens of prompt and completion of each sampled sequence, one problem's after another."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,8 @@ def train_online(
         seed: fixes the order of problems and every draw.
         folder: of the checkpoints.
         events: where TensorBoard's event files go; none is `folder`.
-        on_sampled: called with the lengths of each step's completions before they are learnt from.
+        on_sampled: called with the lengths of each step's completions, one problem's after another, before
+            they are learnt from.
         on_learnt: called with the lengths of those that the step learns from.
         on_step: called with the steps done so far.
         on_checkpoint: called with the folder of each checkpoint.

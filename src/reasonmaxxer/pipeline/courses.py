@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reasonmaxxer.baselines.batches import Lengths
 from reasonmaxxer.baselines.offline import Rows, offline_rows, offline_steps, train_offline
-from reasonmaxxer.baselines.online import Environment, Lengths, train_online
+from reasonmaxxer.baselines.online import Environment, train_online
 from reasonmaxxer.config import ONLINE
 from reasonmaxxer.pipeline.session import Session
 from reasonmaxxer.report.progress import Task

@@ -12,23 +12,25 @@ from reasonmaxxer.errors import UserError
 from reasonmaxxer.recipe import parse_recipe
 from reasonmaxxer.run_directory import RunDirectory, read_recipe_values, stages_of
 
-ANSWERS = ("seed", "model", "problems", "verify", "evaluation.max_new_tokens")
-"""Keys that the base's greedy answers depend on; a section is all of its keys."""
+SAMPLED_FROM = ("seed", "model", "problems", "verify")
+"""Keys that every completion depends on; a section is all of its keys."""
+ANSWERS = (*SAMPLED_FROM, "evaluation.max_new_tokens")
+"""Keys that the base's greedy answers depend on."""
 SAMPLES = tuple(
     f"evaluation.{name}" for name in ("temperature", "top_p", "samples", "sampled_problems")
 )
-STAGES = {
+STAGE_KEYS = {
     "problems": ("seed", "problems"),
-    "rollouts": ("seed", "model", "problems", "verify", "rollouts"),
-    "signal": ("seed", "model", "problems", "verify", "rollouts", "signal"),
+    "rollouts": (*SAMPLED_FROM, "rollouts"),
+    "signal": (*SAMPLED_FROM, "rollouts", "signal"),
     "training": (*ANSWERS, "rollouts", "signal", "training"),
 }
 """Keys that a stage depends on."""
-COMPLETIONS = {
+COMPLETION_KEYS = {
     "base-greedy": ANSWERS,
     "base-sampled": (*ANSWERS, *SAMPLES),
-    "adapted-greedy": STAGES["training"],
-    "adapted-sampled": (*STAGES["training"], *SAMPLES),
+    "adapted-greedy": STAGE_KEYS["training"],
+    "adapted-sampled": (*STAGE_KEYS["training"], *SAMPLES),
 }
 """Keys that a folder of the evaluation depends on."""
 
@@ -47,14 +49,14 @@ def take_over(run: Path, directory: RunDirectory) -> None:
     there, here = parse_recipe(read_recipe_values(run)), directory.recipe
     stages = [
         stage
-        for stage, keys in STAGES.items()
+        for stage, keys in STAGE_KEYS.items()
         if stage in stages_of(here.training.method)
         and _equal(there, here, keys)
         and (run / stage / "stage.json").is_file()
     ]
     completions = [
         name
-        for name, keys in COMPLETIONS.items()
+        for name, keys in COMPLETION_KEYS.items()
         if _equal(there, here, keys) and (run / "evaluation" / name).is_dir()
     ]
     if not stages and not completions:
@@ -71,8 +73,8 @@ def take_over(run: Path, directory: RunDirectory) -> None:
     if not (directory.path / "evaluation").exists():
         for name in completions:
             # shards that are there when the evaluation begins
-            there_now = directory.path / ".evaluation.partial" / name
-            shutil.copytree(run / "evaluation" / name, there_now, dirs_exist_ok=True)
+            partial = directory.path / ".evaluation.partial" / name
+            shutil.copytree(run / "evaluation" / name, partial, dirs_exist_ok=True)
 
 
 def _equal(there: Recipe, here: Recipe, keys: tuple[str, ...]) -> bool:
@@ -85,4 +87,4 @@ def _value(recipe: Recipe, key: str) -> Any:
 
 def _differing(there: Recipe, here: Recipe) -> list[str]:
     """Why not even the problems are the same."""
-    return [key for key in STAGES["problems"] if not _equal(there, here, (key,))]
+    return [key for key in STAGE_KEYS["problems"] if not _equal(there, here, (key,))]
