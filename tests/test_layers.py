@@ -7,8 +7,8 @@ import reasonmaxxer
 
 ORDER = [
     "errors", "config", "recipe", "artifacts", "problems", "verify", "models", "rollouts", "signal",
-    "training", "baselines", "divergence", "evaluation", "cost", "environment", "run_directory", "report",
-    "pipeline", "cli",
+    "training", "baselines", "evaluation", "divergence", "cost", "environment", "run_directory", "report",
+    "pipeline", "cli_microscope", "cli",
 ]  # fmt: skip
 ROOT = Path(reasonmaxxer.__file__).parent
 

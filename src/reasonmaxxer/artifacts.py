@@ -14,8 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import filelock
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from reasonmaxxer.errors import UserError
 
 
 @contextmanager
@@ -53,6 +56,49 @@ def write_json(value: Any, path: Path) -> None:
 def read_json(path: Path) -> Any:
     """Read JSON."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A sibling to fill, `.NAME.partial`, that takes the name when the block ends.
+
+    After a kill it is still there, with what was left in it.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    partial.mkdir(parents=True, exist_ok=True)
+    yield partial
+    partial.replace(path)
+
+
+@contextmanager
+def folder_lock(path: Path) -> Iterator[None]:
+    """Keep other processes out of a folder; the system frees the lock when a process dies.
+
+    Raises:
+        UserError: another process is at work here.
+    """
+    lock = filelock.FileLock(path / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout as error:
+        raise UserError(
+            f"{path} is in use by another process. Wait for it, or choose another --out."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def differences(there: Any, here: Any, prefix: str = "") -> list[str]:
+    """How two nested mappings differ, a phrase a key."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        return [
+            line
+            for key in [*here, *(k for k in there if k not in here)]
+            for line in differences(there.get(key), here.get(key), f"{prefix}{key}.")
+        ]
+    return [] if there == here else [f"{prefix[:-1]} is {there} there and {here} here"]
 
 
 def file_hash(path: Path) -> str:

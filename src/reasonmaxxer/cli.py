@@ -1,4 +1,4 @@
-"""The command line: a thin shell over `pipeline.run`. Slow imports wait until they are needed."""
+"""The command line: a thin shell over `pipeline.run` and others. Slow imports wait for their use."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from reasonmaxxer import __version__
+from reasonmaxxer.cli_microscope import register
 from reasonmaxxer.errors import UserError
 
 INTERRUPTED = 130
@@ -183,6 +184,9 @@ def recipes() -> None:
         first = path.read_text(encoding="utf-8").splitlines()[0]
         rows.append((path.stem, first.removeprefix("# "), f"reasonmaxxer run {path.stem}"))
     _print_table(("name", "what it does", "command"), rows)
+
+
+register(app)
 
 
 @app.callback(invoke_without_command=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from reasonmaxxer.config import Config, Recipe
 from reasonmaxxer.errors import UserError, did_you_mean
 
+AnyConfig = TypeVar("AnyConfig", bound=Config)
 RECIPES = Path(__file__).parent / "recipes"
 
 
@@ -77,12 +78,25 @@ def _read(name: str) -> dict[str, Any]:
 
 def parse_recipe(values: dict[str, Any], where: str = "recipe") -> Recipe:
     """Validate a recipe's values; every fault is reported at once, by name."""
-    merged = _merge(Recipe().model_dump(mode="json"), values)
+    return parse_config(Recipe, _merge(Recipe().model_dump(mode="json"), values), where)
+
+
+def parse_config(kind: type[AnyConfig], values: dict[str, Any], where: str) -> AnyConfig:
+    """Validate a config's values; every fault is reported at once, by name.
+
+    Args:
+        kind: the config.
+        values: by key.
+        where: they come from, named in errors.
+
+    Raises:
+        UserError: an unknown key or an ill-typed value.
+    """
     try:
-        return Recipe.model_validate(merged)
+        return kind.model_validate(values)
     except ValidationError as error:
         raise UserError(
-            "\n".join(f"{where}: {_explain(fault)}" for fault in error.errors())
+            "\n".join(f"{where}: {_explain(fault, kind)}" for fault in error.errors())
         ) from error
 
 
@@ -117,15 +131,15 @@ def _apply(values: dict[str, Any], override: str) -> None:
         raise UserError(f"'{override}': the value is not valid YAML: {error}") from error
 
 
-def _explain(fault: Any) -> str:
+def _explain(fault: Any, kind: type[Config]) -> str:
     path = [str(part) for part in fault["loc"]]
     key = ".".join(path)
     if fault["type"] == "extra_forbidden":
-        known = _keys(Recipe)
+        known = _keys(kind)
         siblings = [k for k in known if k.rpartition(".")[0] == ".".join(path[:-1])]
         near = did_you_mean(key, siblings) or did_you_mean(key, known)
         return f"unknown key '{key}'.{near} Keys here: {', '.join(siblings) or 'none'}."
-    return f"'{key or 'recipe'}' = {fault['input']!r}: {fault['msg']}."
+    return f"'{key or kind.__name__.lower()}' = {fault['input']!r}: {fault['msg']}."
 
 
 def _keys(config: type[BaseModel], prefix: str = "") -> list[str]:

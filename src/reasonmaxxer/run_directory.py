@@ -18,7 +18,7 @@ import filelock
 import yaml
 
 from reasonmaxxer import __version__
-from reasonmaxxer.artifacts import folder_hash, read_json, write_json
+from reasonmaxxer.artifacts import differences, folder_hash, folder_lock, read_json, write_json
 from reasonmaxxer.config import ONLINE, Recipe
 from reasonmaxxer.cost import Meter, StageCost
 from reasonmaxxer.errors import UserError
@@ -86,17 +86,8 @@ class RunDirectory:
         Raises:
             UserError: another process is at work here.
         """
-        lock = filelock.FileLock(self.path / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout as error:
-            raise UserError(
-                f"{self.path} is in use by another process. Wait for it, or choose another --out."
-            ) from error
-        try:
+        with folder_lock(self.path):
             yield
-        finally:
-            lock.release()
 
     def is_done(self, stage: str) -> bool:
         """Whether a stage is complete."""
@@ -188,7 +179,7 @@ def _claim(path: Path, recipe: Recipe) -> None:
     written = path / "recipe.yaml"
     if written.is_file():
         there = yaml.safe_load(written.read_text(encoding="utf-8"))
-        differing = _differences(there, recipe.model_dump(mode="json"))
+        differing = differences(there, recipe.model_dump(mode="json"))
         if differing:
             raise UserError(
                 f"{path} holds a run of another recipe ({'; '.join(differing[:3])}). Choose another "
@@ -201,16 +192,6 @@ def _claim(path: Path, recipe: Recipe) -> None:
     temporary = path / ".recipe.yaml.tmp"
     temporary.write_text(dump_recipe(recipe), encoding="utf-8")
     temporary.replace(written)
-
-
-def _differences(there: Any, here: Any, prefix: str = "") -> list[str]:
-    if isinstance(there, dict) and isinstance(here, dict):
-        return [
-            line
-            for key in [*here, *(k for k in there if k not in here)]
-            for line in _differences(there.get(key), here.get(key), f"{prefix}{key}.")
-        ]
-    return [] if there == here else [f"{prefix[:-1]} is {there} there and {here} here"]
 
 
 def _now() -> str:

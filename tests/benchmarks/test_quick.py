@@ -12,6 +12,7 @@ from tests.tiny import tiny_folder
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 KEYS = {
+    "divergence": {"ratio", "matmul_share", "positions_per_second"},
     "rollouts": {"ratio", "peak_memory_ratio", "matmul_share", "floor_products"},
     "training": {"ratio", "peak_memory_ratio", "matmul_share", "max_loss_difference"},
     "scaling": {"time_growth_4x", "peak_memory_growth_4x"},

@@ -14,7 +14,7 @@ from reasonmaxxer.errors import UserError
 from reasonmaxxer.report.arms import Answers, Arm, Point, Run, read_arms
 from reasonmaxxer.report.comparison import compare, cost_to_reach, crossing
 from reasonmaxxer.report.comparison_page import write_comparison
-from reasonmaxxer.report.comparison_tables import Table, latex
+from reasonmaxxer.report.tables import Table, latex
 
 from .made import GATES, HOSTILE, make_run
 

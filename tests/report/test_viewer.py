@@ -8,14 +8,8 @@ import pytest
 
 from reasonmaxxer.artifacts import read_table
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.report.viewer import (
-    ESCAPED,
-    PLAIN,
-    SPECIAL,
-    TokenViewer,
-    viewer_data,
-    viewer_fragment,
-)
+from reasonmaxxer.report.pieces import ESCAPED, PLAIN, SPECIAL
+from reasonmaxxer.report.viewer import TokenViewer, viewer_data, viewer_fragment
 from reasonmaxxer.report.visible import split_characters, visible
 from tests.viewer_run import completion, small_run, write_run
 

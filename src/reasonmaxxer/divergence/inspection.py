@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from reasonmaxxer.artifacts import write_table
 from reasonmaxxer.config import InspectionConfig
-from reasonmaxxer.divergence.positions import PositionScores, TokenSequence, score_positions
+from reasonmaxxer.divergence.positions import PositionScores, score_positions
+from reasonmaxxer.divergence.states import TokenSequence
 from reasonmaxxer.models.adapter import light_adapter
 from reasonmaxxer.models.pieces import token_pieces
 from reasonmaxxer.rollouts.collect import read_rollouts

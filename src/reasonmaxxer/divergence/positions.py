@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,26 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reasonmaxxer.models import OutputHead, decoder
+from reasonmaxxer.divergence.states import TokenSequence, state_batches
+from reasonmaxxer.models import OutputHead
 from reasonmaxxer.rollouts.sampling import CHUNK_NUMBERS, entropy_and_logprob
 
 TOP = 5
 """Most likely tokens kept a position."""
-BATCH_TOKENS = 1024
-"""Tokens read at once, padding included."""
 CHUNK_BYTES = 32 * 2**20
 """Logits held at once, in the weights' type: enough rows for a fast product with the output head."""
-
-
-@dataclass(frozen=True)
-class TokenSequence:
-    """A prompt and the completion whose tokens are judged; neither is empty."""
-
-    prompt_ids: Sequence[int]
-    completion_ids: Sequence[int]
-
-    def __len__(self) -> int:
-        return len(self.prompt_ids) + len(self.completion_ids)
 
 
 @dataclass(frozen=True)
@@ -59,9 +47,6 @@ def score_positions(
 ) -> list[PositionScores]:
     """Score each completion by one forward of the model as it stands, its adapter on or off.
 
-    Sequences of similar length are read together, padded on the right: a causal model's states do
-    not depend on what follows, so the padding needs no mask.
-
     Args:
         sequences: any number, in any order.
         model: a causal LM, PEFT-wrapped or not; put into eval mode.
@@ -70,44 +55,21 @@ def score_positions(
     Returns:
         Scores in the order of the sequences.
     """
-    model.eval()
-    head, backbone = OutputHead(model), decoder(model)
+    head = OutputHead(model)
     scored: dict[int, PositionScores] = {}
-    for batch in _batches([len(s) for s in sequences]):
+    for batch, hidden_ND in state_batches(sequences, model):
         members = [sequences[i] for i in batch]
-        scores = _score_batch(members, head, backbone)
-        for index, sequence, score in zip(batch, members, scores, strict=True):
-            scored[index] = score
+        ids_N = torch.tensor(
+            [i for m in members for i in m.completion_ids], device=hidden_ND.device
+        )
+        columns = _score_flat(head, hidden_ND, ids_N)
+        ends = np.cumsum([len(member.completion_ids) for member in members])[:-1]
+        of_each = zip(*(np.split(column, ends) for column in columns), strict=True)
+        for index, values in zip(batch, of_each, strict=True):
+            scored[index] = PositionScores(*values)
             if on_scored:
-                on_scored(len(sequence))
+                on_scored(len(sequences[index]))
     return [scored[i] for i in range(len(sequences))]
-
-
-def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Indices, longest first, in batches of at most `BATCH_TOKENS` padded tokens."""
-    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
-    while order:
-        size = max(1, BATCH_TOKENS // lengths[order[0]])
-        yield order[:size]
-        order = order[size:]
-
-
-def _score_batch(
-    members: Sequence[TokenSequence], head: OutputHead, backbone: Any
-) -> list[PositionScores]:
-    device = next(backbone.parameters()).device
-    ids_BT = torch.zeros((len(members), max(map(len, members))), dtype=torch.long)
-    target_BT = torch.zeros_like(ids_BT, dtype=torch.bool)
-    for row, member in enumerate(members):
-        ids_BT[row, : len(member)] = torch.tensor([*member.prompt_ids, *member.completion_ids])
-        target_BT[row, len(member.prompt_ids) : len(member)] = True
-    ids_BT, target_BT = ids_BT.to(device), target_BT.to(device)
-    hidden_BTD = backbone(input_ids=ids_BT, use_cache=False).last_hidden_state
-    hidden_ND = hidden_BTD[:, :-1][target_BT[:, 1:]]  # position t predicts token t + 1
-    columns = _score_flat(head, hidden_ND, ids_BT[target_BT])
-    ends = np.cumsum([len(member.completion_ids) for member in members])[:-1]
-    parts = (np.split(column, ends) for column in columns)
-    return [PositionScores(*of_one) for of_one in zip(*parts, strict=True)]
 
 
 def _score_flat(head: OutputHead, hidden_ND: Tensor, ids_N: Tensor) -> list[np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 
@@ -86,6 +87,52 @@ def _resampled_means(values: np.ndarray, resamples: int, seed: int) -> np.ndarra
         shape = (min(chunk, resamples - start), len(values))
         means.append(values[generator.integers(len(values), size=shape, dtype=np.int32)].mean(1))
     return np.concatenate(means)
+
+
+def bootstrap_statistic(
+    sums_PK: np.ndarray,
+    statistic: Callable[[np.ndarray], np.ndarray],
+    resamples: int,
+    confidence: float,
+    seed: int,
+) -> dict[str, float | None]:
+    """A statistic of sums over problems, such as a ratio, with its percentile interval over problems.
+
+    Args:
+        sums_PK: K numbers a problem.
+        statistic: of totals [..., K]; not a number where it is undefined.
+        resamples: draws, each of as many problems with replacement.
+        confidence: level of the interval, between 0 and 1.
+        seed: fixes the draws.
+
+    Returns:
+        `value`, `low` and `high`; None where undefined. Draws without a value do not count.
+
+    Raises:
+        ValueError: no problems.
+    """
+    if not len(sums_PK):
+        raise ValueError("cannot estimate a statistic of 0 problems")
+    sums_PK = np.asarray(sums_PK, dtype=np.float64)
+    weights = resampling_weights(len(sums_PK), resamples, seed)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = float(statistic(sums_PK.sum(0)))
+        drawn = np.concatenate([statistic(weights_RP @ sums_PK) for weights_RP in weights])
+    drawn = drawn[np.isfinite(drawn)]
+    if not np.isfinite(value) or not len(drawn):
+        return {"value": None, "low": None, "high": None}
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(drawn, [tail, 1 - tail])
+    return {"value": value, "low": float(low), "high": float(high)}
+
+
+def resampling_weights(problems: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each problem is drawn in each resample, [some resamples, problems] at a time."""
+    generator = np.random.Generator(np.random.Philox(seed))
+    chunk = max(1, _CHUNK_BYTES // (8 * problems))
+    even = np.full(problems, 1 / problems)
+    for start in range(0, resamples, chunk):
+        yield generator.multinomial(problems, even, size=min(chunk, resamples - start))
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:

@@ -111,7 +111,9 @@ def _load_adapted(config: ModelConfig, folder: Path, trust_remote_code: bool) ->
         config.model_copy(update={"name": embedded.get(base_name, base_name)}), trust_remote_code
     )
     try:
-        model = PeftModel.from_pretrained(base.model, str(folder)).merge_and_unload()
+        adapted = PeftModel.from_pretrained(base.model, str(folder))
+        _untie(adapted)
+        model = adapted.merge_and_unload()
     except (RuntimeError, ValueError) as error:
         raise UserError(
             f"The adapter in {folder} does not fit its base {base_name}: {str(error).splitlines()[0]}"
@@ -123,6 +125,16 @@ def _load_adapted(config: ModelConfig, folder: Path, trust_remote_code: bool) ->
         f"adapter on {base.name} ({base.source})",
         hashlib.sha256((base.fingerprint + file_hash(weights)).encode()).hexdigest(),
     )
+
+
+def _untie(model: Any) -> None:
+    """Give a head with an adapter weights of its own, so that merging leaves the embedding as it is."""
+    head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
+    if hasattr(head, "base_layer") and head.weight is embedding.weight:
+        from torch import nn
+
+        head.base_layer.weight = nn.Parameter(head.weight.detach().clone(), requires_grad=False)
+        model.get_base_model().config.tie_word_embeddings = False
 
 
 def eos_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -64,12 +64,25 @@ def load_splits(config: ProblemsConfig, seed: int) -> Splits:
         UserError: a source fails, an id occurs twice in a split, or two splits share a problem.
     """
     sources = {"train": config.train, "validation": config.validation, "test": config.test}
+    return Splits(**load_disjoint(sources, seed))
+
+
+def load_disjoint(sources: Mapping[str, SourceConfig], seed: int) -> dict[str, list[Problem]]:
+    """Load several splits by name and refuse any overlap, by id or by normalised text.
+
+    Args:
+        sources: each split's.
+        seed: of the draws whose source has no seed of its own.
+
+    Raises:
+        UserError: a source fails, an id occurs twice in a split, or two splits share a problem.
+    """
     splits = {name: load_problems(s, seed, f"problems.{name}") for name, s in sources.items()}
     for name, problems in splits.items():
         _refuse_repeated_ids(problems, f"problems.{name}")
     for one, other in combinations(splits, 2):
         _refuse_overlap(splits[one], splits[other], (one, other), (sources[one], sources[other]))
-    return Splits(**splits)
+    return splits
 
 
 def _refuse_repeated_ids(problems: Sequence[Problem], where: str) -> None:

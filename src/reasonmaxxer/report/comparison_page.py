@@ -11,8 +11,9 @@ from reasonmaxxer.artifacts import write_json, write_text
 from reasonmaxxer.report import figures
 from reasonmaxxer.report.arms import read_arms
 from reasonmaxxer.report.comparison import compare, crossing
-from reasonmaxxer.report.comparison_tables import NAME, Table, latex, lead, markdown, tables_of
+from reasonmaxxer.report.comparison_tables import NAME, lead, tables_of
 from reasonmaxxer.report.panels import Panel, panel
+from reasonmaxxer.report.tables import Table, latex, markdown
 from reasonmaxxer.report.templates import fill
 
 
@@ -32,7 +33,7 @@ def write_comparison(runs: Sequence[Path], out: Path) -> dict[str, Any]:
     found = compare(read_arms(runs))
     tables = tables_of(found)
     write_json(found, out / f"{NAME}.json")
-    write_text(markdown(found, tables), out / f"{NAME}.md")
+    write_text(markdown(found["model"]["name"], [lead(found)], tables), out / f"{NAME}.md")
     write_text("\n".join(latex(table) for table in tables), out / f"{NAME}.tex")
     write_text(render(found, tables), out / f"{NAME}.html")
     return found

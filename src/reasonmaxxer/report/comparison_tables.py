@@ -1,36 +1,16 @@
-"""A comparison as tables: cells of text, and from them Markdown and LaTeX (booktabs)."""
+"""A comparison as tables: cells of text."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from reasonmaxxer.cost.published import published_costs
 from reasonmaxxer.report.comparison import crossing
+from reasonmaxxer.report.tables import Table
 
 NAME = "comparison"
 """Of the files that a comparison leaves."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """Cells as text; `note` says what they are.
-
-    Attributes:
-        name: its anchor and label.
-        title: what it shows.
-        columns: header.
-        rows: cells.
-        note: of how many, in which units.
-    """
-
-    name: str
-    title: str
-    columns: tuple[str, ...]
-    rows: list[tuple[str, ...]]
-    note: str
 
 
 def lead(found: dict[str, Any]) -> str:
@@ -185,40 +165,3 @@ def _multiple(ratio: dict[str, Any] | None) -> str:
         "never" if ratio[n] is None else f"{ratio[n]:.2f}" for n in ("value", "low", "high")
     )
     return f"{value} [{low}, {high}]"
-
-
-def markdown(found: dict[str, Any], tables: Sequence[Table]) -> str:
-    """All tables in Markdown."""
-    parts = [f"# {found['model']['name']}", lead(found)]
-    for table in tables:
-        lines = [table.columns, tuple("---" for _ in table.columns), *table.rows]
-        cells = [" | ".join(cell.replace("|", "\\|") for cell in line) for line in lines]
-        parts.append(f"## {table.title}\n\n" + "\n".join(f"| {c} |" for c in cells))
-        parts.append(table.note)
-    return "\n\n".join(parts) + "\n"
-
-
-def latex(table: Table) -> str:
-    """One table in LaTeX, for the `booktabs` package."""
-    rows = [" & ".join(map(_tex, row)) + r" \\" for row in table.rows]
-    return "\n".join(
-        [
-            r"\begin{table}",
-            rf"\caption{{{_tex(table.title)}. {_tex(table.note)}}}",
-            rf"\label{{tab:{table.name}}}",
-            rf"\begin{{tabular}}{{{'l' * len(table.columns)}}}",
-            r"\toprule",
-            " & ".join(map(_tex, table.columns)) + r" \\",
-            r"\midrule",
-            *rows,
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"\end{table}",
-            "",
-        ]
-    )
-
-
-def _tex(text: str) -> str:
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    return re.sub(r"[\\~^#$%&_{}]", lambda found: special.get(found[0], "\\" + found[0]), text)

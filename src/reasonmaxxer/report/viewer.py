@@ -13,17 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from reasonmaxxer.artifacts import read_json, read_table
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.report.visible import split_characters, visible
+from reasonmaxxer.report.microscope.viewer_data import diff_data
+from reasonmaxxer.report.pieces import Pieces, change, opinion
 
 STATIC = Path(__file__).parent / "static"
 SCRIPTS = ("shading.js", "inspector.js", "sidebar.js", "strip.js", "panes.js", "viewer.js")
 ARMS = ("base", "adapted")
-PLAIN, ESCAPED, SPECIAL = 0, 1, 2
-"""Kinds of token: text, partly bytes or control characters, a special token's name."""
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 """Content security policy of a stand-alone page: nothing is fetched, whatever happens."""
 
@@ -32,7 +30,7 @@ class TokenViewer:
     """Completions under base and adapted model, as a notebook or a page shows them.
 
     Args:
-        data: of `viewer_data`.
+        data: of `viewer_data` or `diff_data`.
     """
 
     def __init__(self, data: dict[str, Any]) -> None:
@@ -46,6 +44,19 @@ class TokenViewer:
             UserError: the folder has no finished inspection.
         """
         return cls(viewer_data(Path(path)))
+
+    @classmethod
+    def from_diff(cls, path: str | Path, texts: int | None = None) -> TokenViewer:
+        """The viewer of a folder of `reasonmaxxer diff`; no model is loaded.
+
+        Args:
+            path: the folder.
+            texts: how many of its texts, in order; None for all.
+
+        Raises:
+            UserError: the folder has no finished comparison.
+        """
+        return cls(diff_data(Path(path), texts))
 
     def to_html(self) -> str:
         """A page that needs nothing but itself."""
@@ -76,7 +87,7 @@ def viewer_fragment(data: dict[str, Any]) -> str:
     """Style, data and script as one `<section>`, to be put into a page as it is.
 
     Args:
-        data: of `viewer_data`.
+        data: of `viewer_data`, `diff_data` or `intervention_data`.
     """
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)  # pure ASCII
     for character in "<>&":
@@ -96,7 +107,10 @@ def viewer_data(run: Path) -> dict[str, Any]:
 
     Nats are whole thousandths, tokens are places in `pieces`, positions count from 0:
 
-    - `model`; `gate`: `kind` and `tau` of the gate that training chose
+    - `model`; `arms`, the names of the two models; `mark`, what its outlined positions are called, one
+      and many; `shades`, `splits` and `outcomes`, what can be chosen; `beside`, whether it opens with two
+      completions side by side
+    - `gate`: `kind` and `tau` of the gate that training chose
     - `pieces`: `[token id, text, kind]`
     - `problems`: `id`, `split`, `text`, `answer`, `change` (`gained`, `lost` or empty)
     - `rollouts`: `problem`, `arm`, `number`, `outcome`, `extracted`, `truncated`, `advantage`,
@@ -116,21 +130,23 @@ def viewer_data(run: Path) -> dict[str, Any]:
             "came to its end (`reasonmaxxer run`)."
         )
     tokens = read_table(run / "inspection" / "tokens.parquet").to_pylist()
-    vocabulary = read_table(run / "inspection" / "vocabulary.parquet")
-    places = {id: place for place, id in enumerate(vocabulary["id"].to_pylist())}
-    bytes_of = dict(zip(vocabulary["id"].to_pylist(), vocabulary["piece"].to_pylist(), strict=True))
+    pieces = Pieces(read_table(run / "inspection" / "vocabulary.parquet"))
     problems = _problems(run, tokens)
     numbers = {(p["split"], p["id"]): number for number, p in enumerate(problems)}
     gate = read_json(run / "training" / "stage.json")["counts"]["gate"]
     return {
         "model": read_json(run / "evaluation" / "stage.json")["counts"]["model"]["name"],
+        "arms": list(ARMS),
+        "mark": ["decision point", "decision points"],
+        "shades": ["entropy", "change", "advantage", "rank"],
+        "splits": ["all", "train", "test"],
+        "outcomes": ["all", "correct", "wrong", "gained", "lost"],
+        "beside": False,
         "gate": {"kind": gate["kind"], "tau": gate["tau"]},
-        "pieces": _pieces(vocabulary),
+        "pieces": pieces.shown,
         "problems": problems,
         "rollouts": [
-            _rollout(row, numbers[row["split"], row["problem_id"]], places)
-            | {"split": split_characters([bytes_of[id] for id in row["ids"]])}
-            for row in tokens
+            _rollout(row, numbers[row["split"], row["problem_id"]], pieces) for row in tokens
         ],
     }
 
@@ -152,19 +168,13 @@ def _problems(run: Path, tokens: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "split": split,
             "text": rows[split, id]["text"],
             "answer": rows[split, id]["answer"],
-            "change": _change(arms) if split == "test" else "",
+            "change": change(arms["base"], arms["adapted"]) if split == "test" else "",
         }
         for (split, id), arms in outcomes.items()
     ]
 
 
-def _change(correct: dict[str, bool]) -> str:
-    if correct["base"] == correct["adapted"]:
-        return ""
-    return "gained" if correct["adapted"] else "lost"
-
-
-def _rollout(row: dict[str, Any], problem: int, places: dict[int, int]) -> dict[str, Any]:
+def _rollout(row: dict[str, Any], problem: int, pieces: Pieces) -> dict[str, Any]:
     return {
         "problem": problem,
         "arm": row["arm"],
@@ -173,32 +183,8 @@ def _rollout(row: dict[str, Any], problem: int, places: dict[int, int]) -> dict[
         "extracted": row["extracted"],
         "truncated": row["finish_reason"] == "length",
         "advantage": None if row["advantage"] is None else round(row["advantage"], 4),
-        "tokens": [places[id] for id in row["ids"]],
+        "tokens": pieces.places(row["ids"]),
         "decisions": np.flatnonzero(row["decision"]).tolist(),
-        **{arm: _opinion(row, arm, places) for arm in ARMS},
+        "split": pieces.split(row["ids"]),
+        **{arm: opinion(row, arm, "top_ids", "top_logprobs", pieces) for arm in ARMS},
     }
-
-
-def _opinion(row: dict[str, Any], arm: str, places: dict[int, int]) -> dict[str, Any]:
-    return {
-        "entropy": _thousandths(row[f"{arm}_entropy"]),
-        "logprob": _thousandths(row[f"{arm}_logprob"]),
-        "rank": row[f"{arm}_rank"],
-        "top": [[places[id] for id in ids] for ids in row[f"{arm}_top_ids"]],
-        "top_logprob": [_thousandths(values) for values in row[f"{arm}_top_logprobs"]],
-    }
-
-
-def _thousandths(nats: list[float]) -> list[int]:
-    """Whole thousandths; a logit of minus infinity shows as -9999 nats."""
-    whole: list[int] = np.rint(np.maximum(nats, -9999.0) * 1000).astype(np.int64).tolist()
-    return whole
-
-
-def _pieces(vocabulary: pa.Table) -> list[tuple[int, str, int]]:
-    pieces = []
-    for row in vocabulary.to_pylist():
-        text, escaped = visible(row["piece"])
-        kind = SPECIAL if row["special"] else ESCAPED if escaped else PLAIN
-        pieces.append((row["id"], text, kind))
-    return pieces

@@ -33,6 +33,12 @@ def visible_text(text: str) -> str:
     return _spell_out(text, "\n\t\u200c\u200d")
 
 
+def token_text(text: str) -> str:
+    """A token's text with white space that is seen: `·the`, `⏎`."""
+    shown = visible_text(text).replace(" ", "·").replace("\n", "⏎").replace("\t", "⇥")
+    return shown or "(empty)"
+
+
 def _spell_out(text: str, kept: str) -> str:
     return "".join(
         c if c in kept or unicodedata.category(c) not in _HIDDEN else _spelled([f"U+{ord(c):04X}"])

@@ -2,7 +2,8 @@
 
 The model's own forward writes and reads it through transformers' cache interface. Two uses
 alternate: prompts are read alone (`prefill`), their keys and values kept aside for all their rollouts;
-then all active slots take one token at once (`decode`), each at its own position. A beginning that all
+then slots take one token or a few at once (`decode`), each at its own position. What lies behind a
+position is written over when it is read again, so a slot goes back by naming an earlier position. A beginning that all
 prompts share is read once and kept (`keep_prefix`).
 """
 
@@ -26,6 +27,7 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[misc]
         self.rows: Tensor | None = None
         self.positions: Tensor | None = None
         self.span = 0
+        self.scattered = False
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         """Allocate on the first prompt, when heads, head size, type and device are known."""
@@ -38,17 +40,18 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[misc]
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
-        """Prefill keeps the prompts' states aside; decode writes one token a row."""
+        """Prefill keeps the prompts' states aside; decode writes the new tokens of each row."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         if self.rows is None or self.positions is None:
             own = (key_states, value_states)
             self.prompts = own if self.prefix is None else _joined(self.prefix, own)
             return self.prompts
-        self.keys[self.rows, :, self.positions] = key_states[:, :, 0]
-        self.values[self.rows, :, self.positions] = value_states[:, :, 0]
-        active = len(self.rows)
-        return self.keys[:active, :, : self.span], self.values[:active, :, : self.span]
+        for offset in range(key_states.shape[2]):
+            self.keys[self.rows, :, self.positions + offset] = key_states[:, :, offset]
+            self.values[self.rows, :, self.positions + offset] = value_states[:, :, offset]
+        rows = self.rows if self.scattered else slice(len(self.rows))
+        return self.keys[rows, :, : self.span], self.values[rows, :, : self.span]
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """Length and offset of what the causal mask of a prompt covers."""
@@ -79,16 +82,20 @@ class SlotCache(Cache):  # type: ignore[misc]
         for layer in self.layers:
             layer.rows = layer.positions = None
 
-    def decode(self, positions_B: Tensor, span: int) -> None:
-        """The next forward adds one token at these positions to the first B slots.
+    def decode(self, positions_B: Tensor, span: int, rows_B: Tensor | None = None) -> None:
+        """The next forward adds tokens to B slots, the first of each at these positions.
 
         Args:
-            positions_B: int64 position of each slot's new token.
-            span: positions attended to, the longest slot's length with its new token.
+            positions_B: int64 position of each slot's first new token.
+            span: positions attended to, the longest slot's length with its new tokens.
+            rows_B: int64 slots, which copies what they hold; none is the first B, which does not.
         """
-        rows_B = torch.arange(len(positions_B), device=positions_B.device)
+        scattered = rows_B is not None
+        if rows_B is None:
+            rows_B = torch.arange(len(positions_B), device=positions_B.device)
         for layer in self.layers:
             layer.rows, layer.positions, layer.span = rows_B, positions_B, span
+            layer.scattered = scattered
 
     def admit(self, slot: int, row: int, length: int) -> None:
         """Put a prompt of those read last into a slot.

@@ -30,28 +30,92 @@ def training_rows(examples: Sequence[Example], gate: Gate) -> list[dict[str, Any
     ]
 
 
-@dataclass
-class Collator:
-    """Packs sequences into rows and lists the hidden states that the two terms of the loss need.
+@dataclass(frozen=True)
+class Member:
+    """A sequence of a row.
 
-    A sequence has `prompt_ids`, `completion_ids`, `advantage`, `decision` (a bool a completion token)
-    and, optionally, `base_logprob`. Rows are read one after the other, so there is no padding.
+    Attributes:
+        sequence: the row of the data set that it is.
+        start: where its completion begins within it.
+        places: where in the row its tokens lie, int64.
+    """
+
+    sequence: dict[str, Any]
+    start: int
+    places: np.ndarray
+
+
+@dataclass
+class PackedCollator:
+    """Packs sequences into rows; a subclass adds what its loss needs of their hidden states.
+
+    A sequence has `prompt_ids` and `completion_ids`. Rows are read one after the other, so there is
+    no padding.
 
     Attributes:
         max_length: tokens kept of a sequence, cut on the right.
-        anchor_positions: `all` anchors prompt and completion, `completion` the completion alone.
     """
 
     max_length: int
-    anchor_positions: Literal["all", "completion"] = "all"
 
     def __call__(self, sequences: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """A batch: `rows`, and `advantage` float32 of all its sequences.
-
-        Each row of T tokens and S sequences has
+        """A batch: `rows`, each of T tokens with
 
         - `input_ids`, `position_ids`, int64 [1, T]: tokens, and their positions within their sequence
         - `layout`: of each stem, the tokens of its prompt and of each completion
+        - what `targets` says of its sequences
+        """
+        kept = [self._cut(sequence) for sequence in sequences]
+        return {"rows": [self._row(row, sequences) for row in pack(kept)]}
+
+    def targets(self, members: Sequence[Member]) -> dict[str, Tensor]:
+        """What the loss of a row needs."""
+        raise NotImplementedError
+
+    def _row(self, row: Row, sequences: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        members = []
+        start = 0
+        for stem in row:
+            members += [
+                Member(sequences[member], len(stem.prompt), start + stem.places(number))
+                for number, member in enumerate(stem.members)
+            ]
+            start += len(stem)
+        return {
+            "input_ids": torch.from_numpy(np.concatenate([stem.ids for stem in row]))[None],
+            "position_ids": torch.from_numpy(np.concatenate([stem.positions for stem in row]))[
+                None
+            ],
+            "layout": [stem.sizes for stem in row],
+            **self.targets(members),
+        }
+
+    def _cut(self, sequence: dict[str, Any]) -> tuple[list[int], list[int]]:
+        prompt = list(sequence["prompt_ids"])[: self.max_length]
+        return prompt, list(sequence["completion_ids"])[: self.max_length - len(prompt)]
+
+
+@dataclass
+class Collator(PackedCollator):
+    """Lists the hidden states that the two terms of the ReasonMaxxer loss need.
+
+    A sequence also has `advantage`, `decision` (a bool a completion token) and, optionally,
+    `base_logprob`.
+
+    Attributes:
+        anchor_positions: `all` anchors prompt and completion, `completion` the completion alone.
+    """
+
+    anchor_positions: Literal["all", "completion"] = "all"
+
+    def __call__(self, sequences: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """A batch: its `rows`, and `advantage` float32 of all its sequences."""
+        batch = super().__call__(sequences)
+        return {**batch, "advantage": torch.cat([row["advantage"] for row in batch["rows"]])}
+
+    def targets(self, members: Sequence[Member]) -> dict[str, Tensor]:
+        """Of a row of S sequences
+
         - `decision_index`, `decision_target`, int64 [N]: place in the row whose hidden state predicts
           each decision point, and its token; `decision_advantage`, `decision_weight` (one over the
           decision points of its sequence) and `base_logprob` (NaN where unknown), float32 [N]
@@ -59,34 +123,13 @@ class Collator:
           sequences they serve of one over that sequence's anchors
         - `advantage` float32 [S]
         """
-        kept = [self._cut(sequence) for sequence in sequences]
-        rows = [self._row(row, sequences) for row in pack(kept)]
-        return {"rows": rows, "advantage": torch.cat([row["advantage"] for row in rows])}
-
-    def _row(self, row: Row, sequences: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        targets = []
-        start = 0
-        for stem in row:
-            targets += [
-                self._targets(sequences[member], len(stem.prompt), start + stem.places(number))
-                for number, member in enumerate(stem.members)
-            ]
-            start += len(stem)
-        advantages = [sequences[member]["advantage"] for stem in row for member in stem.members]
+        targets = [self._targets(m.sequence, m.start, m.places) for m in members]
+        advantages = [member.sequence["advantage"] for member in members]
         return {
-            "input_ids": torch.from_numpy(np.concatenate([stem.ids for stem in row]))[None],
-            "position_ids": torch.from_numpy(np.concatenate([stem.positions for stem in row]))[
-                None
-            ],
-            "layout": [stem.sizes for stem in row],
             "advantage": torch.tensor(advantages, dtype=torch.float32),
             **_decisions(targets),
             **_anchors(targets),
         }
-
-    def _cut(self, sequence: dict[str, Any]) -> tuple[list[int], list[int]]:
-        prompt = list(sequence["prompt_ids"])[: self.max_length]
-        return prompt, list(sequence["completion_ids"])[: self.max_length - len(prompt)]
 
     def _targets(self, sequence: dict[str, Any], start: int, places: np.ndarray) -> _Targets:
         """What one sequence asks of the hidden states at `places`."""

@@ -124,10 +124,10 @@ class _DecisionLoss(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         gradient_ND = torch.empty_like(hidden_ND)
         logprob_N, loss_N = torch.empty_like(weight_N), torch.empty_like(weight_N)
-        for rows in _chunks(hidden_ND, head, chunk):
-            state, logits = _logits(head, hidden_ND[rows])
+        for rows in head_chunks(hidden_ND, head, chunk):
+            state, logits = leaf_logits(head, hidden_ND[rows])
             slope = torch.empty_like(logits)
-            for part in _parts(logits):
+            for part in score_parts(logits):
                 at = slice(rows.start + part.start, rows.start + part.stop)
                 scores = logits.detach()[part].float().log_softmax(-1)
                 target, advantage = target_N[at, None], advantage_N[at]
@@ -161,11 +161,11 @@ class _AnchorLoss(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         gradient_ND = torch.empty_like(hidden_ND)
         kl_N = torch.empty_like(weight_N)
-        for rows in _chunks(hidden_ND, head, chunk):
+        for rows in head_chunks(hidden_ND, head, chunk):
             base_logits = head(base_hidden_ND[rows])
-            state, logits = _logits(head, hidden_ND[rows])
+            state, logits = leaf_logits(head, hidden_ND[rows])
             slope = torch.empty_like(logits)
-            for part in _parts(logits):
+            for part in score_parts(logits):
                 at = slice(rows.start + part.start, rows.start + part.stop)
                 base_scores = base_logits[part].float().log_softmax(-1)
                 base = base_scores.exp()
@@ -183,7 +183,14 @@ class _AnchorLoss(torch.autograd.Function):
         return gradient_ND * gradients[0].to(gradient_ND.dtype), *[None] * 4
 
 
-def _chunks(hidden_ND: Tensor, head: Head, chunk: int | None) -> list[slice]:
+def head_chunks(hidden_ND: Tensor, head: Head, chunk: int | None = None) -> list[slice]:
+    """Runs of positions that go through the head at once.
+
+    Args:
+        hidden_ND: all positions.
+        head: the output head.
+        chunk: positions at once; none fits `CHUNK_BYTES`.
+    """
     rows = len(hidden_ND)
     if rows and chunk is None:
         empty = head(hidden_ND[:0])
@@ -191,14 +198,15 @@ def _chunks(hidden_ND: Tensor, head: Head, chunk: int | None) -> list[slice]:
     return [slice(start, start + (chunk or 1)) for start in range(0, rows, chunk or 1)]
 
 
-def _parts(logits_NV: Tensor) -> list[slice]:
+def score_parts(logits_NV: Tensor) -> list[slice]:
+    """Runs of a chunk's positions whose float32 statistics are formed at once."""
     rows = max(1, SCORE_NUMBERS // logits_NV.shape[-1])
     count = len(logits_NV)
     return [slice(start, min(start + rows, count)) for start in range(0, count, rows)]
 
 
-def _logits(head: Head, hidden_ND: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits of a chunk and the leaf to differentiate them by."""
+def leaf_logits(head: Head, hidden_ND: Tensor) -> tuple[Tensor, Tensor]:
+    """The leaf to differentiate a chunk's logits by, [N, D], and those logits [N, V]."""
     with torch.enable_grad():
         state = hidden_ND.detach().requires_grad_()
         return state, head(state)

@@ -18,26 +18,21 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Literal
 
 import torch
 from peft import PeftModel, get_peft_model
 from torch import Tensor
-from transformers import Trainer, TrainingArguments
 
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.models import OutputHead, decoder
-from reasonmaxxer.models.attention import use_attention
-from reasonmaxxer.models.masks import attention_masks
 from reasonmaxxer.training.base_states import BaseStates
-from reasonmaxxer.training.data import Collator, visible
+from reasonmaxxer.training.data import Collator
 from reasonmaxxer.training.loss import Anchors, Decisions, anchor_loss, decision_loss
-from reasonmaxxer.training.packing import group_order
+from reasonmaxxer.training.packed import PackedArguments, PackedTrainer
 
 
 @dataclass
-class ReasonMaxxerConfig(TrainingArguments):  # type: ignore[misc]
+class ReasonMaxxerConfig(PackedArguments):
     """`TrainingArguments` with the knobs of the loss; defaults are the paper's, Section 5.
 
     Attributes:
@@ -61,13 +56,8 @@ class ReasonMaxxerConfig(TrainingArguments):  # type: ignore[misc]
     logging_steps: float = field(default=1)
     seed: int = field(default=42)
 
-    def __post_init__(self) -> None:
-        self.remove_unused_columns = False  # rows are not a model's keyword arguments
-        self.logging_nan_inf_filter = False  # a broken loss must be seen
-        super().__post_init__()
 
-
-class ReasonMaxxerTrainer(Trainer):  # type: ignore[misc]
+class ReasonMaxxerTrainer(PackedTrainer):
     """Trains an adapter at decision points and anchors it to its base everywhere else.
 
     The base is the same model with its adapter switched off; there is no second copy.
@@ -87,8 +77,6 @@ class ReasonMaxxerTrainer(Trainer):  # type: ignore[misc]
             rows whose advantages are all zero.
     """
 
-    loss_is_scaled_for_ga = True  # compute_loss divides by all sequences of the step itself
-
     def __init__(
         self,
         model: Any,
@@ -105,7 +93,6 @@ class ReasonMaxxerTrainer(Trainer):  # type: ignore[misc]
             model = get_peft_model(model, peft_config)
         if not isinstance(model, PeftModel):
             raise UserError("ReasonMaxxerTrainer trains an adapter: pass peft_config.")
-        self.head = OutputHead(model)
         if any(p.requires_grad for p in model.get_output_embeddings().parameters()):
             raise UserError("The output head must stay frozen: take lm_head off target_modules.")
         collator = Collator(args.max_length, args.anchor_positions)
@@ -120,62 +107,29 @@ class ReasonMaxxerTrainer(Trainer):  # type: ignore[misc]
             **kwargs,
         )
 
-    def training_step(
-        self, model: Any, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
-    ) -> Tensor:
-        """Forward and backward of a batch of `Collator`, row by row: memory is that of one row."""
-        *first, last = inputs["rows"]
-        step = partial(super().training_step, model, num_items_in_batch=num_items_in_batch)
-        losses = []
-        for row in first:
-            with self.accelerator.no_sync(model):
-                losses.append(step(row))
-        return torch.stack([*losses, step(last)]).sum()
-
-    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
-        """Of a batch, as `Trainer` estimates them for its logs."""
-        return sum(super(ReasonMaxxerTrainer, self).floating_point_ops(r) for r in inputs["rows"])
-
-    def compute_loss(
-        self,
-        model: Any,
-        inputs: dict[str, Any],
-        return_outputs: bool = False,
-        num_items_in_batch: Tensor | int | None = None,
-    ) -> Any:
-        """A row's part of the mean of the per-sequence losses of one optimiser step (Eq. 6 and 7).
-
-        Args:
-            model: the adapted model, perhaps wrapped by accelerate.
-            inputs: a row of a batch of `Collator`.
-            return_outputs: also return an empty output, as `Trainer` asks.
-            num_items_in_batch: sequences of the whole step over all processes; none counts the row's.
-        """
-        sequences = len(inputs["advantage"]) if num_items_in_batch is None else num_items_in_batch
-        base_ND = self._base_hidden(inputs)
-        unwrapped = self.accelerator.unwrap_model(model)
-        hidden_ND = _hidden(model, unwrapped, inputs)
+    def row_loss(self, model: Any, row: dict[str, Any], sequences: Tensor | int) -> Tensor:
+        """A row's part of the mean of the per-sequence losses of one optimiser step (Eq. 6 and 7)."""
+        base_ND = self._base_hidden(row)
+        hidden_ND = self.hidden(model, row)
         decisions = Decisions(
-            hidden_ND=hidden_ND[inputs["decision_index"]],
-            target_N=inputs["decision_target"],
-            advantage_N=inputs["decision_advantage"],
-            weight_N=inputs["decision_weight"] / sequences,
+            hidden_ND=hidden_ND[row["decision_index"]],
+            target_N=row["decision_target"],
+            advantage_N=row["decision_advantage"],
+            weight_N=row["decision_weight"] / sequences,
         )
         loss, logprob_N = decision_loss(self.head, decisions, self.args.negative_floor)
         kl_N = None
         if base_ND is not None:
-            index_N = inputs["anchor_index"]
+            index_N = row["anchor_index"]
             anchors = Anchors(
                 hidden_ND=hidden_ND[index_N],
                 base_hidden_ND=base_ND[index_N],
-                weight_N=inputs["anchor_weight"] * (self.args.anchor_weight / sequences),
+                weight_N=row["anchor_weight"] * (self.args.anchor_weight / sequences),
             )
             anchor, kl_N = anchor_loss(self.head, anchors)
             loss = loss + anchor
-        self._record(inputs, logprob_N, kl_N)
-        # accelerate averages gradients over processes; the sum over sequences is what is meant
-        loss = loss * self.accelerator.num_processes
-        return (loss, {}) if return_outputs else loss
+        self._record(row, logprob_N, kl_N)
+        return loss
 
     @torch.no_grad()
     def _base_hidden(self, inputs: dict[str, Tensor]) -> Tensor | None:
@@ -189,7 +143,7 @@ class ReasonMaxxerTrainer(Trainer):  # type: ignore[misc]
         training = model.training
         model.eval()
         with model.disable_adapter():
-            hidden_ND = _hidden(model, model, inputs)
+            hidden_ND = self.hidden(model, inputs)
         model.train(training)
         if self.base_states:
             self.base_states.keep(inputs, hidden_ND)
@@ -216,53 +170,6 @@ class ReasonMaxxerTrainer(Trainer):  # type: ignore[misc]
                     logs = {**logs, name: total / count}
             self._metrics.clear()
         super().log(logs, start_time)
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        """Shuffled by seed but for runs of sequences of one problem, alike every epoch.
-
-        A prompt is then read once for a run, and by the base once for all epochs.
-        """
-        rows = train_dataset if train_dataset is not None else self.train_dataset
-        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
-        prompts, advantages = ([row[key] for row in rows] for key in ("prompt_ids", "advantage"))
-        return group_order(prompts, advantages, seed)
-
-    def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> Tensor:
-        """Sequences of an optimiser step over all micro-batches and processes."""
-        count = torch.tensor(sum(len(b["advantage"]) for b in batch_samples), device=device)
-        total: Tensor = self.accelerator.gather(count).sum()
-        return total
-
-
-def _hidden(model: Any, unwrapped: Any, row: dict[str, Any]) -> Tensor:
-    """Final hidden states [T, D], caught on their way to a head that is asked for no position."""
-    caught: list[Tensor] = []
-    hook = decoder(unwrapped).register_forward_hook(
-        lambda _module, _args, output: caught.append(output[0])
-    )
-    try:
-        model(
-            input_ids=row["input_ids"],
-            position_ids=row["position_ids"],
-            use_cache=False,
-            logits_to_keep=row["input_ids"].new_empty(0),
-            **_attention(unwrapped, row),
-        )
-    finally:
-        hook.remove()
-    return caught[0][0]
-
-
-def _attention(model: Any, row: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of the model's forward that keep the sequences of a row apart."""
-    if use_attention(model):
-        # four dimensions, so that the model makes no mask of its own
-        unused = row["input_ids"].new_ones(1, 1, 1, 1, dtype=torch.bool)
-        return {"attention_mask": unused, "layout": row["layout"]}
-    if [len(stem) for stem in row["layout"]] == [2]:  # a sequence alone: plain causal attention
-        return {"attention_mask": torch.ones_like(row["input_ids"])}
-    allowed_1TT, distance_1TT = visible(row["layout"], row["position_ids"])
-    return {"attention_mask": attention_masks(model, allowed_1TT, distance_1TT)}
 
 
 def _check_rows(rows: Sequence[dict[str, Any]]) -> None:

@@ -5,6 +5,15 @@ figures.accuracy(results.summary)
 """
 
 from reasonmaxxer.report.figures.comparison import accuracy_cost, arms_accuracy, pass_at_k
+from reasonmaxxer.report.figures.divergence import (
+    PAPER_TAU,
+    choice_ranks,
+    class_shares,
+    divergence_by_tenth,
+    entropy_by_class,
+    gate_precision_recall,
+    gate_threshold,
+)
 from reasonmaxxer.report.figures.outcome import (
     OUTCOME_COLOURS,
     accuracy,
@@ -18,7 +27,8 @@ from reasonmaxxer.report.figures.style import svg
 from reasonmaxxer.report.figures.training import delta_logprob, metric, validation
 
 __all__ = [
-    "OUTCOME_COLOURS", "accuracy", "accuracy_cost", "arms_accuracy", "changes", "cost",
-    "delta_logprob", "entropy", "gate_words", "metric", "metric_rows", "outcomes", "pass_at_k",
-    "pass_rates", "svg", "validation",
+    "OUTCOME_COLOURS", "PAPER_TAU", "accuracy", "accuracy_cost", "arms_accuracy", "changes",
+    "choice_ranks", "class_shares", "cost", "delta_logprob", "divergence_by_tenth", "entropy",
+    "entropy_by_class", "gate_precision_recall", "gate_threshold", "gate_words", "metric",
+    "metric_rows", "outcomes", "pass_at_k", "pass_rates", "svg", "validation",
 ]  # fmt: skip

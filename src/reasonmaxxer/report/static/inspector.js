@@ -15,30 +15,30 @@ const percent = (thousandths) => {
   return value > 0 && value < 0.1 ? "<0.1%" : `${value.toFixed(1)}%`;
 };
 
-function numberRow(name, base, adapted, difference) {
+function numberRow(name, first, second, difference) {
   return element(
     "tr", { "data-row": name },
     element("th", { scope: "row" }, name),
-    element("td", {}, base), element("td", {}, adapted), element("td", {}, difference),
+    element("td", {}, first), element("td", {}, second), element("td", {}, difference),
   );
 }
 
-function numberTable(rollout, i) {
-  const { base, adapted } = rollout;
-  const points = 100 * (Math.exp(adapted.logprob[i] / 1000) - Math.exp(base.logprob[i] / 1000));
-  const head = ["", "base", "adapted", "change"].map((text) => element("th", { scope: "col" }, text));
+function numberTable(data, rollout, i) {
+  const { first, second } = rollout;
+  const points = 100 * (Math.exp(second.logprob[i] / 1000) - Math.exp(first.logprob[i] / 1000));
+  const head = ["", ...data.arms, "change"].map((text) => element("th", { scope: "col" }, text));
   return element(
     "table", { class: "numbers" },
     element("thead", {}, element("tr", {}, ...head)),
     element(
       "tbody", {},
-      numberRow("log-prob", nats(base.logprob[i]), nats(adapted.logprob[i]),
+      numberRow("log-prob", nats(first.logprob[i]), nats(second.logprob[i]),
         nats(change(rollout, i), true)),
-      numberRow("probability", percent(base.logprob[i]), percent(adapted.logprob[i]),
+      numberRow("probability", percent(first.logprob[i]), percent(second.logprob[i]),
         `${fixed(points, 1, true)} pp`),
-      numberRow("rank", `${base.rank[i]}`, `${adapted.rank[i]}`, ""),
-      numberRow("entropy", nats(base.entropy[i]), nats(adapted.entropy[i]),
-        nats(adapted.entropy[i] - base.entropy[i], true)),
+      numberRow("rank", `${first.rank[i]}`, `${second.rank[i]}`, ""),
+      numberRow("entropy", nats(first.entropy[i]), nats(second.entropy[i]),
+        nats(second.entropy[i] - first.entropy[i], true)),
     ),
   );
 }
@@ -62,24 +62,47 @@ function topList(data, rollout, arm, i) {
   );
 }
 
+// What an intervention did here, if it did anything.
+function editLine(data, edit) {
+  const [, host, emitted, entropy] = edit;
+  const line = element("p", { class: "edit" }, "put here ", pieceLabel(data, emitted));
+  if (host === emitted) line.append(", as the model itself would have");
+  else line.append(" in place of ", pieceLabel(data, host));
+  line.append(element("span", { class: "facts" }, ` entropy of the base ${nats(entropy)} nats`));
+  return line;
+}
+
+// How the two models' choices lie to each other here.
+function comparisonTags(rollout, i) {
+  const tag = (text, more = "") => element("span", { class: `tag ${more}` }, text);
+  const tags = [tag(KINDS[rollout.kind[i]], KINDS[rollout.kind[i]]), tag(`JSD ${nats(rollout.jsd[i])}`)];
+  if (rollout.kind[i]) tags.push(tag(`tuned choice: base rank ${rollout.forward[i]}`));
+  return tags;
+}
+
 function drawInspector(panel, data, rollout, i) {
   if (!rollout || i === null || !rollout.tokens.length) {
-    panel.replaceChildren(element("p", { class: "hint" },
-      "Point at a token, or walk with the arrow keys, to see what both models thought of it."));
+    panel.replaceChildren(element("p", { class: "hint" }, rollout && !rollout.first
+      ? "Point at a token, or walk with the arrow keys, to see whether it was put there."
+      : "Point at a token, or walk with the arrow keys, to see what both models thought of it."));
     return;
   }
   const place = rollout.tokens[i];
   const facts = [`token ${data.pieces[place][0]}`, `position ${i + 1} of ${rollout.tokens.length}`];
   const about = element("p", { class: "about" }, facts.join(" \u00b7 "));
-  if (rollout.isDecision[i]) about.append(element("span", { class: "tag decision" }, "decision point"));
+  if (rollout.isDecision[i]) about.append(element("span", { class: "tag decision" }, data.mark[0]));
   if (rollout.isDecision[i] && rollout.advantage !== null) {
     about.append(element("span", { class: "tag" }, `advantage ${fixed(rollout.advantage, 2, true)}`));
   }
   const whole = rollout.split.find(([first, last]) => first <= i && i <= last);
   if (whole) about.append(element("span", { class: "tag" }, `part of ${spaced(whole[2])}`));
-  panel.replaceChildren(
-    element("div", { class: "which" }, element("h3", {}, pieceLabel(data, place)), about),
-    numberTable(rollout, i), element("div", { class: "tops" },
-      topList(data, rollout, "base", i), topList(data, rollout, "adapted", i)),
+  const which = element("div", { class: "which" }, element("h3", {}, pieceLabel(data, place)), about);
+  if (rollout.kind) which.append(element("p", { class: "tags" }, ...comparisonTags(rollout, i)));
+  if (rollout.editAt.has(i)) which.append(editLine(data, rollout.editAt.get(i)));
+  panel.replaceChildren(which);
+  if (!rollout.first) return;
+  panel.append(
+    numberTable(data, rollout, i), element("div", { class: "tops" },
+      ...data.arms.map((arm) => topList(data, rollout, arm, i))),
   );
 }

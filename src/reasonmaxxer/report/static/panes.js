@@ -13,6 +13,7 @@ function companions(data, rollout) {
   return data.rollouts
     .filter((other) => other.problem === rollout.problem && other !== rollout)
     .sort((a, b) =>
+      (data.rollouts[rollout.beside] === b) - (data.rollouts[rollout.beside] === a) ||
       (isRight(a) === isRight(rollout)) - (isRight(b) === isRight(rollout)) || shared(b) - shared(a));
 }
 
@@ -28,6 +29,7 @@ function tokenSpan(data, rollout, i, fork, view) {
   if (kind === 1) span.classList.add("bytes");
   if (kind === 2) span.classList.add("special");
   if (rollout.isDecision[i]) span.classList.add("decision");
+  if (rollout.kind?.[i] === 2) span.classList.add("far");
   if (fork !== null && i < fork) span.classList.add("shared");
   if (i === fork) span.classList.add("fork");
   paint(span, view.shade.value(rollout, i));
@@ -36,11 +38,13 @@ function tokenSpan(data, rollout, i, fork, view) {
 
 function paneHead(data, rollout) {
   const problem = data.problems[rollout.problem];
-  const name = problem.split === "train" ? `rollout ${rollout.number}` : `${rollout.arm}, greedy`;
+  const name = rollout.title
+    ?? (problem.split === "train" ? `rollout ${rollout.number}` : `${rollout.arm}, greedy`);
   const read = rollout.extracted === null ? "no answer read" : `answer ${rollout.extracted}`;
-  const facts = [
-    read, `${rollout.tokens.length} tokens`, `${rollout.decisions.length} decision points`,
-  ];
+  const facts = [read, `${rollout.tokens.length} tokens`];
+  if (rollout.decisions.length || rollout.first) {
+    facts.push(`${rollout.decisions.length} ${data.mark[rollout.decisions.length === 1 ? 0 : 1]}`);
+  }
   if (rollout.advantage !== null) facts.push(`advantage ${fixed(rollout.advantage, 2, true)}`);
   if (rollout.truncated) facts.push("cut at the length limit");
   return element("header", {},
@@ -50,7 +54,7 @@ function paneHead(data, rollout) {
     element("span", { class: "facts" }, facts.join(" \u00b7 ")));
 }
 
-// `view`: shade, whitespace, fork (position or null), entropyTop and tau for the strip.
+// `view`: shade, whitespace, fork (position or null), arms, entropyTop and tau for the strip.
 function drawPane(data, rollout, view, onPick) {
   const spans = rollout.tokens.map((_, i) => tokenSpan(data, rollout, i, view.fork, view));
   const text = element("div", { class: "text", role: "group", "aria-label": "Tokens" });
@@ -61,7 +65,7 @@ function drawPane(data, rollout, view, onPick) {
   if (view.fork !== null && view.fork >= spans.length) {
     text.append(element("span", { class: "fork end" }, "(ends here)"));
   }
-  const strip = drawStrip(rollout, view.entropyTop, view.tau, onPick);
+  const strip = drawStrip(rollout, view, onPick);
   const pane = element("article", { class: "pane" }, paneHead(data, rollout), strip.box, text);
   return { pane, text, spans, rollout, strip };
 }

@@ -10,7 +10,7 @@ function fixed(value, digits = 3, sign = false) {
 }
 
 const nats = (thousandths, sign = false) => fixed(thousandths / 1000, 3, sign);
-const change = (rollout, i) => rollout.adapted.logprob[i] - rollout.base.logprob[i];
+const change = (rollout, i) => rollout.second.logprob[i] - rollout.first.logprob[i];
 
 function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
@@ -34,27 +34,51 @@ const roundUp = (value, step) => Math.max(step, Math.ceil(value / step) * step);
 // The gate's threshold in nats; null of a gate that entropy has no say in.
 const tauOf = (gate) => (gate.tau !== null && gate.tau > 0 ? gate.tau : null);
 
+const KINDS = ["unshifted", "reranked", "shifted"];
+
+// Every shade there is; those that a page offers are named in its data.
 function makeShades(data) {
-  const { rollouts, gate } = data;
-  const entropyTop = roundUp(percentile(rollouts, (r) => r.base.entropy, 0.99), 500);
+  const { gate, arms } = data;
+  const rollouts = data.rollouts.filter((r) => r.first); // those that the models have read
+  const entropyTop = roundUp(percentile(rollouts, (r) => r.first.entropy, 0.99), 500);
   const changes = (r) => r.tokens.map((_, i) => Math.abs(change(r, i)));
   const changeTop = roundUp(percentile(rollouts, changes, 0.98), 500);
   const advantageTop = roundUp(Math.max(0, ...rollouts.map((r) => Math.abs(r.advantage ?? 0))), 0.5);
+  const jsdTop = roundUp(percentile(rollouts, (r) => r.jsd ?? [], 0.99), 100);
   const ranks = [1, 2, 5, 20];
   const tau = tauOf(gate);
-  return {
+  const every = {
+    class: {
+      label: "class",
+      title: "Unshifted: both models choose the same token. Reranked: the tuned model's choice is another "
+        + "of the base's top 5. Shifted: it is none of them",
+      signed: true,
+      value: (r, i) => [0, 0.75, -1][r.kind[i]],
+      steps: KINDS.map((kind, n) => [kind, [0, 0.75, -1][n]]),
+    },
+    jsd: {
+      label: "JSD",
+      title: "Jensen-Shannon divergence of the two models before the token, nats",
+      value: (r, i) => r.jsd[i] / jsdTop,
+      ends: ["0", `${jsdTop / 1000} nats`],
+    },
+    edits: {
+      label: "edits",
+      title: "Tokens that the intervention put there; weaker where the model would have said the same",
+      value: (r, i) => (r.isDecision[i] ? 1 : r.editAt.has(i) ? 0.35 : 0),
+      steps: [["own", 0], ["put, the same", 0.35], ["put, another", 1]],
+    },
     entropy: {
       label: "entropy",
       title: "Entropy of the base before the token, nats",
-      value: (r, i) => r.base.entropy[i] / entropyTop,
+      value: (r, i) => r.first.entropy[i] / entropyTop,
       ends: ["0", `${entropyTop / 1000} nats`],
-      top: entropyTop,
       mark: tau !== null && 1000 * tau < entropyTop
         ? { at: (1000 * tau) / entropyTop, text: `gate ${fixed(tau, 2)}` } : null,
     },
     change: {
       label: "log-prob change",
-      title: "Log-probability of the token, adapted minus base, nats",
+      title: `Log-probability of the token, ${arms[1]} minus ${arms[0]}, nats`,
       signed: true,
       value: (r, i) => change(r, i) / changeTop,
       ends: [`${MINUS}${changeTop / 1000}`, `+${changeTop / 1000} nats`],
@@ -70,12 +94,14 @@ function makeShades(data) {
       label: "rank",
       title: "Rank of the token under the base, 1 is the most likely",
       value: (r, i) => {
-        const step = ranks.findIndex((top) => r.base.rank[i] <= top);
+        const step = ranks.findIndex((top) => r.first.rank[i] <= top);
         return (step < 0 ? ranks.length : step) / ranks.length;
       },
-      steps: ["1", "2", "3\u20135", "6\u201320", "21+"],
+      steps: ["1", "2", "3\u20135", "6\u201320", "21+"].map((text, n) => [text, n / ranks.length]),
     },
   };
+  const offered = Object.fromEntries(data.shades.map((name) => [name, every[name]]));
+  return { offered, entropyTop };
 }
 
 function paint(span, value) {
@@ -94,9 +120,7 @@ function drawLegend(box, shade) {
   box.title = shade.title;
   box.setAttribute("aria-label", `Legend. ${shade.title}`);
   if (shade.steps) {
-    shade.steps.forEach((text, step) => {
-      box.append(swatch(step / (shade.steps.length - 1)), element("span", {}, text));
-    });
+    for (const [text, value] of shade.steps) box.append(swatch(value), element("span", {}, text));
     return;
   }
   const bar = element("span", { class: "bar" });

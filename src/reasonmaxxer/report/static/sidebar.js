@@ -2,7 +2,7 @@
 
 const isRight = (rollout) => rollout.outcome === "correct";
 const rolloutName = (rollout, problem) =>
-  problem.split === "train" ? `${rollout.number}` : rollout.arm;
+  rollout.name ?? (problem.split === "train" ? `${rollout.number}` : rollout.arm);
 
 const SPLITS = { all: () => true, train: (p) => p.split === "train", test: (p) => p.split === "test" };
 const OUTCOMES = {
@@ -67,12 +67,11 @@ function drawList(list, data, shown, onSelect) {
   }
   const made = [...groups].map(([number, rollouts]) => {
     const problem = data.problems[number];
+    const kind = problem.change || problem.split;
     const head = element("div", { class: "problem", title: problem.text },
-      element("span", { class: `tag ${problem.change || problem.split}` },
-        problem.change || problem.split),
-      problem.text);
+      ...(kind ? [element("span", { class: `tag ${kind}` }, kind)] : []), problem.text);
     const buttons = rollouts.map((r) => rolloutButton(data, r, data.rollouts.indexOf(r), onSelect));
-    return element("div", { role: "group", "aria-label": `${problem.split} problem ${problem.id}` },
+    return element("div", { role: "group", "aria-label": `${problem.split} problem ${problem.id}`.trim() },
       head, element("div", { class: "rollouts", role: "presentation" }, ...buttons));
   });
   list.replaceChildren(...(made.length ? made : [

@@ -1,4 +1,5 @@
-// A completion at a glance: the base's entropy as bars, the adapted model's as a line over them.
+// A completion at a glance: the base's entropy as bars, the other model's as a line over them. Of an
+// intervention only the bars at its edits are known.
 
 function drawing(tag, attributes) {
   const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
@@ -6,22 +7,24 @@ function drawing(tag, attributes) {
   return made;
 }
 
-// `top`: entropy at full height, thousandths of a nat; `tau`: of the gate in nats, or null.
-function drawStrip(rollout, top, tau, onPick) {
+// `arms`: names; `top`: entropy at full height, thousandths of a nat; `tau`: of the gate, nats or null.
+function drawStrip(rollout, { arms, entropyTop: top, tau }, onPick) {
   const count = rollout.tokens.length;
   const svg = drawing("svg", {
     viewBox: `0 0 ${Math.max(count, 1)} 100`, preserveAspectRatio: "none", role: "img",
-    "aria-label": "Entropy of each token: bars the base, line the adapted model",
+    "aria-label": rollout.first
+      ? `Entropy of each token: bars ${arms[0]}, line ${arms[1]}` : "Entropy of the base at each edit",
   });
   const level = (entropy) => 100 - Math.min(100, (100 * entropy) / top);
-  rollout.base.entropy.forEach((entropy, i) => {
-    svg.append(drawing("rect", {
-      x: i + 0.08, width: 0.84, y: level(entropy), height: 100 - level(entropy),
-      class: rollout.isDecision[i] ? "decision" : "",
-    }));
-  });
-  const points = rollout.adapted.entropy.map((entropy, i) => `${i + 0.5},${level(entropy)}`);
-  svg.append(drawing("polyline", { points: points.join(" "), class: "adapted" }));
+  const bar = (i, entropy) => svg.append(drawing("rect", {
+    x: i + 0.08, width: 0.84, y: level(entropy), height: 100 - level(entropy),
+    class: rollout.isDecision[i] ? "decision" : "",
+  }));
+  if (rollout.first) {
+    rollout.first.entropy.forEach((entropy, i) => bar(i, entropy));
+    const points = rollout.second.entropy.map((entropy, i) => `${i + 0.5},${level(entropy)}`);
+    svg.append(drawing("polyline", { points: points.join(" "), class: "second" }));
+  } else for (const [i, [, , , entropy]] of rollout.editAt) bar(i, Math.max(entropy, 0.08 * top));
   if (tau !== null) {
     const y = level(1000 * tau);
     svg.append(drawing("line", { x1: 0, x2: count, y1: y, y2: y, class: "gate" }));
@@ -37,7 +40,8 @@ function drawStrip(rollout, top, tau, onPick) {
     cursor.style.display = i === null ? "none" : "";
   };
   moveTo(null);
-  const caption = element("span", { class: "facts" }, "entropy: bars base, line adapted"
-    + (tau === null ? "" : ", dashes the gate"));
+  const caption = element("span", { class: "facts" }, rollout.first
+    ? `entropy: bars ${arms[0]}, line ${arms[1]}${tau === null ? "" : ", dashes the gate"}`
+    : "edits: bars as high as the base's entropy there");
   return { box: element("div", { class: "strip" }, svg, caption), moveTo };
 }

@@ -3,25 +3,27 @@
 const root = document.currentScript.closest(".token-viewer");
 const data = JSON.parse(root.querySelector("script[type='application/json']").textContent);
 for (const rollout of data.rollouts) {
+  [rollout.first, rollout.second] = data.arms.map((arm) => rollout[arm]); // none where nobody read it
+  rollout.editAt = new Map((rollout.edits ?? []).map((edit) => [edit[0], edit]));
   rollout.isDecision = new Uint8Array(rollout.tokens.length);
   for (const i of rollout.decisions) rollout.isDecision[i] = 1;
 }
-const shades = makeShades(data);
+const { offered: shades, entropyTop } = makeShades(data);
 const state = {
   filter: { split: "all", outcome: "all" },
   shown: data.rollouts,
   selected: data.rollouts[0] ?? null,
-  beside: false, // two panes
+  beside: data.beside, // two panes
   partner: null, // the rollout in the second
   pane: 0,
   token: null,
-  shade: "entropy",
+  shade: data.shades[0],
   whitespace: false,
 };
 let panes = [];
 
 const KEYS = [
-  [["n", "p"], "next, previous decision point", () => step(1, true), () => step(-1, true)],
+  [["n", "p"], `next, previous ${data.mark[0]}`, () => step(1, true), () => step(-1, true)],
   [["ArrowRight", "ArrowLeft"], "next, previous token", () => step(1), () => step(-1)],
   [["j", "k"], "next, previous rollout", () => move(1), () => move(-1)],
   [["s"], "side by side", () => compare(!state.beside)],
@@ -33,8 +35,8 @@ const KEYS = [
 ];
 const ACTIONS = new Map(KEYS.flatMap(([keys, , ...actions]) => keys.map((k, n) => [k, actions[n]])));
 
-const splits = choice("Split", Object.keys(SPLITS).map((s) => [s, s]), (split) => filter({ split }));
-const outcomes = choice("Outcome", Object.keys(OUTCOMES).map((s) => [s, s]),
+const splits = choice("Split", data.splits.map((s) => [s, s]), (split) => filter({ split }));
+const outcomes = choice("Outcome", data.outcomes.map((s) => [s, s]),
   (outcome) => filter({ outcome }));
 const shading = choice("Shade tokens by", Object.entries(shades).map(([n, s]) => [n, s.label]),
   (shade) => { state.shade = shade; drawPanes(); });
@@ -56,15 +58,18 @@ const help = element("dialog", { class: "help", "aria-label": "Keys" },
     element("dt", {}, ...keys.map((k) => element("kbd", {}, { ArrowRight: "\u2192", ArrowLeft: "\u2190" }[k] ?? k))),
     element("dd", {}, text),
   ])),
-  element("p", {}, "Decision points are outlined. Side by side dims what two completions share and "
+  element("p", {}, `${data.mark[1][0].toUpperCase()}${data.mark[1].slice(1)} are outlined`
+    + (data.shades.includes("class") ? ", dashed where the tuned choice is shifted. " : ". ")
+    + "Side by side dims what two completions share and "
     + "marks their fork, the first token that differs."),
   element("form", { method: "dialog" }, element("button", {}, "close")));
 
 root.append(
   element("div", { class: "frame" },
     element("div", { class: "side" },
-      element("div", { class: "filters" }, splits.box, outcomes.box), list),
-    element("div", { class: "toolbar" }, shading.box, legend, beside, whitespace, toggle("?", "?")),
+      element("div", { class: "filters" }, ...(data.splits.length ? [splits.box] : []), outcomes.box), list),
+    element("div", { class: "toolbar" }, ...(data.shades.length > 1 ? [shading.box] : []), legend, beside,
+      whitespace, toggle("?", "?")),
     element("div", { class: "reading" }, problemBox, paneBox), inspector),
   help);
 
@@ -80,8 +85,8 @@ function filter(change) {
 function drawFilters() {
   const count = (filter) => matching(data, { ...state.filter, ...filter }).length;
   const counts = (names, of) => Object.fromEntries(names.map((name) => [name, count(of(name))]));
-  splits.show(state.filter.split, counts(Object.keys(SPLITS), (split) => ({ split })));
-  outcomes.show(state.filter.outcome, counts(Object.keys(OUTCOMES), (outcome) => ({ outcome })));
+  splits.show(state.filter.split, counts(data.splits, (split) => ({ split })));
+  outcomes.show(state.filter.outcome, counts(data.outcomes, (outcome) => ({ outcome })));
 }
 
 function select(rollout) {
@@ -113,7 +118,7 @@ function drawPanes() {
   const fork = selected && partner ? forkOf(selected, partner) : null;
   const view = {
     shade: shades[state.shade], whitespace: state.whitespace, fork,
-    entropyTop: shades.entropy.top, tau: tauOf(data.gate),
+    arms: data.arms, entropyTop, tau: tauOf(data.gate),
   };
   const shown = [selected, partner].filter(Boolean);
   panes = shown.map((rollout, n) => drawPane(data, rollout, view, (i) => focusToken(n, i)));
@@ -165,9 +170,13 @@ function show(pane, i) {
   if (!at || i === null) return;
   const { rollout, spans } = at;
   spans[i].classList.add("current");
-  spans[i].setAttribute("aria-label", `${spaced(data.pieces[rollout.tokens[i]][1])}, entropy `
-    + `${nats(rollout.base.entropy[i])}, rank ${rollout.base.rank[i]}, log-probability change `
-    + nats(change(rollout, i), true));
+  const said = [spaced(data.pieces[rollout.tokens[i]][1])];
+  if (rollout.kind) said.push(KINDS[rollout.kind[i]]);
+  if (rollout.first) {
+    said.push(`entropy ${nats(rollout.first.entropy[i])}`, `rank ${rollout.first.rank[i]}`,
+      `log-probability change ${nats(change(rollout, i), true)}`);
+  } else if (rollout.isDecision[i]) said.push(data.mark[0]);
+  spans[i].setAttribute("aria-label", said.join(", "));
 }
 
 function focusToken(pane, i, middle = false) {
@@ -184,6 +193,13 @@ function step(by, toDecision = false) {
   let i = state.token ?? (by > 0 ? -1 : at.spans.length);
   do i += by; while (toDecision && i >= 0 && i < at.spans.length && !at.rollout.isDecision[i]);
   if (i >= 0 && i < at.spans.length) focusToken(state.pane, i);
+}
+
+// Scrolls to it without taking the focus from the page.
+function showFork() {
+  const fork = state.partner && forkOf(state.selected, state.partner);
+  if (fork === null) return;
+  for (const { text, spans } of panes) if (spans[fork]) scrollInside(text, spans[fork], true);
 }
 
 function toFork() {
@@ -223,5 +239,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 filter({});
+if (state.beside && state.selected) state.partner = companions(data, state.selected)[0] ?? null;
 drawPanes();
+showFork();
 if (window === window.top && root === document.body.firstElementChild) root.focus();

@@ -1,0 +1,1 @@
+"""Distilling a tuned model into small adapters of its base: how few parameters hold what it learnt."""

@@ -1,0 +1,98 @@
+"""A distillation from two models to a table of students, in a folder that survives a kill."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from reasonmaxxer import __version__
+from reasonmaxxer.artifacts import read_json, write_json
+from reasonmaxxer.config import DistillationConfig
+from reasonmaxxer.divergence.distillation.arms import ACCURACY, to_teacher
+from reasonmaxxer.divergence.distillation.parts import (
+    BASE,
+    PAIR,
+    ROLLOUTS,
+    STUDENT,
+    TEACHER,
+    Distillation,
+    student_folder,
+)
+from reasonmaxxer.divergence.distillation.progress import Display, Silence
+from reasonmaxxer.divergence.folder import claimed
+from reasonmaxxer.evaluation.evaluate import rollout_summary
+from reasonmaxxer.rollouts.collect import read_rollouts
+from reasonmaxxer.verify import Verifier
+
+SUMMARY = "summary.json"
+
+
+def distill(
+    config: DistillationConfig,
+    out: Path,
+    *,
+    display: Display | None = None,
+    trust_remote_code: bool = False,
+) -> dict[str, Any]:
+    """Distil a teacher into students of several shapes and measure all of them.
+
+    Args:
+        config: what to do.
+        out: folder of the distillation; one that was interrupted goes on where it was.
+        display: where progress shows; none is silent.
+        trust_remote_code: let the models' repositories run their own code.
+
+    Returns:
+        What `out/summary.json` holds: `rows`, one an arm, each with `name`, `modules`, `rank`,
+        `parameters`, `parameter_share`, `steps`, `accuracy`, `to_teacher` and `kl` (nats).
+
+    Raises:
+        UserError: bad input, or models that do not belong together.
+    """
+    with claimed(out, "distill", config), Verifier(config.verify, config.prompt_style) as verifier:
+        if not (out / SUMMARY).exists():
+            shown = display or Silence()
+            Distillation(config, out, shown, trust_remote_code, verifier).finish()
+            write_json(_summary(config, out), out / SUMMARY)
+        summary: dict[str, Any] = read_json(out / SUMMARY)
+        return summary
+
+
+def _summary(config: DistillationConfig, out: Path) -> dict[str, Any]:
+    pair = read_json(out / TEACHER / PAIR)
+    base, teacher = (read_json(out / arm / ACCURACY) for arm in (BASE, TEACHER))
+    rows = [
+        _row(BASE, base, to_teacher(base, teacher, config)),
+        _row(TEACHER, teacher, None, parameters=pair["teacher_parameters"]),
+    ]
+    for shape in config.shapes:
+        folder = out / student_folder(shape)
+        own = read_json(folder / ACCURACY)
+        values = {"modules": list(shape.modules), "rank": shape.rank, **read_json(folder / STUDENT)}
+        rows.append(_row(shape.name, own, to_teacher(own, teacher, config), **values))
+    rollouts = rollout_summary(read_rollouts(out / TEACHER / ROLLOUTS))
+    return {
+        "command": "distill",
+        "package_version": __version__,
+        "seed": config.seed,
+        "base": pair["base"],
+        "teacher": pair["teacher"],
+        "test_problems": teacher["accuracy"]["n"],
+        "rollouts": rollouts,
+        "rows": rows,
+    }
+
+
+def _row(
+    name: str, measured: dict[str, Any], difference: dict[str, float] | None, **values: Any
+) -> dict[str, Any]:
+    """A row of the summary; what an arm does not have is null."""
+    return {
+        "name": name,
+        **{key: values.get(key) for key in ("modules", "rank")},
+        **{key: values.get(key) for key in ("parameters", "parameter_share", "steps")},
+        "accuracy": measured["accuracy"],
+        "to_teacher": difference,
+        "kl": measured["kl"],
+        "truncated_share": measured["truncated_share"],
+    }

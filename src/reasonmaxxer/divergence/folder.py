@@ -1,0 +1,72 @@
+"""The folder of one command of the microscope: it belongs to one config, and to one process at a time."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+from reasonmaxxer.artifacts import differences, folder_lock, write_text
+from reasonmaxxer.config import Config
+from reasonmaxxer.errors import UserError
+
+WRITTEN = "config.yaml"
+PROBLEMS = "problems"
+"""What the names of files and folders begin with that cost nothing."""
+
+
+@contextmanager
+def claimed(folder: Path, command: str, config: Config) -> Iterator[None]:
+    """Make a folder one command's with one config while the block runs; the same again goes on there.
+
+    One that holds nothing but problems yet yields to another config.
+
+    Raises:
+        UserError: it holds something else, or another process is at work in it.
+    """
+    values = {"command": command, **config.model_dump(mode="json")}
+    _refuse(folder, values)
+    folder.mkdir(parents=True, exist_ok=True)
+    with folder_lock(folder):
+        _refuse(folder, values)
+        if not (folder / WRITTEN).is_file() or _differing(folder, values):
+            for path in folder.glob(f"{PROBLEMS}*"):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+            write_text(text, folder / WRITTEN)
+        yield
+
+
+def _refuse(folder: Path, values: dict[str, object]) -> None:
+    if not folder.exists():
+        return
+    if not folder.is_dir() or (not (folder / WRITTEN).is_file() and any(folder.glob("[!.]*"))):
+        raise UserError(
+            f"{folder} exists and was not made by `reasonmaxxer {values['command']}`. Choose another "
+            "folder with --out."
+        )
+    differing = _differing(folder, values)
+    if differing and _begun(folder):
+        raise UserError(
+            f"{folder} holds another comparison ({'; '.join(differing[:3])}). Choose another folder "
+            "with --out, or delete this one."
+        )
+
+
+def _differing(folder: Path, values: dict[str, object]) -> list[str]:
+    written = folder / WRITTEN
+    if not written.is_file():
+        return []
+    return differences(yaml.safe_load(written.read_text(encoding="utf-8")), values)
+
+
+def _begun(folder: Path) -> bool:
+    """Whether there is more than the config and the problems."""
+    free = (WRITTEN, ".lock")
+    return any(
+        path.name not in free and not path.name.lstrip(".").startswith(PROBLEMS)
+        for path in folder.iterdir()
+    )

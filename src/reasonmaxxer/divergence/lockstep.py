@@ -1,0 +1,337 @@
+"""Greedy decoding under an intervention, at little more than the price of decoding with one model.
+
+One model, the drafter, proposes tokens; the other reads several of them in one pass, since the two
+agree nearly always. A draft ends where an edit has become likely, judged by the drafter's entropy and by
+how often edits were found at such entropies before. Where no edit can be, nothing is verified. What comes
+out is what deciding token by token would give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reasonmaxxer.divergence.joint import jensen_shannon, rank_of
+from reasonmaxxer.divergence.pair import ARMS, Arm, Pair
+from reasonmaxxer.divergence.policies import CANDIDATES, ENTROPY_BINS, Course, Policy, Position
+from reasonmaxxer.divergence.reader import Reader
+from reasonmaxxer.models import OutputHead
+from reasonmaxxer.rollouts.sampling import CHUNK_NUMBERS, entropy_and_logprob
+
+STANDS = 0.7
+"""A draft goes on while all of it stands with at least this probability: about what a pass is worth in
+tokens otherwise."""
+LONGEST = 24
+"""Tokens drafted before they are verified, at most."""
+PRIOR = (1.0, 12.0)
+"""Edits and positions counted in every bin of entropy before any is seen."""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A token that an intervention decided.
+
+    Attributes:
+        position: in the completion.
+        host_id: what the host would have emitted.
+        emitted_id: what was emitted; perhaps the same.
+        entropy: of the base there, nats.
+    """
+
+    position: int
+    host_id: int
+    emitted_id: int
+    entropy: float
+
+
+@dataclass
+class Intervened:
+    """One answer under an intervention.
+
+    Attributes:
+        ids: its tokens, the end-of-sequence token included.
+        edits: what the intervention decided.
+        passes: forward passes of both models on it together.
+        stopped: whether it came to its end.
+    """
+
+    ids: list[int] = field(default_factory=list)
+    edits: list[Edit] = field(default_factory=list)
+    passes: int = 0
+    stopped: bool = False
+
+
+class Edits:
+    """How often a position was edited, by entropy of the drafter."""
+
+    def __init__(self) -> None:
+        self.edited, self.seen = (np.full(len(ENTROPY_BINS) + 1, count) for count in PRIOR)
+
+    def chance(self, entropy: float) -> float:
+        """Of an edit at a position that may be edited."""
+        i = np.searchsorted(ENTROPY_BINS, entropy)
+        return float(self.edited[i] / self.seen[i])
+
+    def count(self, entropy: float, edited: bool) -> None:
+        """One more position that was verified."""
+        i = np.searchsorted(ENTROPY_BINS, entropy)
+        self.seen[i] += 1
+        self.edited[i] += edited
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A proposed token; the drafter's state before it is kept where it may be edited."""
+
+    token: int
+    entropy: float
+    state_D: Tensor | None
+
+
+@dataclass
+class _Row:
+    """One answer at work: what is settled, and what is drafted behind it."""
+
+    problem_id: str
+    course: Course
+    made: Intervened
+    behind_D: Tensor  # the verifier's state behind the last token that it has read
+    drafts: list[_Draft] = field(default_factory=list)
+    stands: float = 1.0
+
+    @property
+    def unsure(self) -> list[int]:
+        """Places in the draft that may be edited."""
+        return [d for d, draft in enumerate(self.drafts) if draft.state_D is not None]
+
+
+def intervene(
+    pair: Pair,
+    policy: Policy,
+    prompts: Sequence[tuple[str, Sequence[int]]],
+    *,
+    max_new_tokens: int,
+    seed: int,
+    on_done: Callable[[int, int], None] | None = None,
+) -> list[Intervened]:
+    """Decode answers greedily under an intervention, side by side.
+
+    Args:
+        pair: the models, both on the device.
+        policy: where tokens are replaced and by which.
+        prompts: problem id and token ids of each.
+        max_new_tokens: longest answer.
+        seed: of the policy's draws.
+        on_done: called with tokens made and answers finished since the last call.
+
+    Returns:
+        Answers in the order of the prompts.
+    """
+    if not prompts:
+        return []
+    return _Lockstep(pair, policy, prompts, max_new_tokens, seed).run(on_done)
+
+
+class _Lockstep:
+    """All answers at work, each in a slot of both models.
+
+    The drafter has read all but the last token of settled and drafted ones; the verifier has read some of
+    the settled ones, and its state behind the last of these is kept.
+    """
+
+    def __init__(
+        self,
+        pair: Pair,
+        policy: Policy,
+        prompts: Sequence[tuple[str, Sequence[int]]],
+        max_new_tokens: int,
+        seed: int,
+    ) -> None:
+        self.pair, self.policy, self.limit = pair, policy, max_new_tokens
+        self.eos_ids = frozenset(pair.eos_ids)
+        self.edits = Edits()
+        ids = [ids for _, ids in prompts]
+        base, tuned = (
+            Reader(pair.loaded(arm).model, ids, max_new_tokens + LONGEST) for arm in ARMS
+        )
+        self.base_drafts = policy.drafter == "base"
+        self.host_drafts = policy.drafter == policy.host
+        self.drafter, self.verifier = (base, tuned) if self.base_drafts else (tuned, base)
+        self.other: Arm = "tuned" if self.base_drafts else "base"
+        self.heads = (pair.head(policy.drafter), pair.head(self.other))
+        with pair.using(self.other):
+            behind_BD = self.verifier.begin()
+        with pair.using(policy.drafter):
+            starts_BD = self.drafter.begin()
+        self.rows = [
+            _Row(id, policy.course(seed, id, max_new_tokens), Intervened(), behind_D)
+            for (id, _), behind_D in zip(prompts, behind_BD, strict=True)
+        ]
+        self._draft(self.rows, starts_BD)
+
+    def run(self, on_done: Callable[[int, int], None] | None) -> list[Intervened]:
+        active = list(range(len(self.rows)))
+        while active:
+            with self.pair.using(self.policy.drafter):
+                self._go_on([i for i in active if self._drafting(self.rows[i])])
+            before = self._made()
+            self._settle(active)
+            left = [i for i in active if not self._done(self.rows[i])]
+            if on_done:
+                on_done(self._made() - before, len(active) - len(left))
+            active = left
+        for i, row in enumerate(self.rows):
+            row.made.passes = self.drafter.passes[i] + self.verifier.passes[i]
+        return [row.made for row in self.rows]
+
+    def _made(self) -> int:
+        return sum(len(row.made.ids) for row in self.rows)
+
+    def _done(self, row: _Row) -> bool:
+        return row.made.stopped or len(row.made.ids) >= self.limit
+
+    def _drafting(self, row: _Row) -> bool:
+        """Whether a row's draft goes on."""
+        if not row.drafts:
+            return True
+        full = len(row.made.ids) + len(row.drafts) >= self.limit or len(row.drafts) >= LONGEST
+        return row.stands >= STANDS and not full and row.drafts[-1].token not in self.eos_ids
+
+    def _go_on(self, slots: list[int]) -> None:
+        """Draft until every row has reason to stop."""
+        while slots:
+            rows = [self.rows[i] for i in slots]
+            last = [[row.drafts[-1].token if row.drafts else row.made.ids[-1]] for row in rows]
+            self._draft(rows, torch.cat(self.drafter.read(slots, last)))
+            slots = [i for i in slots if self._drafting(self.rows[i])]
+
+    def _draft(self, rows: Sequence[_Row], states_BD: Tensor) -> None:
+        """The drafter's choice behind each state joins the row's draft."""
+        choice_B, entropy_B = _choices(self.heads[0], states_BD)
+        for row, state_D, token, entropy in zip(
+            rows, states_BD, choice_B.tolist(), entropy_B.tolist(), strict=True
+        ):
+            t = len(row.made.ids) + len(row.drafts)
+            known = entropy if self.base_drafts else None
+            may = self.policy.may_edit(row.course, row.problem_id, t, known)
+            row.drafts.append(_Draft(token, entropy, state_D if may else None))
+            if may and self.host_drafts:
+                row.stands *= 1 - self.edits.chance(entropy)
+
+    def _settle(self, slots: Sequence[int]) -> None:
+        """Accept what stands of each draft and put in the first edit."""
+        unsure = [i for i in slots if self.rows[i].unsure]
+        opinions = self._second_opinions(unsure) if unsure else {}
+        positions = self._positions(unsure, opinions)
+        for i in slots:
+            self._accept(i, positions.get(i, {}), opinions.get(i))
+
+    def _second_opinions(self, slots: Sequence[int]) -> dict[int, list[Tensor]]:
+        """The verifier's states before all drafted tokens, for which it reads all but the last of them."""
+        unread = {}
+        for i in slots:
+            row = self.rows[i]
+            known = self.verifier.lengths[i] - len(self.verifier.prompts[i])
+            unread[i] = [*row.made.ids[known:], *(draft.token for draft in row.drafts[:-1])]
+        busy = [i for i in slots if unread[i]]
+        with self.pair.using(self.other):
+            read = self.verifier.read(busy, [unread[i] for i in busy]) if busy else []
+        states = dict(zip(busy, read, strict=True))
+        return {
+            i: [self.rows[i].behind_D, *states.get(i, ())][-len(self.rows[i].drafts) :]
+            for i in slots
+        }
+
+    def _positions(
+        self, slots: Sequence[int], opinions: dict[int, list[Tensor]]
+    ) -> dict[int, dict[int, Position]]:
+        """What both models think where an edit may be, by slot and place in the draft."""
+        places = [(i, d) for i in slots for d in self.rows[i].unsure]
+        found: dict[int, dict[int, Position]] = {i: {} for i in slots}
+        if places:
+            drafts = [self.rows[i].drafts[d] for i, d in places]
+            own_ND = torch.stack([draft.state_D for draft in drafts if draft.state_D is not None])
+            other_ND = torch.stack([opinions[i][d] for i, d in places])
+            described = self._describe(own_ND, other_ND, [draft.token for draft in drafts])
+            for (i, d), position in zip(places, described, strict=True):
+                found[i][d] = position
+        return found
+
+    def _describe(self, own_ND: Tensor, other_ND: Tensor, tokens: list[int]) -> list[Position]:
+        """Positions from the states of drafter and verifier and the drafter's choices."""
+        token_N = torch.tensor(tokens, device=own_ND.device)
+        own_NV, other_NV = (
+            head(states).float()
+            for head, states in zip(self.heads, (own_ND, other_ND), strict=True)
+        )
+        other_N = other_NV.argmax(-1)
+        base_NV = own_NV if self.base_drafts else other_NV
+        host_NV = own_NV if self.host_drafts else other_NV
+        host_N, donor_N = (token_N, other_N) if self.host_drafts else (other_N, token_N)
+        base_N = token_N if self.base_drafts else other_N
+        entropy_N, _ = entropy_and_logprob(base_NV, base_N)
+        jsd_N = torch.zeros_like(entropy_N)
+        if self.policy.budget == "divergence":
+            jsd_N = jensen_shannon(own_NV.softmax(-1), other_NV.softmax(-1))
+        columns = (
+            host_N, donor_N, _likeliest(base_NV), entropy_N, rank_of(host_NV, donor_N), jsd_N,
+        )  # fmt: skip
+        return [Position(*values) for values in zip(*(c.tolist() for c in columns), strict=True)]
+
+    def _accept(
+        self, slot: int, positions: dict[int, Position], opinion: list[Tensor] | None
+    ) -> None:
+        """Settle a row's draft up to its first token that does not stand, and that token's substitute."""
+        row = self.rows[slot]
+        before, drafts = len(row.made.ids), row.drafts
+        stood = 0
+        for d, draft in enumerate(drafts):
+            emitted = self._emit(row, draft, positions.get(d))
+            row.made.ids.append(emitted)
+            row.made.stopped = emitted in self.eos_ids
+            if emitted != draft.token or row.made.stopped:
+                break
+            stood += 1
+        kept = min(stood, len(drafts) - 1)  # drafted tokens that were read and stay
+        self.drafter.lengths[slot] = len(self.drafter.prompts[slot]) + before + kept
+        if opinion is not None:
+            self.verifier.lengths[slot] = len(self.verifier.prompts[slot]) + before + kept
+            row.behind_D = opinion[kept]
+        row.drafts, row.stands = [], 1.0
+
+    def _emit(self, row: _Row, draft: _Draft, at: Position | None) -> int:
+        """The token at the next position, and the record of an edit."""
+        if at is None:
+            return draft.token
+        t = len(row.made.ids)
+        edited = self.policy.edit(row.course, row.problem_id, t, at)
+        emitted = at.host_id if edited is None else edited
+        if edited is not None:
+            row.course.edits += 1
+            row.made.edits.append(Edit(t, at.host_id, edited, at.entropy))
+        if self.host_drafts:
+            self.edits.count(draft.entropy, emitted != draft.token)
+        return emitted
+
+
+def _choices(head: OutputHead, states_ND: Tensor) -> tuple[Tensor, Tensor]:
+    """Choice and entropy of one model behind each state."""
+    logits_NV = head(states_ND)
+    rows = max(1, CHUNK_NUMBERS // logits_NV.shape[-1])
+    parts = [(part_NV.argmax(-1), part_NV.float()) for part_NV in torch.split(logits_NV, rows)]
+    entropies = [entropy_and_logprob(part_NV, choice_N)[0] for choice_N, part_NV in parts]
+    return torch.cat([choice_N for choice_N, _ in parts]), torch.cat(entropies)
+
+
+def _likeliest(base_NV: Tensor) -> Tensor:
+    """The base's most likely tokens in order, of equals the lowest id first, [N, K]."""
+    count = min(CANDIDATES, base_NV.shape[-1])
+    top_NK, ids_NK = base_NV.topk(count, dim=-1)
+    tied_N = (top_NK[:, 1:] == top_NK[:, :-1]).any(-1)
+    for row in tied_N.nonzero().flatten().tolist():
+        ids_NK[row] = base_NV[row].sort(descending=True, stable=True).indices[:count]
+    return ids_NK

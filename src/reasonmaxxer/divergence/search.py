@@ -1,0 +1,180 @@
+"""The fewest tokens of the tuned model that make a failed answer right, by search.
+
+Each answer that is wrong under the base and right under the tuned model is tried with one of the tuned
+model's choices put in, wherever the two differ, the base going on from there; then with a second one behind
+the first; and so on. A level tries the most divergent candidates of each problem, so beyond the first
+level, or with many candidates, what is found is an upper bound.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from reasonmaxxer.config import MicroscopeConfig
+from reasonmaxxer.divergence.diff import compare_texts
+from reasonmaxxer.divergence.joint import UNSHIFTED
+from reasonmaxxer.divergence.pair import Pair
+from reasonmaxxer.divergence.texts import greedy
+from reasonmaxxer.problems import Problem
+from reasonmaxxer.rollouts.engine import Request
+from reasonmaxxer.rollouts.table import Rollout
+from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
+from reasonmaxxer.verify import Verifier
+
+LEVELS = 3
+"""Edits tried together, at most."""
+CANDIDATES = 24
+"""Answers tried for each problem and level."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """An answer with some edits.
+
+    Attributes:
+        rollout: the answer.
+        positions: of the edits in it.
+        host_ids: what the base would have said there.
+        emitted_ids: what the tuned model said.
+        divergence: sum of the Jensen-Shannon divergences there.
+    """
+
+    rollout: Rollout
+    positions: tuple[int, ...] = ()
+    host_ids: tuple[int, ...] = ()
+    emitted_ids: tuple[int, ...] = ()
+    divergence: float = 0.0
+
+
+def fewest_edits(
+    pair: Pair,
+    problems: Sequence[Problem],
+    base: Sequence[Rollout],
+    tuned: Sequence[Rollout],
+    config: MicroscopeConfig,
+    on_level: Callable[[int], None] | None = None,
+) -> dict[str, Any]:
+    """Search the answers that the tuned model gains.
+
+    Args:
+        pair: the models.
+        problems: that were answered.
+        base: greedy answers of the base, in their order.
+        tuned: of the tuned model.
+        config: length, grading and batch.
+        on_level: called with each level's number of edits before it.
+
+    Returns:
+        `failed`: problems that only the tuned model solves; `histogram` of the edits that were enough,
+        those that were not found as `more`; `problems` with positions and token ids of the edits.
+    """
+    lost = {
+        problem.id: problem
+        for problem, own, other in zip(problems, base, tuned, strict=True)
+        if other.reward > own.reward
+    }
+    open_trials = {r.problem_id: [Trial(r)] for r in base if r.problem_id in lost}
+    solved: dict[str, Trial] = {}
+    with Verifier(config.verify, config.prompt_style) as verifier:
+        for level in range(1, LEVELS + 1):
+            if on_level:
+                on_level(level)
+            tried = _tried(pair, _next_trials(pair, open_trials), lost, verifier, config)
+            for id, trials in tried.items():
+                right = [trial for trial in trials if trial.rollout.reward]
+                if right:
+                    solved[id] = max(right, key=lambda trial: trial.divergence)
+            open_trials = {
+                id: tried[id] for id in open_trials if tried.get(id) and id not in solved
+            }
+    return _found(list(lost), solved)
+
+
+def _next_trials(pair: Pair, trials: dict[str, list[Trial]]) -> dict[str, list[Trial]]:
+    """Every trial with one more edit behind its last; their answers end with the edit."""
+    flat = [trial for group in trials.values() for trial in group]
+    scores = compare_texts(pair, [trial.rollout for trial in flat]) if flat else []
+    longer: dict[str, list[Trial]] = {id: [] for id in trials}
+    for trial, score in zip(flat, scores, strict=True):
+        after = trial.positions[-1] if trial.positions else -1
+        for t in np.flatnonzero(score.kind_N != UNSHIFTED).tolist():
+            if t > after:
+                longer[trial.rollout.problem_id].append(_edited(trial, t, score))
+    return {
+        id: sorted(group, key=lambda trial: -trial.divergence)[:CANDIDATES]
+        for id, group in longer.items()
+    }
+
+
+def _edited(trial: Trial, t: int, score: Any) -> Trial:
+    token = int(score.tuned_top_NK[t, 0])
+    ids = [*trial.rollout.completion_ids[:t], token]
+    return Trial(
+        replace(trial.rollout, completion_ids=ids),
+        (*trial.positions, t),
+        (*trial.host_ids, int(score.base_top_NK[t, 0])),
+        (*trial.emitted_ids, token),
+        trial.divergence + float(score.jsd_N[t]),
+    )
+
+
+def _tried(
+    pair: Pair,
+    trials: dict[str, list[Trial]],
+    problems: dict[str, Problem],
+    verifier: Verifier,
+    config: MicroscopeConfig,
+) -> dict[str, list[Trial]]:
+    """The trials with their answers brought to an end by the base, and graded."""
+    flat = [trial for group in trials.values() for trial in group]
+    ends = [t.rollout.completion_ids[-1] in pair.eos_ids for t in flat]
+    cut = [len(t.rollout.completion_ids) >= config.max_new_tokens for t in flat]
+    going = [t for t, end, full in zip(flat, ends, cut, strict=True) if not end and not full]
+    requests = [Request((*t.rollout.prompt_ids, *t.rollout.completion_ids), 0) for t in going]
+    with pair.using("base") as model:
+        made = TransformersEngine(model, pair.eos_ids, config.batch_size).generate(
+            requests, greedy(config)
+        )
+    rest = {id(trial): one.ids for trial, one in zip(going, made, strict=True)}
+    ids = [[*t.rollout.completion_ids, *rest.get(id(t), ())][: config.max_new_tokens] for t in flat]
+    texts = [pair.base.tokenizer.decode(one, skip_special_tokens=True) for one in ids]
+    owners = [problems[trial.rollout.problem_id] for trial in flat]
+    grades = verifier.grade(list(zip(owners, texts, strict=True)))
+    done: dict[str, list[Trial]] = {}
+    for trial, own, text, grade in zip(flat, ids, texts, grades, strict=True):
+        rollout = replace(
+            trial.rollout,
+            completion_ids=own,
+            text=text,
+            outcome=grade.outcome.value,
+            extracted=grade.extracted,
+        )
+        done.setdefault(rollout.problem_id, []).append(replace(trial, rollout=rollout))
+    return done
+
+
+def _found(ids: list[str], solved: dict[str, Trial]) -> dict[str, Any]:
+    counts = Counter(len(trial.positions) for trial in solved.values())
+    return {
+        "failed": len(ids),
+        "histogram": {
+            **{str(level): counts[level] for level in range(1, LEVELS + 1)},
+            "more": len(ids) - len(solved),
+        },
+        "problems": [
+            {
+                "problem_id": id,
+                "edits": len(solved[id].positions) if id in solved else None,
+                "positions": list(solved[id].positions) if id in solved else [],
+                "from_ids": list(solved[id].host_ids) if id in solved else [],
+                "to_ids": list(solved[id].emitted_ids) if id in solved else [],
+                "text": solved[id].rollout.text if id in solved else None,
+            }
+            for id in ids
+        ],
+    }

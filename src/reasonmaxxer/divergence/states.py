@@ -1,0 +1,92 @@
+"""Final hidden states before each token of given completions: all that a model's opinion is made of.
+
+They are D numbers a position where the opinion itself is V, so that the states of one model can wait for
+those of another and both opinions be formed side by side, a few positions at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from reasonmaxxer.models import decoder
+
+BATCH_TOKENS = 1024
+"""Tokens read at once, padding included."""
+
+
+@dataclass(frozen=True)
+class TokenSequence:
+    """A prompt and the completion whose tokens are judged; neither is empty."""
+
+    prompt_ids: Sequence[int]
+    completion_ids: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.prompt_ids) + len(self.completion_ids)
+
+
+@torch.inference_mode()
+def completion_states(
+    sequences: Sequence[TokenSequence],
+    model: Any,
+    on_read: Callable[[int], None] | None = None,
+) -> list[Tensor]:
+    """Read each sequence once, by the model as it stands.
+
+    Args:
+        sequences: any number, in any order.
+        model: a causal LM, PEFT-wrapped or not; put into eval mode.
+        on_read: called with the tokens of each sequence, prompt included, once it is read.
+
+    Returns:
+        [T, D] of each completion of T tokens, in main memory: the states that predict them.
+    """
+    states: dict[int, Tensor] = {}
+    for batch, hidden in state_batches(sequences, model):
+        sizes = [len(sequences[i].completion_ids) for i in batch]
+        for index, own_TD in zip(batch, torch.split(hidden, sizes), strict=True):
+            states[index] = own_TD.cpu()
+            if on_read:
+                on_read(len(sequences[index]))
+    return [states[i] for i in range(len(sequences))]
+
+
+def state_batches(
+    sequences: Sequence[TokenSequence], model: Any
+) -> Iterator[tuple[list[int], Tensor]]:
+    """Read sequences of similar length together.
+
+    They are padded on the right: a causal model's states do not depend on what follows, so the padding
+    needs no mask.
+
+    Yields:
+        Indices of the sequences read, and [N, D] states before all tokens of their completions, in that
+        order.
+    """
+    model.eval()
+    backbone = decoder(model)
+    device = next(backbone.parameters()).device
+    for batch in _batches([len(s) for s in sequences]):
+        members = [sequences[i] for i in batch]
+        ids_BT = torch.zeros((len(members), max(map(len, members))), dtype=torch.long)
+        target_BT = torch.zeros_like(ids_BT, dtype=torch.bool)
+        for row, member in enumerate(members):
+            ids_BT[row, : len(member)] = torch.tensor([*member.prompt_ids, *member.completion_ids])
+            target_BT[row, len(member.prompt_ids) : len(member)] = True
+        hidden_BTD = backbone(input_ids=ids_BT.to(device), use_cache=False).last_hidden_state
+        # position t predicts token t + 1
+        yield batch, hidden_BTD[:, :-1][target_BT[:, 1:].to(device)]
+
+
+def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Indices, longest first, in batches of at most `BATCH_TOKENS` padded tokens."""
+    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
+    while order:
+        size = max(1, BATCH_TOKENS // lengths[order[0]])
+        yield order[:size]
+        order = order[size:]

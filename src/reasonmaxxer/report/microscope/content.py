@@ -1,0 +1,59 @@
+"""What a page of the microscope holds, whatever drew it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from reasonmaxxer.report.panels import Panel
+from reasonmaxxer.report.tables import Table
+
+
+@dataclass(frozen=True)
+class Section:
+    """Figures and tables under one heading.
+
+    Attributes:
+        name: its anchor.
+        title: of the heading.
+        panels: figures.
+        tables: below the figures, those of `beside` next to each other.
+        note: a paragraph before them; empty for none.
+        viewer: HTML of a token viewer, trusted as it is; empty for none.
+        beside: whether the tables are small enough to stand in a row.
+    """
+
+    name: str
+    title: str
+    panels: list[Panel] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    note: str = ""
+    viewer: str = ""
+    beside: bool = False
+
+
+@dataclass(frozen=True)
+class Content:
+    """A page.
+
+    Attributes:
+        command: which of the microscope's made its numbers; names the files.
+        title: the models.
+        lead: what was compared, and of how much.
+        findings: what came out, most important first.
+        caveats: what to keep in mind when quoting it.
+        sections: figures and tables.
+        facts: name and value of what was measured with.
+    """
+
+    command: str
+    title: str
+    lead: str
+    findings: list[str]
+    caveats: list[str]
+    sections: list[Section]
+    facts: list[tuple[str, str]]
+
+    @property
+    def tables(self) -> list[Table]:
+        """Of all sections, in order."""
+        return [table for section in self.sections for table in section.tables]

@@ -1,0 +1,419 @@
+"""What `diff` found: words, figures and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from reasonmaxxer.artifacts import read_table
+from reasonmaxxer.divergence.diff import flat
+from reasonmaxxer.divergence.joint import CLASSES, TOP, UNSHIFTED
+from reasonmaxxer.report import figures
+from reasonmaxxer.report.microscope.content import Content, Section
+from reasonmaxxer.report.microscope.numbers import UNKNOWN, counted, number, share
+from reasonmaxxer.report.microscope.published import MARK, published_pairs
+from reasonmaxxer.report.microscope.viewer_data import diff_data
+from reasonmaxxer.report.panels import Panel, panel
+from reasonmaxxer.report.tables import Table
+from reasonmaxxer.report.viewer import viewer_fragment
+from reasonmaxxer.report.visible import token_text
+
+TEXTS = {
+    "base": "the base's own greedy answers",
+    "tuned": "the tuned model's own greedy answers",
+}
+SHOWN_TOKENS = 15
+FEW_PROBLEMS = 30
+SHOWN_TEXTS, SHOWN_POSITIONS = 100, 60_000
+"""Of the viewer in the page; `TokenViewer.from_diff` shows all."""
+MUCH = 0.1
+"""Share of texts cut at the length limit from which the page says so."""
+
+Found = Mapping[str, Any]
+
+
+def content(folder: Path, found: Found) -> Content:
+    """The page of a folder of `diff`.
+
+    Args:
+        folder: with `positions`, `problems.parquet` and `vocabulary.parquet`.
+        found: its `summary.json`.
+    """
+    table = read_positions(folder, ("kind", "base_entropy", "finish_reason"))
+    return Content(
+        command="diff",
+        title=pair_name(found),
+        lead=lead(found),
+        findings=findings(found),
+        caveats=caveats(
+            found, np.mean([r == "length" for r in table["finish_reason"].to_pylist()])
+        ),
+        sections=[
+            Section("result", "How often they differ", _result_panels(found), [table_2(found)]),
+            Section("where", "Where they differ", _where_panels(found, table), [_outcomes(found)]),
+            _gate(found),
+            Section("tokens", "Which tokens", tables=_tokens(found), beside=True, note=TOKEN_NOTE),
+            _viewer(folder, found),
+            Section("numbers", "All figures", tables=[_figures(found)]),
+        ],
+        facts=facts(found),
+    )
+
+
+def read_positions(folder: Path, columns: tuple[str, ...]) -> pa.Table:
+    """Some columns of all shards of a comparison, in order."""
+    shards = sorted((folder / "positions").glob("shard-*.parquet"))
+    return pa.concat_tables([read_table(path, columns) for path in shards])
+
+
+def pair_name(found: Found) -> str:
+    """The two models."""
+    return f"{found['base']['name']} → {found['tuned']['name']}"
+
+
+def lead(found: Found) -> str:
+    """What was compared, and of how much."""
+    protocol = found["protocol"]
+    text = TEXTS.get(protocol["text"], f"the answers in {protocol['text']}")
+    return (
+        f"Both models read {text} to {counted(found['problems'], 'problem')} of {protocol['source']} "
+        f"({protocol['split']}): {counted(found['texts'], 'text')}, {found['positions']:,} positions, at "
+        f"most {protocol['max_new_tokens']} tokens each. Intervals are {protocol['confidence']:.0%} "
+        "bootstrap over problems."
+    )
+
+
+def findings(found: Found) -> list[str]:
+    """What came out, in plain words."""
+    said = [_agreement(found)]
+    if found["entropy_ratio"]["value"] is not None:
+        said.append(
+            f"Where the choices differ within the base's top {TOP}, the base hesitates "
+            f"{number(found['entropy_ratio'])} times as much as where they are the same: a mean entropy "
+            f"of {found['reranked_entropy']['value']:.2f} nats against "
+            f"{found['unshifted_entropy']['value']:.2f}."
+        )
+    if found["changed_jsd_share"]["value"] is not None:
+        differ = 1 - found["agreement"]["value"]
+        said.append(
+            f"The {differ:.1%} of positions that differ hold {share(found['changed_jsd_share'])} of all "
+            "Jensen-Shannon divergence; the rest lies where both choose the same token with another "
+            "certainty."
+        )
+    if found["gate"]["auc"]["value"] is not None:
+        said.append(_gate_words(found["gate"]))
+    said.append(
+        f"Drawn to agree as often as can be, samples of the two would agree at "
+        f"{share(found['sampled_agreement'])} of positions."
+    )
+    return said
+
+
+def _agreement(found: Found) -> str:
+    same = f"They choose the same token at {share(found['agreement'])} of positions"
+    counts = found["ranks"]["forward"]
+    changed = sum(counts.values())
+    if not changed:
+        return f"{same}: at every one."
+    near = sum(count for rank, count in counts.items() if rank.isdigit() and int(rank) <= TOP)
+    return (
+        f"{same}; of the other {changed:,}, {near / changed:.1%} are among the base's top {TOP} "
+        f"(reranked), {1 - near / changed:.1%} are not (shifted). The tuned model's choice is there on "
+        f"average at rank {number(found['mean_rank'])} of the base."
+    )
+
+
+def _gate_words(gate: Found) -> str:
+    said = (
+        f"The base's entropy alone tells positions that differ from others with an area under the ROC "
+        f"curve of {number(gate['auc'])}, average precision {number(gate['average_precision'])} where "
+        f"chance has {gate['base_rate']:.2f}."
+    )
+    at = at_tau(gate, figures.PAPER_TAU)
+    if at is None or at["precision"] is None:
+        return said
+    return (
+        f"{said} At tau = {figures.PAPER_TAU} it lets {at['share']:.1%} of positions through and finds "
+        f"{at['recall']:.1%} of those that differ; {at['precision']:.1%} of what it lets through differs."
+    )
+
+
+def at_tau(gate: Found, tau: float) -> Found | None:
+    """The point of a gate's curve at a threshold, if it is listed."""
+    return next((point for point in gate["curve"] if point["tau"] == tau), None)
+
+
+def caveats(found: Found, cut: float) -> list[str]:
+    """What to keep in mind, first where the numbers are unlike the published ones.
+
+    Args:
+        found: `summary.json`.
+        cut: share of texts that the length limit ended.
+    """
+    said = _contrasts(found)
+    if found["protocol"]["text"] in TEXTS:
+        said.append(
+            "Both read the same prefix. What a model would have gone on to write after a choice of its own "
+            "is not seen here: `intervene` follows it."
+        )
+    if found["problems"] < FEW_PROBLEMS:
+        said.append(
+            f"Only {counted(found['problems'], 'problem')}: an interval over so few is itself rough."
+        )
+    if cut > MUCH:
+        said.append(
+            f"{cut:.0%} of the texts were cut at the length limit; how they end is not known."
+        )
+    return said
+
+
+def _contrasts(found: Found) -> list[str]:
+    """How the pair differs from every published one, by what its intervals leave no doubt of."""
+    rows = published_pairs()
+    said = []
+    most = max(row.changed for row in rows)
+    differ = 1 - found["agreement"]["value"]
+    if 1 - found["agreement"]["high"] > most:
+        said.append(
+            f"Not as sparse as published: the choices differ at {differ:.1%} of positions here, at "
+            f"{min(row.changed for row in rows):.1%} to {most:.1%} in the four published pairs."
+        )
+    shifted = max(row.shifted for row in rows)
+    if found["shifted_share"]["low"] > shifted:
+        said.append(
+            f"Choices from outside the base's top {TOP} are commoner than in any published pair: "
+            f"{found['shifted_share']['value']:.2%} of positions, there at most {shifted:.2%}."
+        )
+    ratio = found["entropy_ratio"]
+    least = min(row.entropy_ratio for row in rows)
+    if ratio["value"] is not None and ratio["high"] < least:
+        said.append(
+            f"The base's hesitation marks the places less sharply than published: a ratio of "
+            f"{ratio['value']:.1f}, there {least:.1f} or more."
+        )
+    if said:
+        said[-1] += " Those are other models, other problems and longer answers."
+    return said
+
+
+def _result_panels(found: Found) -> list[Panel]:
+    ranks = found["ranks"]
+    return [
+        panel(
+            "classes",
+            "Same choice or another",
+            figures.class_shares(found),
+            f"Of {found['positions']:,} positions. Reranked: the tuned model's choice is another of the "
+            f"base's top {TOP}; shifted: it is none of them (arXiv 2605.06241, Eq. 3). Lines: intervals.",
+            columns=("class", "share of positions"),
+            rows=[
+                (name, share(found[key], 2))
+                for name, key in zip(
+                    CLASSES, ("agreement", "reranked_share", "shifted_share"), strict=True
+                )
+            ],
+        ),
+        panel(
+            "ranks",
+            "How near the top it was",
+            figures.choice_ranks(ranks),
+            f"The {sum(ranks['forward'].values()):,} positions that differ. Dotted: the border between "
+            "reranked and shifted.",
+            columns=(
+                "rank",
+                "tuned model's choice under the base",
+                "base's choice under the tuned model",
+            ),
+            rows=[
+                (name, f"{count:,}", f"{ranks['backward'][name]:,}")
+                for name, count in ranks["forward"].items()
+            ],
+        ),
+    ]
+
+
+def table_2(found: Found) -> Table:
+    """Table 2 of arXiv 2605.06241: this pair, and the published ones for reference."""
+    measured = (
+        pair_name(found),
+        share(found["reranked_share"], 2),
+        share(found["shifted_share"], 2),
+        number(found["entropy_ratio"]),
+        number(found["mean_rank"]),
+        f"measured here, {counted(found['problems'], 'problem')} of {found['protocol']['source']}",
+    )
+    published = [
+        (
+            row.pair,
+            f"{row.reranked:.2%}",
+            f"{row.shifted:.2%}",
+            f"{row.entropy_ratio:.2f}",
+            f"{row.mean_rank:.2f}",
+            f"{MARK}, MATH-500",
+        )
+        for row in published_pairs()
+    ]
+    return Table(
+        "divergence-table",
+        "Token divergence",
+        ("pair", "reranked", "shifted", "entropy ratio", "mean rank", "whence"),
+        [measured, *published],
+        "Entropy ratio: the base's mean entropy at reranked over that at unshifted positions. Mean rank: "
+        "of the tuned model's choice under the base, where the choices differ. Published rows: arXiv "
+        "2605.06241, Table 2, without intervals there; none of them was measured by this package.",
+    )
+
+
+def _where_panels(found: Found, table: pa.Table) -> list[Panel]:
+    entropy_N, changed_N = flat(table, "base_entropy"), flat(table, "kind") != UNSHIFTED
+    same_N, other_N = entropy_N[~changed_N], entropy_N[changed_N]
+    marks = (0.1, 0.2, 0.5, 1.0, 1.5, 2.0, 3.0)
+    return [
+        panel(
+            "entropy",
+            "Where the base hesitates",
+            figures.entropy_by_class(same_N, other_N),
+            f"Entropy of the base at the {len(same_N):,} positions with the same choice and the "
+            f"{len(other_N):,} others, each as shares of its own. Dotted: means.",
+            columns=("entropy above, nats", "same choice", "choices differ"),
+            rows=[(f"{m:.1f}", _above(same_N, m), _above(other_N, m)) for m in marks],
+        ),
+        panel(
+            "tenths",
+            "Early or late in the answer",
+            figures.divergence_by_tenth(found["jsd_by_tenth"]),
+            "Share of all Jensen-Shannon divergence in each tenth of the answers' tokens. Dashed: spread "
+            "evenly. Lines: intervals.",
+            columns=("tenth", "share of divergence"),
+            rows=[(str(n + 1), share(tenth)) for n, tenth in enumerate(found["jsd_by_tenth"])],
+        ),
+    ]
+
+
+def _above(values_N: np.ndarray, mark: float) -> str:
+    return f"{float((values_N > mark).mean()):.1%}" if len(values_N) else UNKNOWN
+
+
+def _outcomes(found: Found) -> Table:
+    return Table(
+        "outcome-table",
+        "Right and wrong answers",
+        ("answer", "positions", "same choice", "mean JSD, nats"),
+        [
+            (name, f"{row['positions']:,}", share(row["agreement"]), number(row["mean_jsd"], 4))
+            for name, row in found["by_outcome"].items()
+        ],
+        "By whether the text that was read is graded correct.",
+    )
+
+
+def _gate(found: Found) -> Section:
+    gate = found["gate"]
+    precision, auc = number(gate["average_precision"]), number(gate["auc"])
+    drawn = [
+        panel(
+            "gate-threshold",
+            "Against its threshold",
+            figures.gate_threshold(gate),
+            "A gate lets a position through where the base's entropy exceeds tau. Recall: share of the "
+            "positions that differ among those let through; precision: share of those let through that "
+            f"differ. Dotted: tau = {figures.PAPER_TAU}, the paper's.",
+            columns=("tau", "let through", "precision", "recall"),
+            rows=[
+                (
+                    f"{p['tau']:.2f}",
+                    f"{p['share']:.1%}",
+                    *(UNKNOWN if p[n] is None else f"{p[n]:.1%}" for n in ("precision", "recall")),
+                )
+                for p in gate["curve"]
+            ],
+        ),
+        panel(
+            "gate-curve",
+            "Precision against recall",
+            figures.gate_precision_recall(gate),
+            f"Average precision {precision}; area under the ROC curve {auc}. Dashed: a gate that knows "
+            f"nothing, {gate['base_rate']:.2f}.",
+        ),
+    ]
+    return Section("gate", "Does entropy find them?", drawn)
+
+
+TOKEN_NOTE = (
+    "At positions where the choices differ: what the tuned model chooses (promoted), what the base chooses "
+    "(demoted), and both together (swapped). · is a space, ⏎ a line end."
+)
+
+
+def _tokens(found: Found) -> list[Table]:
+    tokens = found["tokens"]
+    counts = {
+        name: [
+            (token_text(row["token"]), f"{row['count']:,}") for row in tokens[name][:SHOWN_TOKENS]
+        ]
+        for name in ("promoted", "demoted")
+    }
+    swapped = [
+        (token_text(row["from"]), token_text(row["to"]), f"{row['count']:,}")
+        for row in tokens["swapped"][:SHOWN_TOKENS]
+    ]
+    return [
+        Table("promoted", "Promoted", ("token", "times"), [*counts["promoted"]], "", (0,)),
+        Table("demoted", "Demoted", ("token", "times"), [*counts["demoted"]], "", (0,)),
+        Table("swapped", "Swapped", ("base", "tuned", "times"), swapped, "", (0, 1)),
+    ]
+
+
+def _viewer(folder: Path, found: Found) -> Section:
+    data = diff_data(folder, SHOWN_TEXTS, SHOWN_POSITIONS)
+    note = "Every token with what both models thought of it; edits, where the choices differ, are outlined."
+    if data["left_out"]:
+        note += (
+            f" The first {found['texts'] - data['left_out']:,} texts; {data['left_out']:,} are left out "
+            "here: TokenViewer.from_diff shows all."
+        )
+    return Section("texts", "Token by token", note=note, viewer=viewer_fragment(data))
+
+
+FIGURES = (
+    ("same choice, share of positions", "agreement", share),
+    ("reranked, share of positions", "reranked_share", share),
+    ("shifted, share of positions", "shifted_share", share),
+    ("base's entropy at reranked positions, nats", "reranked_entropy", number),
+    ("base's entropy at unshifted positions, nats", "unshifted_entropy", number),
+    ("ratio of the two", "entropy_ratio", number),
+    ("rank of the tuned model's choice under the base", "mean_rank", number),
+    ("rank of the base's choice under the tuned model", "mean_backward_rank", number),
+    ("Jensen-Shannon divergence, nats", "mean_jsd", number),
+    ("share of it where the choices differ", "changed_jsd_share", share),
+    ("KL(base || tuned), nats", "mean_kl_base_tuned", number),
+    ("KL(tuned || base), nats", "mean_kl_tuned_base", number),
+    ("most that samples can agree", "sampled_agreement", share),
+    (f"probability moved within the base's top {TOP}", "moved_within_top", share),
+    (f"probability that left the base's top {TOP}", "moved_out_of_top", share),
+)
+
+
+def _figures(found: Found) -> Table:
+    return Table(
+        "figures-table",
+        "All figures",
+        ("figure", "mean over positions"),
+        [(name, form(found[key])) for name, key, form in FIGURES],
+        "Ranks are means over the positions that differ. Negative where probability came into the top "
+        f"{TOP}. summary.json has every digit.",
+    )
+
+
+def facts(found: Found) -> list[tuple[str, str]]:
+    """What was measured, and with which settings."""
+    models = {"base": found["base"], "tuned": found["tuned"]}
+    return [
+        *((arm, f"{m['name']}, from {m['source']}, {m['dtype']}") for arm, m in models.items()),
+        *((f"{arm}, fingerprint", m["fingerprint"]) for arm, m in models.items()),
+        *((name.replace("_", " "), str(value)) for name, value in found["protocol"].items()),
+    ]

@@ -1,0 +1,164 @@
+"""Training an adapter on rows of packed sequences, whatever the loss, on `transformers.Trainer`.
+
+Checkpoints, exact resume, trackers (`report_to`), gradient checkpointing and several devices are
+those of `transformers.Trainer` and accelerate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import Trainer, TrainingArguments
+
+from reasonmaxxer.models import OutputHead, decoder
+from reasonmaxxer.models.attention import use_attention
+from reasonmaxxer.models.masks import attention_masks
+from reasonmaxxer.training.data import PackedCollator, visible
+from reasonmaxxer.training.packing import group_order
+
+
+@dataclass
+class PackedArguments(TrainingArguments):  # type: ignore[misc]
+    """`TrainingArguments` of a data set whose rows are no keyword arguments of a model."""
+
+    def __post_init__(self) -> None:
+        self.remove_unused_columns = False  # rows are not a model's keyword arguments
+        self.logging_nan_inf_filter = False  # a broken loss must be seen
+        super().__post_init__()
+
+
+class PackedTrainer(Trainer):  # type: ignore[misc]
+    """Trains on batches of `PackedCollator`; a subclass says what the loss of a row is.
+
+    Args:
+        model: a causal LM that carries an adapter.
+        args: the configuration.
+        data_collator: makes the batches.
+        train_dataset: rows as the collator takes them; those of one prompt are read together.
+        **kwargs: passed to `transformers.Trainer`.
+    """
+
+    loss_is_scaled_for_ga = True  # row_loss divides by all sequences of the step itself
+
+    def __init__(
+        self,
+        model: Any,
+        args: PackedArguments,
+        data_collator: PackedCollator,
+        train_dataset: Sequence[dict[str, Any]],
+        **kwargs: Any,
+    ) -> None:
+        self.head = OutputHead(model)
+        super().__init__(
+            model=model,
+            args=args,
+            data_collator=data_collator,
+            train_dataset=train_dataset,
+            **kwargs,
+        )
+
+    def row_loss(self, model: Any, row: dict[str, Any], sequences: Tensor | int) -> Tensor:
+        """A row's part of the mean of the per-sequence losses of one optimiser step.
+
+        Args:
+            model: the adapted model, perhaps wrapped by accelerate.
+            row: of a batch of the collator.
+            sequences: of the whole step over all processes.
+        """
+        raise NotImplementedError
+
+    def training_step(
+        self, model: Any, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
+    ) -> Tensor:
+        """Forward and backward of a batch, row by row: memory is that of one row."""
+        *first, last = inputs["rows"]
+        step = partial(super().training_step, model, num_items_in_batch=num_items_in_batch)
+        losses = []
+        for row in first:
+            with self.accelerator.no_sync(model):
+                losses.append(step(row))
+        return torch.stack([*losses, step(last)]).sum()
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Of a batch, as `Trainer` estimates them for its logs."""
+        return sum(super(PackedTrainer, self).floating_point_ops(r) for r in inputs["rows"])
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """`row_loss` as `Trainer` asks for it.
+
+        Args:
+            model: the adapted model, perhaps wrapped by accelerate.
+            inputs: a row of a batch.
+            return_outputs: also return an empty output, as `Trainer` asks.
+            num_items_in_batch: sequences of the whole step over all processes; none counts the row's.
+        """
+        sequences = _sequences(inputs) if num_items_in_batch is None else num_items_in_batch
+        loss = self.row_loss(model, inputs, sequences)
+        # accelerate averages gradients over processes; the sum over sequences is what is meant
+        loss = loss * self.accelerator.num_processes
+        return (loss, {}) if return_outputs else loss
+
+    def hidden(self, model: Any, row: dict[str, Any]) -> Tensor:
+        """Final hidden states [T, D] of a row.
+
+        They are caught on their way to a head that is asked for no position.
+        """
+        unwrapped = self.accelerator.unwrap_model(model)
+        caught: list[Tensor] = []
+        hook = decoder(unwrapped).register_forward_hook(
+            lambda _module, _args, output: caught.append(output[0])
+        )
+        try:
+            model(
+                input_ids=row["input_ids"],
+                position_ids=row["position_ids"],
+                use_cache=False,
+                logits_to_keep=row["input_ids"].new_empty(0),
+                **_attention(unwrapped, row),
+            )
+        finally:
+            hook.remove()
+        return caught[0][0]
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        """Shuffled by seed but for runs of sequences of one problem, alike every epoch.
+
+        A prompt is then read once for a run, and by a frozen model once for all epochs.
+        """
+        rows = train_dataset if train_dataset is not None else self.train_dataset
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+        prompts = [row["prompt_ids"] for row in rows]
+        return group_order(prompts, [row.get("advantage", 0.0) for row in rows], seed)
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> Tensor:
+        """Sequences of an optimiser step over all micro-batches and processes."""
+        counted = sum(_sequences(row) for batch in batch_samples for row in batch["rows"])
+        total: Tensor = self.accelerator.gather(torch.tensor(counted, device=device)).sum()
+        return total
+
+
+def _sequences(row: dict[str, Any]) -> int:
+    return sum(len(stem) - 1 for stem in row["layout"])
+
+
+def _attention(model: Any, row: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of the model's forward that keep the sequences of a row apart."""
+    if use_attention(model):
+        # four dimensions, so that the model makes no mask of its own
+        unused = row["input_ids"].new_ones(1, 1, 1, 1, dtype=torch.bool)
+        return {"attention_mask": unused, "layout": row["layout"]}
+    if [len(stem) for stem in row["layout"]] == [2]:  # a sequence alone: plain causal attention
+        return {"attention_mask": torch.ones_like(row["input_ids"])}
+    allowed_1TT, distance_1TT = visible(row["layout"], row["position_ids"])
+    return {"attention_mask": attention_masks(model, allowed_1TT, distance_1TT)}

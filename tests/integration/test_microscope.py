@@ -1,0 +1,235 @@
+"""The microscope's commands on a tiny pair: what they write, what they refuse, what survives."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM
+
+from reasonmaxxer.artifacts import read_json, read_table
+from reasonmaxxer.config import MicroscopeConfig
+from reasonmaxxer.divergence.pair import open_pair
+from reasonmaxxer.divergence.search import fewest_edits
+from reasonmaxxer.errors import UserError
+from reasonmaxxer.pipeline import microscope
+from reasonmaxxer.recipe import parse_config
+from reasonmaxxer.report.progress import Display
+from reasonmaxxer.rollouts.collect import read_rollouts
+from reasonmaxxer.verify import Verifier
+from tests.tiny import tiny_folder, tiny_problems
+
+POLICIES = ("oracle", "oracle:first=1", "oracle:entropy=1", "random", "matched", "reverse-oracle")
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """A base, and two adapters of it that change its mind here and there."""
+    folder = tmp_path_factory.mktemp("models")
+    base = tiny_folder(folder / "base")
+    for seed, name in enumerate(("a", "b")):
+        torch.manual_seed(seed)
+        config = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+        model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), config)
+        with torch.no_grad():
+            for parameter_name, parameter in model.named_parameters():
+                if "lora_" in parameter_name:
+                    parameter.normal_(0, 1.2)
+        model.save_pretrained(folder / name)
+        written = read_json(folder / name / "adapter_config.json")
+        written["base_model_name_or_path"] = str(base)
+        (folder / name / "adapter_config.json").write_text(json.dumps(written))
+    tiny_problems(folder / "problems.jsonl", 12)
+    return folder
+
+
+def config(models, *tuned, **more):
+    values = {
+        "base": {"name": str(models / "base"), "device": "cpu"},
+        "tuned": [str(models / name) for name in tuned],
+        "problems": {"source": str(models / "problems.jsonl"), "limit": None},
+        "verify": {"extraction": "last_number"},
+        "max_new_tokens": 8,
+        "batch_size": 5,
+        "bootstrap": 200,
+        **more,
+    }
+    return parse_config(MicroscopeConfig, values, "test")
+
+
+def test_diff_reads_the_bases_own_answers(models, tmp_path):
+    out = tmp_path / "diff"
+    found = microscope.diff(config(models, "a"), out, Display())
+    assert found == read_json(out / "summary.json")
+    answers = read_rollouts(out / "base-greedy")
+    assert found["positions"] == sum(len(r.completion_ids) for r in answers)
+    table = read_table(out / "positions" / "shard-00000.parquet")
+    # the base's own greedy choice is what is there, at every position
+    for ids, tops in zip(table["ids"].to_pylist(), table["base_top"].to_pylist(), strict=True):
+        assert ids == [top[0] for top in tops]
+    assert 0 < found["agreement"]["value"] < 1
+    assert "diff.html" in {path.name for path in out.iterdir()}
+
+
+def test_a_model_against_itself(models, tmp_path):
+    found = microscope.diff(config(models, "base"), tmp_path / "diff", Display())
+    assert found["agreement"]["value"] == 1
+    assert found["mean_jsd"]["value"] == 0 and found["mean_kl_base_tuned"]["value"] == 0
+    assert found["entropy_ratio"]["value"] is None
+
+
+def test_diff_of_given_answers(models, tmp_path):
+    given = tmp_path / "given.jsonl"
+    given.write_text('{"problem_id": "p1", "completion": "so 1 2"}\n')
+    found = microscope.diff(config(models, "a", text=str(given)), tmp_path / "diff", Display())
+    assert (found["texts"], found["positions"]) == (1, 4)  # and the end of the sequence
+
+
+def test_intervene_holds_what_it_says(models, tmp_path):
+    out = tmp_path / "intervene"
+    found = microscope.intervene(config(models, "a"), out, Display(), policies=POLICIES)
+    rows = {row["name"]: row for row in found["rows"]}
+    assert list(rows) == ["base", "tuned", *POLICIES]
+    greedy = {
+        arm: [r.completion_ids for r in read_rollouts(out / f"{arm}-greedy")]
+        for arm in ("base", "tuned")
+    }
+    assert greedy["base"] != greedy["tuned"]
+    for name, arm in (("oracle", "tuned"), ("reverse-oracle", "base")):
+        made = [r.completion_ids for r in read_rollouts(out / "outputs" / name)]
+        assert made == greedy[arm]
+        assert rows[name]["identical_share"] == 1 and rows[name]["by_construction"]
+        assert rows[name]["accuracy"]["value"] == rows[arm]["accuracy"]["value"]
+    edits = read_table(out / "outputs" / "oracle" / "edits.parquet").to_pylist()
+    assert len(edits) / 12 == pytest.approx(rows["oracle"]["edits_per_problem"])
+    by_problem = {r.problem_id: r for r in read_rollouts(out / "outputs" / "oracle")}
+    for edit in edits:
+        made = by_problem[edit["problem_id"]].completion_ids
+        assert made[edit["position"]] == edit["emitted_id"] != edit["host_id"]
+    first = read_table(out / "outputs" / "oracle-first-1" / "edits.parquet")
+    assert len(first) == len({edit["problem_id"] for edit in edits})
+    assert any("identity" in sentence for sentence in found["words"])
+    assert found["fewest"]["failed"] == sum(
+        t.reward > b.reward
+        for b, t in zip(*(read_rollouts(out / f"{a}-greedy") for a in greedy), strict=True)
+    )
+
+
+def test_intervene_goes_on_with_more_policies(models, tmp_path):
+    out, asked = tmp_path / "intervene", config(models, "a")
+    microscope.intervene(asked, out, Display(), policies=["oracle"])
+    kept = (out / "outputs" / "oracle" / "shard-00000.parquet").stat().st_mtime_ns
+    (out / "outputs" / "oracle" / "shard-00001.parquet").unlink()  # as a kill would leave it
+    found = microscope.intervene(asked, out, Display(), policies=["oracle", "second"])
+    assert (out / "outputs" / "oracle" / "shard-00000.parquet").stat().st_mtime_ns == kept
+    whole = tmp_path / "whole"
+    assert microscope.intervene(asked, whole, Display(), policies=["oracle", "second"]) == found
+
+
+def test_overlap_of_a_model_with_itself_and_with_another(models, tmp_path):
+    same = microscope.overlap(config(models, "a", "a"), tmp_path / "same", Display())
+    assert same["jaccard"]["value"] == 1 and same["same_token_share"]["value"] == 1
+    assert same["jsd"]["a_b"]["value"] == 0
+    found = microscope.overlap(config(models, "a", "b"), tmp_path / "other", Display())
+    edits = found["edits"]
+    assert 0 < edits["both"] < edits["a"] + edits["b"]
+    either = edits["a"] + edits["b"] - edits["both"]
+    assert found["jaccard"]["value"] == pytest.approx(edits["both"] / either)
+
+
+def test_a_folder_belongs_to_one_comparison(models, tmp_path):
+    out = tmp_path / "diff"
+    microscope.diff(config(models, "a"), out, Display())
+    with pytest.raises(UserError, match="max_new_tokens is 8 there and 9 here"):
+        microscope.diff(config(models, "a", max_new_tokens=9), out, Display())
+    with pytest.raises(UserError, match="command is diff there"):
+        microscope.overlap(config(models, "a", "b"), out, Display())
+    (tmp_path / "else").mkdir()
+    (tmp_path / "else" / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="was not made by"):
+        microscope.diff(config(models, "a"), tmp_path / "else", Display())
+
+
+def test_other_tokenizers_and_vocabularies_are_refused_by_name(models, tmp_path):
+    other = tiny_folder(tmp_path / "other")
+    tokenizer = json.loads((other / "tokenizer.json").read_text())
+    tokenizer["model"]["vocab"] = {
+        {"so": "then"}.get(word, word): id for word, id in tokenizer["model"]["vocab"].items()
+    }
+    (other / "tokenizer.json").write_text(json.dumps(tokenizer))
+    with pytest.raises(UserError, match=r"different tokenizers.*'so' is 7 in one and None"):
+        open_pair(config(models, "a").base, str(other))
+
+
+def test_the_command_line(models, tmp_path):
+    command = [
+        sys.executable, "-m", "reasonmaxxer", "diff", models / "base", models / "a", "--problems",
+        models / "problems.jsonl", "--limit", "5", "--max-new-tokens", "6", "--out", tmp_path / "d",
+    ]  # fmt: skip
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    summary = read_json(tmp_path / "d" / "summary.json")
+    assert summary["problems"] == 5 and summary["protocol"]["max_new_tokens"] == 6
+    assert "diff.html" in done.stdout
+    wrong = [*command[:4], "no/such/model", *command[5:]]
+    refused = subprocess.run(list(map(str, wrong)), capture_output=True, text=True)
+    assert refused.returncode == 2 and "Traceback" not in refused.stderr
+
+
+def greedy_end(model, prompt, begun, limit):
+    """The base's own way on from some tokens, one whole forward a token."""
+    made = list(begun)
+    while len(made) < limit and made[-1:] != [2]:
+        with torch.inference_mode():
+            logits = model(input_ids=torch.tensor([[*prompt, *made]])).logits[0, -1]
+        made.append(int(logits.argmax()))
+    return made
+
+
+def test_the_fewest_edits_are_those_that_trying_all_finds(models, tmp_path):
+    asked = config(models, "a")
+    problems = microscope.microscope_problems(asked)
+    pair = open_pair(asked.base, str(models / "a"))
+    answers = {
+        arm: microscope.greedy_answers(pair, arm, problems, asked, tmp_path / arm)
+        for arm in ("base", "tuned")
+    }
+    # whichever problems differ count as gained, so that there is something to search
+    changed = [
+        (problem, base, replace(tuned, outcome="correct"))
+        for problem, base, tuned in zip(problems, *answers.values(), strict=True)
+        if base.outcome != "correct"
+    ]
+    found = fewest_edits(pair, *(list(column) for column in zip(*changed, strict=True)), asked)
+    assert found["failed"] == len(changed) > 2
+    assert found["histogram"]["1"] > 0
+    assert sum(found["histogram"].values()) == len(changed)
+    base, tuned = pair.base.model, pair.tuned.model
+    verifier = Verifier(asked.verify, asked.prompt_style)
+
+    def right(problem, ids):
+        text = pair.base.tokenizer.decode(ids, skip_special_tokens=True)
+        return verifier.grade([(problem, text)])[0].outcome == "correct"
+
+    def choice(model, prompt, begun):
+        with torch.inference_mode():
+            return int(model(input_ids=torch.tensor([[*prompt, *begun]])).logits[0, -1].argmax())
+
+    def single(problem, rollout):
+        prompt, ids = rollout.prompt_ids, rollout.completion_ids
+        for t in range(len(ids)):
+            token = choice(tuned, prompt, ids[:t])
+            if token != choice(base, prompt, ids[:t]):
+                yield right(problem, greedy_end(base, prompt, [*ids[:t], token], 8))
+
+    for row, (problem, rollout, _) in zip(found["problems"], changed, strict=True):
+        assert (row["edits"] == 1) == any(single(problem, rollout))
+        if row["edits"]:
+            made = []
+            for t, token in zip(row["positions"], row["to_ids"], strict=True):
+                made = [*greedy_end(base, rollout.prompt_ids, made, t)[:t], token]
+                assert choice(tuned, rollout.prompt_ids, made[:-1]) == token
+            assert right(problem, greedy_end(base, rollout.prompt_ids, made, 8))
