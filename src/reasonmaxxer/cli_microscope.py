@@ -244,7 +244,7 @@ def distill(
 
     _hush()
     console, out = Console(), out or _folder("distill", base, teacher)
-    summary = microscope.distil(config, out, Display(console), trust_remote_code)
+    summary = microscope.distill(config, out, Display(console), trust_remote_code)
     print_distillation(summary, out, console)
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from reasonmaxxer.artifacts import write_json, write_table
 from reasonmaxxer.config import DistillationConfig, MicroscopeConfig
 from reasonmaxxer.divergence.diff import compare_durably, mentioned_ids, vocabulary_of
-from reasonmaxxer.divergence.distillation.run import distill
+from reasonmaxxer.divergence.distillation import run as distillation
 from reasonmaxxer.divergence.effects import Effects
 from reasonmaxxer.divergence.folder import claimed
 from reasonmaxxer.divergence.inspection import VOCABULARY
@@ -208,7 +208,7 @@ def overlap(
         return _finish(summary, out)
 
 
-def distil(
+def distill(
     config: DistillationConfig, out: Path, display: Display, trust_remote_code: bool = False
 ) -> dict[str, Any]:
     """Distil a teacher into small adapters of its base, and draw what they kept of it.
@@ -225,7 +225,9 @@ def distil(
     Raises:
         UserError: bad input, seen before any long work starts.
     """
-    summary = distill(config, out, display=display, trust_remote_code=trust_remote_code)
+    summary = distillation.distill(
+        config, out, display=display, trust_remote_code=trust_remote_code
+    )
     write_page(out)
     return summary
 

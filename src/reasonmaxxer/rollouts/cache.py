@@ -3,8 +3,8 @@
 The model's own forward writes and reads it through transformers' cache interface. Two uses
 alternate: prompts are read alone (`prefill`), their keys and values kept aside for all their rollouts;
 then slots take one token or a few at once (`decode`), each at its own position. What lies behind a
-position is written over when it is read again, so a slot goes back by naming an earlier position. A beginning that all
-prompts share is read once and kept (`keep_prefix`).
+position is written over when it is read again, so a slot goes back by naming an earlier position. A
+beginning that all prompts share is read once and kept (`keep_prefix`).
 """
 
 from typing import Any
