@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from reasonmaxxer.artifacts import write_json, write_table
+from reasonmaxxer.artifacts import read_json, write_json, write_table
 from reasonmaxxer.config import DistillationConfig, MicroscopeConfig
 from reasonmaxxer.divergence.diff import compare_durably, mentioned_ids, vocabulary_of
 from reasonmaxxer.divergence.distillation import run as distillation
@@ -99,21 +99,12 @@ def intervene(
             for policy in _with_references(pair, asked, answers, out, display)
         ]
         found = Effects(answers["base"], answers["tuned"], config).summary(outputs)
-        with display.task("fewest edits", LEVELS) as task:
-            fewest = fewest_edits(
-                pair,
-                problems,
-                answers["base"],
-                answers["tuned"],
-                config,
-                lambda level: task.advance(level - 1 - task.done),
-            )
-            task.advance(LEVELS - task.done)
+        fewest = _fewest(pair, problems, answers, config, out, display)
         summary = {
             **_identity("intervene", config, pair),
             "problems": len(problems),
             **found,
-            "fewest": _spelled(fewest, pair),
+            "fewest": fewest,
         }
         return _finish(summary, out)
 
@@ -154,6 +145,32 @@ def _outputs(
     folder = out / "outputs" / folder_name(policy.spelling)
     with display.task(policy.spelling, len(problems)) as task:
         return intervene_durably(pair, policy, problems, config, folder, task.on_tokens)
+
+
+def _fewest(
+    pair: Pair,
+    problems: Sequence[Problem],
+    answers: dict[Arm, list[Rollout]],
+    config: MicroscopeConfig,
+    out: Path,
+    display: Display,
+) -> dict[str, Any]:
+    """The search for the fewest edits, done once a folder."""
+    path = out / "fewest.json"
+    if not path.exists():
+        with display.task("fewest edits", LEVELS) as task:
+            found = fewest_edits(
+                pair,
+                problems,
+                answers["base"],
+                answers["tuned"],
+                config,
+                lambda level: task.advance(level - 1 - task.done),
+            )
+            task.advance(LEVELS - task.done)
+        write_json(_spelled(found, pair), path)
+    fewest: dict[str, Any] = read_json(path)
+    return fewest
 
 
 def _spelled(fewest: dict[str, Any], pair: Pair) -> dict[str, Any]:
