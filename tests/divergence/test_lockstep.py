@@ -173,6 +173,13 @@ def test_random_draws_from_the_top_twenty_without_the_choice():
     assert parse_policy("second").edit(policy.course(0, "p", 3), "p", 1, at) == 3
 
 
+def test_reranked_stops_at_the_top_five_of_the_host():
+    policy = parse_policy("oracle:reranked")
+    for rank, emitted in ((2, 9), (5, 9), (6, None)):
+        at = Position(7, 9, [7, 3, 9, 4], 1.0, rank, 0.1)
+        assert policy.edit(policy.course(0, "p", 3), "p", 1, at) == emitted
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -99,7 +99,7 @@ class _Row:
     problem_id: str
     course: Course
     made: Intervened
-    behind_D: Tensor  # the verifier's state behind the last token that it has read
+    prompt_D: Tensor  # the verifier's state behind the prompt
     drafts: list[_Draft] = field(default_factory=list)
     stands: float = 1.0
 
@@ -140,7 +140,7 @@ class _Lockstep:
     """All answers at work, each in a slot of both models.
 
     The drafter has read all but the last token of settled and drafted ones; the verifier has read some of
-    the settled ones, and its state behind the last of these is kept.
+    the settled ones, never the last.
     """
 
     def __init__(
@@ -164,12 +164,12 @@ class _Lockstep:
         self.other: Arm = "tuned" if self.base_drafts else "base"
         self.heads = (pair.head(policy.drafter), pair.head(self.other))
         with pair.using(self.other):
-            behind_BD = self.verifier.begin()
+            prompt_BD = self.verifier.begin()
         with pair.using(policy.drafter):
             starts_BD = self.drafter.begin()
         self.rows = [
-            _Row(id, policy.course(seed, id, max_new_tokens), Intervened(), behind_D)
-            for (id, _), behind_D in zip(prompts, behind_BD, strict=True)
+            _Row(id, policy.course(seed, id, max_new_tokens), Intervened(), prompt_D)
+            for (id, _), prompt_D in zip(prompts, prompt_BD, strict=True)
         ]
         self._draft(self.rows, starts_BD)
 
@@ -228,7 +228,7 @@ class _Lockstep:
         opinions = self._second_opinions(unsure) if unsure else {}
         positions = self._positions(unsure, opinions)
         for i in slots:
-            self._accept(i, positions.get(i, {}), opinions.get(i))
+            self._accept(i, positions.get(i, {}), verified=i in opinions)
 
     def _second_opinions(self, slots: Sequence[int]) -> dict[int, list[Tensor]]:
         """The verifier's states before all drafted tokens, for which it reads all but the last of them."""
@@ -242,7 +242,7 @@ class _Lockstep:
             read = self.verifier.read(busy, [unread[i] for i in busy]) if busy else []
         states = dict(zip(busy, read, strict=True))
         return {
-            i: [self.rows[i].behind_D, *states.get(i, ())][-len(self.rows[i].drafts) :]
+            i: [self.rows[i].prompt_D, *states.get(i, ())][-len(self.rows[i].drafts) :]
             for i in slots
         }
 
@@ -282,9 +282,7 @@ class _Lockstep:
         )  # fmt: skip
         return [Position(*values) for values in zip(*(c.tolist() for c in columns), strict=True)]
 
-    def _accept(
-        self, slot: int, positions: dict[int, Position], opinion: list[Tensor] | None
-    ) -> None:
+    def _accept(self, slot: int, positions: dict[int, Position], verified: bool) -> None:
         """Settle a row's draft up to its first token that does not stand, and that token's substitute."""
         row = self.rows[slot]
         before, drafts = len(row.made.ids), row.drafts
@@ -298,9 +296,8 @@ class _Lockstep:
             stood += 1
         kept = min(stood, len(drafts) - 1)  # drafted tokens that were read and stay
         self.drafter.lengths[slot] = len(self.drafter.prompts[slot]) + before + kept
-        if opinion is not None:
+        if verified:
             self.verifier.lengths[slot] = len(self.verifier.prompts[slot]) + before + kept
-            row.behind_D = opinion[kept]
         row.drafts, row.stands = [], 1.0
 
     def _emit(self, row: _Row, draft: _Draft, at: Position | None) -> int:

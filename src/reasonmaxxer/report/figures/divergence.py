@@ -139,7 +139,7 @@ def divergence_by_tenth(tenths: Sequence[Mapping[str, Any]]) -> Figure:
     axes.set_xticks(range(len(tenths)), [str(place + 1) for place in range(len(tenths))])
     axes.set_xlabel("tenth of the answer")
     axes.set_ylabel("share of divergence")
-    axes.yaxis.set_major_formatter(PercentFormatter(1, 0))
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.grid(False, axis="x")
     return figure
 

@@ -90,6 +90,11 @@ def lead(found: Found) -> str:
 def findings(found: Found) -> list[str]:
     """What came out, in plain words."""
     said = [_agreement(found)]
+    if found["mean_rank"]["value"] is not None:
+        said.append(
+            f"Where they differ, the tuned model's choice has mean rank {number(found['mean_rank'])} under "
+            f"the base, and the base's choice {number(found['mean_backward_rank'])} under the tuned model."
+        )
     if found["entropy_ratio"]["value"] is not None:
         said.append(
             f"Where the choices differ within the base's top {TOP}, the base hesitates "
@@ -122,8 +127,7 @@ def _agreement(found: Found) -> str:
     near = sum(count for rank, count in counts.items() if rank.isdigit() and int(rank) <= TOP)
     return (
         f"{same}; of the other {changed:,}, {near / changed:.1%} are among the base's top {TOP} "
-        f"(reranked), {1 - near / changed:.1%} are not (shifted). The tuned model's choice is there on "
-        f"average at rank {number(found['mean_rank'])} of the base."
+        f"(reranked), {1 - near / changed:.1%} are not (shifted)."
     )
 
 
@@ -158,7 +162,7 @@ def caveats(found: Found, cut: float) -> list[str]:
     if found["protocol"]["text"] in TEXTS:
         said.append(
             "Both read the same prefix. What a model would have gone on to write after a choice of its own "
-            "is not seen here: `intervene` follows it."
+            "is not seen here; reasonmaxxer intervene follows it."
         )
     if found["problems"] < FEW_PROBLEMS:
         said.append(

@@ -47,6 +47,7 @@ const toggle = (text, key) => {
   return button;
 };
 const beside = toggle("side by side", "s");
+beside.hidden = data.rollouts.length > 0 && data.rollouts.length === data.problems.length; // no pairs
 const whitespace = toggle("white space", "w");
 const list = element("div", { class: "list", role: "listbox", "aria-label": "Rollouts" });
 const problemBox = element("div", { class: "question" });
