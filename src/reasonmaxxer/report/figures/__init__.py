@@ -5,6 +5,11 @@ figures.accuracy(results.summary)
 """
 
 from reasonmaxxer.report.figures.comparison import accuracy_cost, arms_accuracy, pass_at_k
+from reasonmaxxer.report.figures.distillation import (
+    accuracy_by_parameters,
+    students_accuracy,
+    students_kl,
+)
 from reasonmaxxer.report.figures.divergence import (
     PAPER_TAU,
     choice_ranks,
@@ -22,13 +27,15 @@ from reasonmaxxer.report.figures.outcome import (
     metric_rows,
     outcomes,
 )
+from reasonmaxxer.report.figures.overlap import overlap_and_chance, overlap_by
 from reasonmaxxer.report.figures.signal import entropy, gate_words, pass_rates
 from reasonmaxxer.report.figures.style import svg
 from reasonmaxxer.report.figures.training import delta_logprob, metric, validation
 
 __all__ = [
-    "OUTCOME_COLOURS", "PAPER_TAU", "accuracy", "accuracy_cost", "arms_accuracy", "changes",
-    "choice_ranks", "class_shares", "cost", "delta_logprob", "divergence_by_tenth", "entropy",
-    "entropy_by_class", "gate_precision_recall", "gate_threshold", "gate_words", "metric",
-    "metric_rows", "outcomes", "pass_at_k", "pass_rates", "svg", "validation",
+    "OUTCOME_COLOURS", "PAPER_TAU", "accuracy", "accuracy_by_parameters", "accuracy_cost",
+    "arms_accuracy", "changes", "choice_ranks", "class_shares", "cost", "delta_logprob",
+    "divergence_by_tenth", "entropy", "entropy_by_class", "gate_precision_recall", "gate_threshold",
+    "gate_words", "metric", "metric_rows", "outcomes", "overlap_and_chance", "overlap_by",
+    "pass_at_k", "pass_rates", "students_accuracy", "students_kl", "svg", "validation",
 ]  # fmt: skip

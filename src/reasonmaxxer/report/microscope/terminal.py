@@ -44,6 +44,28 @@ def print_diff(found: dict[str, Any], out: Path, console: Console) -> None:
     _files(out, "diff", console)
 
 
+def print_overlap(found: dict[str, Any], out: Path, console: Console) -> None:
+    """Print the figures of an overlap and where its files are.
+
+    Args:
+        found: what `summary.json` holds.
+        out: its folder.
+        console: of the terminal.
+    """
+    # here, because it loads torch
+    from reasonmaxxer.report.microscope import overlap
+
+    part = overlap.overlap_table(found)
+    table = Table(title=part.title, title_justify="left")
+    for column in part.columns:
+        table.add_column(column)
+    for row in part.rows:
+        table.add_row(*map(escape, row))
+    console.print(table)
+    _say(overlap.findings(found)[2:], console)
+    _files(out, "overlap", console)
+
+
 def _say(sentences: list[str], console: Console) -> None:
     for sentence in sentences:
         console.print(escape(sentence), highlight=False)

@@ -1,0 +1,108 @@
+"""Figures of a distillation: what each student kept of its teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from reasonmaxxer.report.figures.style import (
+    BLUE,
+    GREEN,
+    INK,
+    MUTED,
+    ORANGE,
+    PURPLE,
+    RED,
+    blank,
+    legend,
+    styled,
+)
+
+COLOURS = (BLUE, GREEN, RED, PURPLE, ORANGE)
+
+Rows = Sequence[Mapping[str, Any]]
+"""`rows` of a distillation's `summary.json`: base, teacher, then the students."""
+
+
+@styled
+def students_accuracy(rows: Rows) -> Figure:
+    """Greedy accuracy of base, teacher and every student, with intervals.
+
+    Args:
+        rows: of the summary.
+    """
+    figure, axes = blank(0.8 + 0.42 * len(rows))
+    for y, row in enumerate(rows):
+        found = row["accuracy"]
+        colour = {"base": ORANGE, "teacher": INK}.get(row["name"], BLUE)
+        axes.plot([found["low"], found["high"]], [y, y], color=colour, linewidth=2.2)
+        axes.plot(found["value"], y, "o", color=colour, markersize=7)
+        axes.annotate(
+            f"{found['value']:.2f}", (found["high"], y), (5, 0), textcoords="offset points",
+            va="center", color=INK,
+        )  # fmt: skip
+    _references(axes, rows, vertical=True)
+    axes.set_yticks(range(len(rows)), [row["name"] for row in rows], color=INK)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlim(0, min(1.12, 0.12 + max(row["accuracy"]["high"] for row in rows)))
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.grid(False, axis="y")
+    axes.set_xlabel("share of test problems solved greedily")
+    return figure
+
+
+@styled
+def accuracy_by_parameters(rows: Rows) -> Figure:
+    """Greedy accuracy of the students against their parameters, base and teacher as lines.
+
+    Args:
+        rows: of the summary.
+    """
+    figure, axes = blank()
+    for row in rows[2:]:
+        found, at = row["accuracy"], row["parameters"]
+        axes.plot([at, at], [found["low"], found["high"]], color=BLUE, linewidth=1.6)
+        axes.plot(at, found["value"], "o", color=BLUE, markersize=6)
+        axes.annotate(
+            row["name"], (at, found["high"]), (0, 4), textcoords="offset points", ha="center",
+            color=INK, fontsize=8.6,
+        )  # fmt: skip
+    _references(axes, rows, vertical=False)
+    axes.set_xscale("log")
+    axes.margins(x=0.18)
+    axes.set_ylim(0, min(1.05, 0.1 + max(row["accuracy"]["high"] for row in rows)))
+    axes.set_xlabel("parameters of the adapter")
+    axes.set_ylabel("accuracy")
+    return figure
+
+
+@styled
+def students_kl(histories: Mapping[str, Sequence[tuple[int, float]]]) -> Figure:
+    """Training loss of each student by step, nats.
+
+    Args:
+        histories: by student, step and loss.
+    """
+    figure, axes = blank(2.9 + 0.2 * ((len(histories) + 1) // 2))
+    for number, (name, points) in enumerate(histories.items()):
+        axes.plot(
+            [step for step, _ in points], [loss for _, loss in points],
+            color=COLOURS[number % len(COLOURS)], linewidth=1.4, label=name,
+            linestyle=("-", "--", ":")[number // len(COLOURS) % 3],
+        )  # fmt: skip
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("step")
+    axes.set_ylabel("KL(teacher || student), nats")
+    legend(axes, 2)
+    return figure
+
+
+def _references(axes: Axes, rows: Rows, *, vertical: bool) -> None:
+    """Dotted lines at the accuracy of base and teacher."""
+    for row, line in zip(rows[:2], ((0, (1, 2)), (0, (4, 2))), strict=False):
+        draw = axes.axvline if vertical else axes.axhline
+        draw(row["accuracy"]["value"], color=MUTED, linewidth=0.9, linestyle=line)
