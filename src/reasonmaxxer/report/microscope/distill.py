@@ -143,5 +143,5 @@ def table_4(found: Found) -> Table:
         ("model", "parameters", "of the base", "accuracy", "minus teacher", "KL, nats", "whence"),
         [*measured, *published],
         "KL(teacher || model) per position, on the teacher's greedy answers to the test problems. "
-        "Published rows: arXiv 2605.06241, Table 4, Qwen2.5-1.5B; none of them was measured by this package.",
+        "Published rows: arXiv 2605.06241, Table 4, Qwen2.5-1.5B; none was measured by this package.",
     )

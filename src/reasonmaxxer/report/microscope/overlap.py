@@ -52,8 +52,8 @@ def lead(found: Found) -> str:
         f"The base's greedy answers to {counted(found['problems'], 'problem')} of {protocol['source']} "
         f"({protocol['split']}), {found['positions']:,} positions, read by all three models. A edits "
         f"{edits['a']:,} of them, B {edits['b']:,}, both {edits['both']:,}; {edits['same_token']:,} with "
-        f"the same token. Intervals are {protocol['confidence']:.0%} bootstrap over problems, those of chance "
-        "hold that share of random placements."
+        f"the same token. Intervals are {protocol['confidence']:.0%} bootstrap over problems, those of "
+        "chance hold that share of random placements."
     )
 
 
@@ -123,7 +123,7 @@ def _part_panels(found: Found) -> list[Panel]:
     return [
         panel(name, title, figures.overlap_by(found[name]), f"{words} Lines: intervals.")
         for name, title, words in parts
-        if found[name]
+        if any(part["same_token_share"]["value"] is not None for part in found[name].values())
     ]
 
 
