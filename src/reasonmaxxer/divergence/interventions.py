@@ -73,11 +73,6 @@ class Outputs:
     passes: list[int]
 
 
-def folder_name(spelling: str) -> str:
-    """Of a policy's outputs."""
-    return spelling.replace(":", "-").replace("=", "-")
-
-
 def policies_of(texts: Sequence[str]) -> list[Policy]:
     """Policies as they are asked for, each once; the default ones where none is.
 

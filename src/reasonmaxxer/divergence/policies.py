@@ -198,6 +198,11 @@ class Policy:
         return self.reference.edited_by_bin[int(np.searchsorted(ENTROPY_BINS, entropy))]
 
 
+def folder_name(spelling: str) -> str:
+    """Of a policy's outputs."""
+    return spelling.replace(":", "-").replace("=", "-")
+
+
 def parse_policy(text: str) -> Policy:
     """A policy as it is written on the command line.
 

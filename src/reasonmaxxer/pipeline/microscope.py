@@ -20,14 +20,13 @@ from reasonmaxxer.divergence.folder import claimed
 from reasonmaxxer.divergence.inspection import VOCABULARY
 from reasonmaxxer.divergence.interventions import (
     Outputs,
-    folder_name,
     intervene_durably,
     policies_of,
     reference_of,
 )
 from reasonmaxxer.divergence.overlap import read_trio, summarise_overlap, token_class
 from reasonmaxxer.divergence.pair import ARMS, Arm, Pair, open_pair
-from reasonmaxxer.divergence.policies import Policy
+from reasonmaxxer.divergence.policies import Policy, folder_name
 from reasonmaxxer.divergence.search import LEVELS, fewest_edits
 from reasonmaxxer.divergence.summary import summarise
 from reasonmaxxer.divergence.texts import given_answers, greedy_answers, microscope_problems
@@ -100,6 +99,7 @@ def intervene(
         ]
         found = Effects(answers["base"], answers["tuned"], config).summary(outputs)
         fewest = _fewest(pair, problems, answers, config, out, display)
+        _write_texts_vocabulary(answers, outputs, pair, out)
         summary = {
             **_identity("intervene", config, pair),
             "problems": len(problems),
@@ -301,6 +301,18 @@ def _write_vocabulary(table: pa.Table, pair: Pair, out: Path) -> dict[int, str]:
     rows = vocabulary_of(mentioned_ids(table), pair.base.tokenizer)
     write_table(pa.Table.from_pylist(rows, schema=VOCABULARY), out / "vocabulary.parquet")
     return {row["id"]: row["piece"].decode("utf-8", errors="replace") for row in rows}
+
+
+def _write_texts_vocabulary(
+    answers: dict[Arm, list[Rollout]], outputs: Sequence[Outputs], pair: Pair, out: Path
+) -> None:
+    """Keep the bytes of every token in any answer, and of those that edits took the place of."""
+    texts = [*answers.values(), *(made.rollouts for made in outputs)]
+    ids = {id for rollouts in texts for rollout in rollouts for id in rollout.completion_ids}
+    for made in outputs:
+        ids.update(made.edits["host_id"].to_pylist())
+    rows = vocabulary_of(ids, pair.base.tokenizer)
+    write_table(pa.Table.from_pylist(rows, schema=VOCABULARY), out / "vocabulary.parquet")
 
 
 def _identity(command: str, config: MicroscopeConfig, *pairs: Pair) -> dict[str, Any]:

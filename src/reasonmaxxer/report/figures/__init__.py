@@ -19,6 +19,12 @@ from reasonmaxxer.report.figures.divergence import (
     gate_precision_recall,
     gate_threshold,
 )
+from reasonmaxxer.report.figures.intervention import (
+    KINDS,
+    dose_response,
+    fewest_edits_histogram,
+    interventions_accuracy,
+)
 from reasonmaxxer.report.figures.outcome import (
     OUTCOME_COLOURS,
     accuracy,
@@ -33,9 +39,10 @@ from reasonmaxxer.report.figures.style import svg
 from reasonmaxxer.report.figures.training import delta_logprob, metric, validation
 
 __all__ = [
-    "OUTCOME_COLOURS", "PAPER_TAU", "accuracy", "accuracy_by_parameters", "accuracy_cost",
+    "KINDS", "OUTCOME_COLOURS", "PAPER_TAU", "accuracy", "accuracy_by_parameters", "accuracy_cost",
     "arms_accuracy", "changes", "choice_ranks", "class_shares", "cost", "delta_logprob",
-    "divergence_by_tenth", "entropy", "entropy_by_class", "gate_precision_recall", "gate_threshold",
-    "gate_words", "metric", "metric_rows", "outcomes", "overlap_and_chance", "overlap_by",
-    "pass_at_k", "pass_rates", "students_accuracy", "students_kl", "svg", "validation",
+    "divergence_by_tenth", "dose_response", "entropy", "entropy_by_class", "fewest_edits_histogram",
+    "gate_precision_recall", "gate_threshold", "gate_words", "interventions_accuracy", "metric",
+    "metric_rows", "outcomes", "overlap_and_chance", "overlap_by", "pass_at_k", "pass_rates",
+    "students_accuracy", "students_kl", "svg", "validation",
 ]  # fmt: skip

@@ -17,13 +17,14 @@ from typing import Any
 from reasonmaxxer import __version__
 from reasonmaxxer.artifacts import read_json, write_text
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.report.microscope import diff, distill, overlap
+from reasonmaxxer.report.microscope import diff, distill, intervene, overlap
 from reasonmaxxer.report.microscope.content import Content
 from reasonmaxxer.report.tables import latex, markdown
 from reasonmaxxer.report.templates import fill
 
 DRAWN: dict[str, Callable[[Path, dict[str, Any]], Content]] = {
     "diff": diff.content,
+    "intervene": intervene.content,
     "overlap": overlap.content,
     "distill": distill.content,
 }

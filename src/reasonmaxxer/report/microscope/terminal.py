@@ -44,6 +44,31 @@ def print_diff(found: dict[str, Any], out: Path, console: Console) -> None:
     _files(out, "diff", console)
 
 
+def print_intervene(found: dict[str, Any], out: Path, console: Console) -> None:
+    """Print every policy and where the files are.
+
+    Args:
+        found: what `summary.json` holds.
+        out: its folder.
+        console: of the terminal.
+    """
+    # here, because it loads torch
+    from reasonmaxxer.report.microscope.numbers import difference, number
+
+    size = f"Greedy accuracy on {found['problems']:,} problems"
+    table = Table(title=size, title_justify="left")
+    for column in ("policy", "accuracy", "minus base", "changed an answer"):
+        table.add_column(column, justify="left" if column == "policy" else "right")
+    for row in found["rows"]:
+        accuracy, change = number(row["accuracy"]), difference(row["minus_base"])
+        table.add_row(
+            escape(row["name"]), escape(accuracy), escape(change), f"{row['edits_per_problem']:.1f}"
+        )
+    console.print(table)
+    _say(found["words"], console)
+    _files(out, "intervene", console)
+
+
 def print_overlap(found: dict[str, Any], out: Path, console: Console) -> None:
     """Print the figures of an overlap and where its files are.
 

@@ -9,13 +9,24 @@ from typing import Any
 import numpy as np
 
 from reasonmaxxer.artifacts import read_json, read_table
+from reasonmaxxer.divergence.policies import folder_name
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.report.pieces import Pieces, opinion, thousandths
+from reasonmaxxer.report.pieces import Pieces, change, opinion, thousandths
 
 ARMS = ["base", "tuned"]
 MARK = ["edit", "edits"]
 NO_GATE = {"kind": "none", "tau": None}
 TEXT_COLUMNS = ("problem_id", "completion_ids", "outcome", "extracted", "finish_reason")
+
+SHOWN_POLICIES = (
+    "oracle:first=1",
+    "oracle:first=4",
+    "oracle:reranked",
+    "gated:tau=1.2",
+    "random",
+    "second",
+)
+"""Policies that the viewer of an intervention prefers to show."""
 
 Row = Mapping[str, Any]
 
@@ -118,4 +129,96 @@ def _answer(row: Row, problem: int, ids: Sequence[int], pieces: Pieces) -> dict[
         "advantage": None,
         "tokens": pieces.places(ids),
         "split": pieces.split(ids),
+    }
+
+
+def intervention_data(folder: Path, problems: int | None = None) -> dict[str, Any]:
+    """What the viewer shows of a folder of `intervene`, in the form of `viewer_data`.
+
+    Rollouts have no opinions of the models: of an edit the base's entropy is known, and what the host
+    would have said. `edits` lists `[position, place of the host's token, of the one put in, entropy]`,
+    `decisions` the positions where the two differ.
+
+    Args:
+        folder: of the intervention.
+        problems: how many, those whose outcome changes first; None for all.
+
+    Raises:
+        UserError: the folder has no finished intervention.
+    """
+    summary = _summary(folder, "intervene")
+    answers = {arm: _answers(folder / f"{arm}-greedy") for arm in ARMS}
+    outcomes = {
+        id: change(answers["base"][id]["outcome"] == "correct", row["outcome"] == "correct")
+        for id, row in answers["tuned"].items()
+    }
+    chosen = sorted(outcomes, key=lambda id: not outcomes[id])[:problems]
+    names = [row["name"] for row in summary["rows"][2:]]
+    policies = [name for name in SHOWN_POLICIES if name in names] or names[: len(SHOWN_POLICIES)]
+    outputs = {name: folder / "outputs" / folder_name(name) for name in policies}
+    made = {name: _answers(path) for name, path in outputs.items()}
+    edits = {name: _edits(path) for name, path in outputs.items()}
+    pieces = Pieces(read_table(folder / "vocabulary.parquet"))
+    numbers = {id: number for number, id in enumerate(chosen)}
+    rollouts: list[dict[str, Any]] = []
+    for id in chosen:
+        first = len(rollouts)
+        rows = {**{arm: answers[arm][id] for arm in ARMS}, **{n: made[n][id] for n in policies}}
+        rollouts += [
+            _intervened(row, name, numbers[id], edits.get(name, {}).get(id, []), pieces)
+            | ({} if name == "base" else {"beside": first})
+            for name, row in rows.items()
+        ]
+    return {
+        "model": f"{summary['base']['name']} and {summary['tuned']['name']}",
+        "arms": ARMS,
+        "mark": MARK,
+        "shades": ["edits"],
+        "splits": [],
+        "outcomes": ["all", "correct", "wrong", "gained", "lost"],
+        "beside": True,
+        "gate": NO_GATE,
+        "left_out": len(outcomes) - len(chosen),
+        "pieces": pieces.shown,
+        "problems": _problems(folder, numbers, outcomes),
+        "rollouts": rollouts,
+    }
+
+
+def _answers(folder: Path) -> dict[str, Row]:
+    """Answers by problem."""
+    return {
+        row["problem_id"]: row
+        for path in sorted(folder.glob("shard-*.parquet"))
+        for row in read_table(path, TEXT_COLUMNS).to_pylist()
+    }
+
+
+def _edits(folder: Path) -> dict[str, list[Row]]:
+    """What a policy decided, by problem."""
+    found: dict[str, list[Row]] = {}
+    for row in read_table(folder / "edits.parquet").to_pylist():
+        found.setdefault(row["problem_id"], []).append(row)
+    return found
+
+
+def _intervened(
+    row: Row, name: str, problem: int, edits: Sequence[Row], pieces: Pieces
+) -> dict[str, Any]:
+    """An answer that a policy made, or one of the models alone."""
+    return {
+        **_answer(row, problem, row["completion_ids"], pieces),
+        "arm": name,
+        "number": 0,
+        "name": name,
+        "title": f"{name}, greedy" if name in ARMS else name,
+        "decisions": [edit["position"] for edit in edits if edit["changed"]],
+        "edits": [
+            [
+                edit["position"],
+                *pieces.places([edit["host_id"], edit["emitted_id"]]),
+                *thousandths([edit["base_entropy"]]),
+            ]
+            for edit in edits
+        ],
     }

@@ -1,0 +1,195 @@
+"""What `intervene` found: words, figures and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from reasonmaxxer.report import figures
+from reasonmaxxer.report.microscope.content import Content, Section
+from reasonmaxxer.report.microscope.diff import facts, pair_name
+from reasonmaxxer.report.microscope.numbers import counted, difference, number, share
+from reasonmaxxer.report.microscope.viewer_data import intervention_data
+from reasonmaxxer.report.panels import Panel, panel
+from reasonmaxxer.report.tables import Table
+from reasonmaxxer.report.viewer import viewer_fragment
+
+DIRECTIONS = {
+    "forward": "Tuned tokens in the base's text",
+    "reverse": "Base tokens in the tuned model's text",
+}
+SHOWN_SEARCHED = 30
+SHOWN_PROBLEMS = 20
+"""Of the viewer in the page."""
+
+Found = Mapping[str, Any]
+
+
+def content(folder: Path, found: Found) -> Content:
+    """The page of a folder of `intervene`.
+
+    Args:
+        folder: with the answers of both models and `outputs`.
+        found: its `summary.json`.
+    """
+    return Content(
+        command="intervene",
+        title=pair_name(found),
+        lead=lead(found),
+        findings=found["words"],
+        caveats=caveats(found),
+        sections=[
+            Section("result", "What the tokens do", _result_panels(found), [policy_table(found)]),
+            *_dose_sections(found),
+            *_fewest_sections(found),
+            _viewer(folder),
+        ],
+        facts=facts(found),
+    )
+
+
+def lead(found: Found) -> str:
+    """What was done, to how many answers."""
+    protocol = found["protocol"]
+    return (
+        f"{counted(found['problems'], 'problem')} of {protocol['source']} ({protocol['split']}), answered "
+        f"greedily, at most {protocol['max_new_tokens']} tokens each, while tokens of one model are put "
+        "into the other's answer and it goes on from there. Intervals are "
+        f"{protocol['confidence']:.0%} bootstrap over problems; differences are paired, p is "
+        "McNemar's exact test."
+    )
+
+
+def caveats(found: Found) -> list[str]:
+    """What to keep in mind."""
+    said = [
+        "A policy that puts tokens in at random uses one draw, the seed's; another seed gives other ones.",
+    ]
+    if found["fewest"] and found["fewest"]["failed"]:
+        said.append(
+            "The fewest edits are exact for one edit if an answer has few candidates, and an upper bound "
+            "beyond: not every combination is tried."
+        )
+    return said
+
+
+def plain_rows(found: Found) -> list[Found]:
+    """Both models, and the policies that are no dose of another."""
+    return [row for row in found["rows"] if not _is_dose(row)]
+
+
+def _is_dose(row: Found) -> bool:
+    return (row["budget"] or "").partition("=")[0] in figures.KINDS
+
+
+def _result_panels(found: Found) -> list[Panel]:
+    return [
+        panel(
+            "policies",
+            "Accuracy by policy",
+            figures.interventions_accuracy(plain_rows(found)),
+            "Dotted: the base; dashed: the tuned model. Squares: controls. Hollow: the donor's own answers "
+            "by construction, no evidence. Bars: intervals.",
+        )
+    ]
+
+
+def policy_table(found: Found) -> Table:
+    """Every policy and budget."""
+    return Table(
+        "policy-table",
+        "Policies",
+        (
+            "policy", "accuracy", "minus base", "p", "minus tuned", "touched tokens", "changed tokens",
+            "changed an answer", "identical to the donor's", "passes a token",
+        ),
+        [_policy_row(row) for row in found["rows"]],
+        "Touched: the policy decided the token; changed: it is another than the host's. Identical: answers "
+        "that are token by token the donor's own. Passes: forward passes of either model for each token "
+        "made; decoding with one model takes one.",
+    )  # fmt: skip
+
+
+def _policy_row(row: Found) -> tuple[str, ...]:
+    mark = " (by construction)" if row["by_construction"] else ""
+    return (
+        row["name"],
+        number(row["accuracy"], 3),
+        difference(row["minus_base"]),
+        f"{row['minus_base']['p_value']:.2g}",
+        difference(row["minus_tuned"]),
+        share(row["touched_share"]),
+        share(row["changed_share"]),
+        f"{row['edits_per_problem']:.2f}",
+        f"{row['identical_share']:.0%}{mark}",
+        f"{row['passes_per_token']:.2f}",
+    )
+
+
+def _dose_sections(found: Found) -> list[Section]:
+    accuracy = {row["name"]: row["accuracy"]["value"] for row in found["rows"][:2]}
+    drawn = []
+    for direction, title in DIRECTIONS.items():
+        curves = [curve for curve in found["dose"] if curve["direction"] == direction]
+        ends = ("base", "tuned") if direction == "forward" else ("tuned", "base")
+        if curves:
+            drawn.append(
+                panel(
+                    f"dose-{direction}",
+                    title,
+                    figures.dose_response(curves, *(accuracy[end] for end in ends)),
+                    f"Dotted: the {_called(ends[0])} alone; dashed: the {_called(ends[1])} alone. Bands: "
+                    "intervals. Hollow: every token that differs, the donor's answer by construction.",
+                )
+            )
+    return [Section("dose", "Dose and response", drawn)] if drawn else []
+
+
+def _called(arm: str) -> str:
+    return "base" if arm == "base" else "tuned model"
+
+
+def _fewest_sections(found: Found) -> list[Section]:
+    fewest = found["fewest"]
+    if not fewest or not fewest["failed"]:
+        return []
+    solved = [row for row in fewest["problems"] if row["edits"]]
+    drawn = panel(
+        "fewest",
+        "How few are enough",
+        figures.fewest_edits_histogram(fewest["histogram"]),
+        f"The {counted(fewest['failed'], 'problem')} that only the tuned model solves: tokens of it that "
+        "make the base's answer right, the base going on from each.",
+    )
+    return [
+        Section("few", "The fewest edits", [drawn], [_searched(solved)]),
+    ]
+
+
+def _searched(solved: Sequence[Found]) -> Table:
+    shown = sorted(solved, key=lambda row: row["edits"])[:SHOWN_SEARCHED]
+    return Table(
+        "fewest-table",
+        "What was put in",
+        ("problem", "at token", "base said", "tuned said"),
+        [
+            (row["problem_id"], str(position + 1), before, after)
+            for row in shown
+            for position, before, after in zip(
+                row["positions"], row["from"], row["to"], strict=True
+            )
+        ],
+        f"Of {counted(len(solved), 'problem')} that were made right, the first {len(shown)} by number of "
+        "edits; of several single edits that are enough, the most divergent.",
+        tokens=(2, 3),
+    )
+
+
+def _viewer(folder: Path) -> Section:
+    data = intervention_data(folder, SHOWN_PROBLEMS)
+    note = (
+        "Answers of base, tuned model and some policies side by side, from the first token that differs. "
+        "What a policy put in is outlined; n and p jump between edits, ? lists the keys."
+    )
+    return Section("texts", "The answers", note=note, viewer=viewer_fragment(data))
