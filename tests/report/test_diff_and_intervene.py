@@ -1,0 +1,113 @@
+"""Words and tables of `diff` and `intervene`, from figures made by hand."""
+
+import pytest
+from rich.console import Console
+
+from reasonmaxxer.config import MicroscopeConfig
+from reasonmaxxer.divergence.diff import positions_table
+from reasonmaxxer.divergence.effects import Effects
+from reasonmaxxer.divergence.summary import summarise
+from reasonmaxxer.report import figures
+from reasonmaxxer.report.microscope import diff, intervene
+from reasonmaxxer.report.microscope.terminal import print_diff, print_intervene
+from reasonmaxxer.report.tables import latex
+from tests.divergence.test_effects import BASE, TUNED, answers, outputs
+from tests.divergence.test_summary import PIECES, rollout, scores, table
+
+CONFIG = MicroscopeConfig(bootstrap=200)
+MODELS = {
+    arm: {"name": arm, "source": "folder", "dtype": "float32", "fingerprint": "f"}
+    for arm in ("base", "tuned")
+}
+PROTOCOL = {
+    "source": "word-problems", "split": "test", "text": "base", "max_new_tokens": 9,
+    "confidence": 0.95, "seed": 0, "prompt_style": "chat_template",
+}  # fmt: skip
+
+
+@pytest.fixture
+def compared():
+    return {"command": "diff", **MODELS, "protocol": PROTOCOL, **summarise(table(), PIECES, CONFIG)}
+
+
+@pytest.fixture
+def intervened():
+    made = [
+        outputs("oracle", TUNED, [("p0", 1, 9)] * 8),
+        outputs("oracle:first=1", answers(0, 0, 1, 1), [("p3", 1, 9)]),
+        outputs("random", answers(0, 0, 0, 0), [("p0", 1, 9)]),
+    ]
+    fewest = {
+        "failed": 3,
+        "histogram": {"1": 1, "2": 0, "3": 0, "more": 2},
+        "problems": [
+            {"problem_id": "p0", "edits": 1, "positions": [2], "from": [" a"], "to": [" b"]},
+            {"problem_id": "p1", "edits": None, "positions": [], "from": [], "to": []},
+        ],
+    }
+    found = Effects(BASE, TUNED, CONFIG).summary(made)
+    return {
+        "command": "intervene", **MODELS, "protocol": PROTOCOL, "problems": 4, **found,
+        "fewest": fewest,
+    }  # fmt: skip
+
+
+def test_the_finding_is_said_in_words(compared):
+    first = diff.findings(compared)[0]
+    assert "the same token at 50.0% [50.0%, 50.0%] of positions" in first
+    assert "of the other 3, 66.7% are among the base's top 5" in first  # ranks 2, 3 and 9
+
+
+def test_what_is_unlike_the_published_pairs_is_said(compared):
+    said = " ".join(diff.caveats(compared, cut=0.5))
+    assert "differ at 50.0% of positions here, at 1.0% to 4.1% in the four published" in said
+    assert "50% of the texts were cut" in said and "Only 2 problems" in said
+
+
+def test_table_2_marks_what_is_published(compared):
+    measured, *published = diff.table_2(compared).rows
+    assert measured[1] == "33.33% [25.00%, 50.00%]" and "measured here" in measured[-1]
+    assert len(published) == 4 and all("published" in row[-1] for row in published)
+    assert "MATH-500" in latex(diff.table_2(compared))
+
+
+def test_models_that_never_differ_are_drawn_too():
+    same = scores(kind_N=[0, 0], base_entropy_N=[0.1, 0.3], forward_rank_N=[1, 1])
+    quiet = positions_table([rollout("a", [7, 7])], [same])
+    found = {**MODELS, "protocol": PROTOCOL, **summarise(quiet, PIECES, CONFIG)}
+    assert "at every one" in diff.findings(found)[0]
+    for draw in (figures.class_shares(found), figures.choice_ranks(found["ranks"])):
+        assert "<svg" in figures.svg(draw, "x")
+
+
+def test_identical_answers_are_marked(intervened):
+    rows = {row[0]: row for row in intervene.policy_table(intervened).rows}
+    assert rows["oracle"][8] == "100% (by construction)"
+    assert rows["oracle:first=1"][8] == "0%"
+    assert rows["random"][2].startswith("-0.250")
+
+
+def test_doses_are_drawn_apart_from_policies(intervened):
+    assert [row["name"] for row in intervene.plain_rows(intervened)] == [
+        "base", "tuned", "oracle", "random",
+    ]  # fmt: skip
+    (section,) = intervene._dose_sections(intervened)
+    assert [panel.name for panel in section.panels] == ["dose-forward"]
+    drawn = figures.dose_response(intervened["dose"], 0.25, 0.75)
+    (axes,) = drawn.axes
+    line = next(one for one in axes.get_lines() if len(one.get_xdata()) == 3)
+    assert list(line.get_xdata()) == [0, 0.25, 2] and list(line.get_ydata()) == [0.25, 0.5, 0.75]
+
+
+def test_the_fewest_edits_are_listed_with_their_tokens(intervened):
+    (section,) = intervene._fewest_sections(intervened)
+    assert section.tables[0].rows == [("p0", "3", " a", " b")]
+
+
+def test_terminals_say_where_the_page_is(compared, intervened, tmp_path):
+    for show, found, name in (
+        (print_diff, compared, "diff.html"), (print_intervene, intervened, "intervene.html"),
+    ):  # fmt: skip
+        console = Console(record=True, width=120)
+        show(found, tmp_path, console)
+        assert name in console.export_text()
