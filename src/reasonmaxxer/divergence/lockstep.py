@@ -28,7 +28,7 @@ tokens otherwise."""
 LONGEST = 24
 """Tokens drafted before they are verified, at most."""
 PRIOR = (1.0, 12.0)
-"""Edits and positions counted in every bin of entropy before any is seen."""
+"""Misses and positions counted in every bin of entropy before any is seen."""
 
 
 @dataclass(frozen=True)
@@ -65,22 +65,22 @@ class Intervened:
     stopped: bool = False
 
 
-class Edits:
-    """How often a position was edited, by entropy of the drafter."""
+class Misses:
+    """How often a drafted token did not stand, by entropy of the drafter."""
 
     def __init__(self) -> None:
-        self.edited, self.seen = (np.full(len(ENTROPY_BINS) + 1, count) for count in PRIOR)
+        self.missed, self.seen = (np.full(len(ENTROPY_BINS) + 1, count) for count in PRIOR)
 
     def chance(self, entropy: float) -> float:
-        """Of an edit at a position that may be edited."""
+        """Of a miss at a position that may be edited."""
         i = np.searchsorted(ENTROPY_BINS, entropy)
-        return float(self.edited[i] / self.seen[i])
+        return float(self.missed[i] / self.seen[i])
 
-    def count(self, entropy: float, edited: bool) -> None:
+    def count(self, entropy: float, missed: bool) -> None:
         """One more position that was verified."""
         i = np.searchsorted(ENTROPY_BINS, entropy)
         self.seen[i] += 1
-        self.edited[i] += edited
+        self.missed[i] += missed
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class _Lockstep:
     ) -> None:
         self.pair, self.policy, self.limit = pair, policy, max_new_tokens
         self.eos_ids = frozenset(pair.eos_ids)
-        self.edits = Edits()
+        self.misses = Misses()
         ids = [ids for _, ids in prompts]
         base, tuned = (
             Reader(pair.loaded(arm).model, ids, max_new_tokens + LONGEST) for arm in ARMS
@@ -219,8 +219,8 @@ class _Lockstep:
             known = entropy if self.base_drafts else None
             may = self.policy.may_edit(row.course, row.problem_id, t, known)
             row.drafts.append(_Draft(token, entropy, state_D if may else None))
-            if may and self.host_drafts:
-                row.stands *= 1 - self.edits.chance(entropy)
+            if may and not self.policy.whole:
+                row.stands *= 1 - self.misses.chance(entropy)
 
     def _settle(self, slots: Sequence[int]) -> None:
         """Accept what stands of each draft and put in the first edit."""
@@ -310,8 +310,7 @@ class _Lockstep:
         if edited is not None:
             row.course.edits += 1
             row.made.edits.append(Edit(t, at.host_id, edited, at.entropy))
-        if self.host_drafts:
-            self.edits.count(draft.entropy, emitted != draft.token)
+        self.misses.count(draft.entropy, emitted != draft.token)
         return emitted
 
 

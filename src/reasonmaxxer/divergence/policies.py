@@ -137,8 +137,13 @@ class Policy:
     @property
     def drafter(self) -> Arm:
         """Who proposes tokens: the model whose choices are emitted nearly always."""
-        whole = self.name == "oracle" and self.budget in ("all", "reranked")
-        return self.donor if whole else self.host
+        mostly = self.name == "gated" or (self.budget == "reranked" and self.name == "oracle")
+        return self.donor if self.whole or mostly else self.host
+
+    @property
+    def whole(self) -> bool:
+        """Whether every token is the donor's choice."""
+        return self.name == "oracle" and self.budget == "all"
 
     def course(self, seed: int, problem_id: str, length: int) -> Course:
         """The beginning of an answer of up to `length` tokens."""
