@@ -64,6 +64,16 @@ def test_what_is_unlike_the_published_pairs_is_said(compared):
     assert "50% of the texts were cut" in said and "Only 2 problems" in said
 
 
+def test_a_pair_sparser_than_the_published_is_said_too(compared):
+    compared["agreement"] = {"value": 0.995, "low": 0.991, "high": 1.0}
+    said = diff.caveats(compared, cut=0.0)
+    assert said[0].startswith(
+        "Sparser than published: the choices differ at 0.5% of positions here"
+    )
+    compared["agreement"] = {"value": 0.97, "low": 0.95, "high": 0.98}
+    assert "published: the choices" not in " ".join(diff.caveats(compared, cut=0.0))
+
+
 def test_table_2_marks_what_is_published(compared):
     measured, *published = diff.table_2(compared).rows
     assert measured[1] == "33.33% [25.00%, 50.00%]" and "measured here" in measured[-1]
@@ -101,7 +111,7 @@ def test_doses_are_drawn_apart_from_policies(intervened):
 
 def test_the_fewest_edits_are_listed_with_their_tokens(intervened):
     (section,) = intervene._fewest_sections(intervened)
-    assert section.tables[0].rows == [("p0", "3", " a", " b")]
+    assert section.tables[0].rows == [("p0", "3", "·a", "·b")]
 
 
 def test_terminals_say_where_the_page_is(compared, intervened, tmp_path):

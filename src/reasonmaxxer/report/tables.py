@@ -50,7 +50,7 @@ def markdown(title: str, said: Sequence[str], tables: Sequence[Table]) -> str:
 
 
 def _marked(text: str) -> str:
-    return _MARKS.sub(r"\\\g<0>", text)
+    return _MARKS.sub(r"\\\g<0>", text.replace("\n", " "))
 
 
 def latex(table: Table) -> str:

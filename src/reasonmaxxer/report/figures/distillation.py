@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator
 
 from reasonmaxxer.report.figures.style import (
     BLUE,
@@ -22,6 +23,7 @@ from reasonmaxxer.report.figures.style import (
 )
 
 COLOURS = (BLUE, GREEN, RED, PURPLE, ORANGE)
+MARKERS = "o^Dvs"
 
 Rows = Sequence[Mapping[str, Any]]
 """`rows` of a distillation's `summary.json`: base, teacher, then the students."""
@@ -40,8 +42,8 @@ def students_accuracy(rows: Rows) -> Figure:
         colour = {"base": ORANGE, "teacher": INK}.get(row["name"], BLUE)
         axes.plot([found["low"], found["high"]], [y, y], color=colour, linewidth=2.2)
         axes.plot(found["value"], y, "o", color=colour, markersize=7)
-        axes.annotate(
-            f"{found['value']:.2f}", (found["high"], y), (5, 0), textcoords="offset points",
+        axes.text(
+            1, y, f"{found['value']:.2f}", transform=axes.get_yaxis_transform(), ha="right",
             va="center", color=INK,
         )  # fmt: skip
     _references(axes, rows, vertical=True)
@@ -62,18 +64,19 @@ def accuracy_by_parameters(rows: Rows) -> Figure:
     Args:
         rows: of the summary.
     """
-    figure, axes = blank()
-    for row in rows[2:]:
+    figure, axes = blank(_height(len(rows) - 2))
+    for number, row in enumerate(rows[2:]):
         found, at = row["accuracy"], row["parameters"]
-        axes.plot([at, at], [found["low"], found["high"]], color=BLUE, linewidth=1.6)
-        axes.plot(at, found["value"], "o", color=BLUE, markersize=6)
-        axes.annotate(
-            row["name"], (at, found["high"]), (0, 4), textcoords="offset points", ha="center",
-            color=INK, fontsize=8.6,
-        )  # fmt: skip
+        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+        axes.plot([at, at], [found["low"], found["high"]], color=colour, linewidth=1.6)
+        axes.plot(at, found["value"], marker, color=colour, markersize=6, label=row["name"])
     _references(axes, rows, vertical=False)
     axes.set_xscale("log")
     axes.margins(x=0.18)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(EngFormatter())
+    axes.minorticks_off()
+    legend(axes, 2)
     axes.set_ylim(0, min(1.05, 0.1 + max(row["accuracy"]["high"] for row in rows)))
     axes.set_xlabel("parameters of the adapter")
     axes.set_ylabel("accuracy")
@@ -87,7 +90,7 @@ def students_kl(histories: Mapping[str, Sequence[tuple[int, float]]]) -> Figure:
     Args:
         histories: by student, step and loss.
     """
-    figure, axes = blank(2.9 + 0.2 * ((len(histories) + 1) // 2))
+    figure, axes = blank(_height(len(histories)))
     for number, (name, points) in enumerate(histories.items()):
         axes.plot(
             [step for step, _ in points], [loss for _, loss in points],
@@ -99,6 +102,11 @@ def students_kl(histories: Mapping[str, Sequence[tuple[int, float]]]) -> Figure:
     axes.set_ylabel("KL(teacher || student), nats")
     legend(axes, 2)
     return figure
+
+
+def _height(students: int) -> float:
+    """Of a figure whose panel is as high with a long legend as with a short one."""
+    return 2.9 + 0.2 * ((students + 1) // 2)
 
 
 def _references(axes: Axes, rows: Rows, *, vertical: bool) -> None:

@@ -53,8 +53,8 @@ def interventions_accuracy(rows: Sequence[Row]) -> Figure:
             found["value"], y, "s" if row["policy"] in CONTROLS else "o", markersize=7,
             markeredgecolor=colour, markerfacecolor=face,
         )  # fmt: skip
-        axes.annotate(
-            f"{found['value']:.2f}", (found["high"], y), (5, 0), textcoords="offset points",
+        axes.text(
+            1, y, f"{found['value']:.2f}", transform=axes.get_yaxis_transform(), ha="right",
             va="center", color=INK,
         )  # fmt: skip
     axes.set_yticks(range(len(rows)), [row["name"] for row in rows], color=INK)

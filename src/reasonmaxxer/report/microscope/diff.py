@@ -179,12 +179,14 @@ def _contrasts(found: Found) -> list[str]:
     """How the pair differs from every published one, by what its intervals leave no doubt of."""
     rows = published_pairs()
     said = []
-    most = max(row.changed for row in rows)
-    differ = 1 - found["agreement"]["value"]
-    if 1 - found["agreement"]["high"] > most:
+    fewest, most = (pick(row.changed for row in rows) for pick in (min, max))
+    agreement = found["agreement"]
+    denser, sparser = 1 - agreement["high"] > most, 1 - agreement["low"] < fewest
+    if denser or sparser:
         said.append(
-            f"Not as sparse as published: the choices differ at {differ:.1%} of positions here, at "
-            f"{min(row.changed for row in rows):.1%} to {most:.1%} in the four published pairs."
+            f"{'Not as sparse as' if denser else 'Sparser than'} published: the choices differ at "
+            f"{1 - agreement['value']:.1%} of positions here, at {fewest:.1%} to {most:.1%} in the four "
+            "published pairs."
         )
     shifted = max(row.shifted for row in rows)
     if found["shifted_share"]["low"] > shifted:
@@ -200,7 +202,7 @@ def _contrasts(found: Found) -> list[str]:
             f"{ratio['value']:.1f}, there {least:.1f} or more."
         )
     if said:
-        said[-1] += " Those are other models, other problems and longer answers."
+        said[-1] += " The published pairs are other models, on MATH-500."
     return said
 
 

@@ -14,6 +14,7 @@ from reasonmaxxer.report.microscope.viewer_data import intervention_data
 from reasonmaxxer.report.panels import Panel, panel
 from reasonmaxxer.report.tables import Table
 from reasonmaxxer.report.viewer import viewer_fragment
+from reasonmaxxer.report.visible import token_text
 
 DIRECTIONS = {
     "forward": "Tuned tokens in the base's text",
@@ -116,9 +117,12 @@ def _policy_row(row: Found) -> tuple[str, ...]:
     return (
         row["name"],
         number(row["accuracy"], 3),
-        difference(row["minus_base"]),
-        f"{row['minus_base']['p_value']:.2g}",
-        difference(row["minus_tuned"]),
+        *(
+            ("", "")
+            if row["policy"] == "base"
+            else (difference(row["minus_base"]), f"{row['minus_base']['p_value']:.2g}")
+        ),
+        "" if row["policy"] == "tuned" else difference(row["minus_tuned"]),
         share(row["touched_share"]),
         share(row["changed_share"]),
         f"{row['edits_per_problem']:.2f}",
@@ -174,14 +178,14 @@ def _searched(solved: Sequence[Found]) -> Table:
         "What was put in",
         ("problem", "at token", "base said", "tuned said"),
         [
-            (row["problem_id"], str(position + 1), before, after)
+            (row["problem_id"], str(position + 1), token_text(before), token_text(after))
             for row in shown
             for position, before, after in zip(
                 row["positions"], row["from"], row["to"], strict=True
             )
         ],
         f"Of {counted(len(solved), 'problem')} that were made right, the first {len(shown)} by number of "
-        "edits; of several single edits that are enough, the most divergent.",
+        "edits; of several single edits that are enough, the most divergent. · is a space, ⏎ a line end.",
         tokens=(2, 3),
     )
 
@@ -192,4 +196,9 @@ def _viewer(folder: Path) -> Section:
         "Answers of base, tuned model and some policies side by side, from the first token that differs. "
         "What a policy put in is outlined; n and p jump between edits, ? lists the keys."
     )
+    if data["left_out"]:
+        note += (
+            f" {len(data['problems'])} problems are shown, first those that one of the models alone "
+            f"solves; {data['left_out']:,} are left out."
+        )
     return Section("texts", "The answers", note=note, viewer=viewer_fragment(data))

@@ -64,13 +64,14 @@ def findings(found: Found) -> list[str]:
         own, entropy, anywhere = (
             part[measure] for part in (found, found["chance"]["entropy"], found["chance"]["random"])
         )
+        head = f"{words[0].upper()}{words[1:]}"
         if own["value"] is None:
-            said.append(f"{words.capitalize()}: not defined, nothing is edited.")
+            said.append(f"{head}: not defined, nothing is edited.")
             continue
         beyond = own["low"] > entropy["high"]
         verdict = "more than chance gives" if beyond else "no more than chance may give"
         said.append(
-            f"{words[0].upper()}{words[1:]}: {share(own)}; at random positions of like entropy "
+            f"{head}: {share(own)}; at random positions of like entropy "
             f"{share(entropy)}, anywhere {share(anywhere)}. That is {verdict} at like entropy."
         )
     jsd = found["jsd"]

@@ -53,16 +53,21 @@ def print_intervene(found: dict[str, Any], out: Path, console: Console) -> None:
         console: of the terminal.
     """
     # here, because it loads torch
-    from reasonmaxxer.report.microscope.numbers import difference, number
+    from reasonmaxxer.report.microscope.numbers import number
 
     size = f"Greedy accuracy on {found['problems']:,} problems"
-    table = Table(title=size, title_justify="left")
-    for column in ("policy", "accuracy", "minus base", "changed an answer"):
-        table.add_column(column, justify="left" if column == "policy" else "right")
+    table = Table(title=size, title_justify="left", caption="changed: tokens an answer")
+    table.add_column("policy", no_wrap=True)
+    for column in ("accuracy", "minus base", "p", "changed"):
+        table.add_column(column, justify="right", no_wrap=True)
     for row in found["rows"]:
-        accuracy, change = number(row["accuracy"]), difference(row["minus_base"])
+        change = row["minus_base"]
         table.add_row(
-            escape(row["name"]), escape(accuracy), escape(change), f"{row['edits_per_problem']:.1f}"
+            escape(row["name"]),
+            escape(number(row["accuracy"])),
+            f"{change['value']:+.2f}",
+            f"{change['p_value']:.2g}",
+            f"{row['edits_per_problem']:.1f}",
         )
     console.print(table)
     _say(found["words"], console)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from reasonmaxxer.artifacts import read_json, read_table
-from reasonmaxxer.divergence.policies import folder_name
+from reasonmaxxer.divergence.policies import REVERSE, folder_name
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.report.pieces import Pieces, change, opinion, thousandths
 
@@ -137,7 +137,8 @@ def intervention_data(folder: Path, problems: int | None = None) -> dict[str, An
 
     Rollouts have no opinions of the models: of an edit the base's entropy is known, and what the host
     would have said. `edits` lists `[position, place of the host's token, of the one put in, entropy]`,
-    `decisions` the positions where the two differ.
+    `decisions` the positions where the two differ; `beside` is the place of the answer that it is best
+    held against, its host's own.
 
     Args:
         folder: of the intervention.
@@ -166,7 +167,7 @@ def intervention_data(folder: Path, problems: int | None = None) -> dict[str, An
         rows = {**{arm: answers[arm][id] for arm in ARMS}, **{n: made[n][id] for n in policies}}
         rollouts += [
             _intervened(row, name, numbers[id], edits.get(name, {}).get(id, []), pieces)
-            | ({} if name == "base" else {"beside": first})
+            | {"beside": first + (name == "base" or name.startswith(REVERSE))}
             for name, row in rows.items()
         ]
     return {

@@ -40,7 +40,9 @@ const KINDS = ["unshifted", "reranked", "shifted"];
 function makeShades(data) {
   const { gate, arms } = data;
   const rollouts = data.rollouts.filter((r) => r.first); // those that the models have read
-  const entropyTop = roundUp(percentile(rollouts, (r) => r.first.entropy, 0.99), 500);
+  const atEdits = (r) => [...r.editAt.values()].map(([, , , entropy]) => entropy);
+  const entropyTop = roundUp(
+    percentile(data.rollouts, (r) => r.first?.entropy ?? atEdits(r), 0.99), 500);
   const changes = (r) => r.tokens.map((_, i) => Math.abs(change(r, i)));
   const changeTop = roundUp(percentile(rollouts, changes, 0.98), 500);
   const advantageTop = roundUp(Math.max(0, ...rollouts.map((r) => Math.abs(r.advantage ?? 0))), 0.5);

@@ -42,6 +42,6 @@ function drawStrip(rollout, { arms, entropyTop: top, tau }, onPick) {
   moveTo(null);
   const caption = element("span", { class: "facts" }, rollout.first
     ? `entropy: bars ${arms[0]}, line ${arms[1]}${tau === null ? "" : ", dashes the gate"}`
-    : "edits: bars as high as the base's entropy there");
+    : rollout.editAt.size ? "edits, as high as the base's entropy" : "no edits");
   return { box: element("div", { class: "strip" }, svg, caption), moveTo };
 }

@@ -125,6 +125,7 @@ function drawPanes() {
   panes = shown.map((rollout, n) => drawPane(data, rollout, view, (i) => focusToken(n, i)));
   paneBox.replaceChildren(...panes.map((p) => p.pane));
   paneBox.classList.toggle("two", panes.length === 2);
+  paneBox.classList.toggle("bare", shown.every((r) => !r.first && !r.editAt.size)); // no strip
   paneBox.toggleAttribute("data-signed", Boolean(view.shade.signed));
   drawQuestion(fork);
   shading.show(state.shade);
