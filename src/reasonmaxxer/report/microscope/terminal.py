@@ -22,10 +22,10 @@ def print_diff(found: dict[str, Any], out: Path, console: Console) -> None:
     """
     # here, because it loads torch
     from reasonmaxxer.report.microscope import diff
-    from reasonmaxxer.report.microscope.numbers import number, share
+    from reasonmaxxer.report.microscope.numbers import counted, number, share
 
     _say(diff.findings(found)[:1], console)
-    size = f"{found['positions']:,} positions of {found['problems']:,} problems"
+    size = f"{found['positions']:,} positions of {counted(found['problems'], 'problem')}"
     table = Table(title=size, title_justify="left")
     for column in ("figure", "value", "interval"):
         table.add_column(column, justify="left" if column == "figure" else "right")
