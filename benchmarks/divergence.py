@@ -22,7 +22,6 @@ from reasonmaxxer.divergence.diff import compare_texts
 from reasonmaxxer.divergence.joint import CHUNK_BYTES
 from reasonmaxxer.divergence.pair import ARMS, Pair
 from reasonmaxxer.divergence.states import TokenSequence, state_batches
-from reasonmaxxer.divergence.texts import sequence_of
 from reasonmaxxer.models import LoadedModel, eos_ids, load_model
 from reasonmaxxer.problems import render_prompt
 from reasonmaxxer.problems.word_problems import word_problems
@@ -82,7 +81,7 @@ def main() -> None:
     pair = Pair(loaded, loaded)
     problems = arguments.problems or (8 if quick else 60)
     rollouts = answers(loaded, problems, 24 if quick else 120)
-    sequences = [sequence_of(rollout) for rollout in rollouts]
+    sequences = [TokenSequence.of(rollout) for rollout in rollouts]
     machine = measure_machine(loaded.model.dtype)
     work: dict[str, Callable[[], object]] = {
         "bare": lambda: bare(pair, sequences),

@@ -4,7 +4,8 @@ import numpy as np
 import pyarrow as pa
 
 from reasonmaxxer.artifacts import write_json, write_table
-from reasonmaxxer.divergence.inspection import ARMS, TOKENS, VOCABULARY
+from reasonmaxxer.divergence.inspection import ARMS, TOKENS
+from reasonmaxxer.divergence.vocabulary import VOCABULARY
 from reasonmaxxer.problems import Problem, problems_table
 
 WORDS = [b" so", b" one", b" and", b" two", b" is", b" three", b".", b"\n", b"\t", b"<|end|>"]

@@ -5,14 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import sys
-import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from reasonmaxxer import __version__
-from reasonmaxxer.cli_microscope import register
+from reasonmaxxer.cli_microscope import hush, register
 from reasonmaxxer.errors import UserError
 
 INTERRUPTED = 130
@@ -110,7 +109,7 @@ def _run(
     from reasonmaxxer.report.progress import Display
     from reasonmaxxer.report.terminal import print_summary
 
-    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+    hush()
     console = Console()
     summary = run_pipeline(
         recipe, out, display=Display(console), reuse=reuse, trust_remote_code=trust_remote_code

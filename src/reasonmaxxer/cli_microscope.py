@@ -5,9 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from reasonmaxxer.config import DistillationConfig
 
 Base = Annotated[
     str, typer.Argument(metavar="BASE", help="Hub id, folder, PEFT folder or embedded model.")
@@ -214,38 +217,42 @@ def distill(
 
     Writes the adapters, summary.json and a page. The same command again goes on where it stopped.
     """
+    options = locals()
+    from rich.console import Console
+
+    from reasonmaxxer.pipeline import microscope
+    from reasonmaxxer.report.microscope.terminal import print_distill
+    from reasonmaxxer.report.progress import Display
+
+    config, folder = _distillation(options), out or _folder("distill", base, teacher)
+    hush()
+    console = Console()
+    summary = microscope.distill(config, folder, Display(console), trust_remote_code)
+    print_distill(summary, folder, console)
+
+
+def _distillation(options: dict[str, Any]) -> DistillationConfig:
+    """The config of `distill`."""
     from reasonmaxxer.config import DistillationConfig
     from reasonmaxxer.divergence.distillation.shapes import parse_shapes
     from reasonmaxxer.recipe import parse_config
 
-    measured = test_problems or problems
+    option = options.get
+    drawn, dtype = _given(limit=option("limit")), _given(dtype=option("dtype"))
+    source, measured = option("problems"), option("test_problems") or option("problems")
+    shapes = option("shapes")
     values = {
-        "base": _given(name=base, dtype=dtype),
-        "teacher": _given(name=teacher, dtype=dtype),
-        "train": {"split": "train", "limit": 100, **_given(source=problems, limit=limit)},
-        "test": {"split": "test", "limit": 100, "seed": 0, **_given(source=measured, limit=limit)},
+        "base": {"name": option("base"), **dtype},
+        "teacher": {"name": option("teacher"), **dtype},
+        "train": {"split": "train", "limit": 100, **_given(source=source), **drawn},
+        "test": {"split": "test", "limit": 100, "seed": 0, **_given(source=measured), **drawn},
         **_given(
-            shapes=parse_shapes(shapes) if shapes is not None else None,
-            prompt_style=prompt_style,
-            rollouts_per_problem=rollouts,
-            epochs=epochs,
-            learning_rate=learning_rate,
-            max_new_tokens=max_new_tokens,
-            seed=seed,
+            shapes=None if shapes is None else parse_shapes(shapes),
+            rollouts_per_problem=option("rollouts"),
         ),
+        **_chosen(options, "prompt_style", "epochs", "learning_rate", "max_new_tokens", "seed"),
     }
-    config = parse_config(DistillationConfig, values, "distill")
-
-    from rich.console import Console
-
-    from reasonmaxxer.pipeline import microscope
-    from reasonmaxxer.report.progress import Display
-    from reasonmaxxer.report.terminal import print_distillation
-
-    _hush()
-    console, out = Console(), out or _folder("distill", base, teacher)
-    summary = microscope.distill(config, out, Display(console), trust_remote_code)
-    print_distillation(summary, out, console)
+    return parse_config(DistillationConfig, values, "distill")
 
 
 def _run(
@@ -274,13 +281,11 @@ def _run(
             **_given(source=option("problems"), split=option("split"), limit=option("limit")),
         },
         "verify": _given(extraction=option("extraction")),
-        **_given(
-            **{n: option(n) for n in ("text", "prompt_style", "max_new_tokens", "seed")},
-        ),
+        **_chosen(options, "text", "prompt_style", "max_new_tokens", "seed"),
     }
     config = parse_config(MicroscopeConfig, values, command)
     out = options["out"] or _folder(command, options["base"], *tuned)
-    _hush()
+    hush()
     console = Console()
     found = work(
         config, out, Display(console), trust_remote_code=options["trust_remote_code"], **more
@@ -293,12 +298,18 @@ def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
+def _chosen(options: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Options that are called as their keys are, of those that were set."""
+    return _given(**{name: options.get(name) for name in names})
+
+
 def _folder(command: str, *models: str) -> Path:
     """Where results go that were not given a folder."""
     return Path("runs") / "-".join((command, *(Path(name).name for name in models)))
 
 
-def _hush() -> None:
+def hush() -> None:
+    """Keep what transformers says about its own future off the terminal."""
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
 
 

@@ -14,6 +14,7 @@ from reasonmaxxer.divergence.inspection import (
     vocabulary_table,
 )
 from reasonmaxxer.divergence.positions import score_positions
+from reasonmaxxer.divergence.states import TokenSequence
 from reasonmaxxer.models import load_model
 from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.signal.gates import Gate
@@ -91,9 +92,9 @@ def test_rows_hold_both_models_and_the_gate_that_training_used(model):
     ]  # fmt: skip
     assert rows[0]["decision"] == [False, True, False]  # as recorded, whatever is scored now
     assert rows[1]["decision"] == [h > 1.0 for h in rows[1]["base_entropy"]]
-    adapted = score_positions([train[0].sequence], model)[0]
+    adapted = score_positions([TokenSequence.of(train[0].rollout)], model)[0]
     with model.disable_adapter():
-        base = score_positions([train[0].sequence], model)[0]
+        base = score_positions([TokenSequence.of(train[0].rollout)], model)[0]
     assert abs(adapted.logprob_T - base.logprob_T).max() > 1e-3
     for arm, scores in (("base", base), ("adapted", adapted)):
         np.testing.assert_allclose(rows[0][f"{arm}_logprob"], scores.logprob_T, atol=1e-5)

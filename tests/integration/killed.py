@@ -1,7 +1,8 @@
-"""Runs a recipe and kills its own process (-9) at one file operation: `killed.py RECIPE OUT EVENT PATH`.
+"""Works and kills its own process (-9) at one file operation: `killed.py COMMAND CONFIG OUT EVENT PATH`.
 
-EVENT is `os.rename` (just before a finished file or folder takes its name) or `open` (just before a
-file is opened), PATH the end of that file's path.
+COMMAND is `run`, of a recipe, or `distill`, of a config as JSON. EVENT is `os.rename` (just before a
+finished file or folder takes its name) or `open` (just before a file is opened), PATH the end of that
+file's path.
 """
 
 import os
@@ -9,7 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
-recipe, out, event, ending = sys.argv[1:]
+command, config, out, event, ending = sys.argv[1:]
 
 
 def watch(name, arguments):
@@ -21,8 +22,13 @@ def watch(name, arguments):
 
 
 if __name__ == "__main__":
+    from reasonmaxxer.config import DistillationConfig
     from reasonmaxxer.pipeline import run
+    from reasonmaxxer.pipeline.distillation import distill
     from reasonmaxxer.recipe import load_recipe
 
     sys.addaudithook(watch)
-    run(load_recipe(recipe), Path(out))
+    if command == "run":
+        run(load_recipe(config), Path(out))
+    else:
+        distill(DistillationConfig.model_validate_json(Path(config).read_text()), Path(out))

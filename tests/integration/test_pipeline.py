@@ -195,7 +195,7 @@ def test_killed_in_every_stage_it_ends_the_same(unbroken, recipe, tmp_path):
     recipe_file.write_text(dump_recipe(recipe), encoding="utf-8")
     driver = Path(__file__).parent / "killed.py"
     for event, ending in KILLS:
-        command = [sys.executable, str(driver), str(recipe_file), str(broken), event, ending]
+        command = [sys.executable, str(driver), "run", str(recipe_file), str(broken), event, ending]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == -signal.SIGKILL, (event, ending, done.stderr)
         assert not (broken / "summary.json").exists()

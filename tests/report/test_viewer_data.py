@@ -7,9 +7,9 @@ from reasonmaxxer.artifacts import read_table, write_json, write_table
 from reasonmaxxer.config import MicroscopeConfig
 from reasonmaxxer.divergence.diff import mentioned_ids
 from reasonmaxxer.divergence.effects import Effects
-from reasonmaxxer.divergence.inspection import VOCABULARY
 from reasonmaxxer.divergence.policies import folder_name
 from reasonmaxxer.divergence.summary import summarise
+from reasonmaxxer.divergence.vocabulary import VOCABULARY
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.problems import Problem, problems_table
 from reasonmaxxer.report.microscope.page import MicroscopePage, write_page

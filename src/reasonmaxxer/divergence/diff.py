@@ -5,10 +5,9 @@ arXiv 2605.06241, Section 3 and Table 2. Texts are read shard by shard, each onc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,9 +16,7 @@ import torch
 from reasonmaxxer.artifacts import read_table, write_table
 from reasonmaxxer.divergence.joint import JointScores, score_joint
 from reasonmaxxer.divergence.pair import Pair
-from reasonmaxxer.divergence.states import completion_states
-from reasonmaxxer.divergence.texts import sequence_of
-from reasonmaxxer.models.pieces import token_pieces
+from reasonmaxxer.divergence.states import TokenSequence, completion_states
 from reasonmaxxer.rollouts.table import Rollout
 
 PER_SHARD = 256
@@ -70,7 +67,7 @@ def compare_texts(
     Returns:
         Scores at the tokens of each completion.
     """
-    sequences = [sequence_of(rollout) for rollout in rollouts]
+    sequences = [TokenSequence.of(rollout) for rollout in rollouts]
     with pair.using("base") as model:
         base = completion_states(sequences, model, on_read)
     with pair.using("tuned") as model:
@@ -124,14 +121,9 @@ def compare_durably(
         elif on_read:
             for rollout in part:
                 for _ in range(2):
-                    on_read(len(rollout.prompt_ids) + len(rollout.completion_ids))
+                    on_read(len(TokenSequence.of(rollout)))
         shards.append(read_table(path))
     return pa.concat_tables(shards)
-
-
-def vocabulary_of(ids: Iterable[int], tokenizer: Any) -> list[dict[str, Any]]:
-    """Bytes of each id, by id."""
-    return [vars(piece) for piece in token_pieces(tokenizer, sorted(set(ids)))]
 
 
 def mentioned_ids(table: pa.Table) -> Iterator[int]:

@@ -55,7 +55,6 @@ class Effects:
             ours.completion_ids == theirs.completion_ids
             for ours, theirs in zip(rollouts, donors, strict=True)
         ]
-        whole = policy.budget == "all" or (policy.budget, policy.value) == ("share", 1)
         return {
             "name": policy.spelling,
             "policy": policy.name,
@@ -66,7 +65,7 @@ class Effects:
             "changed_share": self._share(changed_P, tokens_P),
             "edits_per_problem": float(np.mean(changed_P)),
             "identical_share": float(np.mean(identical)),
-            "by_construction": policy.name == "oracle" and whole,
+            "by_construction": policy.whole,
             "passes_per_token": float(sum(outputs.passes) / tokens_P.sum()),
         }
 

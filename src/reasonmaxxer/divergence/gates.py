@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from reasonmaxxer.config import MicroscopeConfig
-from reasonmaxxer.evaluation.metrics import resampling_weights
+from reasonmaxxer.evaluation.metrics import percentile_interval, resampling_weights
 
 RESAMPLES = 1000
 """Every resample sorts all positions anew."""
@@ -47,8 +47,8 @@ def gate_curve(
     ]
     averages, aucs = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
     return {
-        "average_precision": _interval(average, averages, config.confidence),
-        "auc": _interval(auc, aucs, config.confidence),
+        "average_precision": percentile_interval(average, averages, config.confidence),
+        "auc": percentile_interval(auc, aucs, config.confidence),
         "base_rate": float(changed_N.mean()),
         "curve": [_point(tau, entropy_N, changed_N) for tau in _thresholds(entropy_N)],
     }
@@ -87,12 +87,3 @@ def _point(tau: float, entropy_N: np.ndarray, changed_N: np.ndarray) -> dict[str
         "precision": found / gated if gated else None,
         "recall": found / edits if edits else None,
     }
-
-
-def _interval(value: float, drawn: np.ndarray, confidence: float) -> dict[str, float | None]:
-    drawn = drawn[np.isfinite(drawn)]
-    if not np.isfinite(value) or not len(drawn):
-        return {"value": None, "low": None, "high": None}
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail])
-    return {"value": float(value), "low": float(low), "high": float(high)}

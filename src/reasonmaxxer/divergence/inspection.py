@@ -17,8 +17,8 @@ from reasonmaxxer.artifacts import write_table
 from reasonmaxxer.config import InspectionConfig
 from reasonmaxxer.divergence.positions import PositionScores, score_positions
 from reasonmaxxer.divergence.states import TokenSequence
+from reasonmaxxer.divergence.vocabulary import pieces_table
 from reasonmaxxer.models.adapter import light_adapter
-from reasonmaxxer.models.pieces import token_pieces
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.signal.gates import Gate
@@ -51,13 +51,6 @@ TOKENS = pa.schema(
         ),
     ]
 )
-VOCABULARY = pa.schema(
-    [
-        pa.field("id", pa.int32(), nullable=False),
-        pa.field("piece", pa.binary(), nullable=False),
-        pa.field("special", pa.bool_(), nullable=False),
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -75,11 +68,6 @@ class Specimen:
     split: str
     arm: str
     example: Example | None = None
-
-    @property
-    def sequence(self) -> TokenSequence:
-        """Its tokens."""
-        return TokenSequence(self.rollout.prompt_ids, self.rollout.completion_ids)
 
     @property
     def key(self) -> str:
@@ -157,7 +145,7 @@ def inspect_tokens(
         A table of `TOKENS`, one row a completion. Decision points are those that training used, and
         elsewhere what the gate says of the base's entropy.
     """
-    sequences = [specimen.sequence for specimen in specimens]
+    sequences = [TokenSequence.of(specimen.rollout) for specimen in specimens]
     with model.disable_adapter():
         base = score_positions(sequences, model, on_scored)
     with light_adapter(model):
@@ -201,9 +189,7 @@ def vocabulary_table(tokens: pa.Table, tokenizer: Any) -> pa.Table:
     """Bytes of every id that a table of `TOKENS` mentions, by id."""
     columns = [tokens["ids"].combine_chunks().flatten()]
     columns += [tokens[f"{arm}_top_ids"].combine_chunks().flatten().flatten() for arm in ARMS]
-    ids = sorted({id for column in columns for id in column.unique().to_pylist()})
-    rows = [vars(piece) for piece in token_pieces(tokenizer, ids)]
-    return pa.Table.from_pylist(rows, schema=VOCABULARY)
+    return pieces_table((i for column in columns for i in column.unique().to_pylist()), tokenizer)
 
 
 def write_inspection(tokens: pa.Table, tokenizer: Any, folder: Path) -> dict[str, int]:

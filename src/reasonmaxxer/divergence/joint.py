@@ -148,7 +148,7 @@ class _Opinion:
         self.entropy_N = (-mean_N).clamp_min(0)
         self.taken_N = self.logprob_NV.gather(-1, ids_N[:, None]).squeeze(-1)
         self.rank_N = rank_of(logits_NV, ids_N)
-        self.top_NK = _ordered_top(logits_NV)
+        self.top_NK = ordered_top(logits_NV, TOP)
         self.choice_N = self.top_NK[:, 0]
         self.top_logprob_NK = self.logprob_NV.gather(-1, self.top_NK)
 
@@ -172,9 +172,10 @@ def jensen_shannon(p_NV: Tensor, q_NV: Tensor) -> Tensor:
     return (total_N / 2).clamp_(0, LN2)
 
 
-def _ordered_top(logits_NV: Tensor) -> Tensor:
-    """Ids of the most likely tokens, of equals the lowest id first, int64 [N, K]."""
-    count = min(TOP, logits_NV.shape[-1])
+def ordered_top(logits_NV: Tensor, count: int) -> Tensor:
+    """Ids of the `count` most likely tokens (all of a smaller vocabulary), of equals the lowest id
+    first, int64 [N, K]."""
+    count = min(count, logits_NV.shape[-1])
     top_NK, ids_NK = logits_NV.topk(count, dim=-1)
     # topk promises no order among equals; where one of them was left out, sort the whole row
     tied_N = (top_NK[:, 1:] == top_NK[:, :-1]).any(-1)

@@ -15,12 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reasonmaxxer.divergence.joint import jensen_shannon, rank_of
+from reasonmaxxer.divergence.joint import jensen_shannon, ordered_top, rank_of
 from reasonmaxxer.divergence.pair import ARMS, Arm, Pair
 from reasonmaxxer.divergence.policies import CANDIDATES, ENTROPY_BINS, Course, Policy, Position
 from reasonmaxxer.divergence.reader import Reader
-from reasonmaxxer.models import OutputHead
-from reasonmaxxer.rollouts.sampling import CHUNK_NUMBERS, entropy_and_logprob
+from reasonmaxxer.rollouts.sampling import draw, entropy_and_logprob
 
 STANDS = 0.7
 """A draft goes on while all of it stands with at least this probability: about what a pass is worth in
@@ -211,9 +210,11 @@ class _Lockstep:
 
     def _draft(self, rows: Sequence[_Row], states_BD: Tensor) -> None:
         """The drafter's choice behind each state joins the row's draft."""
-        choice_B, entropy_B = _choices(self.heads[0], states_BD)
+        logits_BV = self.heads[0](states_BD)
+        unused_B = torch.zeros(len(rows), dtype=torch.float64, device=logits_BV.device)
+        drawn = draw(logits_BV, unused_B, temperature=0, top_p=1)
         for row, state_D, token, entropy in zip(
-            rows, states_BD, choice_B.tolist(), entropy_B.tolist(), strict=True
+            rows, states_BD, drawn.token_B.tolist(), drawn.entropy_B.tolist(), strict=True
         ):
             t = len(row.made.ids) + len(row.drafts)
             known = entropy if self.base_drafts else None
@@ -278,7 +279,7 @@ class _Lockstep:
         if self.policy.budget == "divergence":
             jsd_N = jensen_shannon(own_NV.softmax(-1), other_NV.softmax(-1))
         columns = (
-            host_N, donor_N, _likeliest(base_NV), entropy_N, rank_of(host_NV, donor_N), jsd_N,
+            host_N, donor_N, ordered_top(base_NV, CANDIDATES), entropy_N, rank_of(host_NV, donor_N), jsd_N,
         )  # fmt: skip
         return [Position(*values) for values in zip(*(c.tolist() for c in columns), strict=True)]
 
@@ -312,22 +313,3 @@ class _Lockstep:
             row.made.edits.append(Edit(t, at.host_id, edited, at.entropy))
         self.misses.count(draft.entropy, emitted != draft.token)
         return emitted
-
-
-def _choices(head: OutputHead, states_ND: Tensor) -> tuple[Tensor, Tensor]:
-    """Choice and entropy of one model behind each state."""
-    logits_NV = head(states_ND)
-    rows = max(1, CHUNK_NUMBERS // logits_NV.shape[-1])
-    parts = [(part_NV.argmax(-1), part_NV.float()) for part_NV in torch.split(logits_NV, rows)]
-    entropies = [entropy_and_logprob(part_NV, choice_N)[0] for choice_N, part_NV in parts]
-    return torch.cat([choice_N for choice_N, _ in parts]), torch.cat(entropies)
-
-
-def _likeliest(base_NV: Tensor) -> Tensor:
-    """The base's most likely tokens in order, of equals the lowest id first, [N, K]."""
-    count = min(CANDIDATES, base_NV.shape[-1])
-    top_NK, ids_NK = base_NV.topk(count, dim=-1)
-    tied_N = (top_NK[:, 1:] == top_NK[:, :-1]).any(-1)
-    for row in tied_N.nonzero().flatten().tolist():
-        ids_NK[row] = base_NV[row].sort(descending=True, stable=True).indices[:count]
-    return ids_NK

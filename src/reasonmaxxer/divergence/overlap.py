@@ -19,9 +19,10 @@ from reasonmaxxer.config import MicroscopeConfig
 from reasonmaxxer.divergence.joint import JointScores, concatenated, score_joint
 from reasonmaxxer.divergence.pair import Pair
 from reasonmaxxer.divergence.policies import ENTROPY_BINS
-from reasonmaxxer.divergence.states import completion_states
+from reasonmaxxer.divergence.states import TokenSequence, completion_states
 from reasonmaxxer.divergence.summary import Sums
-from reasonmaxxer.divergence.texts import sequence_of
+from reasonmaxxer.evaluation.metrics import percentile_interval
+from reasonmaxxer.models.pieces import token_pieces
 from reasonmaxxer.rollouts.table import Rollout
 
 SCHEMA = 1
@@ -56,7 +57,7 @@ class Trio:
 def read_trio(
     pairs: tuple[Pair, Pair],
     rollouts: Sequence[Rollout],
-    class_of: Callable[[int], int],
+    tokenizer: Any,
     on_read: Callable[[int], None] | None = None,
 ) -> Trio:
     """Read the base's answers under all three models, each once.
@@ -64,10 +65,10 @@ def read_trio(
     Args:
         pairs: base and A, base and B; one base.
         rollouts: the base's greedy answers.
-        class_of: index into `TOKEN_CLASSES` of a token id.
+        tokenizer: of all three.
         on_read: called with the tokens of each text, once a model.
     """
-    sequences = [sequence_of(rollout) for rollout in rollouts]
+    sequences = [TokenSequence.of(rollout) for rollout in rollouts]
     with pairs[0].using("base") as model:
         base = completion_states(sequences, model, on_read)
     tuned = []
@@ -94,8 +95,15 @@ def read_trio(
         ab,
         np.repeat(np.arange(len(rollouts)), sizes),
         np.repeat(right, sizes),
-        np.array([class_of(int(i)) for i in a.base_top_NK[:, 0]]),
+        _classes(a.base_top_NK[:, 0], tokenizer),
     )
+
+
+def _classes(ids_N: np.ndarray, tokenizer: Any) -> np.ndarray:
+    """Index into `TOKEN_CLASSES` of each token."""
+    own, place_N = np.unique(ids_N, return_inverse=True)
+    pieces = token_pieces(tokenizer, own.tolist())
+    return np.array([token_class(piece.piece, piece.special) for piece in pieces])[place_N]
 
 
 def token_class(piece: bytes, special: bool) -> int:
@@ -196,7 +204,10 @@ def chance(trio: Trio, stratum_N: np.ndarray, config: MicroscopeConfig) -> dict[
         either = (placed | b).sum()
         found.append((both.sum() / max(either, 1), (both & would).sum() / max(b.sum(), 1)))
     jaccard, same = np.array(found).T
-    return {"jaccard": _range(jaccard, config), "same_token_share": _range(same, config)}
+    return {
+        "jaccard": percentile_interval(jaccard.mean(), jaccard, config.confidence),
+        "same_token_share": percentile_interval(same.mean(), same, config.confidence),
+    }
 
 
 def _same_token(trio: Trio) -> np.ndarray:
@@ -229,9 +240,3 @@ def _divergences(trio: Trio, config: MicroscopeConfig) -> dict[str, Any]:
         **{name: sums.ratio(f"{name}_decision", "decision") for name in jsd},
         "everywhere": {name: sums.ratio(name, "positions") for name in jsd},
     }
-
-
-def _range(values: np.ndarray, config: MicroscopeConfig) -> dict[str, float]:
-    tail = (1 - config.confidence) / 2
-    low, high = np.quantile(values, [tail, 1 - tail])
-    return {"value": float(values.mean()), "low": float(low), "high": float(high)}

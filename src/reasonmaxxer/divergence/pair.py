@@ -58,17 +58,20 @@ class Pair:
         Raises:
             UserError: it cannot be loaded, or does not belong to the base.
         """
-        if self.in_turn:
-            self.tuned.model.to("cpu")
         return _with_tuned(self.base, tuned, config, self.device, self.in_turn, trust_remote_code)
 
     @contextmanager
     def using(self, arm: Arm) -> Iterator[Any]:
         """The model of one arm, on the device while the block runs."""
-        if self.in_turn:
-            self.loaded("tuned" if arm == "base" else "base").model.to("cpu")
-            self.loaded(arm).model.to(self.device)
-        yield self.loaded(arm).model
+        model = self.loaded(arm).model
+        if not self.in_turn:
+            yield model
+            return
+        model.to(self.device)
+        try:
+            yield model
+        finally:
+            model.to("cpu")
 
     def head(self, arm: Arm) -> OutputHead:
         """What makes logits of an arm's states; on the device even while its model waits."""
@@ -116,6 +119,8 @@ def _with_tuned(
     values = {"name": tuned, "revision": None, "dtype": dtype}
     after = load_model(config.model_copy(update=values), trust_remote_code)
     check_pair(before, after)
+    if in_turn:
+        after.model.to("cpu")
     return Pair(before, after, device, in_turn)
 
 

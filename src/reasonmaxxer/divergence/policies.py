@@ -142,8 +142,9 @@ class Policy:
 
     @property
     def whole(self) -> bool:
-        """Whether every token is the donor's choice."""
-        return self.name == "oracle" and self.budget == "all"
+        """Whether every token is the donor's choice, so that the text is its own."""
+        every = self.budget == "all" or (self.budget, self.value) == ("share", 1)
+        return self.name == "oracle" and every
 
     def course(self, seed: int, problem_id: str, length: int) -> Course:
         """The beginning of an answer of up to `length` tokens."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from reasonmaxxer.models import decoder
+from reasonmaxxer.rollouts.table import Rollout
 
 BATCH_TOKENS = 1024
 """Tokens read at once, padding included."""
@@ -25,6 +26,11 @@ class TokenSequence:
 
     prompt_ids: Sequence[int]
     completion_ids: Sequence[int]
+
+    @classmethod
+    def of(cls, rollout: Rollout) -> TokenSequence:
+        """The tokens of a rollout."""
+        return cls(rollout.prompt_ids, rollout.completion_ids)
 
     def __len__(self) -> int:
         return len(self.prompt_ids) + len(self.completion_ids)

@@ -21,6 +21,24 @@ SHOWN_RANKS = 10
 """Ranks counted one by one; those beyond are counted together."""
 SHOWN_TOKENS = 30
 
+RATIOS = {
+    "agreement": ("unshifted", "positions"),
+    "reranked_share": ("reranked", "positions"),
+    "shifted_share": ("shifted", "positions"),
+    "reranked_entropy": ("reranked_entropy", "reranked"),
+    "unshifted_entropy": ("unshifted_entropy", "unshifted"),
+    "mean_rank": ("rank", "changed"),
+    "mean_backward_rank": ("backward_rank", "changed"),
+    "mean_jsd": ("jsd", "positions"),
+    "changed_jsd_share": ("changed_jsd", "jsd"),
+    "mean_kl_base_tuned": ("kl_base", "positions"),
+    "mean_kl_tuned_base": ("kl_tuned", "positions"),
+    "sampled_agreement": ("overlap", "positions"),
+    "moved_within_top": ("within", "positions"),
+    "moved_out_of_top": ("out", "positions"),
+}
+"""Figures that are one sum over positions over another."""
+
 Interval = dict[str, float | None]
 
 
@@ -83,7 +101,6 @@ def summarise(table: pa.Table, pieces: dict[int, str], config: MicroscopeConfig)
         reranked=kind_N == RERANKED,
         shifted=kind_N == SHIFTED,
         changed=changed_N,
-        entropy=entropy_N,
         unshifted_entropy=entropy_N * ~changed_N,
         reranked_entropy=entropy_N * (kind_N == RERANKED),
         rank=rank_N * changed_N,
@@ -101,26 +118,13 @@ def summarise(table: pa.Table, pieces: dict[int, str], config: MicroscopeConfig)
         "problems": len(set(table["problem_id"].to_pylist())),
         "texts": len(table),
         "positions": len(kind_N),
-        "agreement": sums.ratio("unshifted", "positions"),
-        "reranked_share": sums.ratio("reranked", "positions"),
-        "shifted_share": sums.ratio("shifted", "positions"),
+        **{name: sums.ratio(*parts) for name, parts in RATIOS.items()},
         "entropy_ratio": sums.statistic(
             lambda of: (
                 (of("reranked_entropy") / of("reranked"))
                 / (of("unshifted_entropy") / of("unshifted"))
             )
         ),
-        "reranked_entropy": sums.ratio("reranked_entropy", "reranked"),
-        "unshifted_entropy": sums.ratio("unshifted_entropy", "unshifted"),
-        "mean_rank": sums.ratio("rank", "changed"),
-        "mean_backward_rank": sums.ratio("backward_rank", "changed"),
-        "mean_jsd": sums.ratio("jsd", "positions"),
-        "changed_jsd_share": sums.ratio("changed_jsd", "jsd"),
-        "mean_kl_base_tuned": sums.ratio("kl_base", "positions"),
-        "mean_kl_tuned_base": sums.ratio("kl_tuned", "positions"),
-        "sampled_agreement": sums.ratio("overlap", "positions"),
-        "moved_within_top": sums.ratio("within", "positions"),
-        "moved_out_of_top": sums.ratio("out", "positions"),
         "ranks": {
             "forward": rank_counts(rank_N[changed_N]),
             "backward": rank_counts(flat(table, "backward_rank")[changed_N]),

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from reasonmaxxer.config import MicroscopeConfig, SamplingConfig
 from reasonmaxxer.divergence.pair import Arm, Pair
-from reasonmaxxer.divergence.states import TokenSequence
 from reasonmaxxer.problems import Problem, load_problems
-from reasonmaxxer.rollouts.collect import collect, import_rollouts, sample_rollouts
+from reasonmaxxer.rollouts.collect import collect_samples, import_rollouts
 from reasonmaxxer.rollouts.engine import OnTokens
 from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
@@ -48,27 +47,20 @@ def greedy_answers(
         on_tokens: called with tokens made and answers finished.
     """
     verifier = Verifier(config.verify, config.prompt_style)
-    with pair.using(arm) as model:
-        engine = TransformersEngine(model, pair.eos_ids, config.batch_size)
-
-        def make(shard: Sequence[Problem]) -> list[Rollout]:
-            return sample_rollouts(
-                shard,
-                engine,
-                verifier,
-                pair.base.tokenizer,
-                prompt_style=config.prompt_style,
-                sampling=greedy(config),
-                per_problem=1,
-                seed=config.seed,
-                on_tokens=on_tokens,
-            )
-
-        def on_shard(rollouts: list[Rollout], fresh: bool) -> None:
-            if on_tokens and not fresh:
-                on_tokens(0, len(rollouts))
-
-        return collect(problems, folder, PER_SHARD, make, on_shard)
+    with pair.using(arm) as model, verifier:
+        return collect_samples(
+            problems,
+            folder,
+            PER_SHARD,
+            TransformersEngine(model, pair.eos_ids, config.batch_size),
+            verifier,
+            pair.base.tokenizer,
+            prompt_style=config.prompt_style,
+            sampling=greedy(config),
+            per_problem=1,
+            seed=config.seed,
+            on_tokens=on_tokens,
+        )
 
 
 def given_answers(
@@ -79,16 +71,12 @@ def given_answers(
     Raises:
         UserError: a line that cannot be read, or of an unknown problem.
     """
-    return import_rollouts(
-        Path(config.text),
-        problems,
-        Verifier(config.verify, config.prompt_style),
-        pair.base.tokenizer,
-        prompt_style=config.prompt_style,
-        eos_ids=pair.eos_ids,
-    )
-
-
-def sequence_of(rollout: Rollout) -> TokenSequence:
-    """Its tokens."""
-    return TokenSequence(rollout.prompt_ids, rollout.completion_ids)
+    with Verifier(config.verify, config.prompt_style) as verifier:
+        return import_rollouts(
+            Path(config.text),
+            problems,
+            verifier,
+            pair.base.tokenizer,
+            prompt_style=config.prompt_style,
+            eos_ids=pair.eos_ids,
+        )

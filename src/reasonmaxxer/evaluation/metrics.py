@@ -118,12 +118,28 @@ def bootstrap_statistic(
     with np.errstate(divide="ignore", invalid="ignore"):
         value = float(statistic(sums_PK.sum(0)))
         drawn = np.concatenate([statistic(weights_RP @ sums_PK) for weights_RP in weights])
+    return percentile_interval(value, drawn, confidence)
+
+
+def percentile_interval(
+    value: float, drawn: np.ndarray, confidence: float
+) -> dict[str, float | None]:
+    """A value with the range of what resamples gave for it.
+
+    Args:
+        value: of the sample itself.
+        drawn: of each resample; those that are not finite do not count.
+        confidence: level of the interval, between 0 and 1.
+
+    Returns:
+        `value`, `low` and `high`; None where the value is not finite.
+    """
     drawn = drawn[np.isfinite(drawn)]
     if not np.isfinite(value) or not len(drawn):
         return {"value": None, "low": None, "high": None}
     tail = (1 - confidence) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail])
-    return {"value": value, "low": float(low), "high": float(high)}
+    return {"value": float(value), "low": float(low), "high": float(high)}
 
 
 def resampling_weights(problems: int, resamples: int, seed: int) -> Iterator[np.ndarray]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from functools import cache
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +12,32 @@ import pyarrow as pa
 
 from reasonmaxxer.artifacts import read_json, write_json, write_table
 from reasonmaxxer.config import DistillationConfig, MicroscopeConfig
-from reasonmaxxer.divergence.diff import compare_durably, mentioned_ids, vocabulary_of
-from reasonmaxxer.divergence.distillation import run as distillation
+from reasonmaxxer.divergence.diff import compare_durably, mentioned_ids
 from reasonmaxxer.divergence.effects import Effects
 from reasonmaxxer.divergence.folder import claimed
-from reasonmaxxer.divergence.inspection import VOCABULARY
 from reasonmaxxer.divergence.interventions import (
     Outputs,
     intervene_durably,
     policies_of,
     reference_of,
 )
-from reasonmaxxer.divergence.overlap import read_trio, summarise_overlap, token_class
+from reasonmaxxer.divergence.overlap import read_trio, summarise_overlap
 from reasonmaxxer.divergence.pair import ARMS, Arm, Pair, open_pair
 from reasonmaxxer.divergence.policies import Policy, folder_name
 from reasonmaxxer.divergence.search import LEVELS, fewest_edits
 from reasonmaxxer.divergence.summary import summarise
 from reasonmaxxer.divergence.texts import given_answers, greedy_answers, microscope_problems
+from reasonmaxxer.divergence.vocabulary import pieces_table, texts_of
+from reasonmaxxer.pipeline import distillation
 from reasonmaxxer.problems import Problem, problems_table
 from reasonmaxxer.report.microscope.page import write_page
 from reasonmaxxer.report.progress import Display
 from reasonmaxxer.rollouts.table import Rollout, rollout_table
 
 SUMMARY = "summary.json"
+
+Answers = dict[Arm, list[Rollout]]
+"""Greedy answers of both models, one a problem."""
 
 
 def diff(
@@ -55,16 +57,10 @@ def diff(
     Raises:
         UserError: bad input, seen before any long work starts.
     """
-    with _claimed("diff", config, out) as problems:
-        pair = _open(config, config.tuned[0], display, trust_remote_code)
-        rollouts = _texts(pair, problems, config, out, display)
-        with display.task("reading both models", 2 * len(rollouts)) as task:
-            table = compare_durably(
-                pair, rollouts, out / "positions", lambda tokens: task.advance(1, tokens)
-            )
-        pieces = _write_vocabulary(table, pair, out)
-        summary = {**_identity("diff", config, pair), **summarise(table, pieces, config)}
-        return _finish(summary, out)
+    with _opened("diff", config, out, display, trust_remote_code) as work:
+        table = work.compared(work.texts(), "positions", "reading both models")
+        vocabulary = work.keep_vocabulary(mentioned_ids(table))
+        return work.finish(summarise(table, texts_of(vocabulary), config), work.pair)
 
 
 def intervene(
@@ -90,104 +86,14 @@ def intervene(
         UserError: bad input, seen before any long work starts.
     """
     asked = policies_of(policies)
-    with _claimed("intervene", config, out) as problems:
-        pair = _open(config, config.tuned[0], display, trust_remote_code)
-        answers = {arm: _answers(pair, arm, problems, config, out, display) for arm in ARMS}
-        outputs = [
-            _outputs(pair, policy, problems, config, out, display)
-            for policy in _with_references(pair, asked, answers, out, display)
-        ]
+    with _opened("intervene", config, out, display, trust_remote_code) as work:
+        answers: Answers = {arm: work.answers(arm) for arm in ARMS}
+        outputs = [work.outputs(policy) for policy in work.with_references(asked, answers)]
         found = Effects(answers["base"], answers["tuned"], config).summary(outputs)
-        fewest = _fewest(pair, problems, answers, config, out, display)
-        _write_texts_vocabulary(answers, outputs, pair, out)
-        summary = {
-            **_identity("intervene", config, pair),
-            "problems": len(problems),
-            **found,
-            "fewest": fewest,
-        }
-        return _finish(summary, out)
-
-
-def _with_references(
-    pair: Pair,
-    policies: Sequence[Policy],
-    answers: dict[Arm, list[Rollout]],
-    out: Path,
-    display: Display,
-) -> list[Policy]:
-    """Policies with what they take from the donors' own answers, which is read once each."""
-    references = {}
-    for donor in dict.fromkeys(p.donor for p in policies if p.needs_reference):
-        rollouts = answers[donor]
-        with display.task(f"edits of {donor}", 2 * len(rollouts)) as task:
-            table = compare_durably(
-                pair,
-                rollouts,
-                out / f"{donor}-positions",
-                lambda tokens, task=task: task.advance(1, tokens),  # type: ignore[misc]
-            )
-        references[donor] = reference_of(table)
-    return [
-        replace(policy, reference=references[policy.donor]) if policy.needs_reference else policy
-        for policy in policies
-    ]
-
-
-def _outputs(
-    pair: Pair,
-    policy: Policy,
-    problems: Sequence[Problem],
-    config: MicroscopeConfig,
-    out: Path,
-    display: Display,
-) -> Outputs:
-    folder = out / "outputs" / folder_name(policy.spelling)
-    with display.task(policy.spelling, len(problems)) as task:
-        return intervene_durably(pair, policy, problems, config, folder, task.on_tokens)
-
-
-def _fewest(
-    pair: Pair,
-    problems: Sequence[Problem],
-    answers: dict[Arm, list[Rollout]],
-    config: MicroscopeConfig,
-    out: Path,
-    display: Display,
-) -> dict[str, Any]:
-    """The search for the fewest edits, done once a folder."""
-    path = out / "fewest.json"
-    if not path.exists():
-        with display.task("fewest edits", LEVELS) as task:
-            found = fewest_edits(
-                pair,
-                problems,
-                answers["base"],
-                answers["tuned"],
-                config,
-                lambda level: task.advance(level - 1 - task.done),
-            )
-            task.advance(LEVELS - task.done)
-        write_json(_spelled(found, pair), path)
-    fewest: dict[str, Any] = read_json(path)
-    return fewest
-
-
-def _spelled(fewest: dict[str, Any], pair: Pair) -> dict[str, Any]:
-    """The tokens of a search as text, too."""
-
-    def text(ids: list[int]) -> list[str]:
-        return [
-            piece["piece"].decode("utf-8", errors="replace")
-            for id in ids
-            for piece in vocabulary_of([id], pair.base.tokenizer)
-        ]
-
-    problems = [
-        {**row, "from": text(row["from_ids"]), "to": text(row["to_ids"])}
-        for row in fewest["problems"]
-    ]
-    return {**fewest, "problems": problems}
+        fewest = work.fewest(answers)
+        work.keep_vocabulary(_ids_in(answers, outputs))
+        summary = {"problems": len(work.problems), **found, "fewest": fewest}
+        return work.finish(summary, work.pair)
 
 
 def overlap(
@@ -207,22 +113,14 @@ def overlap(
     Raises:
         UserError: bad input, seen before any long work starts.
     """
-    with _claimed("overlap", config, out) as problems:
-        first = _open(config, config.tuned[0], display, trust_remote_code)
-        second = first.beside(config.tuned[1], config.base, trust_remote_code)
-        rollouts = _answers(first, "base", problems, config, out, display)
-        tokenizer = first.base.tokenizer
-
-        def class_of(id: int) -> int:
-            row = vocabulary_of([id], tokenizer)[0]
-            return token_class(row["piece"], row["special"])
-
+    with _opened("overlap", config, out, display, trust_remote_code) as work:
+        pairs = (work.pair, work.pair.beside(config.tuned[1], config.base, trust_remote_code))
+        rollouts = work.answers("base")
         with display.task("reading three models", 3 * len(rollouts)) as task:
             trio = read_trio(
-                (first, second), rollouts, cache(class_of), lambda tokens: task.advance(1, tokens)
+                pairs, rollouts, work.pair.base.tokenizer, lambda tokens: task.advance(1, tokens)
             )
-        summary = {**_identity("overlap", config, first, second), **summarise_overlap(trio, config)}
-        return _finish(summary, out)
+        return work.finish(summarise_overlap(trio, config), *pairs)
 
 
 def distill(
@@ -242,94 +140,142 @@ def distill(
     Raises:
         UserError: bad input, seen before any long work starts.
     """
-    summary = distillation.distill(
-        config, out, display=display, trust_remote_code=trust_remote_code
-    )
+    summary = distillation.distill(config, out, display, trust_remote_code)
     write_page(out)
     return summary
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One command at work: its folder, its problems and its models."""
+
+    command: str
+    config: MicroscopeConfig
+    out: Path
+    display: Display
+    problems: list[Problem]
+    pair: Pair
+
+    def texts(self) -> list[Rollout]:
+        """What `diff` reads."""
+        if self.config.text in ARMS:
+            return self.answers("base" if self.config.text == "base" else "tuned")
+        rollouts = given_answers(self.pair, self.problems, self.config)
+        write_table(rollout_table(rollouts), self.out / "given" / "shard-00000.parquet")
+        return rollouts
+
+    def answers(self, arm: Arm) -> list[Rollout]:
+        """Greedy answers of one model."""
+        with self.display.task(f"greedy, {arm}", len(self.problems)) as task:
+            folder = self.out / f"{arm}-greedy"
+            return greedy_answers(
+                self.pair, arm, self.problems, self.config, folder, task.on_tokens
+            )
+
+    def compared(self, rollouts: Sequence[Rollout], folder: str, label: str) -> pa.Table:
+        """Texts under both models."""
+        with self.display.task(label, 2 * len(rollouts)) as task:
+            return compare_durably(
+                self.pair, rollouts, self.out / folder, lambda tokens: task.advance(1, tokens)
+            )
+
+    def with_references(self, policies: Sequence[Policy], answers: Answers) -> list[Policy]:
+        """Policies with what they take from the donors' own answers, which is read once each."""
+        references = {
+            donor: reference_of(
+                self.compared(answers[donor], f"{donor}-positions", f"edits of {donor}")
+            )
+            for donor in dict.fromkeys(p.donor for p in policies if p.needs_reference)
+        }
+        return [
+            replace(p, reference=references[p.donor]) if p.needs_reference else p for p in policies
+        ]
+
+    def outputs(self, policy: Policy) -> Outputs:
+        """Answers under one policy."""
+        folder = self.out / "outputs" / folder_name(policy.spelling)
+        with self.display.task(policy.spelling, len(self.problems)) as task:
+            return intervene_durably(
+                self.pair, policy, self.problems, self.config, folder, task.on_tokens
+            )
+
+    def fewest(self, answers: Answers) -> dict[str, Any]:
+        """The search for the fewest edits, done once a folder."""
+        path = self.out / "fewest.json"
+        if not path.exists():
+            with self.display.task("fewest edits", LEVELS) as task:
+                found = fewest_edits(
+                    self.pair,
+                    self.problems,
+                    answers["base"],
+                    answers["tuned"],
+                    self.config,
+                    lambda level: task.advance(level - 1 - task.done),
+                )
+                task.advance(LEVELS - task.done)
+            write_json(self._spelled(found), path)
+        fewest: dict[str, Any] = read_json(path)
+        return fewest
+
+    def _spelled(self, fewest: dict[str, Any]) -> dict[str, Any]:
+        """A search whose tokens are there as text, too."""
+        rows, ends = fewest["problems"], ("from", "to")
+        ids = {id for row in rows for end in ends for id in row[f"{end}_ids"]}
+        text = texts_of(pieces_table(ids, self.pair.base.tokenizer))
+        spelled = [
+            {**row, **{end: [text[id] for id in row[f"{end}_ids"]] for end in ends}} for row in rows
+        ]
+        return {**fewest, "problems": spelled}
+
+    def keep_vocabulary(self, ids: Iterable[int]) -> pa.Table:
+        """Write the bytes of every token that the page shows."""
+        vocabulary = pieces_table(ids, self.pair.base.tokenizer)
+        write_table(vocabulary, self.out / "vocabulary.parquet")
+        return vocabulary
+
+    def finish(self, found: dict[str, Any], *pairs: Pair) -> dict[str, Any]:
+        """Keep the figures, with what was compared and how, and draw their page."""
+        tuned = [pair.tuned.identity for pair in pairs]
+        config = self.config
+        summary = {
+            "command": self.command,
+            "base": self.pair.base.identity,
+            "tuned": tuned[0] if len(tuned) == 1 else tuned,
+            "protocol": {
+                "prompt_style": config.prompt_style,
+                "text": config.text,
+                "max_new_tokens": config.max_new_tokens,
+                "source": config.problems.source,
+                "split": config.problems.split,
+                "seed": config.seed,
+                "confidence": config.confidence,
+            },
+            **found,
+        }
+        write_json(summary, self.out / SUMMARY)
+        write_page(self.out)
+        return summary
 
 
 @contextmanager
-def _claimed(command: str, config: MicroscopeConfig, out: Path) -> Iterator[list[Problem]]:
-    """Read the problems, take the folder, keep the problems there."""
+def _opened(
+    command: str, config: MicroscopeConfig, out: Path, display: Display, trust_remote_code: bool
+) -> Iterator[_Work]:
+    """Read the problems, take the folder, load the models."""
     problems = microscope_problems(config)
     with claimed(out, command, config):
         write_table(problems_table(problems), out / "problems.parquet")
-        yield problems
+        pair = open_pair(config.base, config.tuned[0], trust_remote_code)
+        turns = ", one at a time" if pair.in_turn else ""
+        names = f"{pair.base.name} and {pair.tuned.name}"
+        display.note(f"{names}, {pair.base.model.dtype} on {pair.device}{turns}")
+        yield _Work(command, config, out, display, problems, pair)
 
 
-def _finish(summary: dict[str, Any], out: Path) -> dict[str, Any]:
-    """Keep the figures and draw their page."""
-    write_json(summary, out / SUMMARY)
-    write_page(out)
-    return summary
-
-
-def _open(config: MicroscopeConfig, tuned: str, display: Display, trust_remote_code: bool) -> Pair:
-    pair = open_pair(config.base, tuned, trust_remote_code)
-    model = pair.base.model
-    turns = ", one at a time" if pair.in_turn else ""
-    display.note(f"{pair.base.name} and {pair.tuned.name}, {model.dtype} on {pair.device}{turns}")
-    return pair
-
-
-def _texts(
-    pair: Pair, problems: Sequence[Problem], config: MicroscopeConfig, out: Path, display: Display
-) -> list[Rollout]:
-    if config.text in ("base", "tuned"):
-        arm: Arm = "base" if config.text == "base" else "tuned"
-        return _answers(pair, arm, problems, config, out, display)
-    rollouts = given_answers(pair, problems, config)
-    write_table(rollout_table(rollouts), out / "given" / "shard-00000.parquet")
-    return rollouts
-
-
-def _answers(
-    pair: Pair,
-    arm: Arm,
-    problems: Sequence[Problem],
-    config: MicroscopeConfig,
-    out: Path,
-    display: Display,
-) -> list[Rollout]:
-    with display.task(f"greedy, {arm}", len(problems)) as task:
-        return greedy_answers(pair, arm, problems, config, out / f"{arm}-greedy", task.on_tokens)
-
-
-def _write_vocabulary(table: pa.Table, pair: Pair, out: Path) -> dict[int, str]:
-    """Keep the bytes of every token that a table mentions; their text."""
-    rows = vocabulary_of(mentioned_ids(table), pair.base.tokenizer)
-    write_table(pa.Table.from_pylist(rows, schema=VOCABULARY), out / "vocabulary.parquet")
-    return {row["id"]: row["piece"].decode("utf-8", errors="replace") for row in rows}
-
-
-def _write_texts_vocabulary(
-    answers: dict[Arm, list[Rollout]], outputs: Sequence[Outputs], pair: Pair, out: Path
-) -> None:
-    """Keep the bytes of every token in any answer, and of those that edits took the place of."""
-    texts = [*answers.values(), *(made.rollouts for made in outputs)]
-    ids = {id for rollouts in texts for rollout in rollouts for id in rollout.completion_ids}
+def _ids_in(answers: Answers, outputs: Sequence[Outputs]) -> Iterator[int]:
+    """Tokens of all answers, and those that edits took the place of."""
+    for rollouts in (*answers.values(), *(made.rollouts for made in outputs)):
+        for rollout in rollouts:
+            yield from rollout.completion_ids
     for made in outputs:
-        ids.update(made.edits["host_id"].to_pylist())
-    rows = vocabulary_of(ids, pair.base.tokenizer)
-    write_table(pa.Table.from_pylist(rows, schema=VOCABULARY), out / "vocabulary.parquet")
-
-
-def _identity(command: str, config: MicroscopeConfig, *pairs: Pair) -> dict[str, Any]:
-    """What was compared, and how."""
-    return {
-        "command": command,
-        "base": pairs[0].base.identity,
-        "tuned": [pair.tuned.identity for pair in pairs]
-        if len(pairs) > 1
-        else pairs[0].tuned.identity,
-        "protocol": {
-            "prompt_style": config.prompt_style,
-            "text": config.text,
-            "max_new_tokens": config.max_new_tokens,
-            "source": config.problems.source,
-            "split": config.problems.split,
-            "seed": config.seed,
-            "confidence": config.confidence,
-        },
-    }
+        yield from made.edits["host_id"].to_pylist()

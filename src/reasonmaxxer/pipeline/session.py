@@ -19,10 +19,7 @@ from reasonmaxxer.problems import (
     problems_from_table,
 )
 from reasonmaxxer.report.progress import Display, Task
-from reasonmaxxer.rollouts.collect import (
-    collect,
-    sample_rollouts,
-)
+from reasonmaxxer.rollouts.collect import collect_samples
 from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 from reasonmaxxer.run_directory import RunDirectory, StageWork
@@ -116,20 +113,6 @@ class Session:
     ) -> list[Rollout]:
         """Durable, graded, counted rollouts of the model as it stands."""
         recipe = self.recipe
-        engine = TransformersEngine(self.loaded.model, self.eos_ids, recipe.rollouts.batch_size)
-
-        def make(shard: Sequence[Problem]) -> list[Rollout]:
-            return sample_rollouts(
-                shard,
-                engine,
-                self.verifier,
-                self.loaded.tokenizer,
-                prompt_style=recipe.problems.prompt_style,
-                sampling=sampling,
-                per_problem=per_problem,
-                seed=recipe.seed,
-                on_tokens=task.on_tokens,
-            )
 
         def on_shard(rollouts: list[Rollout], fresh: bool) -> None:
             if on_rollouts:
@@ -138,11 +121,21 @@ class Session:
                 tokens = sum(len(r.completion_ids) for r in rollouts)
                 work.meter.add(tokens=tokens, flops=self.flops.rollouts(rollouts))
                 work.save_cost()
-            else:
-                task.advance(len(rollouts))
 
-        per_shard = max(1, recipe.rollouts.rollouts_per_shard // per_problem)
-        return collect(problems, folder, per_shard, make, on_shard)
+        return collect_samples(
+            problems,
+            folder,
+            recipe.rollouts.rollouts_per_shard,
+            TransformersEngine(self.loaded.model, self.eos_ids, recipe.rollouts.batch_size),
+            self.verifier,
+            self.loaded.tokenizer,
+            prompt_style=recipe.problems.prompt_style,
+            sampling=sampling,
+            per_problem=per_problem,
+            seed=recipe.seed,
+            on_tokens=task.on_tokens,
+            on_shard=on_shard,
+        )
 
     def scoring(self, work: StageWork, task: Task) -> Callable[[int], None]:
         """What to call with the tokens of each sequence that was scored."""

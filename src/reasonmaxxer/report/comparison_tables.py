@@ -7,6 +7,7 @@ from typing import Any
 
 from reasonmaxxer.cost.published import published_costs
 from reasonmaxxer.report.comparison import crossing
+from reasonmaxxer.report.numbers import number, signed
 from reasonmaxxer.report.tables import Table
 
 NAME = "comparison"
@@ -44,9 +45,9 @@ def _accuracy(found: dict[str, Any]) -> Table:
             (
                 arm["name"],
                 ", ".join(map(str, arm["seeds"])),
-                _interval(arm["greedy"]),
+                number(arm["greedy"], 3),
                 ", ".join(f"{value:.2f}" for value in arm["greedy"]["by_seed"]),
-                _interval(difference, "+") if difference else "",
+                signed(difference) if difference else "",
                 paired,
                 f"{arm['truncated_share']:.0%}",
             )
@@ -74,7 +75,7 @@ def _pass_at(found: dict[str, Any]) -> Table:
             (
                 arm["name"],
                 *cells,
-                _interval(difference, "+") if difference else "",
+                signed(difference) if difference else "",
                 str(crossed) if crossed else "none" if arm is not drawn[0] else "",
             )
         )
@@ -151,11 +152,6 @@ def _published() -> Table:
         "arXiv 2605.06241, Table 3: other models, problems and machines. Nothing here was measured by this "
         "package, and none of it is drawn.",
     )
-
-
-def _interval(estimate: dict[str, Any], sign: str = "") -> str:
-    value, low, high = (format(estimate[name], f"{sign}.3f") for name in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]"
 
 
 def _multiple(ratio: dict[str, Any] | None) -> str:

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from reasonmaxxer.evaluation.metrics import bootstrap
 from reasonmaxxer.report import figures
+from reasonmaxxer.report.numbers import number
 from reasonmaxxer.report.results import Results
 
 
@@ -55,7 +56,7 @@ def accuracy(results: Results) -> Panel:
         f"Test problems solved, n = {rows[0][1]['n']}, with {config['confidence']:.0%} bootstrap "
         f"intervals over problems{sampled}.",
         columns=("metric", "base", "adapted"),
-        rows=[(name, _interval(base), _interval(adapted)) for name, base, adapted in rows],
+        rows=[(name, number(base, 3), number(adapted, 3)) for name, base, adapted in rows],
     )
 
 
@@ -175,7 +176,7 @@ def _validation(results: Results, step: int) -> Panel:
         f"Greedy accuracy of each checkpoint on {n} validation problems, with "
         f"{config['confidence']:.0%} intervals. The best is kept, of equals the longest trained.",
         columns=("gate", "step", "pass@1"),
-        rows=[(names[g], str(s), _interval(e.to_dict())) for (g, s), e in tried.items()],
+        rows=[(names[g], str(s), number(e.to_dict(), 3)) for (g, s), e in tried.items()],
     )
 
 
@@ -233,7 +234,3 @@ def _cost_row(stage: dict[str, Any]) -> tuple[str, ...]:
         f"{stage['peak_memory_bytes'] / 2**30:.1f}",
         "not known" if stage["usd"] is None else f"{stage['usd']:.4f}",
     )
-
-
-def _interval(estimate: dict[str, Any]) -> str:
-    return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"

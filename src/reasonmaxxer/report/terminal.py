@@ -147,52 +147,6 @@ def print_comparison(found: dict[str, Any], out: Path, console: Console) -> None
         console.print(escape(str(out / f"{NAME}.{kind}")), highlight=False, soft_wrap=True)
 
 
-def print_distillation(summary: dict[str, Any], out: Path, console: Console) -> None:
-    """Print what each student kept of the teacher, and where its adapter is.
-
-    Args:
-        summary: what `summary.json` of a distillation holds.
-        out: its folder.
-        console: of the terminal.
-    """
-    tested = f"Greedy accuracy on {summary['test_problems']} test problems"
-    title = f"{tested}, and KL to the teacher in nats"
-    table = Table(title=title, title_justify="left")
-    table.add_column("model")
-    for column in ("parameters", "share", "accuracy", "to teacher", "KL"):
-        table.add_column(column, justify="right")
-    for row in summary["rows"]:
-        table.add_row(*_distilled(row))
-    console.print(table)
-    students = escape(str(out / "students"))
-    for line in (
-        f"Figures   {escape(str(out / 'summary.json'))}",
-        f"Adapters  {students}/*/adapter (PEFT folders)",
-        f"Losses    {students}/*/history.parquet",
-    ):
-        console.print(line, highlight=False, soft_wrap=True)
-
-
-def _distilled(row: dict[str, Any]) -> list[str]:
-    share, difference = row["parameter_share"], row["to_teacher"]
-    return [
-        escape(row["name"]),
-        "" if row["parameters"] is None else _rounded(row["parameters"]),
-        "" if share is None else f"{share:.2%}",
-        _estimate(row["accuracy"]),
-        "" if difference is None else f"{difference['value']:+.3f}",
-        f"{row['kl']:.4f}",
-    ]
-
-
-def _rounded(count: int) -> str:
-    """Such as 8.7 M."""
-    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
-        if count >= size:
-            return f"{count / size:.3g} {letter}"
-    return str(count)
-
-
 def print_status(status: RunStatus, console: Console) -> None:
     """Print where a run is, what its completions and training look like, and its end if there is one.
 

@@ -116,6 +116,60 @@ def collect(
     return collected
 
 
+def collect_samples(
+    problems: Sequence[Problem],
+    folder: Path,
+    rollouts_per_shard: int,
+    engine: Engine,
+    verifier: Grader,
+    tokenizer: Any,
+    *,
+    prompt_style: PromptStyle,
+    sampling: SamplingConfig,
+    per_problem: int,
+    seed: int,
+    on_tokens: OnTokens | None = None,
+    on_shard: Callable[[list[Rollout], bool], None] | None = None,
+) -> list[Rollout]:
+    """`sample_rollouts` of all problems as durable shards.
+
+    Args:
+        problems: what to solve.
+        folder: receives the shards; those that are there are read, and their rollouts reported as done.
+        rollouts_per_shard: at most, but at least those of one problem.
+        engine: what samples.
+        verifier: what grades.
+        tokenizer: renders prompts and decodes completions.
+        prompt_style: how a problem becomes a prompt.
+        sampling: temperature, top-p and length.
+        per_problem: rollouts a problem.
+        seed: the run's seed.
+        on_tokens: called with tokens made and rollouts finished.
+        on_shard: called with each shard's rollouts and whether they were made just now.
+    """
+
+    def make(shard: Sequence[Problem]) -> list[Rollout]:
+        return sample_rollouts(
+            shard,
+            engine,
+            verifier,
+            tokenizer,
+            prompt_style=prompt_style,
+            sampling=sampling,
+            per_problem=per_problem,
+            seed=seed,
+            on_tokens=on_tokens,
+        )
+
+    def report(rollouts: list[Rollout], fresh: bool) -> None:
+        if on_shard:
+            on_shard(rollouts, fresh)
+        if on_tokens and not fresh:
+            on_tokens(0, len(rollouts))
+
+    return collect(problems, folder, max(1, rollouts_per_shard // per_problem), make, report)
+
+
 def read_rollouts(folder: Path) -> list[Rollout]:
     """All shards of a folder, in order."""
     paths = sorted(folder.glob("shard-*.parquet"))

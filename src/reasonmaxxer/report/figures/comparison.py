@@ -21,7 +21,9 @@ from reasonmaxxer.report.figures.style import (
     PURPLE,
     RED,
     blank,
+    interval,
     legend,
+    line_per_name,
     styled,
 )
 
@@ -50,8 +52,7 @@ def arms_accuracy(arms: Arms) -> Figure:
     for y, arm in enumerate(arms):
         colour, _, marker = _look(y)
         estimate = arm["greedy"]
-        axes.plot([estimate["low"], estimate["high"]], [y, y], color=colour, linewidth=2.2)
-        axes.plot(estimate["value"], y, marker, color=colour, markersize=7)
+        interval(axes, y, estimate, colour, marker)
         if len(estimate["by_seed"]) > 1:
             seeds = estimate["by_seed"]
             axes.plot(seeds, [y] * len(seeds), "|", color=INK, markersize=8)
@@ -59,12 +60,8 @@ def arms_accuracy(arms: Arms) -> Figure:
             f"{estimate['value']:.2f}", (estimate["high"], y), (5, 0), textcoords="offset points",
             va="center", color=INK,
         )  # fmt: skip
-    axes.set_yticks(range(len(arms)), names, color=INK, fontsize=8.6)
-    axes.set_ylim(len(arms) - 0.5, -0.5)
+    line_per_name(axes, names, fontsize=8.6)
     axes.set_xlim(0, min(1.1, 0.1 + 1.05 * max(arm["greedy"]["high"] for arm in arms)))
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-    axes.grid(False, axis="y")
     axes.set_xlabel("share of test problems solved greedily")
     return figure
 

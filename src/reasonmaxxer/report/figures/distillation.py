@@ -18,8 +18,11 @@ from reasonmaxxer.report.figures.style import (
     PURPLE,
     RED,
     blank,
+    interval,
     legend,
+    line_per_name,
     styled,
+    value_beside,
 )
 
 COLOURS = (BLUE, GREEN, RED, PURPLE, ORANGE)
@@ -40,19 +43,11 @@ def students_accuracy(rows: Rows) -> Figure:
     for y, row in enumerate(rows):
         found = row["accuracy"]
         colour = {"base": ORANGE, "teacher": INK}.get(row["name"], BLUE)
-        axes.plot([found["low"], found["high"]], [y, y], color=colour, linewidth=2.2)
-        axes.plot(found["value"], y, "o", color=colour, markersize=7)
-        axes.text(
-            1, y, f"{found['value']:.2f}", transform=axes.get_yaxis_transform(), ha="right",
-            va="center", color=INK,
-        )  # fmt: skip
+        interval(axes, y, found, colour, "o")
+        value_beside(axes, y, f"{found['value']:.2f}")
     _references(axes, rows, vertical=True)
-    axes.set_yticks(range(len(rows)), [row["name"] for row in rows], color=INK)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
+    line_per_name(axes, [row["name"] for row in rows])
     axes.set_xlim(0, min(1.12, 0.12 + max(row["accuracy"]["high"] for row in rows)))
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-    axes.grid(False, axis="y")
     axes.set_xlabel("share of test problems solved greedily")
     return figure
 

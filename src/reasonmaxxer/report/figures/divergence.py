@@ -20,6 +20,7 @@ from reasonmaxxer.report.figures.style import (
     RED,
     blank,
     legend,
+    line_per_name,
     styled,
 )
 
@@ -49,14 +50,10 @@ def class_shares(summary: Summary) -> Figure:
             f"{found['value']:.2%}", (found["high"], y), (5, 0), textcoords="offset points",
             va="center", color=INK,
         )  # fmt: skip
-    axes.set_yticks(range(3), list(keys), color=INK)
-    axes.set_ylim(2.5, -0.5)
+    line_per_name(axes, list(keys))
     axes.set_xlim(0, 1.18)
     axes.set_xticks(np.linspace(0, 1, 6))
     axes.xaxis.set_major_formatter(PercentFormatter(1, 0))
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-    axes.grid(False, axis="y")
     axes.set_xlabel("share of positions")
     return figure
 

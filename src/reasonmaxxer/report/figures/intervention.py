@@ -19,8 +19,11 @@ from reasonmaxxer.report.figures.style import (
     PURPLE,
     RED,
     blank,
+    interval,
     legend,
+    line_per_name,
     styled,
+    value_beside,
 )
 
 CONTROLS = ("random", "second", "matched")
@@ -48,21 +51,10 @@ def interventions_accuracy(rows: Sequence[Row]) -> Figure:
     for y, row in enumerate(rows):
         found, colour = row["accuracy"], _colour(row)
         face = ON if row["by_construction"] else colour
-        axes.plot([found["low"], found["high"]], [y, y], color=colour, linewidth=2.2)
-        axes.plot(
-            found["value"], y, "s" if row["policy"] in CONTROLS else "o", markersize=7,
-            markeredgecolor=colour, markerfacecolor=face,
-        )  # fmt: skip
-        axes.text(
-            1, y, f"{found['value']:.2f}", transform=axes.get_yaxis_transform(), ha="right",
-            va="center", color=INK,
-        )  # fmt: skip
-    axes.set_yticks(range(len(rows)), [row["name"] for row in rows], color=INK)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
+        interval(axes, y, found, colour, "s" if row["policy"] in CONTROLS else "o", face)
+        value_beside(axes, y, f"{found['value']:.2f}")
+    line_per_name(axes, [row["name"] for row in rows])
     axes.set_xlim(0, min(1.12, 0.12 + max(row["accuracy"]["high"] for row in rows)))
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-    axes.grid(False, axis="y")
     axes.set_xlabel("share of test problems solved")
     return figure
 

@@ -8,7 +8,17 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from reasonmaxxer.report.figures.style import BLUE, GREY, INK, ORANGE, blank, styled
+from reasonmaxxer.report.figures.style import (
+    BLUE,
+    GREY,
+    INK,
+    ORANGE,
+    bare_left,
+    blank,
+    interval,
+    line_per_name,
+    styled,
+)
 
 MEASURES = {
     "jaccard": "positions edited by both",
@@ -39,8 +49,7 @@ def overlap_and_chance(summary: Mapping[str, Any]) -> Figure:
     for y, _, colour, marker, estimate in rows:
         if estimate["value"] is None:
             continue
-        axes.plot([estimate["low"], estimate["high"]], [y, y], color=colour, linewidth=2.2)
-        axes.plot(estimate["value"], y, marker, color=colour, markersize=7)
+        interval(axes, y, estimate, colour, marker)
         axes.annotate(
             f"{estimate['value']:.1%}", (estimate["high"], y), (6, 0), textcoords="offset points",
             va="center", color=INK,
@@ -51,9 +60,7 @@ def overlap_and_chance(summary: Mapping[str, Any]) -> Figure:
     axes.set_ylim(6.6, -1.2)
     axes.set_xlim(0, 1.12)
     axes.xaxis.set_major_formatter(PercentFormatter(1, 0))
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-    axes.grid(False, axis="y")
+    bare_left(axes)
     return figure
 
 
@@ -70,12 +77,8 @@ def overlap_by(parts: Mapping[str, Mapping[str, Any]]) -> Figure:
     for y, found in enumerate(drawn.values()):
         axes.barh(y, found["value"], 0.6, color=BLUE, alpha=0.8)
         axes.plot([found["low"], found["high"]], [y, y], color=INK, linewidth=1.4)
-    axes.set_yticks(range(len(drawn)), list(drawn), color=INK)
-    axes.set_ylim(len(drawn) - 0.5, -0.5)
+    line_per_name(axes, list(drawn))
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(PercentFormatter(1, 0))
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-    axes.grid(False, axis="y")
     axes.set_xlabel("B's edits that A makes with the same token")
     return figure

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any, ParamSpec
 
@@ -81,6 +81,36 @@ def blank(height: float = 2.9) -> tuple[Figure, Axes]:
     """An empty figure of one panel, as wide as every other (4.8 inches), without pyplot's state."""
     figure = Figure(figsize=(4.8, height), layout="constrained")
     return figure, figure.add_subplot()
+
+
+def interval(
+    axes: Axes, y: float, estimate: Mapping[str, Any], colour: str, marker: str, face: str = ""
+) -> None:
+    """An estimate with its interval on a line of a panel; `face` fills the marker with another colour."""
+    axes.plot([estimate["low"], estimate["high"]], [y, y], color=colour, linewidth=2.2)
+    axes.plot(
+        estimate["value"], y, marker, markersize=7, markeredgecolor=colour,
+        markerfacecolor=face or colour,
+    )  # fmt: skip
+
+
+def value_beside(axes: Axes, y: float, text: str) -> None:
+    """A value in a column at the right of a panel."""
+    axes.text(1, y, text, transform=axes.get_yaxis_transform(), ha="right", va="center", color=INK)
+
+
+def line_per_name(axes: Axes, names: Sequence[str], **text: Any) -> None:
+    """Lines from top to bottom, one a name, with nothing between them; `text` is of the names."""
+    axes.set_yticks(range(len(names)), list(names), color=INK, **text)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    bare_left(axes)
+
+
+def bare_left(axes: Axes) -> None:
+    """A left side of names alone."""
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.grid(False, axis="y")
 
 
 def legend(axes: Axes, columns: int) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from reasonmaxxer.report.panels import Panel
 from reasonmaxxer.report.tables import Table
@@ -57,3 +59,14 @@ class Content:
     def tables(self) -> list[Table]:
         """Of all sections, in order."""
         return [table for section in self.sections for table in section.tables]
+
+
+def measured_with(
+    models: Mapping[str, Mapping[str, Any]], settings: Mapping[str, Any]
+) -> list[tuple[str, str]]:
+    """`facts` of a page: what each model is, and the settings."""
+    return [
+        *((arm, f"{m['name']}, from {m['source']}, {m['dtype']}") for arm, m in models.items()),
+        *((f"{arm}, fingerprint", m["fingerprint"]) for arm, m in models.items()),
+        *((name.replace("_", " "), str(value)) for name, value in settings.items()),
+    ]

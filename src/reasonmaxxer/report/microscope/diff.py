@@ -1,4 +1,4 @@
-"""What `diff` found: words, figures and tables."""
+"""What `diff` found: figures and tables."""
 
 from __future__ import annotations
 
@@ -13,26 +13,24 @@ from reasonmaxxer.artifacts import read_table
 from reasonmaxxer.divergence.diff import flat
 from reasonmaxxer.divergence.joint import CLASSES, TOP, UNSHIFTED
 from reasonmaxxer.report import figures
-from reasonmaxxer.report.microscope.content import Content, Section
-from reasonmaxxer.report.microscope.numbers import UNKNOWN, counted, number, share
+from reasonmaxxer.report.microscope.content import Content, Section, measured_with
+from reasonmaxxer.report.microscope.diff_words import (
+    caveats,
+    findings,
+    lead,
+    pair_name,
+)
 from reasonmaxxer.report.microscope.published import MARK, published_pairs
-from reasonmaxxer.report.microscope.viewer_data import diff_data
+from reasonmaxxer.report.microscope.viewer_data import ARMS, diff_data
+from reasonmaxxer.report.numbers import UNKNOWN, counted, number, share
 from reasonmaxxer.report.panels import Panel, panel
 from reasonmaxxer.report.tables import Table
 from reasonmaxxer.report.viewer import viewer_fragment
 from reasonmaxxer.report.visible import token_text
 
-TEXTS = {
-    "base": "the base's own greedy answers",
-    "tuned": "the tuned model's own greedy answers",
-}
 SHOWN_TOKENS = 15
-FEW_PROBLEMS = 30
 SHOWN_TEXTS, SHOWN_POSITIONS = 100, 60_000
 """Of the viewer in the page; `TokenViewer.from_diff` shows all."""
-MUCH = 0.1
-"""Share of texts cut at the length limit from which the page says so."""
-
 Found = Mapping[str, Any]
 
 
@@ -60,7 +58,7 @@ def content(folder: Path, found: Found) -> Content:
             _viewer(folder, found),
             Section("numbers", "All figures", tables=[_figures(found)]),
         ],
-        facts=facts(found),
+        facts=measured_with({arm: found[arm] for arm in ARMS}, found["protocol"]),
     )
 
 
@@ -68,142 +66,6 @@ def read_positions(folder: Path, columns: tuple[str, ...]) -> pa.Table:
     """Some columns of all shards of a comparison, in order."""
     shards = sorted((folder / "positions").glob("shard-*.parquet"))
     return pa.concat_tables([read_table(path, columns) for path in shards])
-
-
-def pair_name(found: Found) -> str:
-    """The two models."""
-    return f"{found['base']['name']} → {found['tuned']['name']}"
-
-
-def lead(found: Found) -> str:
-    """What was compared, and of how much."""
-    protocol = found["protocol"]
-    text = TEXTS.get(protocol["text"], f"the answers in {protocol['text']}")
-    return (
-        f"Both models read {text} to {counted(found['problems'], 'problem')} of {protocol['source']} "
-        f"({protocol['split']}): {counted(found['texts'], 'text')}, {found['positions']:,} positions, at "
-        f"most {protocol['max_new_tokens']} tokens each. Intervals are {protocol['confidence']:.0%} "
-        "bootstrap over problems."
-    )
-
-
-def findings(found: Found) -> list[str]:
-    """What came out, in plain words."""
-    said = [_agreement(found)]
-    if found["mean_rank"]["value"] is not None:
-        said.append(
-            f"Where they differ, the tuned model's choice has mean rank {number(found['mean_rank'])} under "
-            f"the base, and the base's choice {number(found['mean_backward_rank'])} under the tuned model."
-        )
-    if found["entropy_ratio"]["value"] is not None:
-        said.append(
-            f"Where the choices differ within the base's top {TOP}, the base hesitates "
-            f"{number(found['entropy_ratio'])} times as much as where they are the same: a mean entropy "
-            f"of {found['reranked_entropy']['value']:.2f} nats against "
-            f"{found['unshifted_entropy']['value']:.2f}."
-        )
-    if found["changed_jsd_share"]["value"] is not None:
-        differ = 1 - found["agreement"]["value"]
-        said.append(
-            f"The {differ:.1%} of positions that differ hold {share(found['changed_jsd_share'])} of all "
-            "Jensen-Shannon divergence; the rest lies where both choose the same token with another "
-            "certainty."
-        )
-    if found["gate"]["auc"]["value"] is not None:
-        said.append(_gate_words(found["gate"]))
-    said.append(
-        f"Drawn to agree as often as can be, samples of the two would agree at "
-        f"{share(found['sampled_agreement'])} of positions."
-    )
-    return said
-
-
-def _agreement(found: Found) -> str:
-    same = f"They choose the same token at {share(found['agreement'])} of positions"
-    counts = found["ranks"]["forward"]
-    changed = sum(counts.values())
-    if not changed:
-        return f"{same}: at every one."
-    near = sum(count for rank, count in counts.items() if rank.isdigit() and int(rank) <= TOP)
-    return (
-        f"{same}; of the other {changed:,}, {near / changed:.1%} are among the base's top {TOP} "
-        f"(reranked), {1 - near / changed:.1%} are not (shifted)."
-    )
-
-
-def _gate_words(gate: Found) -> str:
-    said = (
-        f"The base's entropy alone tells positions that differ from others with an area under the ROC "
-        f"curve of {number(gate['auc'])}, average precision {number(gate['average_precision'])} where "
-        f"chance has {gate['base_rate']:.2f}."
-    )
-    at = at_tau(gate, figures.PAPER_TAU)
-    if at is None or at["precision"] is None:
-        return said
-    return (
-        f"{said} At tau = {figures.PAPER_TAU} it lets {at['share']:.1%} of positions through and finds "
-        f"{at['recall']:.1%} of those that differ; {at['precision']:.1%} of what it lets through differs."
-    )
-
-
-def at_tau(gate: Found, tau: float) -> Found | None:
-    """The point of a gate's curve at a threshold, if it is listed."""
-    return next((point for point in gate["curve"] if point["tau"] == tau), None)
-
-
-def caveats(found: Found, cut: float) -> list[str]:
-    """What to keep in mind, first where the numbers are unlike the published ones.
-
-    Args:
-        found: `summary.json`.
-        cut: share of texts that the length limit ended.
-    """
-    said = _contrasts(found)
-    if found["protocol"]["text"] in TEXTS:
-        said.append(
-            "Both read the same prefix. What a model would have gone on to write after a choice of its own "
-            "is not seen here; reasonmaxxer intervene follows it."
-        )
-    if found["problems"] < FEW_PROBLEMS:
-        said.append(
-            f"Only {counted(found['problems'], 'problem')}: an interval over so few is itself rough."
-        )
-    if cut > MUCH:
-        said.append(
-            f"{cut:.0%} of the texts were cut at the length limit; how they end is not known."
-        )
-    return said
-
-
-def _contrasts(found: Found) -> list[str]:
-    """How the pair differs from every published one, by what its intervals leave no doubt of."""
-    rows = published_pairs()
-    said = []
-    fewest, most = (pick(row.changed for row in rows) for pick in (min, max))
-    agreement = found["agreement"]
-    denser, sparser = 1 - agreement["high"] > most, 1 - agreement["low"] < fewest
-    if denser or sparser:
-        said.append(
-            f"{'Not as sparse as' if denser else 'Sparser than'} published: the choices differ at "
-            f"{1 - agreement['value']:.1%} of positions here, at {fewest:.1%} to {most:.1%} in the four "
-            "published pairs."
-        )
-    shifted = max(row.shifted for row in rows)
-    if found["shifted_share"]["low"] > shifted:
-        said.append(
-            f"Choices from outside the base's top {TOP} are commoner than in any published pair: "
-            f"{found['shifted_share']['value']:.2%} of positions, there at most {shifted:.2%}."
-        )
-    ratio = found["entropy_ratio"]
-    least = min(row.entropy_ratio for row in rows)
-    if ratio["value"] is not None and ratio["high"] < least:
-        said.append(
-            f"The base's hesitation marks the places less sharply than published: a ratio of "
-            f"{ratio['value']:.1f}, there {least:.1f} or more."
-        )
-    if said:
-        said[-1] += " The published pairs are other models, on MATH-500."
-    return said
 
 
 def _result_panels(found: Found) -> list[Panel]:
@@ -413,13 +275,3 @@ def _figures(found: Found) -> Table:
         "Ranks are means over the positions that differ. Negative where probability came into the top "
         f"{TOP}. summary.json has every digit.",
     )
-
-
-def facts(found: Found) -> list[tuple[str, str]]:
-    """What was measured, and with which settings."""
-    models = {"base": found["base"], "tuned": found["tuned"]}
-    return [
-        *((arm, f"{m['name']}, from {m['source']}, {m['dtype']}") for arm, m in models.items()),
-        *((f"{arm}, fingerprint", m["fingerprint"]) for arm, m in models.items()),
-        *((name.replace("_", " "), str(value)) for name, value in found["protocol"].items()),
-    ]

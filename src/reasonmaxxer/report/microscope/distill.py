@@ -8,9 +8,9 @@ from typing import Any
 
 from reasonmaxxer.artifacts import read_table
 from reasonmaxxer.report import figures
-from reasonmaxxer.report.microscope.content import Content, Section
-from reasonmaxxer.report.microscope.numbers import counted, difference, number
+from reasonmaxxer.report.microscope.content import Content, Section, measured_with
 from reasonmaxxer.report.microscope.published import MARK, published_students
+from reasonmaxxer.report.numbers import counted, number, signed
 from reasonmaxxer.report.panels import Panel, panel
 from reasonmaxxer.report.tables import Table
 
@@ -36,16 +36,10 @@ def content(folder: Path, found: Found) -> Content:
         sections=[
             Section("result", "What the students kept", _panels(folder, found), [table_4(found)])
         ],
-        facts=[
-            *((arm, f"{m['name']}, from {m['source']}, {m['dtype']}") for arm, m in _models(found)),
-            *((f"{arm}, fingerprint", m["fingerprint"]) for arm, m in _models(found)),
-            ("seed", str(found["seed"])),
-        ],
+        facts=measured_with(
+            {arm: found[arm] for arm in ("base", "teacher")}, {"seed": found["seed"]}
+        ),
     )
-
-
-def _models(found: Found) -> list[tuple[str, Mapping[str, Any]]]:
-    return [(arm, found[arm]) for arm in ("base", "teacher")]
 
 
 def lead(found: Found) -> str:
@@ -127,7 +121,7 @@ def table_4(found: Found) -> Table:
             f"{row['parameters']:,}" if row["parameters"] else "",
             f"{row['parameter_share']:.2%}" if row["parameter_share"] else "",
             number(row["accuracy"], 3),
-            difference(row["to_teacher"]) if row["to_teacher"] else "",
+            signed(row["to_teacher"]) if row["to_teacher"] else "",
             "" if row["kl"] is None else f"{row['kl']:.4f}",
             "measured here",
         )

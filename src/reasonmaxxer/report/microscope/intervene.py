@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from reasonmaxxer.report import figures
-from reasonmaxxer.report.microscope.content import Content, Section
-from reasonmaxxer.report.microscope.diff import facts, pair_name
-from reasonmaxxer.report.microscope.numbers import counted, difference, number, share
-from reasonmaxxer.report.microscope.viewer_data import intervention_data
+from reasonmaxxer.report.microscope.content import Content, Section, measured_with
+from reasonmaxxer.report.microscope.diff_words import pair_name
+from reasonmaxxer.report.microscope.viewer_data import ARMS, intervention_data
+from reasonmaxxer.report.numbers import counted, number, share, signed
 from reasonmaxxer.report.panels import Panel, panel
 from reasonmaxxer.report.tables import Table
 from reasonmaxxer.report.viewer import viewer_fragment
@@ -46,7 +46,7 @@ def content(folder: Path, found: Found) -> Content:
             *_fewest_sections(found),
             _viewer(folder),
         ],
-        facts=facts(found),
+        facts=measured_with({arm: found[arm] for arm in ARMS}, found["protocol"]),
     )
 
 
@@ -120,9 +120,9 @@ def _policy_row(row: Found) -> tuple[str, ...]:
         *(
             ("", "")
             if row["policy"] == "base"
-            else (difference(row["minus_base"]), f"{row['minus_base']['p_value']:.2g}")
+            else (signed(row["minus_base"]), f"{row['minus_base']['p_value']:.2g}")
         ),
-        "" if row["policy"] == "tuned" else difference(row["minus_tuned"]),
+        "" if row["policy"] == "tuned" else signed(row["minus_tuned"]),
         share(row["touched_share"]),
         share(row["changed_share"]),
         f"{row['edits_per_problem']:.2f}",

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from reasonmaxxer.report import figures
-from reasonmaxxer.report.microscope.content import Content, Section
-from reasonmaxxer.report.microscope.numbers import counted, number, share
+from reasonmaxxer.report.microscope.content import Content, Section, measured_with
+from reasonmaxxer.report.numbers import counted, number, share
 from reasonmaxxer.report.panels import Panel, panel
 from reasonmaxxer.report.tables import Table
 
@@ -41,7 +41,10 @@ def content(folder: Path, found: Found) -> Content:
             Section("parts", "Where they agree", _part_panels(found), [_parts(found)]),
             Section("distributions", "Beyond the choice", tables=[_divergences(found)]),
         ],
-        facts=facts(found),
+        facts=measured_with(
+            {"base": found["base"], **dict(zip("AB", found["tuned"], strict=True))},
+            found["protocol"],
+        ),
     )
 
 
@@ -160,13 +163,3 @@ def _divergences(found: Found) -> Table:
         ],
         "Means over positions.",
     )
-
-
-def facts(found: Found) -> list[tuple[str, str]]:
-    """What was measured, and with which settings."""
-    models = {"base": found["base"], **dict(zip("AB", found["tuned"], strict=True))}
-    return [
-        *((arm, f"{m['name']}, from {m['source']}, {m['dtype']}") for arm, m in models.items()),
-        *((f"{arm}, fingerprint", m["fingerprint"]) for arm, m in models.items()),
-        *((name.replace("_", " "), str(value)) for name, value in found["protocol"].items()),
-    ]

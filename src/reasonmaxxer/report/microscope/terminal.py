@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from reasonmaxxer.report.numbers import counted, number, share
+
 FEW_TOKENS = 5
 
 
@@ -21,10 +23,9 @@ def print_diff(found: dict[str, Any], out: Path, console: Console) -> None:
         console: of the terminal.
     """
     # here, because it loads torch
-    from reasonmaxxer.report.microscope import diff
-    from reasonmaxxer.report.microscope.numbers import counted, number, share
+    from reasonmaxxer.report.microscope import diff_words
 
-    _say(diff.findings(found)[:1], console)
+    _say(diff_words.findings(found)[:1], console)
     size = f"{found['positions']:,} positions of {counted(found['problems'], 'problem')}"
     table = Table(title=size, title_justify="left")
     for column in ("figure", "value", "interval"):
@@ -40,7 +41,7 @@ def print_diff(found: dict[str, Any], out: Path, console: Console) -> None:
         value, _, interval = form(found[key]).partition(" [")
         table.add_row(name, value, escape(f"[{interval}") if interval.endswith("]") else "")
     console.print(table)
-    _say(diff.caveats(found, 0.0)[:2], console)
+    _say(diff_words.caveats(found, 0.0)[:2], console)
     _files(out, "diff", console)
 
 
@@ -53,7 +54,6 @@ def print_intervene(found: dict[str, Any], out: Path, console: Console) -> None:
         console: of the terminal.
     """
     # here, because it loads torch
-    from reasonmaxxer.report.microscope.numbers import number
 
     size = f"Greedy accuracy on {found['problems']:,} problems"
     table = Table(title=size, title_justify="left", caption="changed: tokens an answer")
@@ -94,6 +94,52 @@ def print_overlap(found: dict[str, Any], out: Path, console: Console) -> None:
     console.print(table)
     _say(overlap.findings(found)[2:], console)
     _files(out, "overlap", console)
+
+
+def print_distill(summary: dict[str, Any], out: Path, console: Console) -> None:
+    """Print what each student kept of the teacher, and where its adapter is.
+
+    Args:
+        summary: what `summary.json` of a distillation holds.
+        out: its folder.
+        console: of the terminal.
+    """
+    tested = f"Greedy accuracy on {summary['test_problems']} test problems"
+    title = f"{tested}, and KL to the teacher in nats"
+    table = Table(title=title, title_justify="left")
+    table.add_column("model")
+    for column in ("parameters", "share", "accuracy", "to teacher", "KL"):
+        table.add_column(column, justify="right")
+    for row in summary["rows"]:
+        table.add_row(*_distilled(row))
+    console.print(table)
+    students = escape(str(out / "students"))
+    _files(out, "distill", console)
+    for line in (
+        f"Adapters  {students}/*/adapter (PEFT folders)",
+        f"Losses    {students}/*/history.parquet",
+    ):
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def _distilled(row: dict[str, Any]) -> list[str]:
+    share, difference = row["parameter_share"], row["to_teacher"]
+    return [
+        escape(row["name"]),
+        "" if row["parameters"] is None else _rounded(row["parameters"]),
+        "" if share is None else f"{share:.2%}",
+        number(row["accuracy"], 3),
+        "" if difference is None else f"{difference['value']:+.3f}",
+        f"{row['kl']:.4f}",
+    ]
+
+
+def _rounded(count: int) -> str:
+    """Such as 8.7 M."""
+    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
+        if count >= size:
+            return f"{count / size:.3g} {letter}"
+    return str(count)
 
 
 def _say(sentences: list[str], console: Console) -> None:

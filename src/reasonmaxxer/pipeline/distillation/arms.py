@@ -13,12 +13,12 @@ from reasonmaxxer.artifacts import read_table, write_json
 from reasonmaxxer.config import DistillationConfig, SamplingConfig
 from reasonmaxxer.divergence.distillation.loss import Opinions
 from reasonmaxxer.divergence.distillation.opinions import mean_kl, opinions_from_table
-from reasonmaxxer.divergence.distillation.progress import Bar, Display
 from reasonmaxxer.divergence.states import TokenSequence
 from reasonmaxxer.evaluation.evaluate import outcomes_by_problem
 from reasonmaxxer.evaluation.metrics import bootstrap, paired_difference
 from reasonmaxxer.problems import Problem
-from reasonmaxxer.rollouts.collect import Grader, collect, read_rollouts, sample_rollouts
+from reasonmaxxer.report.progress import Display, Task
+from reasonmaxxer.rollouts.collect import Grader, collect_samples, read_rollouts
 from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 
@@ -60,30 +60,22 @@ class Examination:
         folder: Path,
         sampling: SamplingConfig,
         per_problem: int,
-        task: Bar,
+        task: Task,
     ) -> list[Rollout]:
         """Durable graded rollouts of a model as it stands."""
-        engine = TransformersEngine(model, self.eos_ids, self.config.decoding_batch_size)
-
-        def make(shard: Sequence[Problem]) -> list[Rollout]:
-            return sample_rollouts(
-                shard,
-                engine,
-                self.verifier,
-                self.tokenizer,
-                prompt_style=self.config.prompt_style,
-                sampling=sampling,
-                per_problem=per_problem,
-                seed=self.config.seed,
-                on_tokens=task.on_tokens,
-            )
-
-        def on_shard(rollouts: list[Rollout], fresh: bool) -> None:
-            if not fresh:
-                task.advance(len(rollouts))
-
-        per_shard = max(1, self.config.rollouts_per_shard // per_problem)
-        return collect(problems, folder, per_shard, make, on_shard)
+        return collect_samples(
+            problems,
+            folder,
+            self.config.rollouts_per_shard,
+            TransformersEngine(model, self.eos_ids, self.config.decoding_batch_size),
+            self.verifier,
+            self.tokenizer,
+            prompt_style=self.config.prompt_style,
+            sampling=sampling,
+            per_problem=per_problem,
+            seed=self.config.seed,
+            on_tokens=task.on_tokens,
+        )
 
 
 @dataclass(frozen=True)
@@ -97,12 +89,8 @@ class HeldOut:
     def read(cls, teacher: Path) -> HeldOut:
         """From the teacher's folder."""
         opinions = opinions_from_table(read_table(teacher / GREEDY_OPINIONS))
-        return cls(sequences_of(read_rollouts(teacher / GREEDY)), opinions)
-
-
-def sequences_of(rollouts: Sequence[Rollout]) -> list[TokenSequence]:
-    """Tokens of rollouts."""
-    return [TokenSequence(rollout.prompt_ids, rollout.completion_ids) for rollout in rollouts]
+        sequences = [TokenSequence.of(r) for r in read_rollouts(teacher / GREEDY)]
+        return cls(sequences, opinions)
 
 
 def examine(

@@ -22,15 +22,15 @@ from reasonmaxxer.config import (
     VerifyConfig,
 )
 from reasonmaxxer.divergence.distillation.opinions import mean_kl, teacher_opinions
-from reasonmaxxer.divergence.distillation.run import distill
 from reasonmaxxer.divergence.states import TokenSequence
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import load_model
-from reasonmaxxer.report.terminal import print_distillation
+from reasonmaxxer.pipeline.distillation import distill
+from reasonmaxxer.report.microscope.terminal import print_distill
 from reasonmaxxer.rollouts.collect import read_rollouts
 from tests.tiny import tiny_folder, tiny_model, tiny_problems
 
-KILLER = Path(__file__).with_name("killed_distillation.py")
+KILLER = Path(__file__).with_name("killed.py")
 EVERY = ("q_proj", "k_proj", "v_proj", "o_proj")
 SHAPES = (ShapeConfig(modules=EVERY, rank=4), ShapeConfig(modules=("lm_head",), rank=2))
 
@@ -171,7 +171,15 @@ def contents(out):
 def test_a_killed_distillation_ends_with_the_same_bytes(made, tmp_path, event, ending):
     config, out, summary = made
     (tmp_path / "config.json").write_text(config.model_dump_json())
-    command = [sys.executable, KILLER, tmp_path / "config.json", tmp_path / "out", event, ending]
+    command = [
+        sys.executable,
+        KILLER,
+        "distill",
+        tmp_path / "config.json",
+        tmp_path / "out",
+        event,
+        ending,
+    ]
     killed = subprocess.run(command, capture_output=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     assert not (tmp_path / "out" / "summary.json").exists()
@@ -271,7 +279,7 @@ def test_the_table_fits_a_terminal():
         row("qkvo-32", 8_716_288, 0.0056, difference),
     ]
     text = io.StringIO()
-    print_distillation(
+    print_distill(
         {"test_problems": 500, "rows": rows}, Path("runs/[x]"), Console(file=text, width=80)
     )
     lines = text.getvalue().splitlines()

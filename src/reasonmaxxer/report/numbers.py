@@ -21,7 +21,7 @@ def number(estimate: Estimate, digits: int = 2) -> str:
     return _interval(estimate, f".{digits}f")
 
 
-def difference(estimate: Estimate) -> str:
+def signed(estimate: Estimate) -> str:
     """A difference of accuracies with its interval, signed."""
     return _interval(estimate, "+.3f")
 

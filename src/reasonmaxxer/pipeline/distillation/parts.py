@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +16,11 @@ import torch
 
 from reasonmaxxer.artifacts import read_json, read_table, whole_folder, write_json, write_table
 from reasonmaxxer.config import DistillationConfig, ModelConfig, ShapeConfig
-from reasonmaxxer.divergence.distillation.arms import (
-    GREEDY,
-    GREEDY_OPINIONS,
-    OPINIONS,
-    Examination,
-    HeldOut,
-    examine,
-    sequences_of,
-)
 from reasonmaxxer.divergence.distillation.opinions import (
     opinion_table,
     opinions_from_table,
     teacher_opinions,
 )
-from reasonmaxxer.divergence.distillation.progress import Bar, Display
 from reasonmaxxer.divergence.distillation.students import (
     Rows,
     check_shapes,
@@ -41,8 +31,18 @@ from reasonmaxxer.divergence.distillation.students import (
     train_student,
 )
 from reasonmaxxer.divergence.pair import check_pair
+from reasonmaxxer.divergence.states import TokenSequence
 from reasonmaxxer.models import LoadedModel, eos_ids, load_model, resolve_device, resolve_dtype
+from reasonmaxxer.pipeline.distillation.arms import (
+    GREEDY,
+    GREEDY_OPINIONS,
+    OPINIONS,
+    Examination,
+    HeldOut,
+    examine,
+)
 from reasonmaxxer.problems import Problem, load_disjoint, problems_from_table, problems_table
+from reasonmaxxer.report.progress import Display
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.training.train import (
@@ -138,8 +138,9 @@ class Distillation:
         if path.exists():
             return
         with self.display.task("Teacher, opinions", len(rollouts)) as task:
+            sequences = [TokenSequence.of(rollout) for rollout in rollouts]
             opinions = teacher_opinions(
-                sequences_of(rollouts), model, self.config.top, lambda n: task.advance(1, n)
+                sequences, model, self.config.top, lambda n: task.advance(1, n)
             )
         write_table(opinion_table(opinions), path)
 
@@ -152,7 +153,7 @@ class Distillation:
         if not (self.out / BASE).exists():
             with whole_folder(self.out / BASE) as folder:
                 examine(examination, base.model, folder, "Base", held_out)
-        taught = sequences_of(read_rollouts(teacher / ROLLOUTS))
+        taught = [TokenSequence.of(r) for r in read_rollouts(teacher / ROLLOUTS)]
         rows = student_rows(taught, opinions_from_table(read_table(teacher / OPINIONS)))
         for shape in shapes:
             label = f"Student {shape.name}"
@@ -180,7 +181,7 @@ class Distillation:
                 training,
                 seed=self.config.seed,
                 folder=folder / CHECKPOINTS,
-                on_step=_steps_of(task),
+                on_step=lambda step: task.advance(step - task.done),
             )
         save_adapter(whole_checkpoints(folder / CHECKPOINTS)[-1], folder / ADAPTER, base.name)
         parameters, share = parameter_counts(model)
@@ -206,18 +207,6 @@ class Distillation:
 def student_folder(shape: ShapeConfig) -> Path:
     """Where a student lies in the folder of a distillation."""
     return Path("students") / shape.name
-
-
-def _steps_of(task: Bar) -> Callable[[int], None]:
-    """What to call with the steps done so far."""
-    shown = 0
-
-    def on_step(step: int) -> None:
-        nonlocal shown
-        task.advance(step - shown)
-        shown = step
-
-    return on_step
 
 
 def _free() -> None:

@@ -8,8 +8,10 @@ from typing import Any
 from reasonmaxxer import __version__
 from reasonmaxxer.artifacts import read_json, write_json
 from reasonmaxxer.config import DistillationConfig
-from reasonmaxxer.divergence.distillation.arms import ACCURACY, to_teacher
-from reasonmaxxer.divergence.distillation.parts import (
+from reasonmaxxer.divergence.folder import claimed
+from reasonmaxxer.evaluation.evaluate import rollout_summary
+from reasonmaxxer.pipeline.distillation.arms import ACCURACY, to_teacher
+from reasonmaxxer.pipeline.distillation.parts import (
     BASE,
     PAIR,
     ROLLOUTS,
@@ -18,9 +20,7 @@ from reasonmaxxer.divergence.distillation.parts import (
     Distillation,
     student_folder,
 )
-from reasonmaxxer.divergence.distillation.progress import Display, Silence
-from reasonmaxxer.divergence.folder import claimed
-from reasonmaxxer.evaluation.evaluate import rollout_summary
+from reasonmaxxer.report.progress import Display
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.verify import Verifier
 
@@ -30,7 +30,6 @@ SUMMARY = "summary.json"
 def distill(
     config: DistillationConfig,
     out: Path,
-    *,
     display: Display | None = None,
     trust_remote_code: bool = False,
 ) -> dict[str, Any]:
@@ -51,7 +50,7 @@ def distill(
     """
     with claimed(out, "distill", config), Verifier(config.verify, config.prompt_style) as verifier:
         if not (out / SUMMARY).exists():
-            shown = display or Silence()
+            shown = display or Display()
             Distillation(config, out, shown, trust_remote_code, verifier).finish()
             write_json(_summary(config, out), out / SUMMARY)
         summary: dict[str, Any] = read_json(out / SUMMARY)
