@@ -121,6 +121,7 @@ def test_neither_batch_nor_length_of_drafts_counts(seed, count, longest, stands)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lockstep, "LONGEST", longest)
         patch.setattr(lockstep, "STANDS", stands)
+        patch.setattr(lockstep, "CHUNK_BYTES", 4 * 97 * longest)
         alone = [intervene(pair, policy, [one], max_new_tokens=LONG, seed=0)[0] for one in asked]
     for one, other in zip(together, alone, strict=True):
         assert one.ids == other.ids

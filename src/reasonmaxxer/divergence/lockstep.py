@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reasonmaxxer.divergence.joint import jensen_shannon, ordered_top, rank_of
+from reasonmaxxer.divergence.joint import CHUNK_BYTES, jensen_shannon, ordered_top, rank_of
 from reasonmaxxer.divergence.pair import ARMS, Arm, Pair
 from reasonmaxxer.divergence.policies import CANDIDATES, ENTROPY_BINS, Course, Policy, Position
 from reasonmaxxer.divergence.reader import Reader
@@ -257,14 +257,19 @@ class _Lockstep:
             drafts = [self.rows[i].drafts[d] for i, d in places]
             own_ND = torch.stack([draft.state_D for draft in drafts if draft.state_D is not None])
             other_ND = torch.stack([opinions[i][d] for i, d in places])
-            described = self._describe(own_ND, other_ND, [draft.token for draft in drafts])
+            token_N = torch.tensor([draft.token for draft in drafts], device=own_ND.device)
+            weight = self.heads[0].projection.weight
+            rows = max(1, CHUNK_BYTES // (4 * len(weight)))  # float32, whatever the weights are
+            parts = (torch.split(x, rows) for x in (own_ND, other_ND, token_N))
+            described = (
+                position for part in zip(*parts, strict=True) for position in self._describe(*part)
+            )
             for (i, d), position in zip(places, described, strict=True):
                 found[i][d] = position
         return found
 
-    def _describe(self, own_ND: Tensor, other_ND: Tensor, tokens: list[int]) -> list[Position]:
+    def _describe(self, own_ND: Tensor, other_ND: Tensor, token_N: Tensor) -> list[Position]:
         """Positions from the states of drafter and verifier and the drafter's choices."""
-        token_N = torch.tensor(tokens, device=own_ND.device)
         own_NV, other_NV = (
             head(states).float()
             for head, states in zip(self.heads, (own_ND, other_ND), strict=True)
