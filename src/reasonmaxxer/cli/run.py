@@ -1,29 +1,14 @@
-"""The command line: a thin shell over `pipeline.run` and others. Slow imports wait for their use."""
+"""Commands of the main job: run a recipe or a baseline, watch it, draw it, compare it."""
 
 from __future__ import annotations
 
-import errno
-import os
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from reasonmaxxer import __version__
-from reasonmaxxer.cli_microscope import hush, register
+from reasonmaxxer.cli.common import TrustRemoteCode, hush, print_table
 from reasonmaxxer.errors import UserError
-
-INTERRUPTED = 130
-"""What typer makes of Ctrl-C."""
-
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Better reasoning from a language model's own rollouts, without reinforcement learning.",
-)
-
 
 RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Run directory.")]
 
@@ -47,12 +32,8 @@ Reuse = Annotated[
 PrintRecipe = Annotated[
     bool, typer.Option("--print-recipe", help="Show the resolved recipe and stop.")
 ]
-TrustRemoteCode = Annotated[
-    bool, typer.Option("--trust-remote-code", help="Let the model's repository run its code.")
-]
 
 
-@app.command()
 def run(
     arguments: Arguments = None,
     out: Out = None,
@@ -67,7 +48,6 @@ def run(
     _run(arguments or [], None, out, reuse, print_recipe, trust_remote_code)
 
 
-@app.command()
 def baseline(
     method: Annotated[str, typer.Argument(metavar="grpo|rloo|sft|dpo|kto", help="What trains.")],
     arguments: Arguments = None,
@@ -117,7 +97,6 @@ def _run(
     print_summary(summary, out, console)
 
 
-@app.command()
 def show(run: RunFolder) -> None:
     """Show the state of a run, finished, at work or stopped."""
     from rich.console import Console
@@ -128,7 +107,6 @@ def show(run: RunFolder) -> None:
     print_status(read_status(run), Console())
 
 
-@app.command()
 def report(run: RunFolder) -> None:
     """Draw report.html of a finished run again, for example of one copied from a server."""
     from reasonmaxxer.report.page import write_report
@@ -136,7 +114,6 @@ def report(run: RunFolder) -> None:
     typer.echo(write_report(run))
 
 
-@app.command()
 def compare(
     runs: Annotated[
         list[Path],
@@ -158,7 +135,6 @@ def compare(
     print_comparison(write_comparison(runs, out), out, Console())
 
 
-@app.command()
 def models() -> None:
     """List the models that need no hub."""
     from reasonmaxxer.models.embedded import EMBEDDED, cache_path, is_cached
@@ -169,11 +145,10 @@ def models() -> None:
         for name, model in EMBEDDED.items()
     ]
     rows += [(name, describe_teacher(path), "in the package") for name, path in teachers().items()]
-    _print_table(("name", "model", "cached"), rows)
+    print_table(("name", "model", "cached"), rows)
     typer.echo("Any other causal language model: model.name=HUB_ID or model.name=FOLDER")
 
 
-@app.command()
 def recipes() -> None:
     """List the shipped recipes."""
     from reasonmaxxer.recipe import RECIPES
@@ -182,43 +157,7 @@ def recipes() -> None:
     for path in sorted(RECIPES.glob("*.yaml")):
         first = path.read_text(encoding="utf-8").splitlines()[0]
         rows.append((path.stem, first.removeprefix("# "), f"reasonmaxxer run {path.stem}"))
-    _print_table(("name", "what it does", "command"), rows)
-
-
-register(app)
-
-
-@app.callback(invoke_without_command=True)
-def _version(
-    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
-) -> None:
-    if version:
-        typer.echo(f"reasonmaxxer {__version__}")
-        raise typer.Exit
-
-
-def main() -> None:
-    """Entry point: an error of the user's is one sentence and exit status 2."""
-    # Read by PyTorch at its first allocation: on Linux, huge pages for large tensors.
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    try:
-        status = app(standalone_mode=False)
-        if status == INTERRUPTED:
-            _fail("Interrupted. Give the same command again to go on where it was.", status)
-        sys.exit(status)
-    except UserError as error:
-        _fail(str(error), 2)
-    except Exception as error:
-        if type(error).__module__.startswith(("click", "typer")):
-            error.show()  # type: ignore[attr-defined]
-            sys.exit(2)
-        if not _disk_is_full(error):
-            raise
-        _fail(
-            f"The disk is full ({error}). Free some space and give the same command again: it goes on "
-            "where it was.",
-            1,
-        )
+    print_table(("name", "what it does", "command"), rows)
 
 
 def _split(arguments: list[str]) -> tuple[str, tuple[str, ...]]:
@@ -231,21 +170,7 @@ def _split(arguments: list[str]) -> tuple[str, tuple[str, ...]]:
     return (names or ["default"])[0], tuple(a for a in arguments if "=" in a)
 
 
-def _disk_is_full(error: BaseException) -> bool:
-    """Libraries wrap what the operating system says in errors of their own."""
-    return getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
-
-
-def _fail(message: str, status: int) -> None:
-    typer.echo(f"Error: {message}", err=True)
-    sys.exit(status)
-
-
-def _print_table(columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*columns)
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+def register(app: typer.Typer) -> None:
+    """Put the commands on the command line."""
+    for command in (run, baseline, show, report, compare, models, recipes):
+        app.command()(command)

@@ -2,65 +2,33 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from reasonmaxxer.cli.common import (
+    Base,
+    Device,
+    Dtype,
+    Extraction,
+    Limit,
+    MaxNewTokens,
+    Out,
+    Problems,
+    PromptStyle,
+    Seed,
+    Split,
+    TrustRemoteCode,
+    Tuned,
+    chosen,
+    folder_of,
+    given,
+    hush,
+)
+
 if TYPE_CHECKING:
     from reasonmaxxer.config import DistillationConfig
-
-Base = Annotated[
-    str, typer.Argument(metavar="BASE", help="Hub id, folder, PEFT folder or embedded model.")
-]
-Tuned = Annotated[str, typer.Argument(metavar="TUNED", help="The same, trained from it.")]
-Problems = Annotated[
-    str | None,
-    typer.Option(
-        metavar="SOURCE",
-        help="word-problems, reasoning-gym/TASK, a .jsonl or .parquet file, or a data set's hub id.",
-        show_default="word-problems",
-    ),
-]
-Split = Annotated[str | None, typer.Option(help="Split of the source.", show_default="test")]
-Limit = Annotated[int | None, typer.Option(help="Problems taken.", show_default="100")]
-PromptStyle = Annotated[
-    str | None,
-    typer.Option(
-        metavar="chat_template|qwen_boxed|llama_abel",
-        help="Prompt of all models.",
-        show_default="chat_template",
-    ),
-]
-Extraction = Annotated[
-    str | None,
-    typer.Option(
-        metavar="auto|boxed|last_number|stated_number",
-        help="Where the answer is read.",
-        show_default="auto",
-    ),
-]
-MaxNewTokens = Annotated[
-    int | None, typer.Option(help="Longest answer, tokens.", show_default="120")
-]
-Seed = Annotated[int | None, typer.Option(help="Of every draw.", show_default="0")]
-Dtype = Annotated[
-    str | None,
-    typer.Option(
-        metavar="auto|float32|bfloat16|float16",
-        help="Weights' type.",
-        show_default="auto: float32 on a CPU",
-    ),
-]
-Device = Annotated[
-    str | None, typer.Option(help="torch device.", show_default="CUDA where there is one")
-]
-Out = Annotated[Path | None, typer.Option(help="Folder of the results.", show_default=False)]
-TrustRemoteCode = Annotated[
-    bool, typer.Option("--trust-remote-code", help="Let the models' repositories run their code.")
-]
 
 
 def diff(
@@ -224,7 +192,7 @@ def distill(
     from reasonmaxxer.report.microscope.terminal import print_distill
     from reasonmaxxer.report.progress import Display
 
-    config, folder = _distillation(options), out or _folder("distill", base, teacher)
+    config, folder = _distillation(options), out or folder_of("distill", base, teacher)
     hush()
     console = Console()
     summary = microscope.distill(config, folder, Display(console), trust_remote_code)
@@ -238,19 +206,19 @@ def _distillation(options: dict[str, Any]) -> DistillationConfig:
     from reasonmaxxer.recipe import parse_config
 
     option = options.get
-    drawn, dtype = _given(limit=option("limit")), _given(dtype=option("dtype"))
+    drawn, dtype = given(limit=option("limit")), given(dtype=option("dtype"))
     source, measured = option("problems"), option("test_problems") or option("problems")
     shapes = option("shapes")
     values = {
         "base": {"name": option("base"), **dtype},
         "teacher": {"name": option("teacher"), **dtype},
-        "train": {"split": "train", "limit": 100, **_given(source=source), **drawn},
-        "test": {"split": "test", "limit": 100, "seed": 0, **_given(source=measured), **drawn},
-        **_given(
+        "train": {"split": "train", "limit": 100, **given(source=source), **drawn},
+        "test": {"split": "test", "limit": 100, "seed": 0, **given(source=measured), **drawn},
+        **given(
             shapes=None if shapes is None else parse_shapes(shapes),
             rollouts_per_problem=option("rollouts"),
         ),
-        **_chosen(options, "prompt_style", "epochs", "learning_rate", "max_new_tokens", "seed"),
+        **chosen(options, "prompt_style", "epochs", "learning_rate", "max_new_tokens", "seed"),
     }
     return parse_config(DistillationConfig, values, "distill")
 
@@ -272,45 +240,25 @@ def _run(
 
     option = options.get
     values = {
-        "base": _given(name=option("base"), dtype=option("dtype"), device=option("device")),
+        "base": given(name=option("base"), dtype=option("dtype"), device=option("device")),
         "tuned": tuned,
         "problems": {
             "split": "test",
             "limit": 100,
             "seed": 0,
-            **_given(source=option("problems"), split=option("split"), limit=option("limit")),
+            **given(source=option("problems"), split=option("split"), limit=option("limit")),
         },
-        "verify": _given(extraction=option("extraction")),
-        **_chosen(options, "text", "prompt_style", "max_new_tokens", "seed"),
+        "verify": given(extraction=option("extraction")),
+        **chosen(options, "text", "prompt_style", "max_new_tokens", "seed"),
     }
     config = parse_config(MicroscopeConfig, values, command)
-    out = options["out"] or _folder(command, options["base"], *tuned)
+    out = options["out"] or folder_of(command, options["base"], *tuned)
     hush()
     console = Console()
     found = work(
         config, out, Display(console), trust_remote_code=options["trust_remote_code"], **more
     )
     show(found, out, console)
-
-
-def _given(**values: Any) -> dict[str, Any]:
-    """Options that were set; the rest take the config's defaults."""
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _chosen(options: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Options that are called as their keys are, of those that were set."""
-    return _given(**{name: options.get(name) for name in names})
-
-
-def _folder(command: str, *models: str) -> Path:
-    """Where results go that were not given a folder."""
-    return Path("runs") / "-".join((command, *(Path(name).name for name in models)))
-
-
-def hush() -> None:
-    """Keep what transformers says about its own future off the terminal."""
-    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
 
 
 def register(app: typer.Typer) -> None:

@@ -1,0 +1,69 @@
+"""The command line: a thin shell over `pipeline`. Slow imports wait for their use."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from reasonmaxxer import __version__
+from reasonmaxxer.cli import microscope, run
+from reasonmaxxer.errors import UserError
+
+INTERRUPTED = 130
+"""What typer makes of Ctrl-C."""
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Better reasoning from a language model's own rollouts, without reinforcement learning.",
+)
+for module in (run, microscope):
+    module.register(app)
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"reasonmaxxer {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point: an error of the user's is one sentence and exit status 2."""
+    # Read by PyTorch at its first allocation: on Linux, huge pages for large tensors.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    try:
+        status = app(standalone_mode=False)
+        if status == INTERRUPTED:
+            _fail("Interrupted. Give the same command again to go on where it was.", status)
+        sys.exit(status)
+    except UserError as error:
+        _fail(str(error), 2)
+    except Exception as error:
+        if type(error).__module__.startswith(("click", "typer")):
+            error.show()  # type: ignore[attr-defined]
+            sys.exit(2)
+        if not _disk_is_full(error):
+            raise
+        _fail(
+            f"The disk is full ({error}). Free some space and give the same command again: it goes on "
+            "where it was.",
+            1,
+        )
+
+
+def _disk_is_full(error: BaseException) -> bool:
+    """Libraries wrap what the operating system says in errors of their own."""
+    return getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
+
+
+def _fail(message: str, status: int) -> None:
+    typer.echo(f"Error: {message}", err=True)
+    sys.exit(status)

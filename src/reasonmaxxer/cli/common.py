@@ -1,0 +1,90 @@
+"""Options that several commands share, and what makes a config of them."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Base = Annotated[
+    str, typer.Argument(metavar="BASE", help="Hub id, folder, PEFT folder or embedded model.")
+]
+Tuned = Annotated[str, typer.Argument(metavar="TUNED", help="The same, trained from it.")]
+Problems = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SOURCE",
+        help="word-problems, reasoning-gym/TASK, a .jsonl or .parquet file, or a data set's hub id.",
+        show_default="word-problems",
+    ),
+]
+Split = Annotated[str | None, typer.Option(help="Split of the source.", show_default="test")]
+Limit = Annotated[int | None, typer.Option(help="Problems taken.", show_default="100")]
+PromptStyle = Annotated[
+    str | None,
+    typer.Option(
+        metavar="chat_template|qwen_boxed|llama_abel",
+        help="Prompt of all models.",
+        show_default="chat_template",
+    ),
+]
+Extraction = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|boxed|last_number|stated_number",
+        help="Where the answer is read.",
+        show_default="auto",
+    ),
+]
+MaxNewTokens = Annotated[
+    int | None, typer.Option(help="Longest answer, tokens.", show_default="120")
+]
+Seed = Annotated[int | None, typer.Option(help="Of every draw.", show_default="0")]
+Dtype = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|float32|bfloat16|float16",
+        help="Weights' type.",
+        show_default="auto: float32 on a CPU",
+    ),
+]
+Device = Annotated[
+    str | None, typer.Option(help="torch device.", show_default="CUDA where there is one")
+]
+Out = Annotated[Path | None, typer.Option(help="Folder of the results.", show_default=False)]
+TrustRemoteCode = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Let the models' repositories run their code.")
+]
+
+
+def given(**values: Any) -> dict[str, Any]:
+    """Options that were set; the rest take the config's defaults."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def chosen(options: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Options that are called as their keys are, of those that were set."""
+    return given(**{name: options.get(name) for name in names})
+
+
+def folder_of(command: str, *models: str) -> Path:
+    """Where results go that were not given a folder."""
+    return Path("runs") / "-".join((command, *(Path(name).name for name in models)))
+
+
+def hush() -> None:
+    """Keep what transformers says about its own future off the terminal."""
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+
+
+def print_table(columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
+    """Print rows on the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
