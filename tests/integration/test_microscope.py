@@ -218,12 +218,22 @@ def test_the_fewest_edits_are_those_that_trying_all_finds(models, tmp_path):
         with torch.inference_mode():
             return int(model(input_ids=torch.tensor([[*prompt, *begun]])).logits[0, -1].argmax())
 
-    def single(problem, rollout):
+    def neither(prompt, begun, both):
+        with torch.inference_mode():
+            logits = base(input_ids=torch.tensor([[*prompt, *begun]])).logits[0, -1]
+        return next(id for id in logits.argsort(descending=True).tolist() if id not in both)
+
+    def single(problem, rollout, control=False):
         prompt, ids = rollout.prompt_ids, rollout.completion_ids
         for t in range(len(ids)):
-            token = choice(tuned, prompt, ids[:t])
-            if token != choice(base, prompt, ids[:t]):
+            both = [choice(model, prompt, ids[:t]) for model in (base, tuned)]
+            if both[0] != both[1]:
+                token = neither(prompt, ids[:t], both) if control else both[1]
                 yield right(problem, greedy_end(base, prompt, [*ids[:t], token], 8))
+
+    by_luck = [any(single(problem, rollout, control=True)) for problem, rollout, _ in changed]
+    assert 0 < sum(by_luck) == found["control"]["1"]
+    assert sum(found["control"].values()) == len(changed)
 
     for row, (problem, rollout, _) in zip(found["problems"], changed, strict=True):
         assert (row["edits"] == 1) == any(single(problem, rollout))

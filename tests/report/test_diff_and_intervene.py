@@ -40,6 +40,7 @@ def intervened():
     fewest = {
         "failed": 3,
         "histogram": {"1": 1, "2": 0, "3": 0, "more": 2},
+        "control": {"1": 0, "2": 1, "3": 0, "more": 2},
         "problems": [
             {"problem_id": "p0", "edits": 1, "positions": [2], "from": [" a"], "to": [" b"]},
             {"problem_id": "p1", "edits": None, "positions": [], "from": [], "to": []},

@@ -59,6 +59,7 @@ def intervened(tmp_path):
     fewest = {
         "failed": 2,
         "histogram": {"1": 1, "2": 0, "3": 0, "more": 1},
+        "control": {"1": 0, "2": 0, "3": 0, "more": 2},
         "problems": [
             {"problem_id": "p0", "edits": 1, "positions": [2], "from": [HOSTILE], "to": ["\n|"]},
             {"problem_id": "p1", "edits": None, "positions": [], "from": [], "to": []},

@@ -4,6 +4,9 @@ Each answer that is wrong under the base and right under the tuned model is trie
 model's choices put in, wherever the two differ, the base going on from there; then with a second one behind
 the first; and so on. A level tries the most divergent candidates of each problem, so beyond the first
 level, or with many candidates, what is found is an upper bound.
+
+The best of many tries is right by luck now and then. A control tries as many, at the same places: the
+base's most likely token that neither model chose.
 """
 
 from __future__ import annotations
@@ -11,13 +14,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from reasonmaxxer.config import MicroscopeConfig
 from reasonmaxxer.divergence.diff import compare_texts
-from reasonmaxxer.divergence.joint import UNSHIFTED
+from reasonmaxxer.divergence.joint import UNSHIFTED, JointScores
 from reasonmaxxer.divergence.pair import Pair
 from reasonmaxxer.divergence.texts import greedy
 from reasonmaxxer.problems import Problem
@@ -32,6 +35,10 @@ CANDIDATES = 24
 """Answers tried for each problem and level."""
 
 
+Substitute = Literal["tuned", "neither"]
+"""The tuned model's choice, or the control's: the base's most likely token that neither model chose."""
+
+
 @dataclass(frozen=True)
 class Trial:
     """An answer with some edits.
@@ -40,7 +47,7 @@ class Trial:
         rollout: the answer.
         positions: of the edits in it.
         host_ids: what the base would have said there.
-        emitted_ids: what the tuned model said.
+        emitted_ids: what was put in.
         divergence: sum of the Jensen-Shannon divergences there.
     """
 
@@ -57,7 +64,7 @@ def fewest_edits(
     base: Sequence[Rollout],
     tuned: Sequence[Rollout],
     config: MicroscopeConfig,
-    on_level: Callable[[int], None] | None = None,
+    on_level: Callable[[], None] | None = None,
 ) -> dict[str, Any]:
     """Search the answers that the tuned model gains.
 
@@ -67,24 +74,46 @@ def fewest_edits(
         base: greedy answers of the base, in their order.
         tuned: of the tuned model.
         config: length, grading and batch.
-        on_level: called with each level's number of edits before it.
+        on_level: called after each of `LEVELS` numbers of edits, of the search and then of its control.
 
     Returns:
         `failed`: problems that only the tuned model solves; `histogram` of the edits that were enough,
-        those that were not found as `more`; `problems` with positions and token ids of the edits.
+        those that were not found as `more`; `control`: the control's histogram; `problems` with positions
+        and token ids of the edits.
     """
     lost = {
         problem.id: problem
         for problem, own, other in zip(problems, base, tuned, strict=True)
         if other.reward > own.reward
     }
-    open_trials = {r.problem_id: [Trial(r)] for r in base if r.problem_id in lost}
+    answers = [rollout for rollout in base if rollout.problem_id in lost]
+    solved, by_luck = (
+        _search(pair, substitute, lost, answers, config, on_level)
+        for substitute in get_args(Substitute)
+    )
+    return {
+        "failed": len(lost),
+        "histogram": _histogram(solved, len(lost)),
+        "control": _histogram(by_luck, len(lost)),
+        "problems": [_row(id, solved.get(id)) for id in lost],
+    }
+
+
+def _search(
+    pair: Pair,
+    substitute: Substitute,
+    lost: dict[str, Problem],
+    answers: Sequence[Rollout],
+    config: MicroscopeConfig,
+    on_level: Callable[[], None] | None,
+) -> dict[str, Trial]:
+    """The trial with the fewest edits that solves each problem, of those that one solves."""
+    open_trials = {rollout.problem_id: [Trial(rollout)] for rollout in answers}
     solved: dict[str, Trial] = {}
     with Verifier(config.verify, config.prompt_style) as verifier:
-        for level in range(1, LEVELS + 1):
-            if on_level:
-                on_level(level)
-            tried = _tried(pair, _next_trials(pair, open_trials), lost, verifier, config)
+        for _ in range(LEVELS):
+            longer = _next_trials(pair, substitute, open_trials)
+            tried = _tried(pair, longer, lost, verifier, config)
             for id, trials in tried.items():
                 right = [trial for trial in trials if trial.rollout.reward]
                 if right:
@@ -92,10 +121,14 @@ def fewest_edits(
             open_trials = {
                 id: tried[id] for id in open_trials if tried.get(id) and id not in solved
             }
-    return _found(list(lost), solved)
+            if on_level:
+                on_level()
+    return solved
 
 
-def _next_trials(pair: Pair, trials: dict[str, list[Trial]]) -> dict[str, list[Trial]]:
+def _next_trials(
+    pair: Pair, substitute: Substitute, trials: dict[str, list[Trial]]
+) -> dict[str, list[Trial]]:
     """Every trial with one more edit behind its last; their answers end with the edit."""
     flat = [trial for group in trials.values() for trial in group]
     scores = compare_texts(pair, [trial.rollout for trial in flat]) if flat else []
@@ -104,20 +137,23 @@ def _next_trials(pair: Pair, trials: dict[str, list[Trial]]) -> dict[str, list[T
         after = trial.positions[-1] if trial.positions else -1
         for t in np.flatnonzero(score.kind_N != UNSHIFTED).tolist():
             if t > after:
-                longer[trial.rollout.problem_id].append(_edited(trial, t, score))
+                longer[trial.rollout.problem_id].append(_edited(trial, t, score, substitute))
     return {
         id: sorted(group, key=lambda trial: -trial.divergence)[:CANDIDATES]
         for id, group in longer.items()
     }
 
 
-def _edited(trial: Trial, t: int, score: Any) -> Trial:
-    token = int(score.tuned_top_NK[t, 0])
+def _edited(trial: Trial, t: int, score: JointScores, substitute: Substitute) -> Trial:
+    base_top_K, choice = score.base_top_NK[t].tolist(), int(score.tuned_top_NK[t, 0])
+    token = choice
+    if substitute == "neither":
+        token = next(id for id in base_top_K[1:] if id != choice)
     ids = [*trial.rollout.completion_ids[:t], token]
     return Trial(
         replace(trial.rollout, completion_ids=ids),
         (*trial.positions, t),
-        (*trial.host_ids, int(score.base_top_NK[t, 0])),
+        (*trial.host_ids, base_top_K[0]),
         (*trial.emitted_ids, token),
         trial.divergence + float(score.jsd_N[t]),
     )
@@ -158,23 +194,18 @@ def _tried(
     return done
 
 
-def _found(ids: list[str], solved: dict[str, Trial]) -> dict[str, Any]:
+def _histogram(solved: dict[str, Trial], searched: int) -> dict[str, int]:
     counts = Counter(len(trial.positions) for trial in solved.values())
+    levels = {str(level): counts[level] for level in range(1, LEVELS + 1)}
+    return {**levels, "more": searched - len(solved)}
+
+
+def _row(id: str, trial: Trial | None) -> dict[str, Any]:
     return {
-        "failed": len(ids),
-        "histogram": {
-            **{str(level): counts[level] for level in range(1, LEVELS + 1)},
-            "more": len(ids) - len(solved),
-        },
-        "problems": [
-            {
-                "problem_id": id,
-                "edits": len(solved[id].positions) if id in solved else None,
-                "positions": list(solved[id].positions) if id in solved else [],
-                "from_ids": list(solved[id].host_ids) if id in solved else [],
-                "to_ids": list(solved[id].emitted_ids) if id in solved else [],
-                "text": solved[id].rollout.text if id in solved else None,
-            }
-            for id in ids
-        ],
+        "problem_id": id,
+        "edits": len(trial.positions) if trial else None,
+        "positions": list(trial.positions) if trial else [],
+        "from_ids": list(trial.host_ids) if trial else [],
+        "to_ids": list(trial.emitted_ids) if trial else [],
+        "text": trial.rollout.text if trial else None,
     }

@@ -203,16 +203,15 @@ class _Work:
         """The search for the fewest edits, done once a folder."""
         path = self.out / "fewest.json"
         if not path.exists():
-            with self.display.task("fewest edits", LEVELS) as task:
+            with self.display.task("fewest edits", 2 * LEVELS) as task:
                 found = fewest_edits(
                     self.pair,
                     self.problems,
                     answers["base"],
                     answers["tuned"],
                     self.config,
-                    lambda level: task.advance(level - 1 - task.done),
+                    lambda: task.advance(1),
                 )
-                task.advance(LEVELS - task.done)
             write_json(self._spelled(found), path)
         fewest: dict[str, Any] = read_json(path)
         return fewest

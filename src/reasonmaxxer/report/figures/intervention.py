@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -99,23 +100,25 @@ def dose_response(curves: Sequence[Row], own: float, other: float) -> Figure:
 
 
 @styled
-def fewest_edits_histogram(histogram: Mapping[str, int]) -> Figure:
-    """How many problems needed how many tokens of the tuned model.
+def fewest_edits_histogram(histogram: Mapping[str, int], control: Mapping[str, int]) -> Figure:
+    """How many problems needed how many tokens, of the tuned model and of the control.
 
     Args:
         histogram: of `fewest` in the summary.
+        control: of the same search with tokens that neither model chose.
     """
     figure, axes = blank()
-    for x, (name, count) in enumerate(histogram.items()):
-        axes.bar(x, count, 0.7, color=GREY if name == "more" else BLUE)
-        axes.annotate(
-            str(count), (x, count), (0, 3), textcoords="offset points", ha="center", color=INK
-        )
+    named = (("tuned model's choice", histogram, BLUE), ("control: neither's", control, ORANGE))
+    for side, (label, counts, colour) in zip((-0.2, 0.2), named, strict=True):
+        x = np.arange(len(counts)) + side
+        bars = axes.bar(x, list(counts.values()), 0.38, color=colour, label=label)
+        axes.bar_label(bars, padding=3, color=INK)
     names = ["not found" if name == "more" else name for name in histogram]
     axes.set_xticks(range(len(names)), names)
     axes.margins(y=0.15)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel("tokens of the tuned model put in")
+    axes.set_xlabel("tokens put in")
     axes.set_ylabel("problems")
     axes.grid(False, axis="x")
+    legend(axes, 2)
     return figure

@@ -162,9 +162,10 @@ def _fewest_sections(found: Found) -> list[Section]:
     drawn = panel(
         "fewest",
         "How few are enough",
-        figures.fewest_edits_histogram(fewest["histogram"]),
-        f"The {counted(fewest['failed'], 'problem')} that only the tuned model solves: tokens of it that "
-        "make the base's answer right, the base going on from each.",
+        figures.fewest_edits_histogram(fewest["histogram"], fewest["control"]),
+        f"The {counted(fewest['failed'], 'problem')} that only the tuned model solves: tokens put into the "
+        "base's answer that make it right, the base going on from each. The control tries as many, at the "
+        "same places: the base's most likely token that neither model chose.",
     )
     return [
         Section("few", "The fewest edits", [drawn], [_searched(solved)]),
