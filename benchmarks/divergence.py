@@ -73,13 +73,13 @@ def bare(pair: Pair, sequences: list[TokenSequence]) -> None:
 def main() -> None:
     parser = argument_parser(__doc__.splitlines()[0])
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
-    parser.add_argument("--problems", type=int, help="answers read; default 60, with --quick 8")
-    parser.add_argument("--repeats", type=int, help="turns; default 7, with --quick 3")
+    parser.add_argument("--problems", type=int, help="answers read; default 24, with --quick 8")
+    parser.add_argument("--repeats", type=int, help="turns; default 5, with --quick 3")
     arguments = parser.parse_args()
     quick = arguments.quick
     loaded = load_model(ModelConfig(name=arguments.model, dtype=arguments.dtype, device="cpu"))
     pair = Pair(loaded, loaded)
-    problems = arguments.problems or (8 if quick else 60)
+    problems = arguments.problems or (8 if quick else 24)
     rollouts = answers(loaded, problems, 24 if quick else 120)
     sequences = [TokenSequence.of(rollout) for rollout in rollouts]
     machine = measure_machine(loaded.model.dtype)
@@ -88,7 +88,7 @@ def main() -> None:
         "ours": lambda: compare_texts(pair, rollouts),
     }
     seconds: dict[str, list[float]] = {name: [] for name in work}
-    for turn in range(1 + (arguments.repeats or (3 if quick else 7))):
+    for turn in range(1 + (arguments.repeats or (3 if quick else 5))):
         for name, do in work.items():
             start = time.perf_counter()
             do()

@@ -14,7 +14,7 @@ import pyarrow as pa
 import torch
 
 from reasonmaxxer.artifacts import read_table, write_table
-from reasonmaxxer.divergence.joint import JointScores, score_joint
+from reasonmaxxer.divergence.joint import JointScores, score_joint, separated
 from reasonmaxxer.divergence.pair import Pair
 from reasonmaxxer.divergence.states import TokenSequence, completion_states
 from reasonmaxxer.rollouts.table import Rollout
@@ -73,10 +73,9 @@ def compare_texts(
     with pair.using("tuned") as model:
         tuned = completion_states(sequences, model, on_read)
     heads = (pair.head("base"), pair.head("tuned"))
-    return [
-        score_joint(base_TD, tuned_TD, heads, torch.tensor(list(sequence.completion_ids)))
-        for base_TD, tuned_TD, sequence in zip(base, tuned, sequences, strict=True)
-    ]
+    ids = [torch.tensor(list(sequence.completion_ids)) for sequence in sequences]
+    scores = score_joint(torch.cat(base), torch.cat(tuned), heads, torch.cat(ids))
+    return separated(scores, [len(own) for own in ids])
 
 
 def positions_table(rollouts: Sequence[Rollout], scores: Sequence[JointScores]) -> pa.Table:

@@ -6,6 +6,7 @@ of all positions are ever held.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from math import log
 
@@ -185,7 +186,8 @@ def ordered_top(logits_NV: Tensor, count: int) -> Tensor:
     return ids_NK
 
 
-def concatenated(scores: list[JointScores]) -> JointScores:
-    """Several as one."""
-    names = [field.name for field in fields(JointScores)]
-    return JointScores(*(np.concatenate([getattr(s, name) for s in scores]) for name in names))
+def separated(scores: JointScores, lengths: Sequence[int]) -> list[JointScores]:
+    """One as several, of so many positions each."""
+    ends = np.cumsum(lengths)[:-1]
+    columns = (np.split(getattr(scores, field.name), ends) for field in fields(JointScores))
+    return [JointScores(*own) for own in zip(*columns, strict=True)]

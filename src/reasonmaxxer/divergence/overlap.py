@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from reasonmaxxer.config import MicroscopeConfig
-from reasonmaxxer.divergence.joint import JointScores, concatenated, score_joint
+from reasonmaxxer.divergence.joint import JointScores, score_joint
 from reasonmaxxer.divergence.pair import Pair
 from reasonmaxxer.divergence.policies import ENTROPY_BINS
 from reasonmaxxer.divergence.states import TokenSequence, completion_states
@@ -77,14 +77,9 @@ def read_trio(
             tuned.append(completion_states(sequences, model, on_read))
     heads = (pairs[0].head("base"), *(pair.head("tuned") for pair in pairs))
     ids = [torch.tensor(rollout.completion_ids) for rollout in rollouts]
-    states = (base, *tuned)
+    states = [torch.cat(own) for own in (base, *tuned)]
     a, b, ab = (
-        concatenated(
-            [
-                score_joint(one_TD, other_TD, (heads[x], heads[y]), own)
-                for one_TD, other_TD, own in zip(states[x], states[y], ids, strict=True)
-            ]
-        )
+        score_joint(states[x], states[y], (heads[x], heads[y]), torch.cat(ids))
         for x, y in ((0, 1), (0, 2), (1, 2))
     )
     sizes = [len(own) for own in ids]
