@@ -48,12 +48,20 @@ class SourceConfig(Config):
 
     source: str = Field(
         "word-problems",
-        description="`word-problems`, `reasoning-gym/TASK`, a .jsonl or .parquet file, or a "
-        "Hugging Face data set id.",
+        description="`word-problems`, `reasoning-gym/TASK`, a benchmark or training pool by name "
+        "(`math500`, `math-train`, ...; docs/evaluation.md), a .jsonl or .parquet file, or a Hugging "
+        "Face data set id.",
     )
-    split: str = Field("train", description="Split of the source; files have only one.")
+    split: str = Field(
+        "train", description="Split of the source; files and benchmarks have only one."
+    )
     subset: str | None = Field(None, description="Configuration name of a Hugging Face data set.")
     revision: str | None = Field(None, description="Revision of a Hugging Face data set.")
+    where: dict[str, tuple[int | str, ...]] = Field(
+        default_factory=dict,
+        description="Values that a problem's metadata must have, such as `{level: [3, 4, 5]}`; rows "
+        "without them are left out. Paper: MATH levels 3 to 5 for training.",
+    )
     limit: Positive | None = Field(
         None, description="Problems drawn, by seed; none takes all. Paper: 150 for training."
     )
