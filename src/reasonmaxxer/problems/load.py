@@ -45,7 +45,7 @@ def load_problems(config: SourceConfig, seed: int, where: str) -> list[Problem]:
         raise UserError(
             f"{where}.options are for reasoning-gym tasks, not '{config.source}'; leave them out."
         )
-    if config.where and (config.source == DOMAIN or config.source.startswith(gym.PREFIX)):
+    if config.where and is_made(config.source):
         raise UserError(
             f"{where}.where is for benchmarks, files and data sets, not '{config.source}', whose problems "
             "are made; leave it out."
@@ -56,6 +56,11 @@ def load_problems(config: SourceConfig, seed: int, where: str) -> list[Problem]:
         return gym.gym_problems(config, seed, where)
     problems = keep(_reader(config.source)(config, where), config.where, f"{where}.where")
     return take(problems if config.limit is None else shuffled(problems, seed), config.limit, where)
+
+
+def is_made(source: str) -> bool:
+    """Whether a source makes its problems, so that a limit draws from an endless supply."""
+    return source == DOMAIN or source.startswith(gym.PREFIX)
 
 
 def _reader(source: str) -> Callable[[SourceConfig, str], list[Problem]]:
