@@ -102,7 +102,7 @@ def evaluate(
     from rich.console import Console
 
     from reasonmaxxer.pipeline.evaluate import evaluate as run_evaluation
-    from reasonmaxxer.report.evaluation_terminal import print_evaluation
+    from reasonmaxxer.report.evaluation.terminal import print_evaluation
     from reasonmaxxer.report.progress import Display
 
     folder = out or folder_of("evaluate", *([model, adapter] if adapter else [model]))

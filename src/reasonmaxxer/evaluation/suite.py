@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from reasonmaxxer.config import SuiteConfig
+from reasonmaxxer import __version__
+from reasonmaxxer.config import SourceConfig, SuiteConfig
 from reasonmaxxer.evaluation.evaluate import rollout_summary
 from reasonmaxxer.evaluation.metrics import bootstrap, bootstrap_average, pass_at_k
 from reasonmaxxer.problems import Problem
+from reasonmaxxer.problems.benchmarks import provenance
 from reasonmaxxer.rollouts.table import Rollout
+from reasonmaxxer.verify.extract import resolve_extraction
 
 TRUNCATED = 0.1
 """Share of completions cut at the length limit above which a score must not be read without it."""
@@ -53,7 +56,7 @@ class Protocol:
     seed: int
     engine: str
     dtype: str
-    data: Mapping[str, str | None]
+    data: Mapping[str, str]
     problems: int
     problems_hash: str
     package_version: str
@@ -61,6 +64,42 @@ class Protocol:
     def to_dict(self) -> dict[str, Any]:
         """The attributes as JSON values."""
         return asdict(self)
+
+
+def protocol_of(
+    config: SuiteConfig,
+    source: SourceConfig,
+    problems: Sequence[Problem],
+    samples: int,
+    engine: str,
+    dtype: str,
+) -> Protocol:
+    """The protocol of one benchmark.
+
+    Args:
+        config: of the evaluation.
+        source: of the problems.
+        problems: all that are asked.
+        samples: completions a problem.
+        engine: name and version of what samples.
+        dtype: type of the weights.
+    """
+    return Protocol(
+        metric=metric_name(samples, config.temperature),
+        samples=samples,
+        prompt_style=config.prompt_style,
+        temperature=config.temperature,
+        top_p=config.top_p,
+        max_new_tokens=config.max_new_tokens,
+        extraction=resolve_extraction(config.verify.extraction, config.prompt_style),
+        seed=config.seed,
+        engine=engine,
+        dtype=dtype,
+        data=provenance(source),
+        problems=len(problems),
+        problems_hash=problems_hash(problems),
+        package_version=__version__,
+    )
 
 
 def metric_name(samples: int, temperature: float) -> str:

@@ -59,8 +59,8 @@ def load_model(config: ModelConfig, trust_remote_code: bool = False) -> LoadedMo
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    adapter = teachers().get(config.name, Path(config.name))
-    if is_adapter(adapter):
+    adapter = adapter_of(config.name)
+    if adapter:
         return _load_adapted(config, adapter, trust_remote_code)
     path, name, source = _locate(config)
     device = resolve_device(config)
@@ -90,6 +90,12 @@ def load_model(config: ModelConfig, trust_remote_code: bool = False) -> LoadedMo
 def is_adapter(path: Path) -> bool:
     """Whether a path is that of a PEFT folder."""
     return (path / CONFIG).is_file()
+
+
+def adapter_of(name: str) -> Path | None:
+    """The PEFT folder that a model's name stands for: an embedded teacher's, or one of your own."""
+    folder = teachers().get(name, Path(name))
+    return folder if is_adapter(folder) else None
 
 
 def _load_adapted(config: ModelConfig, folder: Path, trust_remote_code: bool) -> LoadedModel:

@@ -2,48 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from reasonmaxxer import __version__
 from reasonmaxxer.artifacts import read_json, read_table, write_json, write_table
-from reasonmaxxer.config import SourceConfig, SuiteConfig
+from reasonmaxxer.config import SuiteConfig
 from reasonmaxxer.divergence.folder import claimed
 from reasonmaxxer.environment import describe_environment
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.evaluation.published import published_scores
 from reasonmaxxer.evaluation.suite import (
     TRUNCATED,
-    Protocol,
     average,
     measure,
-    metric_name,
     pass_rates,
     problems_hash,
+    protocol_of,
     specimens,
 )
 from reasonmaxxer.models import LoadedModel, eos_ids, load_model
-from reasonmaxxer.models.load import adapter_weights, base_of, is_adapter, with_adapter
+from reasonmaxxer.models.load import adapter_of, adapter_weights, base_of, with_adapter
 from reasonmaxxer.problems import (
     Problem,
-    load_problems,
+    load_samples,
     problems_from_table,
     problems_table,
+    source_name,
 )
-from reasonmaxxer.problems.benchmarks import provenance
 from reasonmaxxer.problems.catalogue import CATALOGUE, SUITES
-from reasonmaxxer.problems.draw import sample_of
-from reasonmaxxer.problems.load import is_made
-from reasonmaxxer.report.evaluation import write_evaluation
+from reasonmaxxer.report.evaluation.page import write_evaluation
 from reasonmaxxer.report.progress import Display
 from reasonmaxxer.rollouts.collect import collect_samples, read_rollouts
 from reasonmaxxer.rollouts.engine import Engine
 from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 from reasonmaxxer.verify import Verifier
-from reasonmaxxer.verify.extract import resolve_extraction
 
 SUMMARY = "summary.json"
 RESULT = "result.json"
@@ -68,7 +63,7 @@ def evaluate(
     Raises:
         UserError: bad input, seen before any long work starts.
     """
-    problems = _problems(config)
+    problems = load_samples(config.problems, config.limit, config.seed)
     if config.adapter:
         adapter_weights(Path(config.adapter))
     with claimed(out, "evaluate", config):
@@ -91,20 +86,32 @@ class _Work:
     display: Display
     trust_remote_code: bool
 
+    @property
+    def base_and_adapter(self) -> tuple[str, Path | None]:
+        """Name of the base, and the folder of what was trained from it."""
+        name = self.config.model.name
+        if self.config.adapter:
+            return name, Path(self.config.adapter)
+        folder = adapter_of(name)
+        return (base_of(folder), folder) if folder else (name, None)
+
     @cached_property
     def loaded(self) -> LoadedModel:
-        """The model, its adapter beside its weights."""
-        config, folder = self.config.model, self.config.adapter
-        if folder is None and is_adapter(Path(config.name)):
-            config, folder = (
-                config.model_copy(update={"name": base_of(Path(config.name))}),
-                config.name,
-            )
+        """The model, an adapter beside its weights, where no rounding touches it."""
+        base, adapter = self.base_and_adapter
+        config = self.config.model.model_copy(update={"name": base})
         loaded = load_model(config, self.trust_remote_code)
-        if folder:
-            loaded = with_adapter(loaded, Path(folder))
+        if adapter:
+            name = self.config.adapter or self.config.model.name
+            loaded = replace(with_adapter(loaded, adapter), name=name)
         model = loaded.model
         self.display.note(f"{loaded.name} ({loaded.source}), {model.dtype} on {model.device}")
+        text, limit = model.config.get_text_config(), self.config.max_new_tokens
+        if limit >= (window := getattr(text, "max_position_embeddings", limit + 1)):
+            self.display.warn(
+                f"With {limit:,} new tokens a completion can leave the {window:,} positions that the "
+                "model was made for; lower --max-new-tokens."
+            )
         return loaded
 
     @cached_property
@@ -134,7 +141,7 @@ class _Work:
         return result
 
     def _measured(self, name: str, problems: list[Problem]) -> dict[str, Any]:
-        source = self._source(name)
+        source = next(s for s in self.config.problems if source_name(s) == name)
         samples = self.samples(source.source)
         engine = self.engine  # first: nothing is written for a model that cannot be loaded
         write_table(problems_table(problems), self.out / name / "problems.parquet")
@@ -147,7 +154,14 @@ class _Work:
             "of": benchmark.problems if benchmark else None,
             **measure(problems, rollouts, self.config),
             "specimens": specimens(problems, rollouts),
-            "protocol": self._protocol(source, problems, samples).to_dict(),
+            "protocol": protocol_of(
+                self.config,
+                source,
+                problems,
+                samples,
+                engine=f"{engine.name} {engine.version}",
+                dtype=self.loaded.identity["dtype"],
+            ).to_dict(),
         }
 
     def _rollouts(
@@ -172,35 +186,10 @@ class _Work:
                 on_tokens=task.on_tokens,
             )
 
-    def _protocol(self, source: SourceConfig, problems: list[Problem], samples: int) -> Protocol:
-        config = self.config
-        return Protocol(
-            metric=metric_name(samples, config.temperature),
-            samples=samples,
-            prompt_style=config.prompt_style,
-            temperature=config.temperature,
-            top_p=config.top_p,
-            max_new_tokens=config.max_new_tokens,
-            extraction=resolve_extraction(config.verify.extraction, config.prompt_style),
-            seed=config.seed,
-            engine=f"{self.engine.name} {self.engine.version}",
-            dtype=self.loaded.identity["dtype"],
-            data=provenance(source),
-            problems=len(problems),
-            problems_hash=problems_hash(problems),
-            package_version=__version__,
-        )
-
-    def _source(self, name: str) -> SourceConfig:
-        return next(s for s in self.config.problems if source_name(s.source) == name)
-
     def summary(
         self, problems: dict[str, list[Problem]], results: list[dict[str, Any]]
     ) -> dict[str, Any]:
         """Everything `summary.json` holds."""
-        base = self.config.model.name
-        if self.config.adapter is None and is_adapter(Path(base)):
-            base = base_of(Path(base))
         averaged = None
         if set(AVERAGED) <= set(problems):
             rates = [
@@ -214,33 +203,9 @@ class _Work:
             "confidence": self.config.confidence,
             "benchmarks": results,
             "average": averaged,
-            "published": [row.to_dict() for row in published_scores(base)],
+            "published": [row.to_dict() for row in published_scores(self.base_and_adapter[0])],
             "environment": describe_environment(str(self.loaded.model.device), self.config.seed),
         }
-
-
-def source_name(source: str) -> str:
-    """What the folder and the row of a source are called."""
-    return (
-        Path(source).stem if source.endswith((".jsonl", ".json", ".parquet")) else Path(source).name
-    )
-
-
-def _problems(config: SuiteConfig) -> dict[str, list[Problem]]:
-    """The problems of every source, by its name."""
-    found: dict[str, list[Problem]] = {}
-    for source in config.problems:
-        name = source_name(source.source)
-        if name in found:
-            raise UserError(f"Two sources of problems are called '{name}'; rename one of them.")
-        drawn = (
-            source.model_copy(update={"limit": config.limit}) if is_made(source.source) else source
-        )
-        problems = load_problems(drawn, config.seed, "problems")
-        found[name] = (
-            problems if config.limit is None else sample_of(problems, config.limit, config.seed)
-        )
-    return found
 
 
 def _refuse_other_problems(out: Path, problems: dict[str, list[Problem]]) -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from reasonmaxxer.report import evaluation
+from reasonmaxxer.report.evaluation import words
 from reasonmaxxer.report.numbers import number
 
 
@@ -43,8 +43,8 @@ def print_evaluation(found: dict[str, Any], out: Path, console: Console) -> None
         table.add_row(*map(escape, cells))
     console.print(table)
     if found["average"]:
-        console.print(escape(evaluation.findings(found)[0]), highlight=False)
-    for text in evaluation.caveats(found):
+        console.print(escape(words.findings(found)[0]), highlight=False)
+    for text in words.caveats(found):
         console.print(f"[yellow]{escape(text)}[/]", highlight=False)
     for label, name in (
         ("Page", "report.html"),
