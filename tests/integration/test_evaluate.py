@@ -118,7 +118,7 @@ def test_published_rows_of_the_same_base_stand_beside(measured):
         "base", "SimpleRL-Zoo (GRPO)", "Open-Reasoner-Zero (PPO)", "ReasonMaxxer"
     ]  # fmt: skip
     table = (out / "results.md").read_text()
-    assert "published: Qwen2.5-1.5B, base" in table and "0.298" in table
+    assert "published: base" in table and "Published: Qwen2.5-1.5B" in table and "0.298" in table
     page = (out / "report.html").read_text()
     assert "Hollow: published" in page and "Not whole benchmarks: GSM8K 12 of 1,319" in page
 

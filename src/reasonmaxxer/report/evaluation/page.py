@@ -12,6 +12,7 @@ from reasonmaxxer.report.evaluation.tables import (
     part_tables,
     protocol_table,
     scores_table,
+    shared_protocol,
     specimens_table,
 )
 from reasonmaxxer.report.evaluation.words import SOURCE, Found, caveats, findings, lead
@@ -59,6 +60,7 @@ def content_of(found: Found) -> Content:
         sections=[section for section in sections if section.panels or section.tables],
         facts=[
             *measured_with({"model": found["model"]}, {}),
+            *shared_protocol(benchmarks),
             *((name, str(value)) for name, value in found["environment"]["hardware"].items()),
             *((name, str(value)) for name, value in found["environment"]["versions"].items()),
         ],

@@ -10,7 +10,7 @@ from reasonmaxxer.report.numbers import number
 from reasonmaxxer.report.tables import Table
 from reasonmaxxer.report.visible import visible_text
 
-SHOWN = 400
+SHOWN = 240
 """Characters at the end of a completion that are shown."""
 
 
@@ -45,12 +45,12 @@ def scores_table(found: Found) -> Table:
             "problems",
             "measured here",
             *(f"pass@{k}" for k in ks),
-            *(f"published: {row['model']}, {row['method']}" for row in published),
+            *(f"published: {row['method']}" for row in published),
         ),
         rows,
         "avg@N: mean over problems of the share of N samples that are right."
         + (
-            f" Published: {SOURCE}; nothing in those columns was measured here."
+            f" Published: {published[0]['model']}, {SOURCE}; nothing there was measured here."
             if published
             else ""
         ),
@@ -121,21 +121,31 @@ def specimens_table(benchmarks: list[dict[str, Any]]) -> Table:
 
 
 def protocol_table(benchmarks: list[dict[str, Any]]) -> Table:
-    """How each benchmark was measured."""
-    protocols = [{"benchmark": b["name"], **b["protocol"]} for b in benchmarks]
-    names = [name for name in protocols[0] if name not in ("benchmark", "data")]
+    """What of the protocol differs from benchmark to benchmark."""
     return Table(
         "protocol-table",
         "Of each benchmark",
-        ("benchmark", "data", *(name.replace("_", " ") for name in names)),
+        ("benchmark", "data", "problems", "their SHA-256", "samples", "metric"),
         [
-            (p["benchmark"], ", ".join(p["data"].values()), *(_short(p[name]) for name in names))
-            for p in protocols
+            (
+                b["name"],
+                ", ".join(b["protocol"]["data"].values()),
+                f"{b['protocol']['problems']:,}",
+                b["protocol"]["problems_hash"][:12],
+                str(b["protocol"]["samples"]),
+                b["protocol"]["metric"],
+            )
+            for b in benchmarks
         ],
-        "Scores compare where all of this is alike. summary.json has it in full.",
+        "Scores compare where this and what all share (below) is alike; summary.json has it in full.",
     )
 
 
-def _short(value: Any) -> str:
-    text = str(value)
-    return text[:12] if len(text) == 64 else text
+def shared_protocol(benchmarks: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Name and value of what is alike in the protocols of all benchmarks."""
+    first = benchmarks[0]["protocol"]
+    return [
+        (name.replace("_", " "), str(first[name]))
+        for name in first
+        if name not in ("data", "problems", "problems_hash", "samples", "metric")
+    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reasonmaxxer.evaluation.suite import TRUNCATED
@@ -59,19 +59,19 @@ def _beside_published(found: Found) -> list[str]:
 
 def caveats(found: Found) -> list[str]:
     """What a score must not be quoted without, gravest first."""
-    benchmarks = found["benchmarks"]
-    said = [
-        f"{b['title']}: {b['truncated_share']:.0%} of the completions were cut at "
-        f"{b['protocol']['max_new_tokens']:,} tokens and could not finish, so the score may say more about "
-        "the limit than about the model."
-        for b in benchmarks
-        if b["truncated_share"] > TRUNCATED
-    ]
-    said += [
-        f"{b['title']}: no answer was found in {_share(b, 'unparsed'):.0%} of the completions; read some."
-        for b in benchmarks
-        if _share(b, "unparsed") > TRUNCATED
-    ]
+    benchmarks, said = found["benchmarks"], []
+    cut = _above(benchmarks, {b["name"]: b["truncated_share"] for b in benchmarks})
+    if cut:
+        said.append(
+            f"Cut at the limit of {benchmarks[0]['protocol']['max_new_tokens']:,} tokens, and so "
+            f"unfinished: {cut} of the completions. Their scores may say more about the limit than about "
+            "the model."
+        )
+    unread = _above(benchmarks, {b["name"]: _share(b, "unparsed") for b in benchmarks})
+    if unread:
+        said.append(
+            f"No answer found: {unread} of the completions; read some before believing a score."
+        )
     part = [
         f"{b['title']} {b['problems']:,} of {b['of']:,}"
         for b in benchmarks
@@ -90,6 +90,12 @@ def caveats(found: Found) -> list[str]:
             f"Published scores are those of {SOURCE}: not measured here, and without intervals."
         )
     return said
+
+
+def _above(benchmarks: Sequence[Found], shares: Mapping[str, float]) -> str:
+    """Benchmarks whose share must not go unsaid, with it."""
+    large = [b for b in benchmarks if shares[b["name"]] > TRUNCATED]
+    return listed([f"{b['title']} {shares[b['name']]:.0%}" for b in large])
 
 
 def _share(benchmark: Found, outcome: str) -> float:

@@ -20,8 +20,11 @@ from reasonmaxxer.report.figures.style import (
     value_beside,
 )
 
-PUBLISHED = {"base": ("s", GREY, "published: base"), "ReasonMaxxer": ("D", ORANGE, "ReasonMaxxer")}
-OTHERS = ("^", GREY, "trained by RL")
+PUBLISHED = {
+    "base": ("s", GREY, "published: base"),
+    "ReasonMaxxer": ("D", ORANGE, "published: ReasonMaxxer"),
+}
+OTHERS = ("^", GREY, "published: RL")
 """Marker, colour and label of a published row: hollow, and without an interval."""
 
 Benchmark = Mapping[str, Any]
