@@ -1,13 +1,17 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reasonmaxxer.config import ProblemsConfig, SourceConfig
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.problems import load_problems, load_splits, normalise
+from reasonmaxxer.problems import Problem, load_problems, load_splits, normalise
+from reasonmaxxer.problems.draw import shuffled, stratified
 
 
 @pytest.fixture
@@ -167,3 +171,41 @@ def test_the_package_imports_no_slow_library():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+@pytest.fixture
+def pool():
+    """Of 50 problems, 30 of level 1, 15 of level 2 and 5 without a level."""
+    levels = [{"level": 1}] * 30 + [{"level": 2}] * 15 + [{}] * 5
+    made = [Problem(f"p{n}", f"{n}?", "1", "d", metadata=m) for n, m in enumerate(levels)]
+    return shuffled(made, 3)
+
+
+def test_a_stratified_sample_keeps_the_shares(pool):
+    for seed in range(3):
+        drawn = stratified(pool, 10, seed, "level")
+        assert Counter(p.metadata.get("level") for p in drawn) == {1: 6, 2: 3, None: 1}
+        assert [p for p in pool if p in drawn] == drawn
+        assert drawn == stratified(pool, 10, seed, "level")
+    assert stratified(pool, 10, 0, "level") != stratified(pool, 10, 1, "level")
+    assert stratified(pool, 50, 0, "level") == pool == stratified(pool, 99, 0, "level")
+
+
+def test_remainders_go_to_the_largest(pool):
+    # 7 of 50: exact shares 4.2, 2.1 and 0.7, so 4, 2 and 1; of 4: 2.4, 1.2 and 0.4, the larger first
+    counts = {
+        n: Counter(p.metadata.get("level") for p in stratified(pool, n, 0, "level")) for n in (7, 4)
+    }
+    assert counts == {7: {1: 4, 2: 2, None: 1}, 4: {1: 3, 2: 1}}
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=60), st.integers(1, 70), st.integers(0, 9))
+def test_no_stratum_is_a_whole_problem_off(levels, count, seed):
+    made = [
+        Problem(f"p{n}", f"{n}?", "1", "d", metadata={"level": v}) for n, v in enumerate(levels)
+    ]
+    drawn = stratified(made, count, seed, "level")
+    assert len(drawn) == min(count, len(made))
+    for level, size in Counter(levels).items():
+        share = size * min(1, count / len(made))
+        assert abs(sum(p.metadata["level"] == level for p in drawn) - share) < 1

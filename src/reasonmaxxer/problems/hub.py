@@ -6,6 +6,7 @@ from pathlib import Path
 
 from reasonmaxxer.config import SourceConfig
 from reasonmaxxer.errors import UserError, did_you_mean
+from reasonmaxxer.problems.catalogue import CATALOGUE
 from reasonmaxxer.problems.problem import Problem
 from reasonmaxxer.problems.rows import Row, problems_from_rows
 
@@ -18,10 +19,15 @@ def hub_problems(config: SourceConfig, where: str) -> list[Problem]:
     """
     name = Path(config.source).name
     stem = "/".join(part for part in (name, config.subset, config.split) if part)
-    return problems_from_rows(_load(config, where), config, stem=stem, domain=name, where=where)
+    return problems_from_rows(hub_rows(config, where), config, stem=stem, domain=name, where=where)
 
 
-def _load(config: SourceConfig, where: str) -> list[Row]:
+def hub_rows(config: SourceConfig, where: str) -> list[Row]:
+    """Every row of one split, in order.
+
+    Raises:
+        UserError: the data set, subset or split cannot be loaded.
+    """
     import datasets
 
     try:
@@ -32,7 +38,7 @@ def _load(config: SourceConfig, where: str) -> list[Row]:
         raise UserError(
             f"{where}.source '{config.source}' (subset {config.subset}, split {config.split}) "
             f"cannot be loaded: {error} Name a data set of the Hugging Face hub, a folder, a "
-            f".jsonl or .parquet file, reasoning-gym/TASK or word-problems."
-            f"{did_you_mean(config.source, ('word-problems',))}"
+            f".jsonl or .parquet file, reasoning-gym/TASK, word-problems or a benchmark "
+            f"({', '.join(CATALOGUE)}).{did_you_mean(config.source, ('word-problems', *CATALOGUE))}"
         ) from error
     return list(table)

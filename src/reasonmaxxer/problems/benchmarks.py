@@ -1,0 +1,98 @@
+"""Problems of a benchmark or training pool by name, from a data folder or from the hub."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+from reasonmaxxer.config import SourceConfig
+from reasonmaxxer.errors import UserError
+from reasonmaxxer.problems.catalogue import CATALOGUE, DATA_DIR, Benchmark
+from reasonmaxxer.problems.files import file_problems
+from reasonmaxxer.problems.hub import hub_rows
+from reasonmaxxer.problems.problem import Problem
+from reasonmaxxer.problems.rows import Row, extract_answer, problems_from_rows
+
+FIXED = ("subset", "revision", "text_column", "answer_column", "id_column")
+"""Keys of a source that a name settles."""
+
+
+def benchmark_problems(config: SourceConfig, where: str) -> list[Problem]:
+    """Every problem of a set known by name, in order; `metadata["benchmark"]` is the name.
+
+    Args:
+        config: whose source is a name in `CATALOGUE`; its split is the set's own.
+        where: field named in errors.
+
+    Raises:
+        UserError: a key that the name settles, or the set is neither in the data folder nor on a hub
+            that can be reached.
+    """
+    benchmark = CATALOGUE[config.source]
+    settled = [key for key in FIXED if getattr(config, key) is not None]
+    if settled:
+        raise UserError(
+            f"{where}.{settled[0]} is settled by the name '{benchmark.name}'; leave it out, or name the "
+            "file or data set itself as the source."
+        )
+    path = benchmark.path()
+    file = path and SourceConfig(source=str(path))
+    problems = file_problems(file, where) if file else _from_hub(benchmark, where)
+    return [
+        replace(
+            p,
+            domain=str(p.metadata.get("subject", benchmark.name)),
+            metadata={**p.metadata, "benchmark": benchmark.name},
+        )
+        for p in problems
+    ]
+
+
+def provenance(config: SourceConfig) -> dict[str, str]:
+    """Where problems come from: a benchmark's file or pinned data set, or what else a source names."""
+    benchmark = CATALOGUE.get(config.source)
+    if benchmark is None:
+        named = {"split": config.split, "subset": config.subset, "revision": config.revision}
+        return {"source": config.source, **{key: value for key, value in named.items() if value}}
+    path = benchmark.path()
+    if path:
+        return {"source": config.source, "file": path.name}
+    return {"source": config.source, "hub": benchmark.hub, "revision": benchmark.revision}
+
+
+def _from_hub(benchmark: Benchmark, where: str) -> list[Problem]:
+    source = SourceConfig(
+        source=benchmark.hub,
+        subset=benchmark.subset,
+        split=benchmark.split,
+        revision=benchmark.revision,
+    )
+    try:
+        found = hub_rows(source, where)
+    except UserError as error:
+        raise UserError(
+            f"{where}.source: {benchmark.title} can be read neither from a data folder nor from the "
+            f"Hugging Face hub. Put {benchmark.file}.jsonl into a folder and name it with --data-dir or "
+            f"{DATA_DIR}, or make {benchmark.hub} reachable. ({error.__cause__})"
+        ) from error
+    rows = [_in_our_names(row, benchmark) for row in found]
+    answered = [row for row in rows if extract_answer(str(row.get("answer"))) != ""]
+    names = SourceConfig(source=benchmark.hub, text_column="problem", answer_column="answer")
+    stem = benchmark.name
+    return problems_from_rows(answered, names, stem=stem, domain=stem, where=where)
+
+
+def _in_our_names(row: Row, benchmark: Benchmark) -> Row:
+    """A hub row as it would stand in a data folder."""
+    columns = benchmark.columns
+    values: dict[str, Any] = {k: v for k, v in row.items() if k not in columns.values()}
+    values |= {ours: row.get(theirs) for ours, theirs in columns.items()}
+    if isinstance(values.get("answer"), list):
+        values["answer"] = ", ".join(map(str, values["answer"]))
+    if values.get("id") is not None:
+        values["id"] = f"{benchmark.name}/{values['id']}"
+    if "level" in values:  # `Level 5`, in one `Level ?`
+        level = re.search(r"\d+", str(values["level"]))
+        values["level"] = int(level[0]) if level else None
+    return values
