@@ -35,7 +35,7 @@ def test_shards_are_consecutive_and_made_once(tmp_path):
     (tmp_path / "shard-00001.parquet").unlink()
     again = collect(PROBLEMS, tmp_path, 2, make, lambda rows, fresh: seen.append(fresh))
     assert made == [["p0", "p1"], ["p2", "p3"], ["p4"], ["p2", "p3"]]
-    assert seen == [True, True, True, False, True, False]
+    assert seen == [True, True, True, False, False, True]  # those that are there come first
     assert again == first == read_rollouts(tmp_path) == [rollout(p) for p in PROBLEMS]
 
 

@@ -30,6 +30,9 @@ class LoadedModel:
         name: what the recipe calls it; for an embedded model its hub id.
         source: where the weights came from.
         fingerprint: SHA-256 over the weight files, or the hub commit.
+        config: what loads it again, elsewhere.
+        trust_remote_code: whether its repository's own code may run.
+        path: folder or hub id with these very weights; None of those that an adapter was merged into.
     """
 
     model: Any
@@ -37,6 +40,9 @@ class LoadedModel:
     name: str
     source: str
     fingerprint: str
+    config: ModelConfig
+    trust_remote_code: bool
+    path: str | None
 
     @property
     def identity(self) -> dict[str, str]:
@@ -84,7 +90,9 @@ def load_model(config: ModelConfig, trust_remote_code: bool = False) -> LoadedMo
     from reasonmaxxer.models.head import check_head
 
     check_head(model)
-    return LoadedModel(model, tokenizer, name, source, _fingerprint(path, model))
+    fingerprint = _fingerprint(path, model)
+    origin = (name, source, fingerprint)
+    return LoadedModel(model, tokenizer, *origin, config, trust_remote_code, path)
 
 
 def is_adapter(path: Path) -> bool:
@@ -124,6 +132,9 @@ def _load_adapted(config: ModelConfig, folder: Path, trust_remote_code: bool) ->
         config.name,
         f"adapter on {base.name} ({base.source})",
         hashlib.sha256((base.fingerprint + file_hash(weights)).encode()).hexdigest(),
+        config,
+        trust_remote_code,
+        path=None,
     )
 
 
