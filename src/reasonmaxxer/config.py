@@ -126,7 +126,7 @@ class RayConfig(Config):
     )
     address: str | None = Field(
         None,
-        description="Of a running cluster (`auto`, `ray://HOST:10001`); none starts one here.",
+        description="Of a running cluster (`auto`, `HOST:6379`); none starts one here.",
     )
     cpus: Positive = Field(1, description="Cores of each worker; also its threads.")
     gpus: float = Field(0, ge=0, description="GPUs of each worker.")

@@ -45,7 +45,7 @@ class _Plan:
 
     def requests(self, problems: Sequence[Problem]) -> list[Request]:
         """All of each problem, in order."""
-        adapter = str(self.adapter) if self.adapter else None
+        adapter = str(self.adapter.resolve()) if self.adapter else None
         prompts = [
             tuple(render_prompt(self.prompt_style, p.text, self.tokenizer)) for p in problems
         ]

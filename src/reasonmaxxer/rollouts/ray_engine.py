@@ -11,6 +11,7 @@ import pickle
 from collections.abc import Iterator, Sequence
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from reasonmaxxer.config import EngineConfig, ModelConfig, RayConfig, SamplingConfig
@@ -176,5 +177,10 @@ def check_ray() -> None:
 
 def _elsewhere(loaded: LoadedModel) -> ModelConfig:
     """The same weights in the same type, on whatever device a worker has."""
-    device = "cpu" if loaded.config.device == "cpu" else "auto"
-    return loaded.config.model_copy(update={"dtype": loaded.identity["dtype"], "device": device})
+    config, folder = loaded.config, Path(loaded.config.name)
+    values = {
+        "name": str(folder.resolve()) if folder.is_dir() else config.name,
+        "dtype": loaded.identity["dtype"],
+        "device": "cpu" if config.device == "cpu" else "auto",
+    }
+    return config.model_copy(update=values)
