@@ -5,7 +5,7 @@ import pytest
 
 from reasonmaxxer.artifacts import read_table
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.pipeline import run, session
+from reasonmaxxer.pipeline import reuse, run, session
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.rollouts.engine import Completion, Engine
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
@@ -67,3 +67,10 @@ def test_an_engine_that_is_not_there_is_refused_before_the_folder_is_touched(tmp
     with pytest.raises(UserError, match=r"rollouts\.engine\.vllm\.python"):
         run(recipe, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_answers_of_another_engine_are_not_reused(tmp_path):
+    recipe = tiny_recipe(tmp_path)
+    other = tiny_recipe(tmp_path, rollouts={"engine": {"vllm": {"enforce_eager": True}}})
+    assert reuse._equal(recipe, tiny_recipe(tmp_path), reuse.ANSWERS)
+    assert not reuse._equal(recipe, other, reuse.ANSWERS)

@@ -17,8 +17,8 @@ class Request:
     Attributes:
         prompt_ids: rendered prompt, as the model sees it.
         seed: fixes every draw of this completion, whatever it is batched with.
-        adapter: PEFT folder of the adapter that the base answers with. An engine on a model in memory
-            answers with the model as it stands, which must be the same.
+        adapter: PEFT folder of the adapter that the base answers with, one for all requests of a call. An
+            engine on a model in memory answers with the model as it stands, which must be the same.
     """
 
     prompt_ids: tuple[int, ...]

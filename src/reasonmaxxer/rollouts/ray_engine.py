@@ -107,12 +107,13 @@ class RayEngine(Engine):
         import ray.data
 
         if not ray.is_initialized():
-            here = {"num_cpus": self.config.workers * self.config.cpus, "include_dashboard": False}
+            cores = self.config.workers * self.config.cpus
+            here = {"address": "local", "num_cpus": cores, "include_dashboard": False}
+            there = {"address": self.config.address}
             ray.init(
-                address=self.config.address,
                 logging_level=logging.WARNING,
                 log_to_driver=False,
-                **({} if self.config.address else here),
+                **(there if self.config.address else here),
             )
             self._started = True
         logging.getLogger("ray.data").setLevel(logging.WARNING)
@@ -141,8 +142,9 @@ class _Worker:
 
     def __call__(self, row: dict[str, Any], sampling: SamplingConfig) -> dict[str, Any]:
         requests: list[Request] = pickle.loads(row["requests"])
+        [adapter] = {request.adapter for request in requests}
         if self.in_memory:
-            self._carry(requests[0].adapter)
+            self._carry(adapter)
         made = self.engine.generate(requests, sampling)
         return {
             "shard": row["shard"],

@@ -96,6 +96,9 @@ class VllmEngine(Engine):
         while "completions" not in (message := self._receive(child)):
             if on_tokens:
                 on_tokens(0, message["finished"])
+        reasons = {reason for _, reason in message["completions"]}
+        if not reasons <= {"stop", "length"}:
+            raise RuntimeError(f"vLLM ended completions for reasons unknown here: {reasons}")
         made = [Completion(ids, None, None, reason) for ids, reason in message["completions"]]
         if on_tokens:
             on_tokens(sum(len(completion.ids) for completion in made), 0)
