@@ -109,9 +109,53 @@ class SamplingConfig(Config):
     max_new_tokens: Positive = Field(120, description="Longest completion, tokens. Paper: 8192.")
 
 
+class VllmConfig(Config):
+    """How vLLM is run: always in a process of its own, which ends before anything is trained."""
+
+    python: str | None = Field(
+        None,
+        description="Interpreter of the environment that vLLM is installed in; none is this one. Its "
+        "pins need not agree with this package's.",
+    )
+    gpu_memory_utilization: float = Field(
+        0.9, gt=0, le=1, description="Share of a GPU's memory that vLLM may take."
+    )
+    tensor_parallel_size: Positive = Field(1, description="GPUs that one model is spread over.")
+    enforce_eager: bool = Field(
+        False, description="No compilation and no CUDA graphs: starts sooner, decodes slower."
+    )
+
+
+class RayConfig(Config):
+    """Whether Ray Data spreads shards of rollouts over several processes and machines."""
+
+    workers: int = Field(
+        0, ge=0, description="Processes, each with a model of its own; 0 samples here, without Ray."
+    )
+    address: str | None = Field(
+        None,
+        description="Of a running cluster (`auto`, `HOST:6379`); none starts one here.",
+    )
+    cpus: Positive = Field(1, description="Cores of each worker; also its threads.")
+    gpus: float = Field(0, ge=0, description="GPUs of each worker.")
+
+
+class EngineConfig(Config):
+    """What samples the base and the adapted model, in every stage alike."""
+
+    name: Literal["transformers", "vllm"] = Field(
+        "transformers",
+        description="`transformers`, in this process, or `vllm`. Methods that sample while they train "
+        "(`grpo`, `rloo`) use transformers for that.",
+    )
+    vllm: VllmConfig = Field(default_factory=VllmConfig, description="Of vLLM alone.")
+    ray: RayConfig = Field(default_factory=RayConfig, description="Several machines.")
+
+
 class RolloutsConfig(SamplingConfig):
     """Rollouts of the base model on the training problems."""
 
+    engine: EngineConfig = Field(default_factory=EngineConfig, description="What samples.")
     rollouts_per_problem: Positive = Field(8, description="Completions a problem. Paper: 20.")
     batch_size: Positive = Field(256, description="Sequences decoded at once.")
     rollouts_per_shard: Positive = Field(
@@ -319,6 +363,7 @@ class SuiteConfig(SamplingConfig):
     ks: tuple[Positive, ...] = Field((), description="k of pass@k; each at most `samples`.")
     max_new_tokens: Positive = Field(8192, description="Longest completion, tokens. Paper: 8192.")
     prompt_style: PromptStyle = Field("chat_template", description="Prompt of the model.")
+    engine: EngineConfig = Field(default_factory=EngineConfig, description="What samples.")
     batch_size: Positive = Field(64, description="Sequences decoded at once.")
     rollouts_per_shard: Positive = Field(
         256, description="Completions written at once, and lost at most when it is killed."

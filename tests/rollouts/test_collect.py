@@ -5,12 +5,17 @@ import json
 import pytest
 from transformers import AutoTokenizer
 
-from reasonmaxxer.config import VerifyConfig
+from reasonmaxxer.config import SamplingConfig, VerifyConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.problems import Problem
-from reasonmaxxer.rollouts.collect import collect, import_rollouts, read_rollouts
-from reasonmaxxer.rollouts.engine import rollout_seed
-from reasonmaxxer.rollouts.table import Rollout
+from reasonmaxxer.rollouts.collect import (
+    collect,
+    collect_samples,
+    import_rollouts,
+    read_rollouts,
+)
+from reasonmaxxer.rollouts.engine import Completion, Engine, rollout_seed
+from reasonmaxxer.rollouts.table import Rollout, rollout_table, rollouts_from_table
 from reasonmaxxer.verify import Verifier
 from tests.tiny import tiny_folder
 
@@ -35,8 +40,60 @@ def test_shards_are_consecutive_and_made_once(tmp_path):
     (tmp_path / "shard-00001.parquet").unlink()
     again = collect(PROBLEMS, tmp_path, 2, make, lambda rows, fresh: seen.append(fresh))
     assert made == [["p0", "p1"], ["p2", "p3"], ["p4"], ["p2", "p3"]]
-    assert seen == [True, True, True, False, True, False]
+    assert seen == [True, True, True, False, False, True]  # those that are there come first
     assert again == first == read_rollouts(tmp_path) == [rollout(p) for p in PROBLEMS]
+
+
+class Backwards(Engine):
+    """An engine whose last shard is done first, as on several machines."""
+
+    name, version = "backwards", "3"
+
+    @property
+    def settings(self):
+        return {"dtype": "float32"}
+
+    def generate(self, requests, sampling, on_tokens=None):
+        return [
+            Completion([int(r.seed % 7), len(r.prompt_ids)], None, None, "stop") for r in requests
+        ]
+
+    def generate_shards(self, shards, sampling, on_tokens=None):
+        made = list(super().generate_shards(shards, sampling, on_tokens))
+        self.folders = []
+        for number, completions in reversed(made):
+            yield number, completions
+            self.folders.append(sorted(p.name for p in self.folder.glob("*.parquet")))
+
+
+def test_shards_are_written_as_they_are_done_and_say_what_made_them(tmp_path, tokenizer):
+    engine = Backwards()
+    sampling = SamplingConfig(temperature=0.5, top_p=1, max_new_tokens=4)
+
+    def sample(folder, verifier):
+        engine.folder = folder
+        return collect_samples(
+            PROBLEMS, folder, 4, engine, verifier, tokenizer, prompt_style="chat_template",
+            sampling=sampling, per_problem=2, seed=0,
+        )  # fmt: skip
+
+    folder = tmp_path / "rollouts"
+    with Verifier(VerifyConfig(workers=1), "chat_template") as verifier:
+        rollouts = sample(folder, verifier)
+        assert [len(names) for names in engine.folders] == [1, 2, 3]
+        (folder / "shard-00001.parquet").unlink()
+        assert sample(folder, verifier) == rollouts == read_rollouts(folder)
+    places = [(problem.id, k) for problem in PROBLEMS for k in (0, 1)]
+    assert [(r.problem_id, r.rollout) for r in rollouts] == places
+    assert all(r.completion_ids == [r.seed % 7, len(r.prompt_ids)] for r in rollouts)
+    settings = {"temperature": 0.5, "top_p": 1.0, "max_new_tokens": 4, "dtype": "float32"}
+    assert {(r.engine, r.engine_version) for r in rollouts} == {("backwards", "3")}
+    assert [json.loads(r.engine_settings) for r in rollouts] == [settings] * 10
+
+
+def test_a_table_from_before_settings_were_kept_is_read():
+    table = rollout_table([rollout(PROBLEMS[0])]).drop_columns(["engine_settings"])
+    assert rollouts_from_table(table) == [rollout(PROBLEMS[0])]
 
 
 def test_a_seed_a_rollout():

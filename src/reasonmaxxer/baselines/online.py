@@ -184,7 +184,7 @@ class _Policy:
 
     def sample(
         self, names: Sequence[str], prompt_ids: Sequence[Sequence[int]], step: int
-    ) -> tuple[list[list[int]], list[list[float]]]:
+    ) -> tuple[list[list[int]], list[list[float] | None]]:
         """Completions of the problems as named, and log-probabilities of their tokens."""
         seen: Counter[str] = Counter()
         requests = []

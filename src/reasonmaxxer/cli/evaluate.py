@@ -83,6 +83,14 @@ def evaluate(
     max_new_tokens: Annotated[
         int | None, typer.Option(help="Longest completion, tokens.", show_default="8192")
     ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="transformers|vllm[:PYTHON]",
+            help="What samples; PYTHON is the interpreter of the environment that vLLM is installed in.",
+            show_default="transformers",
+        ),
+    ] = None,
     batch_size: Annotated[
         int | None, typer.Option(help="Sequences decoded at once.", show_default="64")
     ] = None,
@@ -127,11 +135,17 @@ def _config(options: dict[str, Any]) -> SuiteConfig:
             for source in _sources(options["suite"], options["problems"])
         ],
         "verify": chosen(options, "extraction"),
+        "engine": _engine(options["engine"]),
         **given(ks=None if ks is None else _numbers(ks)),
         **chosen(options, "adapter", "limit", "samples", "temperature", "batch_size"),
         **chosen(options, "prompt_style", "max_new_tokens", "seed"),
     }
     return parse_config(SuiteConfig, values, "evaluate")
+
+
+def _engine(text: str | None) -> dict[str, Any]:
+    name, _, python = (text or "").partition(":")
+    return given(name=name or None, vllm={"python": python} if python else None)
 
 
 def _sources(suite: str | None, problems: list[str] | None) -> tuple[str, ...]:

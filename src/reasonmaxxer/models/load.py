@@ -30,6 +30,10 @@ class LoadedModel:
         name: what the recipe calls it; for an embedded model its hub id.
         source: where the weights came from.
         fingerprint: SHA-256 over the weight files, or the hub commit.
+        config: what loads it again, elsewhere.
+        trust_remote_code: whether its repository's own code may run.
+        path: folder or hub id of the weights, without an adapter beside them; None of weights that an
+            adapter was merged into.
     """
 
     model: Any
@@ -37,6 +41,9 @@ class LoadedModel:
     name: str
     source: str
     fingerprint: str
+    config: ModelConfig
+    trust_remote_code: bool
+    path: str | None
 
     @property
     def identity(self) -> dict[str, str]:
@@ -84,7 +91,9 @@ def load_model(config: ModelConfig, trust_remote_code: bool = False) -> LoadedMo
     from reasonmaxxer.models.head import check_head
 
     check_head(model)
-    return LoadedModel(model, tokenizer, name, source, _fingerprint(path, model))
+    fingerprint = _fingerprint(path, model)
+    origin = (name, source, fingerprint)
+    return LoadedModel(model, tokenizer, *origin, config, trust_remote_code, path)
 
 
 def is_adapter(path: Path) -> bool:
@@ -108,7 +117,7 @@ def _load_adapted(config: ModelConfig, folder: Path, trust_remote_code: bool) ->
     adapted = with_adapter(base, folder)
     _untie(adapted.model)
     merged = adapted.model.merge_and_unload().eval().requires_grad_(False)
-    return replace(adapted, model=merged, name=config.name)
+    return replace(adapted, model=merged, name=config.name, config=config, path=None)
 
 
 def adapter_weights(folder: Path) -> Path:
@@ -154,12 +163,12 @@ def with_adapter(base: LoadedModel, folder: Path) -> LoadedModel:
         raise UserError(
             f"The adapter in {folder} does not fit its base {base.name}: {str(error).splitlines()[0]}"
         ) from error
-    return LoadedModel(
-        model.eval().requires_grad_(False),
-        base.tokenizer,
-        str(folder),
-        f"adapter on {base.name} ({base.source})",
-        hashlib.sha256((base.fingerprint + file_hash(weights)).encode()).hexdigest(),
+    return replace(
+        base,
+        model=model.eval().requires_grad_(False),
+        name=str(folder),
+        source=f"adapter on {base.name} ({base.source})",
+        fingerprint=hashlib.sha256((base.fingerprint + file_hash(weights)).encode()).hexdigest(),
     )
 
 

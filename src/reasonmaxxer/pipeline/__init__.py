@@ -75,4 +75,12 @@ def _run_stages(session: Session) -> None:
     for name, inputs, work in order:
         if name in stages_now:
             needed = tuple(stage for stage in inputs if stage in stages_now)
-            session.directory.run_stage(name, needed, partial(work, session))
+            session.directory.run_stage(name, needed, partial(_staged, session, work))
+
+
+def _staged(session: Session, work: Callable[[Session, StageWork], None], done: StageWork) -> None:
+    """A stage's work, at whose end nothing samples any more."""
+    try:
+        work(session, done)
+    finally:
+        session.close_engine()

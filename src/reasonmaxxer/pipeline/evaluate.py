@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -36,8 +37,8 @@ from reasonmaxxer.report.evaluation.page import write_evaluation
 from reasonmaxxer.report.progress import Display
 from reasonmaxxer.rollouts.collect import collect_samples, read_rollouts
 from reasonmaxxer.rollouts.engine import Engine
+from reasonmaxxer.rollouts.engines import check_engine, make_engine
 from reasonmaxxer.rollouts.table import Rollout
-from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 from reasonmaxxer.verify import Verifier
 
 SUMMARY = "summary.json"
@@ -66,11 +67,13 @@ def evaluate(
     problems = load_samples(config.problems, config.limit, config.seed)
     if config.adapter:
         adapter_weights(Path(config.adapter))
+    check_engine(config.engine)
     with claimed(out, "evaluate", config):
         _refuse_other_problems(out, problems)
         if not (out / SUMMARY).exists():
             work = _Work(config, out, display, trust_remote_code)
-            results = [work.result(*named) for named in problems.items()]
+            with closing(work):
+                results = [work.result(*named) for named in problems.items()]
             write_json(work.summary(problems, results), out / SUMMARY)
         write_evaluation(out)
         summary: dict[str, Any] = read_json(out / SUMMARY)
@@ -118,7 +121,12 @@ class _Work:
     def engine(self) -> Engine:
         """What samples."""
         ends = eos_ids(self.loaded.model, self.loaded.tokenizer)
-        return TransformersEngine(self.loaded.model, ends, self.config.batch_size)
+        return make_engine(self.config.engine, self.loaded, ends, self.config.batch_size)
+
+    def close(self) -> None:
+        """End what samples, where something was sampled."""
+        if "engine" in vars(self):
+            self.engine.close()
 
     def samples(self, source: str) -> int:
         """Completions a problem."""
@@ -183,6 +191,7 @@ class _Work:
                 sampling=config,
                 per_problem=samples,
                 seed=config.seed,
+                adapter=self.base_and_adapter[1],
                 on_tokens=task.on_tokens,
             )
 

@@ -14,7 +14,7 @@ from reasonmaxxer.run_directory import RunDirectory, read_recipe_values, stages_
 
 SAMPLED_FROM = ("seed", "model", "problems", "verify")
 """Keys that every completion depends on; a section is all of its keys."""
-ANSWERS = (*SAMPLED_FROM, "evaluation.max_new_tokens")
+ANSWERS = (*SAMPLED_FROM, "evaluation.max_new_tokens", "rollouts.engine")
 """Keys that the base's greedy answers depend on."""
 SAMPLES = tuple(
     f"evaluation.{name}" for name in ("temperature", "top_p", "samples", "sampled_problems")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from reasonmaxxer.artifacts import read_table
 from reasonmaxxer.baselines.trl import check_trl
@@ -20,8 +21,9 @@ from reasonmaxxer.problems import (
 )
 from reasonmaxxer.report.progress import Display, Task
 from reasonmaxxer.rollouts.collect import collect_samples
+from reasonmaxxer.rollouts.engine import Engine
+from reasonmaxxer.rollouts.engines import check_engine, make_engine
 from reasonmaxxer.rollouts.table import Rollout
-from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 from reasonmaxxer.run_directory import RunDirectory, StageWork
 from reasonmaxxer.signal.select import (
     Example,
@@ -57,11 +59,13 @@ class Session:
         self.trust_remote_code = trust_remote_code
         check_trackers(recipe.training.report_to)
         check_trl(recipe.training.method)
+        check_engine(recipe.rollouts.engine)
         device = resolve_device(recipe.model)
         self.price = price_of(recipe.cost, device)
         self.environment = describe_environment(device, recipe.seed)
         self.directory = RunDirectory(out, recipe, device, self.price.usd_per_hour)
         self.verifier = Verifier(recipe.verify, recipe.problems.prompt_style)
+        self._engine: Engine | None = None
 
     @cached_property
     def loaded(self) -> LoadedModel:
@@ -92,14 +96,37 @@ class Session:
         """The rollouts that teach."""
         return examples_from_table(read_table(self.directory.path / "signal" / "examples.parquet"))
 
+    @property
+    def engine(self) -> Engine:
+        """What samples the model as it stands, until another takes its place or the stage ends."""
+        if self._engine is None:
+            config = self.recipe.rollouts
+            self._engine = make_engine(config.engine, self.loaded, self.eos_ids, config.batch_size)
+        return self._engine
+
+    def close_engine(self) -> None:
+        """End what samples; its memory is free then."""
+        if self._engine:
+            self._engine.close()
+            self._engine = None
+
+    def put(self, model: Any) -> None:
+        """Take this for the model: the base with an adapter on it, or taken off."""
+        self.close_engine()
+        self.loaded.model = model
+
+    @property
+    def trained(self) -> Path:
+        """Folder of the chosen adapter."""
+        return self.directory.path / "training" / "adapter"
+
     def load_trained(self) -> None:
         """Put the chosen adapter on the model, unless it is there."""
         if hasattr(self.loaded.model, "peft_config"):
             return
-        adapter = self.directory.path / "training" / "adapter"
         model = add_adapter(self.loaded.model, self.recipe.training.adapter, self.recipe.seed)
-        load_adapter_weights(model, adapter)
-        self.loaded.model = model
+        load_adapter_weights(model, self.trained)
+        self.put(model)
 
     def sample(
         self,
@@ -109,9 +136,12 @@ class Session:
         sampling: SamplingConfig,
         per_problem: int,
         task: Task,
+        *,
+        adapter: Path | None = None,
         on_rollouts: Callable[[list[Rollout]], None] | None = None,
     ) -> list[Rollout]:
-        """Durable, graded, counted rollouts of the model as it stands."""
+        """Durable, graded, counted rollouts of the model as it stands; `adapter` is the folder of the
+        adapter on it, for an engine elsewhere."""
         recipe = self.recipe
 
         def on_shard(rollouts: list[Rollout], fresh: bool) -> None:
@@ -126,13 +156,14 @@ class Session:
             problems,
             folder,
             recipe.rollouts.rollouts_per_shard,
-            TransformersEngine(self.loaded.model, self.eos_ids, recipe.rollouts.batch_size),
+            self.engine,
             self.verifier,
             self.loaded.tokenizer,
             prompt_style=recipe.problems.prompt_style,
             sampling=sampling,
             per_problem=per_problem,
             seed=recipe.seed,
+            adapter=adapter,
             on_tokens=task.on_tokens,
             on_shard=on_shard,
         )

@@ -71,7 +71,7 @@ def rollouts(session: Session, work: StageWork) -> None:
                 config,
                 config.rollouts_per_problem,
                 task,
-                on_rollouts,
+                on_rollouts=on_rollouts,
             )
     work.counts |= rollout_summary(rollouts)
     if len(shards) != 1:
@@ -111,7 +111,7 @@ def evaluation(session: Session, work: StageWork) -> None:
         for arm in ("base", "adapted"):
             if arm == "adapted":
                 session.load_trained()
-            _evaluate_arm(session, work, arm, task)
+            _evaluate_arm(session, work, arm, session.trained if arm == "adapted" else None, task)
 
 
 def inspection(session: Session, work: StageWork) -> None:
@@ -124,14 +124,16 @@ def inspection(session: Session, work: StageWork) -> None:
     work.counts = write_inspection(tokens, session.loaded.tokenizer, work.folder)
 
 
-def _evaluate_arm(session: Session, work: StageWork, arm: str, task: Task) -> None:
+def _evaluate_arm(
+    session: Session, work: StageWork, arm: str, adapter: Path | None, task: Task
+) -> None:
     config, test = session.recipe.evaluation, session.splits.test
     greedy = config.model_copy(update={"temperature": 0.0})
-    session.sample(work, test, work.folder / f"{arm}-greedy", greedy, 1, task)
+    session.sample(work, test, work.folder / f"{arm}-greedy", greedy, 1, task, adapter=adapter)
     if config.samples:
         folder = work.folder / f"{arm}-sampled"
         sampled = test[: config.sampled_problems]
-        session.sample(work, sampled, folder, config, config.samples, task)
+        session.sample(work, sampled, folder, config, config.samples, task, adapter=adapter)
 
 
 def _warn(session: Session, rollouts: Sequence[Rollout]) -> None:

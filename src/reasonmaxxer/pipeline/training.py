@@ -37,7 +37,7 @@ def training(session: Session, work: StageWork) -> None:
         histories += _train(session, work, course, index, folder, label)
         candidates += _validate(session, work, course.gate, index, folder, label)
         checkpoints += _checkpoint_costs(folder, index)
-        session.loaded.model = session.loaded.model.unload()
+        session.put(session.loaded.model.unload())
     best = best_candidate(candidates)
     save_adapter(best.adapter, work.folder / "adapter", session.loaded.name)
     write_table(history_table(histories), work.folder / "history.parquet")
@@ -65,7 +65,7 @@ def _train(
     """Train the adapter of one course; its history, one row a step."""
     finished = folder / "history.json"
     adapter = session.recipe.training.adapter
-    session.loaded.model = add_adapter(session.loaded.model, adapter, session.recipe.seed)
+    session.put(add_adapter(session.loaded.model, adapter, session.recipe.seed))
     if finished.exists():
         history: list[dict[str, Any]] = read_json(finished)
         return history
@@ -108,7 +108,7 @@ def _validate(
             load_adapter_weights(session.loaded.model, checkpoint)
             step = checkpoint_step(checkpoint)
             tried = folder / f"validation-{step}"
-            rollouts = session.sample(work, problems, tried, greedy, 1, task)
+            rollouts = session.sample(work, problems, tried, greedy, 1, task, adapter=checkpoint)
             candidates.append(
                 Candidate(index, gate, step, checkpoint, outcomes_by_problem(rollouts))
             )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from reasonmaxxer.artifacts import read_table, write_table
 from reasonmaxxer.config import PromptStyle, SamplingConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.problems import Problem, render_prompt
-from reasonmaxxer.rollouts.engine import Engine, OnTokens, Request, rollout_seed
+from reasonmaxxer.rollouts.engine import Completion, Engine, OnTokens, Request, rollout_seed
 from reasonmaxxer.rollouts.table import Rollout, rollout_table, rollouts_from_table
 from reasonmaxxer.verify import Grade
 
@@ -28,6 +28,69 @@ class Grader(Protocol):
     def grade(self, items: Sequence[tuple[Problem, str]]) -> list[Grade]:
         """One grade an item."""
         ...
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How problems become requests, and completions rollouts."""
+
+    engine: Engine
+    verifier: Grader
+    tokenizer: Any
+    prompt_style: PromptStyle
+    sampling: SamplingConfig
+    per_problem: int
+    seed: int
+    adapter: Path | None
+
+    def requests(self, problems: Sequence[Problem]) -> list[Request]:
+        """All of each problem, in order."""
+        adapter = str(self.adapter.resolve()) if self.adapter else None
+        prompts = [
+            tuple(render_prompt(self.prompt_style, p.text, self.tokenizer)) for p in problems
+        ]
+        return [
+            Request(prompt, rollout_seed(self.seed, problem.id, index), adapter)
+            for problem, prompt in zip(problems, prompts, strict=True)
+            for index in range(self.per_problem)
+        ]
+
+    def graded(
+        self,
+        problems: Sequence[Problem],
+        requests: Sequence[Request],
+        made: Sequence[Completion],
+    ) -> list[Rollout]:
+        """What the engine made of the requests."""
+        texts = [self.tokenizer.decode(c.ids, skip_special_tokens=True) for c in made]
+        owners = [problem for problem in problems for _ in range(self.per_problem)]
+        grades = self.verifier.grade(list(zip(owners, texts, strict=True)))
+        settings = json.dumps(self._settings(), sort_keys=True)
+        return [
+            Rollout(
+                problem_id=owner.id,
+                rollout=number % self.per_problem,
+                seed=request.seed,
+                prompt_ids=list(request.prompt_ids),
+                completion_ids=completion.ids,
+                text=text,
+                finish_reason=completion.finish_reason,
+                entropy=completion.entropy,
+                logprob=completion.logprob,
+                outcome=grade.outcome.value,
+                extracted=grade.extracted,
+                engine=self.engine.name,
+                engine_version=self.engine.version,
+                engine_settings=settings,
+            )
+            for number, (owner, request, completion, text, grade) in enumerate(
+                zip(owners, requests, made, texts, grades, strict=True)
+            )
+        ]
+
+    def _settings(self) -> dict[str, Any]:
+        sampling = {name: getattr(self.sampling, name) for name in SamplingConfig.model_fields}
+        return sampling | self.engine.settings
 
 
 def sample_rollouts(
@@ -55,36 +118,13 @@ def sample_rollouts(
         seed: the run's seed; with problem id and index it fixes each rollout's draws.
         on_tokens: called after each step with tokens made and rollouts finished.
     """
-    prompts = [tuple(render_prompt(prompt_style, p.text, tokenizer)) for p in problems]
-    requests = [
-        Request(prompt, rollout_seed(seed, problem.id, index))
-        for problem, prompt in zip(problems, prompts, strict=True)
-        for index in range(per_problem)
-    ]
-    made = engine.generate(requests, sampling, on_tokens)
-    texts = [tokenizer.decode(c.ids, skip_special_tokens=True) for c in made]
-    owners = [problem for problem in problems for _ in range(per_problem)]
-    grades = verifier.grade(list(zip(owners, texts, strict=True)))
-    return [
-        Rollout(
-            problem_id=owner.id,
-            rollout=number % per_problem,
-            seed=request.seed,
-            prompt_ids=list(request.prompt_ids),
-            completion_ids=completion.ids,
-            text=text,
-            finish_reason=completion.finish_reason,
-            entropy=completion.entropy,
-            logprob=completion.logprob,
-            outcome=grade.outcome.value,
-            extracted=grade.extracted,
-            engine=engine.name,
-            engine_version=engine.version,
-        )
-        for number, (owner, request, completion, text, grade) in enumerate(
-            zip(owners, requests, made, texts, grades, strict=True)
-        )
-    ]
+    plan = _Plan(engine, verifier, tokenizer, prompt_style, sampling, per_problem, seed, None)
+    requests = plan.requests(problems)
+    return plan.graded(problems, requests, engine.generate(requests, sampling, on_tokens))
+
+
+OnShard = Callable[[list[Rollout], bool], None]
+"""Called with each shard's rollouts and whether they were made just now."""
 
 
 def collect(
@@ -92,7 +132,7 @@ def collect(
     folder: Path,
     problems_per_shard: int,
     make: Callable[[Sequence[Problem]], list[Rollout]],
-    on_shard: Callable[[list[Rollout], bool], None] | None = None,
+    on_shard: OnShard | None = None,
 ) -> list[Rollout]:
     """Make the rollouts of all problems as durable shards in a folder; skip shards already there.
 
@@ -103,17 +143,37 @@ def collect(
         make: turns a slice into rollouts; called only for missing shards.
         on_shard: called with each shard's rollouts and whether they were made just now.
     """
-    collected = []
-    for number, shard in enumerate(_slices(problems, problems_per_shard)):
-        path = folder / f"shard-{number:05d}.parquet"
-        fresh = not path.exists()
-        if fresh:
-            write_table(rollout_table(make(shard)), path)
-        rollouts = rollouts_from_table(read_table(path))
+
+    def make_all(shards: Sequence[Sequence[Problem]]) -> Iterator[tuple[int, list[Rollout]]]:
+        return enumerate(map(make, shards))
+
+    return _collect(problems, folder, problems_per_shard, make_all, on_shard)
+
+
+def _collect(
+    problems: Sequence[Problem],
+    folder: Path,
+    problems_per_shard: int,
+    make: Callable[[Sequence[Sequence[Problem]]], Iterator[tuple[int, list[Rollout]]]],
+    on_shard: OnShard | None,
+) -> list[Rollout]:
+    """`make` turns the missing slices into rollouts; each is written as soon as it is done."""
+    shards = list(_slices(problems, problems_per_shard))
+    paths = [folder / f"shard-{number:05d}.parquet" for number in range(len(shards))]
+    missing = [number for number, path in enumerate(paths) if not path.exists()]
+    collected: dict[int, list[Rollout]] = {}
+
+    def keep(number: int, fresh: bool) -> None:
+        collected[number] = rollouts_from_table(read_table(paths[number]))
         if on_shard:
-            on_shard(rollouts, fresh)
-        collected += rollouts
-    return collected
+            on_shard(collected[number], fresh)
+
+    for number in sorted(set(range(len(shards))) - set(missing)):
+        keep(number, False)
+    for index, rollouts in make([shards[number] for number in missing]):
+        write_table(rollout_table(rollouts), paths[missing[index]])
+        keep(missing[index], True)
+    return [rollout for number in range(len(shards)) for rollout in collected[number]]
 
 
 def collect_samples(
@@ -128,8 +188,9 @@ def collect_samples(
     sampling: SamplingConfig,
     per_problem: int,
     seed: int,
+    adapter: Path | None = None,
     on_tokens: OnTokens | None = None,
-    on_shard: Callable[[list[Rollout], bool], None] | None = None,
+    on_shard: OnShard | None = None,
 ) -> list[Rollout]:
     """`sample_rollouts` of all problems as durable shards.
 
@@ -144,22 +205,17 @@ def collect_samples(
         sampling: temperature, top-p and length.
         per_problem: rollouts a problem.
         seed: the run's seed.
+        adapter: PEFT folder of what answers beside the base; an engine on a model in memory needs the
+            model to carry it.
         on_tokens: called with tokens made and rollouts finished.
         on_shard: called with each shard's rollouts and whether they were made just now.
     """
+    plan = _Plan(engine, verifier, tokenizer, prompt_style, sampling, per_problem, seed, adapter)
 
-    def make(shard: Sequence[Problem]) -> list[Rollout]:
-        return sample_rollouts(
-            shard,
-            engine,
-            verifier,
-            tokenizer,
-            prompt_style=prompt_style,
-            sampling=sampling,
-            per_problem=per_problem,
-            seed=seed,
-            on_tokens=on_tokens,
-        )
+    def make(shards: Sequence[Sequence[Problem]]) -> Iterator[tuple[int, list[Rollout]]]:
+        requests = [plan.requests(shard) for shard in shards]
+        for number, made in engine.generate_shards(requests, sampling, on_tokens):
+            yield number, plan.graded(shards[number], requests[number], made)
 
     def report(rollouts: list[Rollout], fresh: bool) -> None:
         if on_shard:
@@ -167,7 +223,7 @@ def collect_samples(
         if on_tokens and not fresh:
             on_tokens(0, len(rollouts))
 
-    return collect(problems, folder, max(1, rollouts_per_shard // per_problem), make, report)
+    return _collect(problems, folder, max(1, rollouts_per_shard // per_problem), make, report)
 
 
 def read_rollouts(folder: Path) -> list[Rollout]:

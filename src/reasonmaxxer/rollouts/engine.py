@@ -1,9 +1,9 @@
 """What an engine is: prompts in as token ids, completions out as token ids."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from reasonmaxxer.config import SamplingConfig
 
@@ -17,10 +17,13 @@ class Request:
     Attributes:
         prompt_ids: rendered prompt, as the model sees it.
         seed: fixes every draw of this completion, whatever it is batched with.
+        adapter: PEFT folder of the adapter that the base answers with, one for all requests of a call. An
+            engine on a model in memory answers with the model as it stands, which must be the same.
     """
 
     prompt_ids: tuple[int, ...]
     seed: int
+    adapter: str | None = None
 
 
 @dataclass(frozen=True)
@@ -30,14 +33,14 @@ class Completion:
     Attributes:
         ids: T sampled token ids, the end-of-sequence token included.
         entropy: T entropies in nats of the raw distribution (temperature 1, no top-p) that each
-            token was drawn from (arXiv 2605.06241, Eq. 2).
-        logprob: T log-probabilities in nats of each token under that raw distribution.
+            token was drawn from (arXiv 2605.06241, Eq. 2); None from an engine that does not tell.
+        logprob: T log-probabilities in nats of each token under that raw distribution, or None likewise.
         finish_reason: `stop` at an end-of-sequence token, `length` at the limit.
     """
 
     ids: list[int]
-    entropy: list[float]
-    logprob: list[float]
+    entropy: list[float] | None
+    logprob: list[float] | None
     finish_reason: FinishReason
 
 
@@ -46,10 +49,20 @@ OnTokens = Callable[[int, int], None]
 
 
 class Engine(Protocol):
-    """Anything that turns requests into completions, in the order asked."""
+    """Anything that turns requests into completions, in the order asked.
+
+    Attributes:
+        name: of the engine.
+        version: of the library that samples; known once something was sampled.
+    """
 
     name: str
     version: str
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What completions depend on beside requests and sampling; JSON values."""
+        ...
 
     def generate(
         self,
@@ -59,6 +72,23 @@ class Engine(Protocol):
     ) -> list[Completion]:
         """Complete every request."""
         ...
+
+    def generate_shards(
+        self,
+        shards: Sequence[Sequence[Request]],
+        sampling: SamplingConfig,
+        on_tokens: OnTokens | None = None,
+    ) -> Iterator[tuple[int, list[Completion]]]:
+        """Complete every request of every shard; a shard's number with its completions, as they are done.
+
+        A shard is decoded as by `generate`, whatever the others are.
+        """
+        for number, requests in enumerate(shards):
+            yield number, self.generate(requests, sampling, on_tokens)
+
+    def close(self) -> None:
+        """End what the engine has started elsewhere; asked again, it starts again."""
+        return
 
 
 def rollout_seed(seed: int, problem_id: str, index: int) -> int:

@@ -22,6 +22,7 @@ SCHEMA = pa.schema(
         pa.field("extracted", pa.string()),
         pa.field("engine", pa.string(), nullable=False),
         pa.field("engine_version", pa.string(), nullable=False),
+        pa.field("engine_settings", pa.string(), nullable=False),
     ]
 )
 
@@ -44,6 +45,8 @@ class Rollout:
         extracted: the answer the verifier read, if any.
         engine: what sampled it, or `imported`.
         engine_version: its version.
+        engine_settings: what the completion depends on beside prompt, seed and weights, as JSON; empty
+            where it is not known.
     """
 
     problem_id: str
@@ -59,6 +62,7 @@ class Rollout:
     extracted: str | None
     engine: str
     engine_version: str
+    engine_settings: str = ""
 
     @property
     def reward(self) -> float:
@@ -78,5 +82,5 @@ def rollout_table(rollouts: Iterable[Rollout]) -> pa.Table:
 
 def rollouts_from_table(table: pa.Table) -> list[Rollout]:
     """Rows back from a table."""
-    names = [field.name for field in fields(Rollout)]
+    names = [field.name for field in fields(Rollout) if field.name in table.column_names]
     return [Rollout(**{name: row[name] for name in names}) for row in table.to_pylist()]

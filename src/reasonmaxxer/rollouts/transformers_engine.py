@@ -22,14 +22,14 @@ from reasonmaxxer.models.adapter import light_adapter
 from reasonmaxxer.models.attention import use_attention
 from reasonmaxxer.models.masks import attention_masks
 from reasonmaxxer.rollouts.cache import SlotCache
-from reasonmaxxer.rollouts.engine import Completion, OnTokens, Request
+from reasonmaxxer.rollouts.engine import Completion, Engine, OnTokens, Request
 from reasonmaxxer.rollouts.sampling import draw, uniforms
 
 PREFILL_TOKENS = 1024
 """Prompt tokens read at once, padding included."""
 
 
-class TransformersEngine:
+class TransformersEngine(Engine):
     """Samples from a transformers causal language model, adapter and all, as it stands.
 
     Args:
@@ -46,6 +46,12 @@ class TransformersEngine:
         self.batch_size = batch_size
         self.version = version("transformers")
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What completions depend on beside the requests."""
+        dtype = str(self.model.dtype).removeprefix("torch.")
+        return {"dtype": dtype, "batch_size": self.batch_size}
+
     @torch.inference_mode()
     def generate(
         self,
@@ -56,6 +62,9 @@ class TransformersEngine:
         """Complete every request; consecutive requests of one prompt share its prefill."""
         if not requests:
             return []
+        named = {request.adapter for request in requests} - {None}
+        if named and not hasattr(self.model, "peft_config"):
+            raise ValueError(f"requests name the adapter {named}, but the model carries none")
         was_training = self.model.training
         self.model.eval()
         try:
@@ -178,6 +187,7 @@ class _Decoding:
         columns = zip(requests, *statistics, strict=True)
         for request, token, entropy, logprob in columns:
             completion = self.completions[request]
+            assert completion.entropy is not None and completion.logprob is not None
             completion.ids.append(token)
             completion.entropy.append(entropy)
             completion.logprob.append(logprob)

@@ -1,0 +1,219 @@
+"""The engine that has vLLM sample, in a process of its own.
+
+vLLM's dependencies are pinned more tightly than this package's: it may live in another environment,
+whose interpreter starts `vllm_worker.py`. The process ends with the engine, and all its memory is free
+then. Entropies and log-probabilities are not recorded: the model that is trained says them itself, when
+the rollouts that teach have been chosen (`reasonmaxxer.signal.scoring`).
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from reasonmaxxer.artifacts import read_json
+from reasonmaxxer.config import SamplingConfig, VllmConfig
+from reasonmaxxer.errors import UserError
+from reasonmaxxer.models import LoadedModel
+from reasonmaxxer.rollouts.child import Child, ChildError
+from reasonmaxxer.rollouts.engine import Completion, Engine, OnTokens, Request
+
+WORKER = Path(__file__).with_name("vllm_worker.py")
+SILENCE = 3600.0
+"""Seconds without a word, while a model is loaded or until the next completion ends."""
+LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""Greatest ranks that vLLM can be made ready for."""
+
+
+class VllmEngine(Engine):
+    """Samples the base, or the base with the adapter that a request names.
+
+    The first request starts vLLM. While it is there, a model on a GPU waits in main memory.
+
+    Args:
+        config: interpreter, memory, GPUs.
+        loaded: the base, whose weights vLLM reads from where they stand.
+        eos_ids: tokens that end a completion.
+        batch_size: sequences decoded at once.
+    """
+
+    name = "vllm"
+
+    def __init__(
+        self, config: VllmConfig, loaded: LoadedModel, eos_ids: Sequence[int], batch_size: int
+    ) -> None:
+        self.config, self.loaded = config, loaded
+        self.eos_ids, self.batch_size = list(eos_ids), batch_size
+        self.version = ""
+        self.device = loaded.model.device
+        self._child: Child | None = None
+        self._length = self._rank = 0
+        self._saved: tempfile.TemporaryDirectory[str] | None = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What completions depend on beside the requests."""
+        return {
+            "dtype": self.loaded.identity["dtype"],
+            "batch_size": self.batch_size,
+            "tensor_parallel_size": self.config.tensor_parallel_size,
+            "enforce_eager": self.config.enforce_eager,
+        }
+
+    def generate(
+        self,
+        requests: Sequence[Request],
+        sampling: SamplingConfig,
+        on_tokens: OnTokens | None = None,
+    ) -> list[Completion]:
+        """Complete every request; those of one call answer with one adapter, or all with none.
+
+        Raises:
+            UserError: vLLM cannot be started, or ended.
+        """
+        if not requests:
+            return []
+        child = self._started(requests, sampling)
+        [adapter] = {request.adapter for request in requests}
+        child.send(
+            {
+                "prompts": [list(request.prompt_ids) for request in requests],
+                "seeds": [request.seed for request in requests],
+                "sampling": {
+                    "temperature": sampling.temperature,
+                    "top_p": sampling.top_p,
+                    "max_tokens": sampling.max_new_tokens,
+                    "stop_token_ids": self.eos_ids,
+                },
+                "adapter": adapter,
+            }
+        )
+        while "completions" not in (message := self._receive(child)):
+            if on_tokens:
+                on_tokens(0, message["finished"])
+        reasons = {reason for _, reason in message["completions"]}
+        if not reasons <= {"stop", "length"}:
+            raise RuntimeError(f"vLLM ended completions for reasons unknown here: {reasons}")
+        made = [Completion(ids, None, None, reason) for ids, reason in message["completions"]]
+        if on_tokens:
+            on_tokens(sum(len(completion.ids) for completion in made), 0)
+        return made
+
+    def generate_shards(
+        self,
+        shards: Sequence[Sequence[Request]],
+        sampling: SamplingConfig,
+        on_tokens: OnTokens | None = None,
+    ) -> Iterator[tuple[int, list[Completion]]]:
+        """One shard after another, by a vLLM that was started for the longest prompt of all."""
+        requests = [request for shard in shards for request in shard]
+        if requests:
+            self._started(requests, sampling)
+        yield from super().generate_shards(shards, sampling, on_tokens)
+
+    def close(self) -> None:
+        """End vLLM's process; the model goes back to its device."""
+        if self._child:
+            self._child.stop()
+            self._child = None
+            self.loaded.model.to(self.device)
+        if self._saved:
+            self._saved.cleanup()
+            self._saved = None
+
+    def _started(self, requests: Sequence[Request], sampling: SamplingConfig) -> Child:
+        """The process, started again where it was not made ready for what is asked now."""
+        length = max(len(request.prompt_ids) for request in requests) + sampling.max_new_tokens
+        rank = max(map(_rank, {r.adapter for r in requests if r.adapter}), default=0)
+        if self._child and length <= self._length and rank <= self._rank:
+            return self._child
+        self.close()
+        self._length, self._rank = length, rank
+        self.loaded.model.to("cpu")
+        _free_gpu()
+        command = [self.config.python or sys.executable, str(WORKER), json.dumps(self._arguments())]
+        self._child = Child(command, SILENCE)
+        self.version = self._receive(self._child)["version"]
+        return self._child
+
+    def _arguments(self) -> dict[str, Any]:
+        """Of `vllm.LLM`."""
+        config, loaded = self.config, self.loaded
+        lora = {"enable_lora": True, "max_lora_rank": self._rank, "max_loras": 1}
+        return {
+            "model": loaded.path or self._save(),
+            "revision": loaded.config.revision if loaded.source == "hub" else None,
+            "trust_remote_code": loaded.trust_remote_code,
+            "dtype": loaded.identity["dtype"],
+            "max_model_len": self._length,
+            "max_num_seqs": self.batch_size,
+            "gpu_memory_utilization": config.gpu_memory_utilization,
+            "tensor_parallel_size": config.tensor_parallel_size,
+            "enforce_eager": config.enforce_eager,
+            "generation_config": "vllm",  # not the model's own temperature and penalties
+            "skip_tokenizer_init": True,  # ids go in and come out
+            "seed": 0,
+            **(lora if self._rank else {}),
+        }
+
+    def _save(self) -> str:
+        """Folder of weights that are nowhere on disk, since an adapter was merged into them."""
+        self._saved = tempfile.TemporaryDirectory(prefix="reasonmaxxer-")
+        self.loaded.model.save_pretrained(self._saved.name)
+        return self._saved.name
+
+    def _receive(self, child: Child) -> dict[str, Any]:
+        try:
+            return child.receive()
+        except ChildError as error:
+            self.close()
+            raise UserError(
+                f"vLLM {error}\nIt was run by {self.config.python or sys.executable}; docs/engines.md says "
+                "what is known to fail. Or set rollouts.engine.name to transformers."
+            ) from error
+
+
+def check_vllm(config: VllmConfig) -> None:
+    """Refuse an interpreter that has no vLLM, before long work starts.
+
+    Raises:
+        UserError: there is no such interpreter, or it does not find vLLM.
+    """
+    python = config.python or sys.executable
+    command = [
+        python,
+        "-c",
+        "import importlib.util as u; raise SystemExit(not u.find_spec('vllm'))",
+    ]
+    try:
+        found = not subprocess.run(command, capture_output=True).returncode
+    except OSError as error:
+        raise UserError(
+            f"rollouts.engine.vllm.python = '{python}' cannot be run: {error.strerror}. Name the "
+            "interpreter of the environment that vLLM is installed in."
+        ) from error
+    if not found:
+        raise UserError(
+            f"rollouts.engine.name = 'vllm', but {python} does not find vLLM. Install it in an "
+            "environment of its own and name its interpreter in rollouts.engine.vllm.python "
+            "(docs/engines.md), or beside this package: pip install 'reasonmaxxer[vllm]'."
+        )
+
+
+def _rank(adapter: str) -> int:
+    """What vLLM must be made ready for to put an adapter on the base."""
+    config = read_json(Path(adapter) / "adapter_config.json")
+    rank = max([config["r"], *(config.get("rank_pattern") or {}).values()])
+    return next((ready for ready in LORA_RANKS if ready >= rank), rank)
+
+
+def _free_gpu() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,142 @@
+"""vLLM, where an interpreter that has it is named; what happens where it cannot be had, everywhere.
+
+REASONMAXXER_VLLM_PYTHON=vllm/bin/python python -m pytest tests/rollouts/test_vllm_engine.py
+"""
+
+import os
+import sys
+from contextlib import closing
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+
+from reasonmaxxer.artifacts import write_json
+from reasonmaxxer.config import EngineConfig, ModelConfig, RayConfig, SamplingConfig, VllmConfig
+from reasonmaxxer.errors import UserError
+from reasonmaxxer.models import eos_ids, load_model
+from reasonmaxxer.models.teachers import teachers
+from reasonmaxxer.problems import render_prompt
+from reasonmaxxer.problems.word_problems import word_problems
+from reasonmaxxer.rollouts.engine import Request
+from reasonmaxxer.rollouts.engines import check_engine, make_engine
+from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
+from reasonmaxxer.rollouts.vllm_engine import VllmEngine, _rank
+from tests.tiny import tiny_folder, tiny_model
+
+PYTHON = os.environ.get("REASONMAXXER_VLLM_PYTHON")
+GREEDY = SamplingConfig(temperature=0, top_p=1, max_new_tokens=48)
+TEACHER = str(teachers()["smollm2-teacher"])
+
+absent = pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed here")
+real = pytest.mark.skipif(not PYTHON, reason="REASONMAXXER_VLLM_PYTHON names no interpreter")
+
+
+@absent
+def test_refused_before_long_work_where_it_is_not_installed(tmp_path):
+    with pytest.raises(UserError, match="does not find vLLM"):
+        check_engine(EngineConfig(name="vllm"))
+    missing = EngineConfig(name="vllm", vllm=VllmConfig(python=str(tmp_path / "python")))
+    with pytest.raises(UserError, match="cannot be run: No such file"):
+        check_engine(missing)
+    check_engine(missing.model_copy(update={"ray": RayConfig(workers=1, address="auto")}))
+
+
+@absent
+def test_a_process_that_dies_says_why_and_leaves_nothing_behind(tmp_path):
+    loaded = load_model(ModelConfig(name=str(tiny_folder(tmp_path / "model")), device="cpu"))
+    engine = make_engine(EngineConfig(name="vllm"), loaded, [2])
+    with pytest.raises(UserError) as error:
+        engine.generate([Request((1, 4), 0)], GREEDY)
+    assert "ended with status 1" in str(error.value)
+    assert "No module named 'vllm'" in str(error.value)
+    assert sys.executable in str(error.value)
+    assert engine.generate([], GREEDY) == []
+
+
+def test_weights_that_are_nowhere_on_disk_are_saved_for_as_long_as_they_are_needed(tmp_path):
+    loaded = load_model(ModelConfig(name="smollm2-teacher", device="cpu", dtype="float32"))
+    assert loaded.path is None
+    engine = VllmEngine(VllmConfig(), loaded, [2], 4)
+    folder = Path(engine._arguments()["model"])
+    saved = load_file(folder / "model.safetensors")
+    name = "model.layers.3.self_attn.q_proj.weight"
+    torch.testing.assert_close(saved[name], loaded.model.state_dict()[name], rtol=0, atol=0)
+    base = load_model(ModelConfig(device="cpu", dtype="float32"))
+    assert not torch.equal(saved[name], base.model.state_dict()[name])
+    engine.close()
+    assert not folder.exists()
+    assert VllmEngine(VllmConfig(), base, [2], 4)._arguments()["model"] == base.path
+
+
+@pytest.mark.parametrize(
+    ("config", "ready"),
+    [({"r": 4}, 8), ({"r": 8}, 8), ({"r": 9, "rank_pattern": {"q_proj": 33}}, 64), ({"r": 32}, 32)],
+)
+def test_rank_that_vllm_is_made_ready_for(tmp_path, config, ready):
+    write_json(config, tmp_path / "adapter_config.json")
+    assert _rank(str(tmp_path)) == ready
+
+
+def test_an_adapter_that_the_model_in_memory_lacks_is_no_silent_base():
+    engine = TransformersEngine(tiny_model(), [2])
+    with pytest.raises(ValueError, match="carries none"):
+        engine.generate([Request((1, 4), 0, "adapter")], GREEDY)
+
+
+@pytest.fixture(scope="module")
+def base():
+    return load_model(ModelConfig(device="cpu", dtype="float32"))
+
+
+@pytest.fixture(scope="module")
+def vllm(base):
+    config = EngineConfig(name="vllm", vllm=VllmConfig(python=PYTHON, enforce_eager=True))
+    with closing(make_engine(config, base, eos_ids(base.model, base.tokenizer), 16)) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def prompts(base):
+    problems = word_problems("test", 4, 0)
+    return [tuple(render_prompt("chat_template", p.text, base.tokenizer)) for p in problems]
+
+
+@real
+def test_base_and_adapter_by_request_answer_as_under_transformers(base, vllm, prompts):
+    ends = eos_ids(base.model, base.tokenizer)
+    adapted = vllm.generate([Request(p, 0, TEACHER) for p in prompts], GREEDY)
+    plain = vllm.generate([Request(p, 0) for p in prompts], GREEDY)
+    asked = [Request(p, 0) for p in prompts]
+    ours = TransformersEngine(base.model, ends).generate(asked, GREEDY)
+    wrapped = PeftModel.from_pretrained(base.model, TEACHER)
+    theirs = TransformersEngine(wrapped, ends).generate(asked, GREEDY)
+    base.model = wrapped.unload()
+    for made, expected in ((plain, ours), (adapted, theirs)):
+        assert [c.ids for c in made] == [c.ids for c in expected]
+        assert [c.finish_reason for c in made] == [c.finish_reason for c in expected]
+    assert [c.ids for c in adapted] != [c.ids for c in plain]
+    assert any(c.ids[-1] in ends for c in plain), "the token that ends a completion is kept"
+    assert all(c.entropy is None and c.logprob is None for c in plain)
+    assert vllm.version.startswith("0.")
+
+
+@real
+def test_the_same_shard_gives_the_same_tokens_whatever_came_before(vllm, prompts):
+    sampling = SamplingConfig(temperature=1.0, top_p=0.95, max_new_tokens=12)
+    shard = [Request(p, 2**62 + k) for p in prompts[:2] for k in range(3)]
+    first = vllm.generate(shard, sampling)
+    vllm.generate([Request(p, k) for k, p in enumerate(prompts)], sampling)
+    assert vllm.generate(shard, sampling) == first
+    assert len({tuple(c.ids) for c in first}) > 3, "seeds must differ in what they draw"
+
+
+@real
+def test_no_process_is_left(vllm, prompts):
+    vllm.generate([Request(prompts[0], 0)], GREEDY)
+    pid = vllm._child.pid
+    vllm.close()
+    assert not Path(f"/proc/{pid}").exists()
