@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +61,8 @@ def load_model(config: ModelConfig, trust_remote_code: bool = False) -> LoadedMo
 
     adapter = teachers().get(config.name, Path(config.name))
     if is_adapter(adapter):
-        return _load_adapted(config, adapter, trust_remote_code)
+        merged = merge_adapter(load_adapter(config, adapter, trust_remote_code))
+        return replace(merged, name=config.name)
     path, name, source = _locate(config)
     device = resolve_device(config)
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": config.revision}
@@ -92,10 +93,18 @@ def is_adapter(path: Path) -> bool:
     return (path / CONFIG).is_file()
 
 
-def _load_adapted(config: ModelConfig, folder: Path, trust_remote_code: bool) -> LoadedModel:
-    """The base that an adapter names, with the adapter merged into its weights.
+def load_adapter(
+    config: ModelConfig, folder: Path, trust_remote_code: bool = False
+) -> LoadedModel:
+    """Load the base that a PEFT folder names with the adapter on it, a frozen `PeftModel`.
 
-    In bfloat16 what is below half a unit in a weight's last place is lost; float32 keeps it.
+    Args:
+        config: revision, dtype, device and attention of the base; the folder names it.
+        folder: a PEFT folder.
+        trust_remote_code: let the base's repository run its own code.
+
+    Raises:
+        UserError: no safetensors weights, a base that cannot be loaded, or one they do not fit.
     """
     from peft import PeftModel
     from peft.utils import SAFETENSORS_WEIGHTS_NAME
@@ -112,19 +121,27 @@ def _load_adapted(config: ModelConfig, folder: Path, trust_remote_code: bool) ->
     )
     try:
         adapted = PeftModel.from_pretrained(base.model, str(folder))
-        _untie(adapted)
-        model = adapted.merge_and_unload()
     except (RuntimeError, ValueError) as error:
         raise UserError(
             f"The adapter in {folder} does not fit its base {base_name}: {str(error).splitlines()[0]}"
         ) from error
     return LoadedModel(
-        model.eval().requires_grad_(False),
+        adapted.eval().requires_grad_(False),
         base.tokenizer,
-        config.name,
+        str(folder),
         f"adapter on {base.name} ({base.source})",
         hashlib.sha256((base.fingerprint + file_hash(weights)).encode()).hexdigest(),
     )
+
+
+def merge_adapter(adapted: LoadedModel) -> LoadedModel:
+    """The same model with the adapter of `load_adapter` merged into its weights, in place.
+
+    In bfloat16 what is below half a unit in a weight's last place is lost; float32 keeps it.
+    """
+    _untie(adapted.model)
+    merged = adapted.model.merge_and_unload()
+    return replace(adapted, model=merged.eval().requires_grad_(False))
 
 
 def _untie(model: Any) -> None:

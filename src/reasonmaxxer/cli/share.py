@@ -1,0 +1,72 @@
+"""Commands that take a run's results elsewhere: merged weights, the hub, data for TRL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reasonmaxxer.cli.common import TrustRemoteCode, hush, print_table
+
+Adapter = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN|ADAPTER", help="Run directory, PEFT folder or embedded teacher."
+    ),
+]
+
+
+def merge(
+    source: Adapter,
+    out: Annotated[Path, typer.Option(help="Folder to make.", show_default=False)],
+    dtype: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|float32|bfloat16|float16",
+            help="Type of the saved weights; auto is that of the base's files.",
+        ),
+    ] = "auto",
+    trust_remote_code: TrustRemoteCode = False,
+) -> None:
+    """Merge an adapter into its base, as one folder that any engine loads, and check what that kept.
+
+    Prints how far the merged model is from the adapter, and from the base; one that learnt nothing, or
+    lost what it learnt, is an error.
+    """
+    from rich.console import Console
+
+    from reasonmaxxer.config import ModelConfig
+    from reasonmaxxer.recipe import parse_config
+    from reasonmaxxer.report.progress import Display
+    from reasonmaxxer.share.merge import merge as merge_folder
+    from reasonmaxxer.share.source import find_source
+
+    parse_config(ModelConfig, {"dtype": dtype}, "merge")
+    hush()
+    found = merge_folder(find_source(source), out, dtype, Display(Console()), trust_remote_code)
+    pairs = {
+        "adapter, then merged": "adapter_to_merged",
+        "base, then merged": "base_to_merged",
+        "base, then adapter": "base_to_adapter",
+    }
+    rows = [
+        (
+            label,
+            f"{found[key]['max_delta_logprob']:.3g}",
+            f"{found[key]['mean_delta_logprob']:.3g}",
+            f"{found[key]['greedy_agreement']:.2%}",
+        )
+        for label, key in pairs.items()
+    ]
+    print_table(("models", "max |Δ log p|", "mean |Δ log p|", "greedy agreement"), rows)
+    typer.echo(
+        f"On the {found['tokens']:,} tokens of {found['sequences']} completions, nats; saved in "
+        f"{found['dtype']}: {out}"
+    )
+
+
+def register(app: typer.Typer) -> None:
+    """Put the commands on the command line."""
+    for command in (merge,):
+        app.command()(command)
