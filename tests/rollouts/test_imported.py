@@ -112,7 +112,10 @@ def test_a_prompt_in_a_text_style_finds_its_problem(tmp_path, tokenizer):
         ),
         ({"prompt": "9 so 9", "completion": "1"}, "the problem of prompt '9 so 9' is not among"),
         ({"prompt": [{"role": "assistant", "content": "1 so 1"}]}, "prompt None is not among"),
-        ({"prompt": "1 so 1", "completion": [{"role": "user", "content": "1"}]}, "needs 'completion'"),
+        (
+            {"prompt": "1 so 1", "completion": [{"role": "user", "content": "1"}]},
+            "needs 'completion'",
+        ),
         ({"prompt": "1 so 1", "chosen": "1", "rejected": "2"}, "a pair of the preference format"),
         ("", "is empty"),
     ],

@@ -7,13 +7,17 @@ import trl
 from datasets import load_dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl.data_utils import is_conversational
+from typer.testing import CliRunner
 
+from reasonmaxxer.artifacts import read_table
+from reasonmaxxer.cli import app
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.pipeline import run
+from reasonmaxxer.problems import problems_from_table
 from reasonmaxxer.rollouts.collect import read_rollouts
+from reasonmaxxer.rollouts.imported import import_rollouts
 from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.share.formats import export, rows_of
-from tests.tiny import tiny_recipe
+from reasonmaxxer.verify import Verifier
 
 OUTCOMES = {"a": ["correct", "wrong", "unparsed"], "b": ["wrong", "timeout"], "c": ["correct"] * 2}
 
@@ -53,14 +57,6 @@ def test_rows_of_every_format():
         assert row["rejected_ids"] == [int(row["rejected"][0]["content"][1]) + 3, 2]
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run")
-    recipe = tiny_recipe(folder)
-    run(recipe, folder / "out")
-    return folder, recipe
-
-
 @pytest.mark.parametrize(
     "form, trainer, config, made",
     [
@@ -69,9 +65,9 @@ def finished(tmp_path_factory):
         ("preference", trl.DPOTrainer, trl.DPOConfig, ("prompt_ids", "chosen_ids", "rejected_ids")),
     ],
 )
-def test_trls_trainers_learn_from_the_files(finished, tmp_path, form, trainer, config, made):
-    folder, recipe = finished
-    count = export(folder / "out", form, tmp_path / "rows.jsonl")
+def test_trls_trainers_learn_from_the_files(tiny_run, tmp_path, form, trainer, config, made):
+    run, recipe = tiny_run
+    count = export(run, form, tmp_path / "rows.jsonl")
     rows = load_dataset("json", data_files=str(tmp_path / "rows.jsonl"), split="train",
                         cache_dir=str(tmp_path / "cache"))  # fmt: skip
     assert len(rows) == count > 1
@@ -88,20 +84,25 @@ def test_trls_trainers_learn_from_the_files(finished, tmp_path, form, trainer, c
 
 
 @pytest.mark.parametrize("keep_ids", [True, False])
-def test_what_was_exported_is_imported_as_it_was(finished, tmp_path, keep_ids):
-    folder, recipe = finished
-    sampled = read_rollouts(folder / "out" / "rollouts")
+def test_what_was_exported_is_imported_as_it_was(tiny_run, tmp_path, keep_ids):
+    run, recipe = tiny_run
+    sampled = read_rollouts(run / "rollouts")
     file = tmp_path / "rows.jsonl"
-    assert export(folder / "out", "unpaired-preference", file) == len(sampled)
+    done = CliRunner().invoke(app, ["export", str(run), "--out", str(file)])
+    assert done.exit_code == 0 and done.stdout.startswith(f"{len(sampled)} rows"), done.output
     if not keep_ids:  # as another tool would write it
         kept = ("prompt", "completion", "label", "finish_reason")
         rows = [json.loads(line) for line in file.read_text().splitlines()]
         file.write_text("".join(json.dumps({k: r[k] for k in kept}) + "\n" for r in rows))
-    again = recipe.model_copy(
-        update={"rollouts": recipe.rollouts.model_copy(update={"imported": str(file)})}
-    )
-    run(again, tmp_path / "again")
-    read = read_rollouts(tmp_path / "again" / "rollouts")
+    with Verifier(recipe.verify, recipe.problems.prompt_style) as verifier:
+        read = import_rollouts(
+            file,
+            problems_from_table(read_table(run / "problems" / "train.parquet")),
+            verifier,
+            AutoTokenizer.from_pretrained(recipe.model.name),
+            prompt_style=recipe.problems.prompt_style,
+            eos_ids=[2],
+        )
     names = ["problem_id", "rollout", "prompt_ids", "finish_reason", "outcome", "extracted"]
     if keep_ids:  # text does not tell every token
         names += ["completion_ids", "text", "engine", "engine_version"]
@@ -109,10 +110,13 @@ def test_what_was_exported_is_imported_as_it_was(finished, tmp_path, keep_ids):
         assert [getattr(r, name) for r in read] == [getattr(r, name) for r in sampled], name
 
 
-def test_what_cannot_be_exported_is_named(finished, tmp_path):
-    folder, _ = finished
+def test_what_cannot_be_exported_is_named(tiny_run, tmp_path):
+    run, _ = tiny_run
     with pytest.raises(UserError, match=r"'preferences' is none of .* Did you mean 'preference'\?"):
-        export(folder / "out", "preferences", tmp_path / "x")
+        export(run, "preferences", tmp_path / "x")
     with pytest.raises(UserError, match=r"no recipe\.yaml"):
+        export(tmp_path, "preference", tmp_path / "x")
+    (tmp_path / "recipe.yaml").write_text("seed: 0\n")
+    with pytest.raises(UserError, match="has no rollouts yet"):
         export(tmp_path, "preference", tmp_path / "x")
     assert not (tmp_path / "x").exists()

@@ -166,7 +166,7 @@ def pair_up(
     """Pairs of one of each side, neither of them empty: as many as the larger side has, drawn by chance."""
     count = max(len(right), len(wrong))
     chosen, rejected = (
-        [side[i] for i in np.resize(random.permutation(len(side)), count)]
+        [side[int(i)] for i in np.resize(random.permutation(len(side)), count)]
         for side in (right, wrong)
     )
     return list(zip(chosen, rejected, strict=True))

@@ -11,9 +11,7 @@ from reasonmaxxer.cli.common import TrustRemoteCode, hush, print_table
 
 Adapter = Annotated[
     str,
-    typer.Argument(
-        metavar="RUN|ADAPTER", help="Run directory, PEFT folder or embedded teacher."
-    ),
+    typer.Argument(metavar="RUN|ADAPTER", help="Run directory, PEFT folder or embedded teacher."),
 ]
 
 
@@ -66,7 +64,65 @@ def merge(
     )
 
 
+def push(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN|FOLDER", help="Run directory, or a folder such as `merge` makes."
+        ),
+    ],
+    repo_id: Annotated[str, typer.Argument(metavar="NAME/REPOSITORY", help="On the hub.")],
+    license_id: Annotated[
+        str | None,
+        typer.Option(
+            "--license",
+            metavar="ID",
+            help="Licence for the card, as the hub spells it: apache-2.0, mit, ...",
+            show_default="none stated",
+        ),
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="Make a private repository.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Prepare and list the folder, upload nothing.")
+    ] = False,
+) -> None:
+    """Push a run's adapter, or a merged model, to the Hugging Face hub with a model card.
+
+    Weights, card, figures and recipe go; completions never do.
+    """
+    from reasonmaxxer.share import hub
+
+    folder = hub.prepare(source, repo_id, license_id)
+    rows = [(path.name, f"{path.stat().st_size:,}") for path in hub.published(folder)]
+    print_table((str(folder), "bytes"), rows)
+    if dry_run:
+        typer.echo("Nothing was uploaded: --dry-run.")
+    else:
+        typer.echo(hub.push(folder, repo_id, private))
+
+
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run directory.")],
+    out: Annotated[Path, typer.Option(help="JSON Lines file to write.", show_default=False)],
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="prompt-completion|unpaired-preference|preference",
+            help="TRL's name: correct rollouts, labelled ones, or pairs of both kinds.",
+        ),
+    ] = "unpaired-preference",
+) -> None:
+    """Write a run's rollouts as a data set in a format of TRL, token ids beside the text.
+
+    `rollouts.imported=FILE` reads the first two formats, made here or elsewhere.
+    """
+    from reasonmaxxer.share.formats import export as write_rows
+
+    typer.echo(f"{write_rows(run, form, out):,} rows: {out}")
+
+
 def register(app: typer.Typer) -> None:
     """Put the commands on the command line."""
-    for command in (merge,):
+    for command in (merge, push, export):
         app.command()(command)

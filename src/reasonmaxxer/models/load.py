@@ -93,9 +93,7 @@ def is_adapter(path: Path) -> bool:
     return (path / CONFIG).is_file()
 
 
-def load_adapter(
-    config: ModelConfig, folder: Path, trust_remote_code: bool = False
-) -> LoadedModel:
+def load_adapter(config: ModelConfig, folder: Path, trust_remote_code: bool = False) -> LoadedModel:
     """Load the base that a PEFT folder names with the adapter on it, a frozen `PeftModel`.
 
     Args:

@@ -76,9 +76,7 @@ def import_rollouts(
     ]
 
 
-def _by_prompt(
-    problems: Sequence[Problem], style: PromptStyle, tokenizer: Any
-) -> dict[str, str]:
+def _by_prompt(problems: Sequence[Problem], style: PromptStyle, tokenizer: Any) -> dict[str, str]:
     """Ids by what a prompt may say: the problem alone, or as its style renders it."""
 
     def rendered(text: str) -> str:

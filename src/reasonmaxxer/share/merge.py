@@ -53,7 +53,8 @@ def merge(
     Returns:
         What `out/merge.json` holds: `base`, `adapter`, `dtype`, `sequences`, `tokens`, and of each pair of
         models `max_delta_logprob` and `mean_delta_logprob` (nats, over the tokens taken) and
-        `greedy_agreement` (share of positions at which both would choose the same token).
+        `greedy_agreement` (share of positions at which both would choose the same token). Of a run,
+        `summary.json` and `recipe.yaml` are put beside it, of which `push` makes the model card.
 
     Raises:
         UserError: the folder is not empty, the adapter cannot be loaded, or the merge lost it.
@@ -90,6 +91,9 @@ def merge(
             shutil.rmtree(folder)
             raise
         write_json(record, folder / RECORD)
+        for name in ("summary.json", "recipe.yaml"):
+            if source.run:
+                shutil.copyfile(source.run / name, folder / name)
     return record
 
 
