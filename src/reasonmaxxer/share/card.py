@@ -143,8 +143,8 @@ def _accuracy(summary: dict[str, Any], confidence: float) -> Table:
     before, after = (f"{arm['truncated_share']:.0%}" for arm in (base, adapted))
     rows.append(("cut at the length limit", before, after))
     note = (
-        f"n = {base['greedy']['pass@1']['n']} problems, {confidence:.0%} bootstrap intervals over problems. "
-        f"Greedy difference {signed(difference)}: {difference['gained']} problems gained, "
+        f"n = {base['greedy']['pass@1']['n']} problems, {confidence:.0%} bootstrap intervals over "
+        f"problems. Greedy difference {signed(difference)}: {difference['gained']} problems gained, "
         f"{difference['lost']} lost, exact McNemar p = {difference['p_value']:.2g}."
     )
     return Table("accuracy", "Accuracy", ("metric", "base", "this model"), rows, note)
