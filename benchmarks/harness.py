@@ -5,7 +5,7 @@
 RUN is a finished run or a PEFT folder. The rows have `problem` and `answer`; the harness lives in an
 environment of its own (`pip install 'lm-eval[hf]' peft`) and is called by its public command, once for the
 base (`pretrained=FOLDER`) and once for both (`pretrained=FOLDER,peft=ADAPTER`), with the task in
-`benchmarks/lm_eval/`. Weights are float32 on both sides, so that what differs is not rounding.
+`benchmarks/tasks/`. Weights are float32 on both sides, so that what differs is not rounding.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 from reasonmaxxer.share.source import find_source
 from reasonmaxxer.verify import Verifier
 
-TASKS = Path(__file__).parent / "lm_eval"
+TASKS = Path(__file__).parent / "tasks"
 TASK, FILTER = "gsm8k_rows", "last-number"
 ROWS = "rows.jsonl"
 MAX_NEW_TOKENS = 200  # as in the task
