@@ -1,6 +1,8 @@
 """Rollouts out in the formats of TRL, read by its trainers, and in again."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 import trl
@@ -81,6 +83,27 @@ def test_trls_trainers_learn_from_the_files(tiny_run, tmp_path, form, trainer, c
     )  # fmt: skip
     assert set(made) <= set(trained.train_dataset.column_names)
     assert trained.train().global_step == 1
+
+
+def test_the_guide_trains_sft_on_the_ids_that_were_sampled(tiny_run, tmp_path):
+    run, recipe = tiny_run
+    export(run, "prompt-completion", tmp_path / "right.jsonl")
+    text = Path("docs/sharing.md").read_text(encoding="utf-8")
+    (snippet,) = re.findall(r"```python\n(from datasets.*?)```", text, re.DOTALL)
+    made = {}
+    exec(snippet.replace("right.jsonl", str(tmp_path / "right.jsonl")), made)
+    trained = trl.SFTTrainer(
+        model=AutoModelForCausalLM.from_pretrained(recipe.model.name),
+        args=trl.SFTConfig(output_dir=str(tmp_path), report_to="none", use_cpu=True, bf16=False),
+        train_dataset=made["rows"],
+        processing_class=AutoTokenizer.from_pretrained(recipe.model.name),
+    )
+    right = [r for r in read_rollouts(run / "rollouts") if r.reward]
+    assert len(right) > 1
+    for row, rollout in zip(trained.train_dataset, right, strict=True):
+        prompt, completion = rollout.prompt_ids, rollout.completion_ids
+        assert row["input_ids"] == prompt + completion
+        assert row["labels"] == [-100] * len(prompt) + completion
 
 
 @pytest.mark.parametrize("keep_ids", [True, False])
