@@ -8,7 +8,7 @@ import reasonmaxxer
 ORDER = [
     "errors", "config", "recipe", "artifacts", "problems", "verify", "models", "rollouts", "signal",
     "training", "baselines", "evaluation", "divergence", "cost", "environment", "run_directory", "report",
-    "pipeline", "cli",
+    "pipeline", "share", "cli",
 ]  # fmt: skip
 ROOT = Path(reasonmaxxer.__file__).parent
 

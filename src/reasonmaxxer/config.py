@@ -166,7 +166,7 @@ class RolloutsConfig(SamplingConfig):
     imported: str | None = Field(
         None,
         description="JSON Lines file of rollouts made elsewhere, used instead of sampling: "
-        "problem_id, and completion (text) or completion_ids.",
+        "problem_id or prompt, and completion or completion_ids; TRL's formats are read.",
     )
 
 
@@ -301,7 +301,8 @@ class TrainingConfig(Config):
         2, description="Checkpoints along the run; pass@1 on validation problems picks one."
     )
     report_to: tuple[str, ...] = Field(
-        (), description="Trackers: `tensorboard` (into the run directory), `wandb`, ..."
+        (),
+        description="Trackers: `tensorboard`, `wandb`, `trackio` (all into the run directory), ...",
     )
 
     @model_validator(mode="after")

@@ -1,23 +1,17 @@
-"""Shards that are made once, and rollouts brought from elsewhere."""
+"""Shards that are made once."""
 
 import json
 
-import pytest
-from transformers import AutoTokenizer
-
 from reasonmaxxer.config import SamplingConfig, VerifyConfig
-from reasonmaxxer.errors import UserError
 from reasonmaxxer.problems import Problem
 from reasonmaxxer.rollouts.collect import (
     collect,
     collect_samples,
-    import_rollouts,
     read_rollouts,
 )
 from reasonmaxxer.rollouts.engine import Completion, Engine, rollout_seed
 from reasonmaxxer.rollouts.table import Rollout, rollout_table, rollouts_from_table
 from reasonmaxxer.verify import Verifier
-from tests.tiny import tiny_folder
 
 PROBLEMS = [Problem(f"p{n}", f"{n} so 1", str(n), "x") for n in range(5)]
 
@@ -101,78 +95,3 @@ def test_a_seed_a_rollout():
     assert len(set(seeds)) == len(seeds)
     assert all(0 <= seed < 2**63 for seed in seeds)  # the table holds int64
     assert rollout_seed(0, "a", 11) != rollout_seed(0, "a1", 1)
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory):
-    return AutoTokenizer.from_pretrained(tiny_folder(tmp_path_factory.mktemp("model")))
-
-
-def imported(tmp_path, tokenizer, *rows):
-    path = tmp_path / "made.jsonl"
-    path.write_text("\n".join(r if isinstance(r, str) else json.dumps(r) for r in rows) + "\n")
-    with Verifier(VerifyConfig(extraction="last_number", workers=1), "chat_template") as verifier:
-        return import_rollouts(
-            path, PROBLEMS, verifier, tokenizer, prompt_style="chat_template", eos_ids=[2]
-        )
-
-
-def test_text_is_tokenised_once_and_ended(tmp_path, tokenizer):
-    whole, cut = imported(
-        tmp_path,
-        tokenizer,
-        {"problem_id": "p3", "completion": "so 3"},
-        {"problem_id": "p3", "completion": "so 2", "finish_reason": "length"},
-    )
-    assert (whole.completion_ids, whole.finish_reason, whole.outcome) == (
-        [7, 6, 2],
-        "stop",
-        "correct",
-    )
-    assert (cut.completion_ids, cut.finish_reason, cut.outcome) == ([7, 5], "length", "wrong")
-    assert (whole.rollout, cut.rollout) == (0, 1)
-    assert whole.entropy is None and whole.engine == "imported"
-    expected = tokenizer.apply_chat_template(
-        [{"role": "user", "content": "3 so 1"}], add_generation_prompt=True, return_dict=False
-    )
-    assert whole.prompt_ids == expected
-
-
-def test_ids_are_kept_and_tell_how_they_ended(tmp_path, tokenizer):
-    stopped, cut = imported(
-        tmp_path,
-        tokenizer,
-        {"problem_id": "p1", "completion_ids": [4, 2], "engine": "vllm", "engine_version": "0.11"},
-        {"problem_id": "p2", "completion_ids": [4, 4], "prompt_ids": [1, 5]},
-    )
-    assert (stopped.completion_ids, stopped.finish_reason) == ([4, 2], "stop")
-    assert (stopped.engine, stopped.engine_version) == ("vllm", "0.11")
-    assert (cut.completion_ids, cut.finish_reason, cut.prompt_ids) == ([4, 4], "length", [1, 5])
-
-
-@pytest.mark.parametrize(
-    "row, words",
-    [
-        ("{not json", "line 1 is not valid JSON"),
-        ({"id": "p1", "completion": "1"}, "line 1 needs an object with 'problem_id'"),
-        ({"problem_id": "p1", "text": "1"}, "line 1 needs 'completion'"),
-        ({"problem_id": "p9", "completion": "1"}, "problem 'p9' is not among the 5"),
-        ({"problem_id": "p1", "completion_ids": [4, 99]}, "line 1: token id 99 .* vocabulary of 8"),
-        ("", "is empty"),
-    ],
-)
-def test_bad_rows_are_named(tmp_path, tokenizer, row, words):
-    with pytest.raises(UserError, match=words):
-        imported(tmp_path, tokenizer, row)
-
-
-def test_missing_file_is_named(tokenizer, tmp_path):
-    with pytest.raises(UserError, match="there is no file"):
-        import_rollouts(
-            tmp_path / "no.jsonl",
-            PROBLEMS,
-            None,
-            tokenizer,
-            prompt_style="chat_template",
-            eos_ids=[2],
-        )

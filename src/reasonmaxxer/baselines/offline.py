@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from reasonmaxxer.signal.select import Example
 from reasonmaxxer.training.train import fit, trainer_arguments
 
 Rows = list[dict[str, Any]]
+Attempt = TypeVar("Attempt")
 
 
 def offline_rows(examples: Sequence[Example], config: TrainingConfig, seed: int) -> Rows:
@@ -148,20 +149,27 @@ def _pairs(
     for right, wrong in groups.values():
         if not right or not wrong:  # the other side was trimmed away
             continue
-        count = max(len(right), len(wrong))
-        chosen, rejected = (
-            [side[i] for i in np.resize(random.permutation(len(side)), count)]
-            for side in (right, wrong)
-        )
         rows += [
             {
                 "prompt_ids": a.prompt_ids,
                 "chosen_ids": a.completion_ids,
                 "rejected_ids": b.completion_ids,
             }
-            for a, b in zip(chosen, rejected, strict=True)
+            for a, b in pair_up(right, wrong, random)
         ]
     return rows
+
+
+def pair_up(
+    right: Sequence[Attempt], wrong: Sequence[Attempt], random: np.random.Generator
+) -> list[tuple[Attempt, Attempt]]:
+    """Pairs of one of each side, neither of them empty: as many as the larger side has, drawn by chance."""
+    count = max(len(right), len(wrong))
+    chosen, rejected = (
+        [side[int(i)] for i in np.resize(random.permutation(len(side)), count)]
+        for side in (right, wrong)
+    )
+    return list(zip(chosen, rejected, strict=True))
 
 
 def _unpaired(

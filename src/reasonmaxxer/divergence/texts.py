@@ -8,8 +8,9 @@ from pathlib import Path
 from reasonmaxxer.config import MicroscopeConfig, SamplingConfig
 from reasonmaxxer.divergence.pair import Arm, Pair
 from reasonmaxxer.problems import Problem, load_problems
-from reasonmaxxer.rollouts.collect import collect_samples, import_rollouts
+from reasonmaxxer.rollouts.collect import collect_samples
 from reasonmaxxer.rollouts.engine import OnTokens
+from reasonmaxxer.rollouts.imported import import_rollouts
 from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 from reasonmaxxer.verify import Verifier

@@ -68,7 +68,8 @@ def load_model(config: ModelConfig, trust_remote_code: bool = False) -> LoadedMo
 
     adapter = adapter_of(config.name)
     if adapter:
-        return _load_adapted(config, adapter, trust_remote_code)
+        merged = merge_adapter(load_adapter(config, adapter, trust_remote_code))
+        return replace(merged, name=config.name, config=config)
     path, name, source = _locate(config)
     device = resolve_device(config)
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": config.revision}
@@ -107,17 +108,30 @@ def adapter_of(name: str) -> Path | None:
     return folder if is_adapter(folder) else None
 
 
-def _load_adapted(config: ModelConfig, folder: Path, trust_remote_code: bool) -> LoadedModel:
-    """The base that an adapter names, with the adapter merged into its weights.
+def load_adapter(config: ModelConfig, folder: Path, trust_remote_code: bool = False) -> LoadedModel:
+    """Load the base that a PEFT folder names with the adapter on it, a frozen `PeftModel`.
 
-    In bfloat16 what is below half a unit in a weight's last place is lost; float32 keeps it.
+    Args:
+        config: revision, dtype, device and attention of the base; the folder names it.
+        folder: a PEFT folder.
+        trust_remote_code: let the base's repository run its own code.
+
+    Raises:
+        UserError: no safetensors weights, a base that cannot be loaded, or one they do not fit.
     """
     adapter_weights(folder)
     base = load_model(config.model_copy(update={"name": base_of(folder)}), trust_remote_code)
-    adapted = with_adapter(base, folder)
+    return with_adapter(base, folder)
+
+
+def merge_adapter(adapted: LoadedModel) -> LoadedModel:
+    """Put the adapter of a `PeftModel` into the weights, in their own type.
+
+    In bfloat16 what is below half a unit in a weight's last place is lost; float32 keeps it.
+    """
     _untie(adapted.model)
     merged = adapted.model.merge_and_unload().eval().requires_grad_(False)
-    return replace(adapted, model=merged, name=config.name, config=config, path=None)
+    return replace(adapted, model=merged, path=None)
 
 
 def adapter_weights(folder: Path) -> Path:

@@ -14,10 +14,8 @@ from reasonmaxxer.problems import (
     problems_table,
 )
 from reasonmaxxer.report.progress import Task
-from reasonmaxxer.rollouts.collect import (
-    import_rollouts,
-    read_rollouts,
-)
+from reasonmaxxer.rollouts.collect import read_rollouts
+from reasonmaxxer.rollouts.imported import import_rollouts
 from reasonmaxxer.rollouts.table import Rollout, rollout_table
 from reasonmaxxer.run_directory import StageWork
 from reasonmaxxer.signal.gates import Gate, resolve_gate

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from reasonmaxxer.artifacts import read_table, write_table
 from reasonmaxxer.config import PromptStyle, SamplingConfig
-from reasonmaxxer.errors import UserError
 from reasonmaxxer.problems import Problem, render_prompt
 from reasonmaxxer.rollouts.engine import Completion, Engine, OnTokens, Request, rollout_seed
 from reasonmaxxer.rollouts.table import Rollout, rollout_table, rollouts_from_table
@@ -240,106 +239,3 @@ def read_columns(folder: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
 
 def _slices(problems: Sequence[Problem], size: int) -> Iterator[Sequence[Problem]]:
     return (problems[start : start + size] for start in range(0, len(problems), size))
-
-
-def import_rollouts(
-    path: Path,
-    problems: Sequence[Problem],
-    verifier: Grader,
-    tokenizer: Any,
-    *,
-    prompt_style: PromptStyle,
-    eos_ids: Sequence[int],
-) -> list[Rollout]:
-    """Read rollouts made elsewhere and grade them; their entropies are scored later.
-
-    Each line is a JSON object with `problem_id` and either `completion_ids` (kept as they are) or
-    `completion` (text, tokenised once, an end-of-sequence token added unless `finish_reason` is
-    `length`). `prompt_ids`, `finish_reason`, `engine` and `engine_version` are optional.
-
-    Raises:
-        UserError: an unreadable line, a missing key, or a problem that is not in `problems`.
-    """
-    known = {problem.id: problem for problem in problems}
-    rows = [
-        (f"{path}, line {number}", _imported_row(path, number, line, known))
-        for number, line in _lines(path)
-    ]
-    if not rows:
-        raise UserError(f"rollouts.imported: {path} is empty.")
-    counts: dict[str, int] = {}
-    rollouts = []
-    for where, row in rows:
-        problem = known[row["problem_id"]]
-        ids, reason = _imported_ids(row, tokenizer, eos_ids)
-        _check_ids(ids, len(tokenizer), where)
-        index = counts[problem.id] = counts.get(problem.id, -1) + 1
-        prompt_ids = row.get("prompt_ids") or render_prompt(prompt_style, problem.text, tokenizer)
-        rollouts.append(
-            Rollout(
-                problem_id=problem.id,
-                rollout=index,
-                seed=0,
-                prompt_ids=prompt_ids,
-                completion_ids=ids,
-                text=tokenizer.decode(ids, skip_special_tokens=True),
-                finish_reason=reason,
-                entropy=None,
-                logprob=None,
-                outcome="",
-                extracted=None,
-                engine=str(row.get("engine", "imported")),
-                engine_version=str(row.get("engine_version", "")),
-            )
-        )
-    grades = verifier.grade([(known[rollout.problem_id], rollout.text) for rollout in rollouts])
-    return [
-        replace(rollout, outcome=grade.outcome.value, extracted=grade.extracted)
-        for rollout, grade in zip(rollouts, grades, strict=True)
-    ]
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    if not path.is_file():
-        raise UserError(f"rollouts.imported: there is no file {path}.")
-    with path.open(encoding="utf-8") as file:
-        yield from ((n, line) for n, line in enumerate(file, start=1) if line.strip())
-
-
-def _imported_row(path: Path, number: int, line: str, known: dict[str, Problem]) -> dict[str, Any]:
-    where = f"{path}, line {number}"
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{where} is not valid JSON: {error}") from error
-    if not isinstance(row, dict) or "problem_id" not in row:
-        raise UserError(f"{where} needs an object with 'problem_id'.")
-    if not row.get("completion_ids") and not isinstance(row.get("completion"), str):
-        raise UserError(f"{where} needs 'completion' (text) or 'completion_ids' (a list of ids).")
-    if row["problem_id"] not in known:
-        raise UserError(
-            f"{where}: problem '{row['problem_id']}' is not among the {len(known)} training "
-            "problems; import rollouts of the problems the recipe names."
-        )
-    return row
-
-
-def _imported_ids(
-    row: dict[str, Any], tokenizer: Any, eos_ids: Sequence[int]
-) -> tuple[list[int], str]:
-    if row.get("completion_ids"):
-        ids = [int(token) for token in row["completion_ids"]]
-        reason = row.get("finish_reason") or ("stop" if ids[-1] in eos_ids else "length")
-        return ids, reason
-    ids = list(tokenizer.encode(row["completion"], add_special_tokens=False))
-    reason = row.get("finish_reason") or "stop"
-    return (ids if reason == "length" else [*ids, tokenizer.eos_token_id]), reason
-
-
-def _check_ids(ids: Sequence[int], vocabulary: int, where: str) -> None:
-    strange = [token for token in ids if not 0 <= token < vocabulary]
-    if strange:
-        raise UserError(
-            f"{where}: token id {strange[0]} is not in the model's vocabulary of {vocabulary}; "
-            "completion_ids must come from the same tokenizer, or give the text as 'completion'."
-        )

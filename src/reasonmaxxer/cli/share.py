@@ -1,0 +1,128 @@
+"""Commands that take a run's results elsewhere: merged weights, the hub, data for TRL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reasonmaxxer.cli.common import TrustRemoteCode, hush, print_table
+
+Adapter = Annotated[
+    str,
+    typer.Argument(metavar="RUN|ADAPTER", help="Run directory, PEFT folder or embedded teacher."),
+]
+
+
+def merge(
+    source: Adapter,
+    out: Annotated[Path, typer.Option(help="Folder to make.", show_default=False)],
+    dtype: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|float32|bfloat16|float16",
+            help="Type of the saved weights; auto is that of the base's files.",
+        ),
+    ] = "auto",
+    trust_remote_code: TrustRemoteCode = False,
+) -> None:
+    """Merge an adapter into its base, as one folder that any engine loads, and check what that kept.
+
+    Prints how far the merged model is from the adapter, and from the base; one that learnt nothing, or
+    lost what it learnt, is an error.
+    """
+    from rich.console import Console
+
+    from reasonmaxxer.config import ModelConfig
+    from reasonmaxxer.recipe import parse_config
+    from reasonmaxxer.report.progress import Display
+    from reasonmaxxer.share.merge import merge as merge_folder
+    from reasonmaxxer.share.source import find_source
+
+    parse_config(ModelConfig, {"dtype": dtype}, "merge")
+    hush()
+    found = merge_folder(find_source(source), out, dtype, Display(Console()), trust_remote_code)
+    pairs = {
+        "adapter, then merged": "adapter_to_merged",
+        "base, then merged": "base_to_merged",
+        "base, then adapter": "base_to_adapter",
+    }
+    rows = [
+        (
+            label,
+            f"{found[key]['max_delta_logprob']:.3g}",
+            f"{found[key]['mean_delta_logprob']:.3g}",
+            f"{found[key]['greedy_agreement']:.2%}",
+        )
+        for label, key in pairs.items()
+    ]
+    print_table(("models", "max |Δ log p|", "mean |Δ log p|", "greedy agreement"), rows)
+    typer.echo(
+        f"On the {found['tokens']:,} tokens of {found['sequences']} completions, nats; saved in "
+        f"{found['dtype']}: {out}"
+    )
+
+
+def push(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN|FOLDER", help="Run directory, or a folder such as `merge` makes."
+        ),
+    ],
+    repo_id: Annotated[str, typer.Argument(metavar="NAME/REPOSITORY", help="On the hub.")],
+    license_id: Annotated[
+        str | None,
+        typer.Option(
+            "--license",
+            metavar="ID",
+            help="Licence for the card, as the hub spells it: apache-2.0, mit, ...",
+            show_default="none stated",
+        ),
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="Make a private repository.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Prepare and list the folder, upload nothing.")
+    ] = False,
+) -> None:
+    """Push a run's adapter, or a merged model, to the Hugging Face hub with a model card.
+
+    Weights, card, figures and recipe go; completions never do.
+    """
+    from reasonmaxxer.share import hub
+
+    folder = hub.prepare(source, repo_id, license_id)
+    rows = [(path.name, f"{path.stat().st_size:,}") for path in hub.published(folder)]
+    print_table((str(folder), "bytes"), rows)
+    if dry_run:
+        typer.echo("Nothing was uploaded: --dry-run.")
+    else:
+        typer.echo(hub.push(folder, repo_id, private))
+
+
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run directory.")],
+    out: Annotated[Path, typer.Option(help="JSON Lines file to write.", show_default=False)],
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="prompt-completion|unpaired-preference|preference",
+            help="TRL's name: correct rollouts, labelled ones, or pairs of both kinds.",
+        ),
+    ] = "unpaired-preference",
+) -> None:
+    """Write a run's rollouts as a data set in a format of TRL, token ids beside the text.
+
+    `rollouts.imported=FILE` reads the first two formats, made here or elsewhere.
+    """
+    from reasonmaxxer.share.formats import export as write_rows
+
+    typer.echo(f"{write_rows(run, form, out):,} rows: {out}")
+
+
+def register(app: typer.Typer) -> None:
+    """Put the commands on the command line."""
+    for command in (merge, push, export):
+        app.command()(command)

@@ -1,0 +1,1 @@
+"""Out of a run: merged weights, the hub, and rollouts in the formats of TRL."""

@@ -1,0 +1,128 @@
+"""Merging: the folder is base plus adapter, the check says how far, and a lost adapter is an error."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from peft import AutoPeftModelForCausalLM
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from typer.testing import CliRunner
+
+from reasonmaxxer.artifacts import read_json
+from reasonmaxxer.cli import app
+from reasonmaxxer.config import AdapterConfig, ModelConfig
+from reasonmaxxer.divergence.positions import PositionScores
+from reasonmaxxer.errors import UserError
+from reasonmaxxer.models import load_model
+from reasonmaxxer.rollouts.collect import read_rollouts
+from reasonmaxxer.share.merge import gap, merge
+from reasonmaxxer.share.source import find_source
+from reasonmaxxer.training.train import add_adapter
+from tests.tiny import tiny_folder
+
+Q_PROJ = "model.layers.0.self_attn.q_proj"
+
+
+def adapter_of(folder, out, scale):
+    """A saved adapter of rank 4 whose second factor is normal, of this size."""
+    base = load_model(ModelConfig(name=str(folder), device="cpu", dtype="float32"))
+    model = add_adapter(base.model, AdapterConfig(rank=4, alpha=8), 0)
+    torch.manual_seed(1)
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=scale) if scale else torch.nn.init.zeros_(weight)
+    model.save_pretrained(out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tiny_folder(tmp_path_factory.mktemp("model"))
+
+
+def scores(logprob, top):
+    empty = np.zeros(0)
+    return PositionScores(empty, np.float32(logprob), empty, np.array(top), empty)
+
+
+def test_gap_by_hand():
+    one = [scores([-1, -2], [[5, 1], [7, 5]]), scores([-3], [[2, 5]])]
+    other = [scores([-1.5, -2], [[5, 7], [5, 7]]), scores([-1], [[2, 1]])]
+    assert gap(one, other) == {
+        "max_delta_logprob": 2.0, "mean_delta_logprob": 2.5 / 3, "greedy_agreement": 2 / 3,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["auto", "bfloat16"])
+def test_the_merged_folder_is_base_plus_adapter(folder, tmp_path, dtype):
+    adapter = adapter_of(folder, tmp_path / "adapter", 0.3)
+    found = merge(find_source(str(adapter)), tmp_path / "merged", dtype)
+    kept = torch.bfloat16 if dtype == "bfloat16" else torch.float32
+    assert found["dtype"] == str(kept).removeprefix("torch.")
+    base = load_file(folder / "model.safetensors")
+    lora = load_file(adapter / "adapter_model.safetensors")
+    down, up = (lora[f"base_model.model.{Q_PROJ}.lora_{part}.weight"].double() for part in "AB")
+    expected = (base[f"{Q_PROJ}.weight"].double() + 2 * up @ down).to(kept)
+    weights = load_file(tmp_path / "merged" / "model.safetensors")
+    assert {weight.dtype for weight in weights.values()} == {kept}
+    assert torch.allclose(weights[f"{Q_PROJ}.weight"], expected, rtol=1e-6, atol=1e-6)
+    merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged", dtype=torch.float32)
+    with_adapter = AutoPeftModelForCausalLM.from_pretrained(adapter, dtype=torch.float32)
+    ids = torch.tensor([[1, 4, 5, 6, 7, 4]])
+    one, other = (model(ids).logits.log_softmax(-1) for model in (merged, with_adapter))
+    difference = (one - other).abs().max().item()
+    largest = found["adapter_to_merged"]["max_delta_logprob"]
+    assert difference < (0.5 if dtype == "bfloat16" else 1e-4)
+    assert (0.001 < largest < 0.5) if dtype == "bfloat16" else largest < 1e-4
+    assert found["base_to_merged"]["mean_delta_logprob"] > 0.1
+    assert merged.generation_config.eos_token_id == 2
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "merged")
+    assert tokenizer.chat_template == AutoTokenizer.from_pretrained(folder).chat_template
+    assert read_json(tmp_path / "merged" / "merge.json") == found
+
+
+def test_of_a_run_its_own_answers_are_checked(tiny_run, tmp_path):
+    run, _ = tiny_run
+    done = CliRunner().invoke(app, ["merge", str(run), "--out", str(tmp_path / "m")])
+    assert done.exit_code == 0, done.output
+    found = read_json(tmp_path / "m" / "merge.json")
+    answers = read_rollouts(run / "evaluation" / "adapted-greedy")
+    assert found["sequences"] == len(answers)
+    assert found["tokens"] == sum(len(answer.completion_ids) for answer in answers)
+    assert f"{found['adapter_to_merged']['max_delta_logprob']:.3g}" in done.stdout
+    assert read_json(tmp_path / "m" / "summary.json") == read_json(run / "summary.json")
+    assert (tmp_path / "m" / "recipe.yaml").is_file()
+
+
+@pytest.mark.parametrize(
+    "scale, dtype, words",
+    [
+        (0, "auto", "changes nothing: base and adapted model agree on all"),
+        (1e-5, "bfloat16", "The merge lost the adapter: in bfloat16"),
+    ],
+)
+def test_an_adapter_that_makes_no_difference_is_an_error(folder, tmp_path, scale, dtype, words):
+    adapter = adapter_of(folder, tmp_path / "adapter", scale)
+    with pytest.raises(UserError, match=words):
+        merge(find_source(str(adapter)), tmp_path / "merged", dtype)
+    assert [path.name for path in tmp_path.iterdir()] == ["adapter"]
+
+
+def test_what_cannot_be_merged_is_named(folder, tmp_path):
+    adapter = adapter_of(folder, tmp_path / "adapter", 0.3)
+    with pytest.raises(UserError, match="is there already"):
+        merge(find_source(str(adapter)), adapter)
+    with pytest.raises(UserError, match=r"not a run directory: it has no recipe\.yaml"):
+        find_source(str(tmp_path))
+    (tmp_path / "recipe.yaml").write_text("seed: 0\n")
+    with pytest.raises(UserError, match=r"is not finished: it has no summary\.json"):
+        find_source(str(tmp_path))
+    arguments = ["merge", str(adapter), "--out", str(tmp_path / "m"), "--dtype", "int8"]
+    done = CliRunner().invoke(app, arguments)
+    assert isinstance(done.exception, UserError) and "int8" in str(done.exception)
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps({**config, "r": 2}))
+    with pytest.raises(UserError, match="does not fit its base"):
+        merge(find_source(str(adapter)), tmp_path / "m")
