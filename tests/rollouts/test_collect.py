@@ -2,6 +2,9 @@
 
 import json
 
+import pytest
+from transformers import AutoTokenizer
+
 from reasonmaxxer.config import SamplingConfig, VerifyConfig
 from reasonmaxxer.problems import Problem
 from reasonmaxxer.rollouts.collect import (
@@ -12,8 +15,14 @@ from reasonmaxxer.rollouts.collect import (
 from reasonmaxxer.rollouts.engine import Completion, Engine, rollout_seed
 from reasonmaxxer.rollouts.table import Rollout, rollout_table, rollouts_from_table
 from reasonmaxxer.verify import Verifier
+from tests.tiny import tiny_folder
 
 PROBLEMS = [Problem(f"p{n}", f"{n} so 1", str(n), "x") for n in range(5)]
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    return AutoTokenizer.from_pretrained(tiny_folder(tmp_path_factory.mktemp("model")))
 
 
 def rollout(problem, index=0, text="1"):
