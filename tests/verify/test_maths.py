@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reasonmaxxer.verify.maths import equivalent, number
+from reasonmaxxer.verify.literals import number
+from reasonmaxxer.verify.maths import equivalent
 
 SAME = [
     (r"\frac12", r"\frac{1}{2}"),

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
+from dataclasses import asdict
 from types import TracebackType
 from typing import Any
 
 from reasonmaxxer.config import PromptStyle, VerifyConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.problems.problem import Problem
-from reasonmaxxer.verify import gym, maths
+from reasonmaxxer.verify import gym
+from reasonmaxxer.verify.conventions import conventions_of
 from reasonmaxxer.verify.extract import extract, resolve_extraction
+from reasonmaxxer.verify.literals import LONGEST_ANSWER
+from reasonmaxxer.verify.maths import plainly_equivalent
 from reasonmaxxer.verify.outcome import Grade, Outcome
 from reasonmaxxer.verify.process import GradingProcess
 
@@ -105,15 +109,21 @@ def _at_once(problem: Problem, answer: str | None) -> Grade | None:
         return Grade(Outcome.UNPARSED, None, "no answer was found in the completion")
     if problem.verifier == "reasoning_gym":
         return None
-    if len(answer) > maths.LONGEST_ANSWER:
+    if len(answer) > LONGEST_ANSWER:
         return Grade(Outcome.UNPARSED, None, f"the answer is {len(answer)} characters long")
-    same = maths.plainly_equivalent(problem.answer, answer)
+    same = plainly_equivalent(problem.answer, answer, conventions_of(problem))
     return None if same is None else Grade(Outcome.CORRECT if same else Outcome.WRONG, answer)
 
 
 def _request(problem: Problem, answer: str) -> dict[str, Any]:
     if problem.verifier == "math":
-        return {"verifier": "math", "gold": problem.answer, "extracted": answer}
+        conventions = asdict(conventions_of(problem))
+        return {
+            "verifier": "math",
+            "gold": problem.answer,
+            "extracted": answer,
+            "conventions": conventions,
+        }
     try:
         task, entry = problem.metadata["task"], problem.metadata["entry"]
     except KeyError as error:

@@ -1,0 +1,222 @@
+"""How often the verifier is wrong: gold answers against themselves, and against others.
+
+    python benchmarks/grading.py --data-dir DIR [--workers 2] [--json FILE]
+
+DIR holds the benchmarks as JSON Lines (`math500.jsonl`, `gsm8k_test.jsonl`, ...). Of each, four sets are graded:
+the gold solutions, read as a completion would be; the gold answers written another way; the answers of other
+problems of the same kind; and the gold answers with one digit or a sign changed. The first two should be
+correct, the others wrong. An accepted answer that the second checker calls equal (as 1/2 and 0.5) is no error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from reasonmaxxer.artifacts import write_json
+from reasonmaxxer.config import Extraction, VerifyConfig
+from reasonmaxxer.environment import describe_environment
+from reasonmaxxer.problems.problem import Problem
+from reasonmaxxer.verify import Grade, Outcome, Verifier
+from reasonmaxxer.verify.conventions import conventions_of
+from reasonmaxxer.verify.second import agreement, second_opinion
+
+Case = tuple[Problem, str]
+BENCHMARKS: dict[str, tuple[str, str, Extraction]] = {
+    "MATH-500": ("math500", "math500", "boxed"),
+    "MATH test, the rest": ("math_test_minus_math500", "math500", "boxed"),
+    "MATH train": ("math_train", "math-train", "boxed"),
+    "GSM8K test": ("gsm8k_test", "gsm8k", "stated_number"),
+    "GSM8K train": ("gsm8k_train", "gsm8k-train", "stated_number"),
+    "Minerva": ("minerva_math", "minerva", "boxed"),
+    "OlympiadBench": ("olympiadbench", "olympiadbench", "boxed"),
+}
+"""Name, and its file, conventions and extraction."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One set of cases, graded. `left` are the errors; cases that are equal in value are none."""
+
+    benchmark: str
+    arm: str
+    cases: int
+    outcomes: dict[str, int]
+    equal: int
+    left: list[tuple[str, str, str]]
+    disagreed: int
+    compared: int
+    seconds: float
+
+
+def problems(file: Path, benchmark: str) -> list[Problem]:
+    rows = map(json.loads, filter(None, file.read_text(encoding="utf-8").split("\n")))
+    return [
+        Problem(row["id"], row["problem"], row["answer"], benchmark, metadata={**row, "benchmark": benchmark})
+        for row in rows
+    ]
+
+
+def solutions(pool: Sequence[Problem]) -> Iterator[Case]:
+    """Gold solutions that state their answer; OlympiadBench's do not."""
+    for problem in pool:
+        text = str(problem.metadata.get("solution") or "")
+        if r"\boxed" in text or "####" in text:
+            yield problem, text
+
+
+def boxed(problem: Problem, answer: str) -> Case:
+    return problem, rf"\boxed{{{answer}}}"
+
+
+def rewritten(pool: Sequence[Problem]) -> Iterator[Case]:
+    """Gold answers written another way that means the same."""
+    for problem in pool:
+        for rewrite in (typeset, shortened, named):
+            other = rewrite(problem.answer)
+            if other != problem.answer:
+                yield boxed(problem, other)
+
+
+def typeset(answer: str) -> str:
+    r"""With `\dfrac`, sized brackets, thin spaces, in dollars."""
+    text = re.sub(r"\\frac(?![A-Za-z])", r"\\dfrac", _without_dollars(answer))
+    if text.count("(") == text.count(")") and r"\left" not in text and "[" not in text and "]" not in text:
+        text = text.replace("(", r"\left(").replace(")", r"\right)")
+    return f"${re.sub(r'(?<=[^0-9]) ?([+=]) ?', lambda m: f' {m[1]} ', text)}$."
+
+
+def _without_dollars(answer: str) -> str:
+    return answer.replace(r"\$", "").replace("$", "")
+
+
+def shortened(answer: str) -> str:
+    r"""With `a/b` for `\frac{a}{b}`, `\frac12` for `\frac{1}{2}`, no spaces after commas, text bare."""
+    text = re.sub(r"^(-?)\\d?frac\{(\d+)\}\{(\d+)\}$", r"\1\2/\3", answer)
+    text = re.sub(r"\\frac\{(\d)\}\{(\d)\}", r"\\frac\1\2", text)
+    text = re.sub(r"^\\text\{([A-Za-z ()]+)\}$", r"\1", re.sub(r",\s+", ",", text))
+    return re.sub(r"^(\d+),(\d{3})$", r"\1\2", re.sub(r"\^\\circ$|\^\{\\circ\}$", "", text))
+
+
+def named(answer: str) -> str:
+    """As the value of something."""
+    plain = not re.search(r"[=<>,]|\\(?:in|le|ge|text)(?![A-Za-z])", answer)
+    return f"x = {_without_dollars(answer)}" if plain else answer
+
+
+def shuffled(pool: Sequence[Problem]) -> Iterator[Case]:
+    """Each problem with the answer of another of its kind."""
+    kinds: dict[str, list[Problem]] = defaultdict(list)
+    for problem in pool:
+        row = problem.metadata
+        kinds[str(row.get("answer_type") or row.get("subject"))].append(problem)
+    for kind in kinds.values():
+        others = random.Random(0).sample(kind, len(kind))
+        pairs = zip(kind, others, strict=True)
+        yield from (boxed(p, other.answer) for p, other in pairs if p.answer != other.answer)
+
+
+def spoilt(pool: Sequence[Problem]) -> Iterator[Case]:
+    """Gold answers with their last digit raised by one, and with their sign changed."""
+    for problem in pool:
+        digits = list(re.finditer(r"\d", problem.answer))
+        if digits:
+            at = digits[-1].start()
+            raised = str((int(problem.answer[at]) + 1) % 10)
+            yield boxed(problem, problem.answer[:at] + raised + problem.answer[at + 1 :])
+        if re.fullmatch(r"-?[\d.]*[1-9][\d.]*|-?\\d?frac\{\d+\}\{\d+\}", problem.answer):
+            minus = problem.answer.startswith("-")
+            yield boxed(problem, problem.answer[1:] if minus else f"-{problem.answer}")
+
+
+ARMS: dict[str, tuple[Callable[[Sequence[Problem]], Iterator[Case]], bool]] = {
+    "gold solutions": (solutions, True),
+    "rewritten": (rewritten, True),
+    "shuffled": (shuffled, False),
+    "spoilt": (spoilt, False),
+}
+"""What is graded, and whether it is right."""
+
+
+def measure(name: str, arm: str, cases: Sequence[Case], extraction: Extraction, workers: int) -> Result:
+    config = VerifyConfig(extraction=extraction, workers=workers)
+    with Verifier(config, "qwen_boxed") as verifier:
+        verifier.grade([(Problem("warm", "", r"\sqrt2", ""), r"\boxed{x}")] * 2 * workers)
+        start = time.perf_counter()
+        grades = verifier.grade(cases)
+        seconds = time.perf_counter() - start
+    agreed = agreement((p, g.extracted, g.outcome) for (p, _), g in zip(cases, grades, strict=True))
+    unlike = [
+        (problem, grade)
+        for (problem, _), grade in zip(cases, grades, strict=True)
+        if (grade.outcome is Outcome.CORRECT) != ARMS[arm][1]
+    ]
+    left = [pair for pair in unlike if ARMS[arm][1] or not _equal(*pair)]
+    return Result(
+        name,
+        arm,
+        len(cases),
+        dict(Counter(grade.outcome.value for grade in grades)),
+        len(unlike) - len(left),
+        [(p.id, p.answer, f"{g.extracted} ({g.outcome.value})") for p, g in left],
+        len(agreed.disagreements),
+        agreed.compared,
+        seconds,
+    )
+
+
+def _equal(problem: Problem, grade: Grade) -> bool:
+    return second_opinion(problem.answer, grade.extracted or "", conventions_of(problem)) is True
+
+
+def table(results: Sequence[Result]) -> Table:
+    shown = Table(title="Errors of the verifier")
+    for column in ("benchmark", "graded", "cases", "errors", "rate", "equal in value", "second checker disagrees", "a second"):
+        shown.add_column(column, justify="left" if column in ("benchmark", "graded") else "right")
+    for r in results:
+        errors, cases = len(r.left), max(1, r.cases)
+        shown.add_row(
+            r.benchmark, r.arm, f"{r.cases:,}", str(errors), f"{errors / cases:.2%}", str(r.equal),
+            f"{r.disagreed} of {r.compared:,}", f"{r.cases / r.seconds:,.0f}",
+        )  # fmt: skip
+    return shown
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--only", nargs="*", choices=BENCHMARKS, default=list(BENCHMARKS))
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    results = []
+    for name in arguments.only:
+        file, benchmark, extraction = BENCHMARKS[name]
+        pool = problems(arguments.data_dir / f"{file}.jsonl", benchmark)
+        for arm, (make, _) in ARMS.items():
+            if cases := list(make(pool)):
+                reader = extraction if arm == "gold solutions" else "boxed"
+                results.append(measure(name, arm, cases, reader, arguments.workers))
+    console = Console(width=140)
+    console.print(table(results))
+    for result in results:
+        for case in result.left:
+            console.print(f"{result.arm}: {' | '.join(case)}", markup=False, highlight=False, soft_wrap=True)
+    if arguments.json:
+        report: dict[str, Any] = {"environment": describe_environment("cpu", 0)}
+        write_json({**report, "results": [vars(result) for result in results]}, arguments.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""Whether two expressions, equations or inequalities are the same: math-verify, and guards around it.
+
+Structure is settled before (`maths.py`). Values at sample points come first, since they refute a wrong
+answer hundreds of times faster than math-verify's symbolic comparison, and faults of it that they
+catch: two equations without a solution it calls equal, and small decimals too. No time limit: this belongs
+in a process that can be killed.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import zlib
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from reasonmaxxer.verify.conventions import Conventions
+
+_SCIENTIFIC = re.compile(r"(?<![A-Za-z\d.])(\d+\.?\d*|\.\d+)[eE]\+?(-?\d+)(?![\d.])", re.ASCII)
+_E = re.compile(r"(?<![A-Za-z\\])E(?=\s*_)")  # math-verify takes it for Euler's number and gives up
+_SUBSCRIPT = re.compile(r"_\{\s*\\([A-Za-z]+)\s*\}")
+_COMMAND = re.compile(r"\\[A-Za-z]+")
+_POINTS = range(2)
+
+
+def same_expression(gold: str, extracted: str, conventions: Conventions) -> bool | None:
+    """Whether two cleaned expressions are the same; none if the extracted one does not parse.
+
+    Letter case counts where a side uses a letter in both.
+
+    Raises:
+        ValueError: the gold one does not parse, or math-verify cannot compare the two.
+    """
+    lowercase = not (_mixes_case(gold) or _mixes_case(extracted))
+    gold_parsed, parsed = (parsed_expression(text, lowercase) for text in (gold, extracted))
+    if gold_parsed is None:
+        raise ValueError(f"the gold answer '{gold}' does not parse")
+    return None if parsed is None else _same(gold_parsed, parsed, conventions)
+
+
+def _mixes_case(text: str) -> bool:
+    letters = set(_COMMAND.sub("", text))
+    return any(letter != letter.lower() and letter.lower() in letters for letter in letters)
+
+
+@lru_cache(4096)
+def parsed_expression(text: str, lowercase: bool = True) -> Any | None:
+    """The SymPy object of a cleaned expression by math-verify's parser, none if it does not parse."""
+    from latex2sympy2_extended.latex2sympy2 import (  # type: ignore[import-not-found]
+        ConversionConfig,
+        NormalizationConfig,
+        latex2sympy,
+    )
+    from math_verify.grader import should_treat_as_complex
+
+    text = _SUBSCRIPT.sub(r"_{\1}", _E.sub("Q", _SCIENTIFIC.sub(r"\1 \\times 10^{\2}", text)))
+    # Units are ours: math-verify's drop any trailing t, m, c, h, ..., also where it is a variable.
+    how = NormalizationConfig(
+        basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="none"
+    )
+    try:
+        parsed = latex2sympy(
+            text,
+            is_real=not should_treat_as_complex(text),
+            normalization_config=how,
+            conversion_config=ConversionConfig(lowercase_symbols=lowercase),
+        )
+    except MemoryError:
+        raise
+    except Exception:  # the parser says in many ways, plain `Exception` among them, that it cannot
+        return None
+    return _without_derivatives(parsed)
+
+
+def _without_derivatives(parsed: Any) -> Any:
+    """With a symbol for each derivative: SymPy evaluates that of a variable by another to zero."""
+    from sympy import Basic, Derivative, Symbol  # type: ignore[import-untyped]
+
+    if not isinstance(parsed, Basic):
+        return parsed
+    return parsed.xreplace({d: Symbol(str(d)) for d in parsed.atoms(Derivative)})
+
+
+def _same(gold: Any, extracted: Any, conventions: Conventions) -> bool:
+    from math_verify import verify
+
+    equations = _is_equation(gold), _is_equation(extracted)
+    values = _values(gold), _values(extracted)
+    if values[0] and values[1] and equations[0] == equations[1]:
+        if equations[0] and _proportional(values[0], values[1]):
+            return True
+        verdict = None if equations[0] else _near(values[0], values[1], conventions)
+        if verdict is False or (verdict and _is_smooth(gold) and _is_smooth(extracted)):
+            return verdict
+    # Not symmetric: the gold answer comes first.
+    same = bool(verify(gold, extracted, timeout_seconds=None, raise_on_error=True))
+    return same and not (all(equations) and gold != extracted and not _has_solution(gold))
+
+
+def _is_equation(parsed: Any) -> bool:
+    from sympy import Eq
+
+    return isinstance(parsed, Eq)
+
+
+def _has_solution(equation: Any) -> bool:
+    from sympy import solve
+
+    return bool(solve(equation, equation.free_symbols))
+
+
+def _is_smooth(parsed: Any) -> bool:
+    """Whether equal values at two points leave no doubt."""
+    from sympy import Abs, Piecewise, ceiling, floor, sign
+
+    return not parsed.has(Abs, Piecewise, ceiling, floor, sign)
+
+
+def _values(parsed: Any) -> list[complex] | None:
+    """Of an expression, or of the difference of an equation's sides, at each sample point.
+
+    None where there is no finite value. Functions without a definition count as variables.
+    """
+    from sympy import Expr
+    from sympy.core.function import AppliedUndef  # type: ignore[import-untyped]
+
+    if _is_equation(parsed) and all(isinstance(side, Expr) for side in parsed.args):
+        parsed = parsed.lhs - parsed.rhs
+    if not isinstance(parsed, Expr) or _is_word(parsed):
+        return None
+    unknowns = parsed.atoms(AppliedUndef) | parsed.free_symbols
+    values = [_value(parsed, unknowns, point) for point in _POINTS]
+    return [value for value in values if value is not None and abs(value) < math.inf] or None
+
+
+def _value(expression: Any, unknowns: set[Any], point: int) -> complex | None:
+    from sympy import Float
+
+    at = {u: Float(0.6 + zlib.crc32(f"{u} {point}".encode()) / 2**32, 30) for u in unknowns}
+    value = expression.xreplace(at).evalf(20)
+    if not (value.is_Number or (value.is_number and value.is_complex)):
+        return None
+    return complex(value)
+
+
+def _is_word(side: Any) -> bool:
+    """Letters alone, which math-verify also compares as a word."""
+    from sympy import E, Mul, Symbol
+
+    return isinstance(side, Symbol) or (
+        isinstance(side, Mul) and all(a == E or isinstance(a, Symbol) for a in side.args)
+    )
+
+
+def _near(
+    gold: Sequence[complex], extracted: Sequence[complex], conventions: Conventions
+) -> bool | None:
+    """Whether values are the same within the tolerance; none where a decimal may have been rounded."""
+    gaps = [abs(g - e) for g, e in zip(gold, extracted, strict=False)]
+    sizes = [max(abs(g), abs(e)) for g, e in zip(gold, extracted, strict=False)]
+    if len(set(gold)) == len(set(extracted)) == 1:  # numbers, not expressions in variables
+        allowed = max(
+            conventions.absolute_tolerance, conventions.relative_tolerance * abs(gold[0])
+        )
+        if gaps[0] <= allowed:
+            return True
+    if all(gap <= 1e-13 * size for gap, size in zip(gaps, sizes, strict=True)):
+        return True
+    noise = [gap < 1e-17 and min(abs(g), abs(e)) == 0 for gap, g, e in zip(gaps, gold, extracted, strict=False)]
+    far = [gap > 1e-5 * size and not n for gap, size, n in zip(gaps, sizes, noise, strict=True)]
+    return False if any(far) else None
+
+
+def _proportional(gold: Sequence[complex], extracted: Sequence[complex]) -> bool:
+    """Whether two equations are the same up to a factor."""
+    if len(gold) != len(extracted) or len(gold) < len(_POINTS) or 0 in (*gold, *extracted):
+        return False
+    factors = [g / e for g, e in zip(gold, extracted, strict=True)]
+    return all(abs(factor - factors[0]) <= 1e-12 * abs(factors[0]) for factor in factors)
