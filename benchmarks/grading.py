@@ -2,10 +2,11 @@
 
     python benchmarks/grading.py --data-dir DIR [--workers 2] [--json FILE]
 
-DIR holds the benchmarks as JSON Lines (`math500.jsonl`, `gsm8k_test.jsonl`, ...). Of each, four sets are graded:
-the gold solutions, read as a completion would be; the gold answers written another way; the answers of other
-problems of the same kind; and the gold answers with one digit or a sign changed. The first two should be
-correct, the others wrong. An accepted answer that the second checker calls equal (as 1/2 and 0.5) is no error.
+DIR holds the benchmarks as JSON Lines (`math500.jsonl`, `gsm8k_test.jsonl`, ...). Of each, four sets are
+graded: the gold solutions, read as a completion would be; the gold answers written another way; the answers
+of other problems of the same kind; and the gold answers with one digit or the sign changed. The first two
+should be correct, the others wrong; one that is accepted is no error if the second checker calls it equal
+too (as 1/2 and 0.5, or within the tolerance of the benchmark).
 """
 
 from __future__ import annotations
@@ -63,7 +64,13 @@ class Result:
 def problems(file: Path, benchmark: str) -> list[Problem]:
     rows = map(json.loads, filter(None, file.read_text(encoding="utf-8").split("\n")))
     return [
-        Problem(row["id"], row["problem"], row["answer"], benchmark, metadata={**row, "benchmark": benchmark})
+        Problem(
+            row["id"],
+            row["problem"],
+            row["answer"],
+            benchmark,
+            metadata={**row, "benchmark": benchmark},
+        )
         for row in rows
     ]
 
@@ -92,7 +99,12 @@ def rewritten(pool: Sequence[Problem]) -> Iterator[Case]:
 def typeset(answer: str) -> str:
     r"""With `\dfrac`, sized brackets, thin spaces, in dollars."""
     text = re.sub(r"\\frac(?![A-Za-z])", r"\\dfrac", _without_dollars(answer))
-    if text.count("(") == text.count(")") and r"\left" not in text and "[" not in text and "]" not in text:
+    if (
+        text.count("(") == text.count(")")
+        and r"\left" not in text
+        and "[" not in text
+        and "]" not in text
+    ):
         text = text.replace("(", r"\left(").replace(")", r"\right)")
     return f"${re.sub(r'(?<=[^0-9]) ?([+=]) ?', lambda m: f' {m[1]} ', text)}$."
 
@@ -149,7 +161,9 @@ ARMS: dict[str, tuple[Callable[[Sequence[Problem]], Iterator[Case]], bool]] = {
 """What is graded, and whether it is right."""
 
 
-def measure(name: str, arm: str, cases: Sequence[Case], extraction: Extraction, workers: int) -> Result:
+def measure(
+    name: str, arm: str, cases: Sequence[Case], extraction: Extraction, workers: int
+) -> Result:
     config = VerifyConfig(extraction=extraction, workers=workers)
     with Verifier(config, "qwen_boxed") as verifier:
         verifier.grade([(Problem("warm", "", r"\sqrt2", ""), r"\boxed{x}")] * 2 * workers)
@@ -182,7 +196,16 @@ def _equal(problem: Problem, grade: Grade) -> bool:
 
 def table(results: Sequence[Result]) -> Table:
     shown = Table(title="Errors of the verifier")
-    for column in ("benchmark", "graded", "cases", "errors", "rate", "equal in value", "second checker disagrees", "a second"):
+    for column in (
+        "benchmark",
+        "graded",
+        "cases",
+        "errors",
+        "rate",
+        "equal in value",
+        "second checker disagrees",
+        "a second",
+    ):
         shown.add_column(column, justify="left" if column in ("benchmark", "graded") else "right")
     for r in results:
         errors, cases = len(r.left), max(1, r.cases)
@@ -212,7 +235,9 @@ def main() -> None:
     console.print(table(results))
     for result in results:
         for case in result.left:
-            console.print(f"{result.arm}: {' | '.join(case)}", markup=False, highlight=False, soft_wrap=True)
+            console.print(
+                f"{result.arm}: {' | '.join(case)}", markup=False, highlight=False, soft_wrap=True
+            )
     if arguments.json:
         report: dict[str, Any] = {"environment": describe_environment("cpu", 0)}
         write_json({**report, "results": [vars(result) for result in results]}, arguments.json)

@@ -47,7 +47,7 @@ def _mixes_case(text: str) -> bool:
 @lru_cache(4096)
 def parsed_expression(text: str, lowercase: bool = True) -> Any | None:
     """The SymPy object of a cleaned expression by math-verify's parser, none if it does not parse."""
-    from latex2sympy2_extended.latex2sympy2 import (  # type: ignore[import-not-found]
+    from latex2sympy2_extended.latex2sympy2 import (
         ConversionConfig,
         NormalizationConfig,
         latex2sympy,
@@ -160,14 +160,15 @@ def _near(
     gaps = [abs(g - e) for g, e in zip(gold, extracted, strict=False)]
     sizes = [max(abs(g), abs(e)) for g, e in zip(gold, extracted, strict=False)]
     if len(set(gold)) == len(set(extracted)) == 1:  # numbers, not expressions in variables
-        allowed = max(
-            conventions.absolute_tolerance, conventions.relative_tolerance * abs(gold[0])
-        )
+        allowed = max(conventions.absolute_tolerance, conventions.relative_tolerance * abs(gold[0]))
         if gaps[0] <= allowed:
             return True
     if all(gap <= 1e-13 * size for gap, size in zip(gaps, sizes, strict=True)):
         return True
-    noise = [gap < 1e-17 and min(abs(g), abs(e)) == 0 for gap, g, e in zip(gaps, gold, extracted, strict=False)]
+    noise = [
+        gap < 1e-17 and min(abs(g), abs(e)) == 0
+        for gap, g, e in zip(gaps, gold, extracted, strict=False)
+    ]
     far = [gap > 1e-5 * size and not n for gap, size, n in zip(gaps, sizes, noise, strict=True)]
     return False if any(far) else None
 

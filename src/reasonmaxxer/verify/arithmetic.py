@@ -24,21 +24,26 @@ _DIGITS = 60
 _BITS = 4096
 
 _TOKEN = re.compile(r"\d+(?:\.\d*)?|\.\d+|\\[A-Za-z]+|\\.|\S", re.DOTALL)
-_NO_VALUE = {r"\left", r"\right", r"\big", r"\Big", r"\bigl", r"\bigr", r"\displaystyle", r"\!", r"\,", r"\;", r"\:",
-             r"\ ", r"\quad", r"\qquad", r"\limits", "$", r"\$", r"\%", "%", "~", r"\(", r"\)"}  # fmt: skip
+_NO_VALUE = re.compile(
+    r"\\(?:left|right|[bB]ig[lr]?|displaystyle|limits|q?quad)|\\[!,;: $%()]|[$%~]"
+)
 _FRACTIONS = {r"\frac", r"\dfrac", r"\tfrac", r"\cfrac"}
 _FUNCTIONS: dict[str, Callable[[complex], complex]] = {
-    "sin": cmath.sin, "cos": cmath.cos, "tan": cmath.tan, "exp": cmath.exp, "ln": cmath.log, "log": cmath.log,
-    "arcsin": cmath.asin, "arccos": cmath.acos, "arctan": cmath.atan, "sinh": cmath.sinh, "cosh": cmath.cosh,
-    "cot": lambda x: 1 / cmath.tan(x), "sec": lambda x: 1 / cmath.cos(x), "csc": lambda x: 1 / cmath.sin(x),
-}  # fmt: skip
+    **{name: getattr(cmath, name) for name in ("sin", "cos", "tan", "exp", "log", "sinh", "cosh")},
+    **{f"arc{name}": getattr(cmath, f"a{name}") for name in ("sin", "cos", "tan")},
+    "ln": cmath.log,
+    "cot": lambda x: 1 / cmath.tan(x),
+    "sec": lambda x: 1 / cmath.cos(x),
+    "csc": lambda x: 1 / cmath.sin(x),
+}
 _MATRICES = {"pmatrix", "bmatrix", "matrix", "smallmatrix"}
 _TIMES = {"*", r"\cdot", r"\times", "·", "×"}
 _OVER = {"/", r"\div", "÷"}
 _OPEN, _CLOSE = {"(", "[", r"\{", r"\langle"}, {")", "]", r"\}", r"\rangle"}
 _BEFORE_A_FACTOR = re.compile(r"[\d.(A-Za-z]|\\[A-Za-z]")
-_NO_FACTOR = {r"\cup", r"\in", r"\le", r"\leq", r"\ge", r"\geq", r"\ne", r"\neq", r"\to", r"\pm", r"\mp", r"\text",
-              r"\end", r"\rangle", r"\rfloor", r"\rceil", r"\mid", r"\approx", r"\equiv", r"\mod", r"\pmod"}  # fmt: skip
+_NO_FACTOR = re.compile(
+    r"\\(?:cup|in|[lg]eq?|neq?|to|pm|mp|text|begin|end|rangle|rfloor|rceil|mid|approx|equiv|p?mod)"
+)
 
 
 class UnreadableError(Exception):
@@ -72,7 +77,7 @@ def read_value(text: str, point: int) -> Value:
     """
     if len(text) > LONGEST:
         raise UnreadableError
-    parser = _Parser([t for t in _TOKEN.findall(text) if t not in _NO_VALUE], point)
+    parser = _Parser([t for t in _TOKEN.findall(text) if not _NO_VALUE.fullmatch(t)], point)
     value = parser.several()
     if parser.peek() is not None:
         raise UnreadableError
@@ -149,7 +154,7 @@ class _Parser:
 
     def _at_factor(self) -> bool:
         token = self.peek()
-        if token is None or token in _NO_FACTOR:
+        if token is None or _NO_FACTOR.fullmatch(token):
             return False
         return bool(_BEFORE_A_FACTOR.match(token)) or token == "{"
 
@@ -282,7 +287,7 @@ class _Parser:
             return 1j
         if token == "e":
             return complex(math.e)
-        if not re.fullmatch(r"[A-Za-z]|\\[A-Za-z]+", token) or token in _NO_FACTOR | {r"\begin"}:
+        if not re.fullmatch(r"[A-Za-z]|\\[A-Za-z]+", token) or _NO_FACTOR.fullmatch(token):
             raise UnreadableError
         name = token
         if self._skip({"_"}):

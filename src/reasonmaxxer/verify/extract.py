@@ -67,6 +67,31 @@ def _braced(text: str) -> str | None:
     return None
 
 
+_PROSE = re.compile(
+    r"####|(?<![\\A-Za-z])(?:is|are|was|were|answer|so|thus|hence|therefore|equals|gives|get)(?![A-Za-z])",
+    re.IGNORECASE,
+)
+_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
+_GROUP = re.compile(r"\\[A-Za-z]+\s*\{[^{}]*\}")
+
+
+def answer_of(text: str) -> str | None:
+    r"""The answer in a text that may be an answer alone or a whole completion.
+
+    The content of the last `\boxed{}` if there is a box; the whole text if it is one line of at most four
+    words outside of LaTeX groups, none of them one that announces an answer; else the stated number.
+    """
+    if _BOXED.search(text):
+        return last_boxed(text)
+    line = text.strip()
+    alone = (
+        "\n" not in line
+        and not _PROSE.search(line)
+        and len(_WORD.findall(_GROUP.sub("", line))) <= 4
+    )
+    return (line or None) if alone else stated_number(text)
+
+
 def last_number(text: str) -> str | None:
     """The last number of the text, without currency, percent sign and thousands commas.
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 _SYMBOLS = {
-    "−": "-", "–": "-", "×": r"\times ", "·": r"\cdot ", "÷": "/", "π": r"\pi ", "∞": r"\infty ", "√": r"\sqrt ",
-    "≤": r"\le ", "≥": r"\ge ", "∪": r"\cup ", "∈": r"\in ", "±": r"\pm ", "°": "", "²": "^2", "³": "^3",
+    "−": "-", "–": "-", "×": r"\times ", "·": r"\cdot ", "÷": "/", "π": r"\pi ", "∞": r"\infty ",
+    "√": r"\sqrt ", "≤": r"\le ", "≥": r"\ge ", "∪": r"\cup ", "∈": r"\in ", "±": r"\pm ",
+    "°": "", "²": "^2", "³": "^3",
     "½": r"\frac{1}{2}", "≈": r"\approx ", "θ": r"\theta ", "∅": r"\emptyset ",
 }  # fmt: skip
 _ROOT = re.compile(r"√\s*(\d+)")
@@ -60,7 +61,9 @@ def only_text(text: str) -> bool:
 
 def without_text(text: str) -> str:
     r"""The answer without `\text{...}` and the power of a unit in it; itself if nothing else is in it."""
-    rest = re.sub(rf"(?<!_)(?<!_\{{){_TEXT.pattern}\s*(?:\^\s*(?:\d|\{{-?\d\}}))?", "", text).strip()
+    rest = re.sub(
+        rf"(?<!_)(?<!_\{{){_TEXT.pattern}\s*(?:\^\s*(?:\d|\{{-?\d\}}))?", "", text
+    ).strip()
     return rest or text
 
 
@@ -117,5 +120,9 @@ def enclosed(text: str) -> tuple[str, str, str] | None:
             opening = token
         if depth == 0:
             whole = token.end() == len(text)
-            return (opening[0], text[opening.end() : token.start()].strip(), token[0]) if whole else None
+            return (
+                (opening[0], text[opening.end() : token.start()].strip(), token[0])
+                if whole
+                else None
+            )
     return None

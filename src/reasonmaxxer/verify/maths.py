@@ -23,7 +23,9 @@ _NAME = re.compile(
     r"|\([A-Za-z, ]+\)"
 )
 _MEMBER = re.compile(r"[A-Za-z](?:_\w)?\s*\\in\s*")
-_MATRIX = re.compile(r"\\begin\s*\{(?:[pb]?matrix|smallmatrix|array)\}(?:\{[lcr|]*\})?(.*)\\end\s*\{[a-z]+\}")
+_MATRIX = re.compile(
+    r"\\begin\s*\{(?:[pb]?matrix|smallmatrix|array)\}(?:\{[lcr|]*\})?(.*)\\end\s*\{[a-z]+\}"
+)
 _ORDER = re.compile(r"[<>]|\\(?:l|g)(?:e|t|eq|eqslant)(?![A-Za-z])|\\in(?![A-Za-z])|\\begin")
 _SIGN = re.compile(r"\\(?:pm|mp)(?![A-Za-z])")
 
@@ -39,9 +41,7 @@ def equivalent(gold: str, extracted: str, conventions: Conventions = EXACT) -> b
     return _same(clean(gold), clean(extracted), conventions)
 
 
-def plainly_equivalent(
-    gold: str, extracted: str, conventions: Conventions = EXACT
-) -> bool | None:
+def plainly_equivalent(gold: str, extracted: str, conventions: Conventions = EXACT) -> bool | None:
     """Equality where it is plain, such as of two literals; none: it takes `equivalent`."""
     return plainly_same(clean(gold), clean(extracted), conventions)
 
@@ -123,7 +123,7 @@ def _unordered(
 
 
 def _peeled(gold: str, extracted: str) -> tuple[str, str]:
-    r"""Both without the name of what they give: `x = 5` and `5`, `x \in S` and `S`, `\sqrt{2} \approx 1.4`."""
+    r"""Both without the name of what they give, as in `x = 5` or `x \in S`, and without estimates."""
     gold, extracted = _MEMBER.sub("", gold, count=1), _MEMBER.sub("", extracted, count=1)
     estimates = [part.strip() for part in _APPROXIMATELY.split(extracted) if part.strip()]
     if len(estimates) > 1:
@@ -132,7 +132,9 @@ def _peeled(gold: str, extracted: str) -> tuple[str, str]:
     names = [side[0] if len(side) > 1 and _NAME.fullmatch(side[0]) else None for side in sides]
     if len(sides[0]) == 1 and len(sides[1]) > 1:
         return gold, sides[1][-1]
-    if names[0] and (len(sides[1]) == 1 or names[0].replace(" ", "") == (names[1] or "").replace(" ", "")):
+    if names[0] and (
+        len(sides[1]) == 1 or names[0].replace(" ", "") == (names[1] or "").replace(" ", "")
+    ):
         return sides[0][-1], sides[1][-1]
     return gold, extracted
 

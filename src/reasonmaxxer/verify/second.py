@@ -31,14 +31,18 @@ _REWRITES = [
     (re.compile(r"\\(?:text|mbox)\s*\{[\s,]*(?:and|or)\s*\}|\s(?:and|or)\s"), ","),
     (re.compile(r"(?<![A-Za-z])np\."), ""),
     (re.compile(r"(?<=[\d.])[eE]\+?(-?\d+)(?!\d)"), r"*10^{\1}"),
-    (re.compile(r"(?<![\\A-Za-z])(pi|sqrt|arc(?:sin|cos|tan)|sin|cos|tan|ln|log|exp)(?![A-Za-z])"), r"\\\1 "),
+    (re.compile(r"(?<![\\A-Za-z])(pi|sqrt|(?:arc)?(?:sin|cos|tan)|ln|log|exp)(?![A-Za-z])"), r"\\\1 "),
     (re.compile(r"^\s*[A-Za-z]\s*\\in\s"), ""),
     (re.compile(r"(?<=\d)\s+(\d+)/(\d+)"), r"\\frac{\1}{\2}"),
 ]  # fmt: skip
-_TEXT = re.compile(r"\\(?:text|textbf|textrm|mathrm|mbox)\s*\{([^{}]*)\}(?:\s*\^\s*(?:\d|\{-?\d\}))?")
+_TEXT = re.compile(
+    r"\\(?:text|textbf|textrm|mathrm|mbox)\s*\{([^{}]*)\}(?:\s*\^\s*(?:\d|\{-?\d\}))?"
+)
 _BESIDE = re.compile(r"(?<=\$)\s*[A-Za-z][A-Za-z ]*\.?$")
 _NAMED = re.compile(r"\s*\$?\s*([A-Za-z])\s*=[^=]*$")
-_UNIT = re.compile(r"(?<=[\d}])\s+(?:(?!hundred|thousand|[mb]illion)[A-Za-z]{2,}[A-Za-z/ ]*|[mgshLNJWVK])(?:\^\d)?$")
+_UNIT = re.compile(
+    r"(?<=[\d}])\s+(?:(?!hundred|thousand|[mb]illion)[A-Za-z]{2,}[A-Za-z/ ]*|[mgshLNJWVK])(?:\^\d)?$"
+)
 
 
 @dataclass(frozen=True)
@@ -94,10 +98,11 @@ def second_opinion(gold: str, extracted: str, conventions: Conventions = EXACT) 
     if max(len(gold), len(extracted)) > LONGEST:
         return None
     words = _words(gold), _words(extracted)
-    if words[0] == words[1] != "":
+    in_words = r"\text" in gold + extracted and words[0].casefold() == words[1].casefold()
+    if in_words or words[0] == words[1] != "":
         return True
     if _is_text(gold):
-        return words[0].casefold() == words[1].casefold()
+        return False
     if len({found[1] for found in map(_NAMED.match, (gold, extracted)) if found}) > 1:
         return None
     verdict = _opinion(gold, extracted, conventions)
@@ -201,7 +206,9 @@ def _unordered(gold: Sequence[Value], left: list[Value], conventions: Convention
 
 def _same_number(gold: Number, other: Number, conventions: Conventions) -> bool | None:
     """Equal, different, or too near to each other to tell."""
-    difference, size = abs(gold - other), abs(gold)
+    if gold == other:
+        return True
+    difference, size = abs(complex(gold) - complex(other)), abs(complex(gold))
     if difference <= max(conventions.absolute_tolerance, conventions.relative_tolerance * size):
         return True
     exact = isinstance(gold, Fraction) and isinstance(other, Fraction)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from queue import SimpleQueue
 from dataclasses import asdict
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Any
 
@@ -65,15 +65,25 @@ class Verifier:
             UserError: a reasoning-gym problem without `task` and `entry` in its metadata.
             RuntimeError: a worker could not be started.
         """
-        answers = [self._extract(problem, text) for problem, text in items]
-        grades = [_at_once(p, answer) for (p, _), answer in zip(items, answers, strict=True)]
+        return self.grade_answers(
+            [(problem, self._extract(problem, text)) for problem, text in items]
+        )
+
+    def grade_answers(self, items: Sequence[tuple[Problem, str | None]]) -> list[Grade]:
+        """The same of answers that were read before, none where there was none.
+
+        Raises:
+            UserError: a reasoning-gym problem without `task` and `entry` in its metadata.
+            RuntimeError: a worker could not be started.
+        """
+        grades = [_at_once(problem, answer) for problem, answer in items]
         requests = [
-            (index, _request(items[index][0], answer))
-            for index, (grade, answer) in enumerate(zip(grades, answers, strict=True))
+            (index, _request(problem, answer))
+            for index, (grade, (problem, answer)) in enumerate(zip(grades, items, strict=True))
             if grade is None and answer is not None
         ]
         for (index, _), (outcome, detail) in zip(requests, self._ask_all(requests), strict=True):
-            grades[index] = Grade(outcome, answers[index], detail)
+            grades[index] = Grade(outcome, items[index][1], detail)
         return [grade for grade in grades if grade is not None]
 
     def _extract(self, problem: Problem, text: str) -> str | None:
