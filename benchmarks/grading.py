@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import re
 import time
@@ -48,17 +49,27 @@ BENCHMARKS: dict[str, tuple[str, str, Extraction]] = {
 
 @dataclass(frozen=True)
 class Result:
-    """One set of cases, graded. `left` are the errors; cases that are equal in value are none."""
+    """One set of cases, graded.
+
+    Attributes:
+        errors: id, gold and extracted answer with its outcome.
+        equal: accepted though they should be wrong, and equal in value.
+        disagreements: the second checker's, in the same form.
+        compared: grades on which it had an opinion.
+        seconds: that grading took; the workers had been started.
+        cpu_seconds: of all processes together.
+    """
 
     benchmark: str
-    arm: str
+    graded: str
     cases: int
     outcomes: dict[str, int]
+    errors: list[tuple[str, str, str]]
     equal: int
-    left: list[tuple[str, str, str]]
-    disagreed: int
+    disagreements: list[tuple[str, str, str]]
     compared: int
     seconds: float
+    cpu_seconds: float
 
 
 def problems(file: Path, benchmark: str) -> list[Problem]:
@@ -99,12 +110,7 @@ def rewritten(pool: Sequence[Problem]) -> Iterator[Case]:
 def typeset(answer: str) -> str:
     r"""With `\dfrac`, sized brackets, thin spaces, in dollars."""
     text = re.sub(r"\\frac(?![A-Za-z])", r"\\dfrac", _without_dollars(answer))
-    if (
-        text.count("(") == text.count(")")
-        and r"\left" not in text
-        and "[" not in text
-        and "]" not in text
-    ):
+    if text.count("(") == text.count(")") and not re.search(r"\\left|[\[\]]", text):
         text = text.replace("(", r"\left(").replace(")", r"\right)")
     return f"${re.sub(r'(?<=[^0-9]) ?([+=]) ?', lambda m: f' {m[1]} ', text)}$."
 
@@ -115,10 +121,12 @@ def _without_dollars(answer: str) -> str:
 
 def shortened(answer: str) -> str:
     r"""With `a/b` for `\frac{a}{b}`, `\frac12` for `\frac{1}{2}`, no spaces after commas, text bare."""
+    if re.fullmatch(r"\d+,\d{3}", answer):
+        return answer.replace(",", "")
     text = re.sub(r"^(-?)\\d?frac\{(\d+)\}\{(\d+)\}$", r"\1\2/\3", answer)
     text = re.sub(r"\\frac\{(\d)\}\{(\d)\}", r"\\frac\1\2", text)
     text = re.sub(r"^\\text\{([A-Za-z ()]+)\}$", r"\1", re.sub(r",\s+", ",", text))
-    return re.sub(r"^(\d+),(\d{3})$", r"\1\2", re.sub(r"\^\\circ$|\^\{\\circ\}$", "", text))
+    return re.sub(r"\^\\circ$|\^\{\\circ\}$", "", text)
 
 
 def named(answer: str) -> str:
@@ -166,53 +174,68 @@ def measure(
 ) -> Result:
     config = VerifyConfig(extraction=extraction, workers=workers)
     with Verifier(config, "qwen_boxed") as verifier:
-        verifier.grade([(Problem("warm", "", r"\sqrt2", ""), r"\boxed{x}")] * 2 * workers)
-        start = time.perf_counter()
+        verifier.grade([(Problem("warm", "", r"\sqrt2", ""), r"\boxed{x}")] * 4 * workers)
+        start, cpu = time.perf_counter(), _cpu(verifier)
         grades = verifier.grade(cases)
-        seconds = time.perf_counter() - start
-    agreed = agreement((p, g.extracted, g.outcome) for (p, _), g in zip(cases, grades, strict=True))
-    unlike = [
-        (problem, grade)
-        for (problem, _), grade in zip(cases, grades, strict=True)
-        if (grade.outcome is Outcome.CORRECT) != ARMS[arm][1]
-    ]
-    left = [pair for pair in unlike if ARMS[arm][1] or not _equal(*pair)]
+        seconds, cpu = time.perf_counter() - start, _cpu(verifier) - cpu
+    graded = [(problem, grade) for (problem, _), grade in zip(cases, grades, strict=True)]
+    opinion = agreement((p, g.extracted, g.outcome) for p, g in graded)
+    unlike = [(p, g) for p, g in graded if (g.outcome is Outcome.CORRECT) != ARMS[arm][1]]
+    errors = [pair for pair in unlike if ARMS[arm][1] or not _equal(*pair)]
     return Result(
-        name,
-        arm,
-        len(cases),
-        dict(Counter(grade.outcome.value for grade in grades)),
-        len(unlike) - len(left),
-        [(p.id, p.answer, f"{g.extracted} ({g.outcome.value})") for p, g in left],
-        len(agreed.disagreements),
-        agreed.compared,
-        seconds,
+        benchmark=name,
+        graded=arm,
+        cases=len(cases),
+        outcomes=dict(Counter(grade.outcome.value for grade in grades)),
+        errors=[(p.id, p.answer, f"{g.extracted} ({g.outcome.value})") for p, g in errors],
+        equal=len(unlike) - len(errors),
+        disagreements=[
+            (d.problem.id, d.problem.answer, f"{d.extracted} ({d.outcome.value})")
+            for d in opinion.disagreements
+        ],
+        compared=opinion.compared,
+        seconds=seconds,
+        cpu_seconds=cpu,
     )
 
 
+def _cpu(verifier: Verifier) -> float:
+    """Processor seconds of this process and its workers so far."""
+    ticks = 0
+    for worker in verifier._workers:
+        fields = Path(f"/proc/{worker.pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
+
+
 def _equal(problem: Problem, grade: Grade) -> bool:
-    return second_opinion(problem.answer, grade.extracted or "", conventions_of(problem)) is True
+    conventions = conventions_of(problem)
+    return second_opinion(problem.answer, grade.extracted or "", conventions) is True
+
+
+COLUMNS = (
+    "benchmark",
+    "graded",
+    "cases",
+    "errors",
+    "equal",
+    "second disagrees",
+    "a second",
+    "CPU ms each",
+)
 
 
 def table(results: Sequence[Result]) -> Table:
-    shown = Table(title="Errors of the verifier")
-    for column in (
-        "benchmark",
-        "graded",
-        "cases",
-        "errors",
-        "rate",
-        "equal in value",
-        "second checker disagrees",
-        "a second",
-    ):
-        shown.add_column(column, justify="left" if column in ("benchmark", "graded") else "right")
+    shown = Table(title="Errors of the verifier", title_justify="left")
+    for column in COLUMNS:
+        shown.add_column(column, justify="left" if column in COLUMNS[:2] else "right")
     for r in results:
-        errors, cases = len(r.left), max(1, r.cases)
+        errors = f"{len(r.errors)} ({len(r.errors) / r.cases:.2%})"
+        disagreed = f"{len(r.disagreements)} of {r.compared:,}"
+        rate, each = f"{r.cases / r.seconds:,.0f}", f"{1000 * r.cpu_seconds / r.cases:.1f}"
         shown.add_row(
-            r.benchmark, r.arm, f"{r.cases:,}", str(errors), f"{errors / cases:.2%}", str(r.equal),
-            f"{r.disagreed} of {r.compared:,}", f"{r.cases / r.seconds:,.0f}",
-        )  # fmt: skip
+            r.benchmark, r.graded, f"{r.cases:,}", errors, str(r.equal), disagreed, rate, each
+        )
     return shown
 
 
@@ -234,10 +257,10 @@ def main() -> None:
     console = Console(width=140)
     console.print(table(results))
     for result in results:
-        for case in result.left:
-            console.print(
-                f"{result.arm}: {' | '.join(case)}", markup=False, highlight=False, soft_wrap=True
-            )
+        for kind, cases in (("error", result.errors), ("disagreement", result.disagreements)):
+            for case in cases:
+                line = f"{kind}, {result.graded}: {' | '.join(case)}"
+                console.print(line, markup=False, highlight=False, soft_wrap=True)
     if arguments.json:
         report: dict[str, Any] = {"environment": describe_environment("cpu", 0)}
         write_json({**report, "results": [vars(result) for result in results]}, arguments.json)

@@ -12,7 +12,7 @@ _SYMBOLS = {
 }  # fmt: skip
 _ROOT = re.compile(r"√\s*(\d+)")
 _BESIDE = re.compile(r"(\$[^$]*\$)\s*([A-Za-z][A-Za-z/ ]*)\.?\s*")
-_THOUSANDS = re.compile(r"(?<=\d)(?:,\\!|\{,\})\s*(?=\d{3})")
+_THOUSANDS = re.compile(r"(?<=\d)(?:,\s*\\!|\{,\})\s*(?=\d{3})")
 _SUPERFLUOUS = re.compile(
     r"\\(?:left|right|[bB]igg?[lrm]?|displaystyle|textstyle|limits)(?![A-Za-z])"
     r"|(?<!\\)\\[!()\[\]]|\\?[%$]|\^\s*(?:\\circ(?![A-Za-z])|\{\s*\\circ\s*\})|\\degree(?![A-Za-z])"
@@ -21,8 +21,11 @@ _SUPERFLUOUS = re.compile(
 _SPACES = re.compile(r"(?<!\\)\\(?:[,;:> ]|q?quad(?![A-Za-z]))|~")
 _FRACTION = re.compile(r"\\[dtc]frac(?![A-Za-z])")
 _FUNCTION = re.compile(r"(?<![A-Za-z\\])(?:pi|arc(?:sin|cos|tan)|sqrt)(?![A-Za-z])")
-_POINT = re.compile(r"(?<=\d)\.(?!\d)|\.\s*$")
+_POINT = re.compile(r"(?<=\d)\.(?!\d)|[.\s]+$")
 _TEXT = re.compile(r"\\(?:text(?:bf|it|rm|normal)?|mathrm|mathbf|mbox) ?\{([^{}]*)\}")
+_UNIT = re.compile(
+    r"(?<!_)(?<!_\{)\\(?:text(?:rm|normal)?|mathrm|mbox) ?\{[^{}\d]*\}\s*(?:\^\s*(?:\d|\{-?\d\}))?"
+)
 _ARGUMENT = re.compile(r"\\sqrt\s*\[[^\[\]]*\]|\\[A-Za-z]+|\\.|\s+|.", re.DOTALL)
 _TOKEN = re.compile(
     r"(?P<open>\\begin\s*\{[a-z]*\}|\\langle|\\\{|[(\[{])|(?P<close>\\end\s*\{[a-z]*\}|\\rangle|\\\}|[)\]}])"
@@ -61,9 +64,7 @@ def only_text(text: str) -> bool:
 
 def without_text(text: str) -> str:
     r"""The answer without `\text{...}` and the power of a unit in it; itself if nothing else is in it."""
-    rest = re.sub(
-        rf"(?<!_)(?<!_\{{){_TEXT.pattern}\s*(?:\^\s*(?:\d|\{{-?\d\}}))?", "", text
-    ).strip()
+    rest = _UNIT.sub("", text).strip()
     return rest or text
 
 

@@ -25,10 +25,13 @@ _UNIT = re.compile(
     re.ASCII,
 )
 _ARTICLE = re.compile(r"^(?:an?|the)\s+")
+_NAME = re.compile(r"^[A-Za-z]+\s*=\s*")
 _CHOICE = re.compile(r"\(?([A-Z])\)?")
 _CHOSEN = re.compile(r"\(([A-Z])\).*|([A-Z])(?:[.:)].*)?", re.DOTALL)
 _LETTER = re.compile(r"(?:\([A-E]\)|[A-E][.:)])\s*(?=\S)")
-_NUMERAL = re.compile(r"\(?([\dA-F]*\d[\dA-F]*)\)?\s*(?:_\s*(?:(\d)|\{\s*(\d+)\s*\}))?", re.ASCII)
+_NUMERAL = re.compile(
+    r"\(?(-?[\dA-F.]*\d[\dA-F.]*)\)?\s*(?:_\s*(?:(\d)|\{\s*(\d+)\s*\}))?", re.ASCII
+)
 
 
 def number(text: str, grouped: bool = True) -> Fraction | None:
@@ -79,9 +82,11 @@ def same_number(gold: Fraction, extracted: Fraction, conventions: Conventions = 
     )
     if difference <= allowed:
         return True
-    return _terminates(gold) != _terminates(extracted) and (
-        round(gold, 6) == round(extracted, 6) and difference <= abs(gold) / 10**5
-    )
+    rounded = next((value for value in (extracted, gold) if _terminates(value)), None)
+    if rounded is None or _terminates(gold) == _terminates(extracted):
+        return False
+    six_places = (rounded * 10**5).denominator > 1 and round(gold, 6) == round(extracted, 6)
+    return six_places and difference <= abs(gold) / 10**5
 
 
 def _terminates(value: Fraction) -> bool:
@@ -141,9 +146,15 @@ def _same_words(gold: str, extracted: str) -> bool | None:
     r"""Whether both read the same, `\text{June 20}` and `june 20` alike; wrong only if gold is words."""
     if gold == extracted != "":
         return True
-    words = [bare(text) for text in (gold, extracted)]
-    if words != [gold, extracted]:
-        left, right = (_ARTICLE.sub("", " ".join(w.lower().split()).strip(" .'\"`")) for w in words)
-        if left == right != "":
+    texts = [bare(text) for text in (gold, _NAME.sub("", extracted))]
+    if texts != [gold, extracted]:
+        words = [sorted(_words(text)) for text in texts]
+        if words[0] == words[1] != [""]:
             return True
     return False if only_text(gold) else None
+
+
+def _words(text: str) -> list[str]:
+    """Parts of a text, in lower case and without an article."""
+    text = " ".join(text.lower().split()).strip(" .'\"`")
+    return [_ARTICLE.sub("", part) for part in re.split(r"\s*(?:,|\band\b)\s*", text)]
