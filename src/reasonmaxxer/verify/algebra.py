@@ -21,6 +21,8 @@ _E = re.compile(r"(?<![A-Za-z\\])E(?=\s*_)")  # math-verify takes it for Euler's
 _SUBSCRIPT = re.compile(r"_\{\s*\\([A-Za-z]+)\s*\}")
 _COMMAND = re.compile(r"\\[A-Za-z]+")
 _POINTS = range(2)
+_BITS = 200
+_EXACT, _ROUGHLY = 1e-40, 1e-13  # relative distance of values of 50 digits, and of decimals
 
 
 def same_expression(gold: str, extracted: str, conventions: Conventions) -> bool | None:
@@ -84,19 +86,30 @@ def _without_derivatives(parsed: Any) -> Any:
 def _same(gold: Any, extracted: Any, conventions: Conventions) -> bool:
     from math_verify import verify
 
-    equations = _is_equation(gold), _is_equation(extracted)
-    values = _values(gold), _values(extracted)
-    if values[0] and values[1] and equations[0] == equations[1]:
-        exact = not _has_decimals(gold) and not _has_decimals(extracted)
-        within = 1e-40 if exact else 1e-13
-        if equations[0] and _proportional(values[0], values[1], within):
-            return True
-        verdict = None if equations[0] else _near(values[0], values[1], within, conventions)
-        if verdict is False or (verdict and _is_smooth(gold) and _is_smooth(extracted)):
-            return verdict
+    verdict = _same_by_value(gold, extracted, conventions)
+    if verdict is not None:
+        return verdict
     # Not symmetric: the gold answer comes first.
     same = bool(verify(gold, extracted, timeout_seconds=None, raise_on_error=True))
-    return same and not (all(equations) and gold != extracted and not _has_solution(gold))
+    equations = _is_equation(gold) and _is_equation(extracted)
+    return same and not (equations and gold != extracted and not _has_solution(gold))
+
+
+def _same_by_value(gold: Any, extracted: Any, conventions: Conventions) -> bool | None:
+    """Whether values at sample points settle it, and how."""
+    from mpmath import mp  # type: ignore[import-untyped]
+
+    equations = _is_equation(gold), _is_equation(extracted)
+    values = _values(gold), _values(extracted)
+    if not (values[0] and values[1]) or equations[0] != equations[1]:
+        return None
+    exact = not _has_decimals(gold) and not _has_decimals(extracted)
+    with mp.workprec(_BITS):
+        if equations[0]:
+            return _proportional(values[0], values[1], exact) or None
+        verdict = _near(values[0], values[1], exact, conventions)
+    smooth = _is_smooth(gold) and _is_smooth(extracted)
+    return None if verdict and not smooth else verdict
 
 
 def _has_decimals(parsed: Any) -> bool:
@@ -143,14 +156,15 @@ def _values(parsed: Any) -> list[Any] | None:
 
 
 def _value(expression: Any, unknowns: set[Any], point: int) -> Any | None:
-    from mpmath import isfinite, mpc, mpf  # type: ignore[import-untyped]
+    from mpmath import isfinite, mp, mpc
     from sympy import Float
 
     at = {u: Float(0.6 + zlib.crc32(f"{u} {point}".encode()) / 2**32, 60) for u in unknowns}
     value = expression.xreplace(at).evalf(50)
     if not (value.is_Number or (value.is_number and value.is_complex)):
         return None
-    number = mpc(*(mpf(part._to_mpmath(200)) for part in value.as_real_imag()))
+    with mp.workprec(_BITS):
+        number = mpc(*(part._to_mpmath(_BITS) for part in value.as_real_imag()))
     return number if isfinite(number) else None
 
 
@@ -164,18 +178,19 @@ def _is_word(side: Any) -> bool:
 
 
 def _near(
-    gold: Sequence[Any], extracted: Sequence[Any], within: float, conventions: Conventions
+    gold: Sequence[Any], extracted: Sequence[Any], exact: bool, conventions: Conventions
 ) -> bool | None:
     """Whether values are the same within the tolerance; none where a decimal may have been rounded."""
     if len(gold) == len(extracted) == 1:  # numbers, not expressions in variables
         relative = conventions.relative_tolerance * abs(gold[0])
         if abs(gold[0] - extracted[0]) <= max(conventions.absolute_tolerance, relative):
             return True
+    within = _EXACT if exact else _ROUGHLY
     points = max(len(gold), len(extracted))
     gaps = [_gap(gold[i % len(gold)], extracted[i % len(extracted)]) for i in range(points)]
     if all(gap <= within for gap in gaps):
         return True
-    return False if any(gap > 1e-5 for gap in gaps) else None
+    return False if exact or any(gap > 1e-5 for gap in gaps) else None
 
 
 def _gap(gold: Any, extracted: Any) -> Any:
@@ -186,9 +201,11 @@ def _gap(gold: Any, extracted: Any) -> Any:
     return gap / size
 
 
-def _proportional(gold: Sequence[Any], extracted: Sequence[Any], within: float) -> bool:
+def _proportional(gold: Sequence[Any], extracted: Sequence[Any], exact: bool) -> bool:
     """Whether two equations are the same up to a factor."""
     if len(gold) < 2 or len(gold) != len(extracted) or 0 in (*gold, *extracted):
         return False
     factors = [g / e for g, e in zip(gold, extracted, strict=True)]
-    return all(abs(factor / factors[0] - 1) <= within for factor in factors)
+    return all(
+        abs(factor / factors[0] - 1) <= (_EXACT if exact else _ROUGHLY) for factor in factors
+    )

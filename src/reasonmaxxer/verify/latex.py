@@ -10,6 +10,7 @@ _SYMBOLS = {
     "°": "", "²": "^2", "³": "^3",
     "½": r"\frac{1}{2}", "≈": r"\approx ", "θ": r"\theta ", "∅": r"\emptyset ",
 }  # fmt: skip
+_SPACED = re.compile(r"(\\(?:text|mathrm|mbox))\s+(?=\{)")
 _ROOT = re.compile(r"√\s*(\d+)")
 _BESIDE = re.compile(r"(\$[^$]*\$)\s*([A-Za-z][A-Za-z/ ]*)\.?\s*")
 _THOUSANDS = re.compile(r"(?<=\d)(?:,\s*\\!|\{,\})\s*(?=\d{3})")
@@ -43,7 +44,7 @@ def clean(text: str) -> str:
     """
     beside = _BESIDE.fullmatch(text)
     text = rf"{beside[1]}\text{{{beside[2]}}}" if beside else text
-    text = _ROOT.sub(r"\\sqrt{\1}", text)
+    text = _ROOT.sub(r"\\sqrt{\1}", _SPACED.sub(r"\1", text))
     for found, replacement in _SYMBOLS.items():
         text = text.replace(found, replacement)
     text = _SUPERFLUOUS.sub("", _THOUSANDS.sub("", text)).replace("{,}", ",")

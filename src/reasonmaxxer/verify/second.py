@@ -25,8 +25,8 @@ from reasonmaxxer.verify.outcome import Outcome
 
 _POINTS = (1, 2, 3)
 _REWRITES = [
-    (re.compile(r",\\!\s*"), ","),
-    (re.compile(r"\{,\}"), ","),
+    (re.compile(r"(?<=\d)(?:,\s*\\!|\{,\})\s*(?=\d{3})"), ""),
+    (re.compile(r"√(\d+)"), r"\\sqrt{\1}"),
     (re.compile(r"\^\s*\{?\s*\\circ\s*\}?|\\degree|°"), ""),
     (re.compile(r"\\(?:text|mbox)\s*\{[\s,]*(?:and|or)\s*\}|\s(?:and|or)\s"), ","),
     (re.compile(r"(?<![A-Za-z])np\."), ""),
@@ -41,7 +41,8 @@ _TEXT = re.compile(
 _BESIDE = re.compile(r"(?<=\$)\s*[A-Za-z][A-Za-z ]*\.?$")
 _NAMED = re.compile(r"\s*\$?\s*([A-Za-z])\s*=[^=]*$")
 _UNIT = re.compile(
-    r"(?<=[\d}])\s+(?:(?!hundred|thousand|[mb]illion)[A-Za-z]{2,}[A-Za-z/ ]*|[mgshLNJWVK])(?:\^\d)?$"
+    r"(?<=[\d}])(?:[ckm]m|k?g|ft|in|\s+(?!hundred|thousand|[mb]illion)[A-Za-z]{2,}[A-Za-z/ ]*"
+    r"|\s+[mgshLNJWVK])(?:\^\d)?$"
 )
 
 
@@ -102,7 +103,7 @@ def second_opinion(gold: str, extracted: str, conventions: Conventions = EXACT) 
     if in_words or words[0] == words[1] != "":
         return True
     if _is_text(gold):
-        return False
+        return sorted(words[0].casefold().split(",")) == sorted(words[1].casefold().split(","))
     if len({found[1] for found in map(_NAMED.match, (gold, extracted)) if found}) > 1:
         return None
     verdict = _opinion(gold, extracted, conventions)
@@ -208,10 +209,17 @@ def _same_number(gold: Number, other: Number, conventions: Conventions) -> bool 
     """Equal, different, or too near to each other to tell."""
     if gold == other:
         return True
-    difference, size = abs(complex(gold) - complex(other)), abs(complex(gold))
+    size = abs(complex(gold))
+    difference = _distance(gold, other)
     if difference <= max(conventions.absolute_tolerance, conventions.relative_tolerance * size):
         return True
     exact = isinstance(gold, Fraction) and isinstance(other, Fraction)
     if not exact and difference <= 1e-9 * max(size, 1e-9):
         return True
     return None if difference <= 1e-5 * size else False
+
+
+def _distance(gold: Number, other: Number) -> float:
+    if isinstance(gold, Fraction) and isinstance(other, Fraction):
+        return float(abs(gold - other))
+    return abs(complex(gold) - complex(other))
