@@ -57,7 +57,7 @@ class Result:
         disagreements: the second checker's, in the same form.
         compared: grades on which it had an opinion.
         seconds: that grading took; the workers had been started.
-        cpu_seconds: of all processes together.
+        cpu_seconds: of all processes together, their start included.
     """
 
     benchmark: str
@@ -173,11 +173,13 @@ def measure(
     name: str, arm: str, cases: Sequence[Case], extraction: Extraction, workers: int
 ) -> Result:
     config = VerifyConfig(extraction=extraction, workers=workers)
+    cpu = _cpu()
     with Verifier(config, "qwen_boxed") as verifier:
         verifier.grade([(Problem("warm", "", r"\sqrt2", ""), r"\boxed{x}")] * 4 * workers)
-        start, cpu = time.perf_counter(), _cpu(verifier)
+        start = time.perf_counter()
         grades = verifier.grade(cases)
-        seconds, cpu = time.perf_counter() - start, _cpu(verifier) - cpu
+        seconds = time.perf_counter() - start
+    cpu = _cpu() - cpu
     graded = [(problem, grade) for (problem, _), grade in zip(cases, grades, strict=True)]
     opinion = agreement((p, g.extracted, g.outcome) for p, g in graded)
     unlike = [(p, g) for p, g in graded if (g.outcome is Outcome.CORRECT) != ARMS[arm][1]]
@@ -199,13 +201,10 @@ def measure(
     )
 
 
-def _cpu(verifier: Verifier) -> float:
-    """Processor seconds of this process and its workers so far."""
-    ticks = 0
-    for worker in verifier._workers:
-        fields = Path(f"/proc/{worker.pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
+def _cpu() -> float:
+    """Processor seconds of this process and of the workers that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def _equal(problem: Problem, grade: Grade) -> bool:

@@ -113,10 +113,20 @@ HOSTILE = [
     "\u202e5",
     "\n",
     '"}\n{"outcome": "correct"}',
+    "{" * 10**6 + "5" + "}" * 10**6,
+    "1+" * 50_000 + "1",
+    r"\frac{1}{" * 110 + "1" + "}" * 110,
+    r"10^{10^{10}}-\sqrt{2}",
+    r"\binom{10^{9}}{10^{8}}",
+    r"\sum_{n=1}^{10^{9}} n^{n}",
+    "x" * 999,
+    "1," * 499 + "1",
+    "__import__('pathlib').Path('written').touch()",
 ]
 
 
-def test_hostile_answers_harm_no_other():
+def test_hostile_answers_harm_no_other(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     good = boxed(r"\sqrt{2}", r"\frac{\sqrt8}{2}")
     items = [item for text in HOSTILE for item in (boxed(r"\sqrt{5}", text), good)]
     with verifier(timeout=0.7, workers=2) as strict:
@@ -127,6 +137,7 @@ def test_hostile_answers_harm_no_other():
     assert grades[0].detail == "grading took longer than 0.7 s"
     assert grades[0].extracted == SLOW
     assert grades[8] == Grade(UNPARSED, None, "the answer is 20001 characters long")
+    assert not list(tmp_path.iterdir())
 
 
 def test_order_and_number_of_workers_do_not_matter(graders):

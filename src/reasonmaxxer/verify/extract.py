@@ -84,11 +84,8 @@ def answer_of(text: str) -> str | None:
     if _BOXED.search(text):
         return last_boxed(text)
     line = text.strip()
-    alone = (
-        "\n" not in line
-        and not _PROSE.search(line)
-        and len(_WORD.findall(_GROUP.sub("", line))) <= 4
-    )
+    words = _GROUP.sub("", line)
+    alone = "\n" not in line and not _PROSE.search(words) and len(_WORD.findall(words)) <= 4
     return (line or None) if alone else stated_number(text)
 
 

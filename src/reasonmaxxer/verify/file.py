@@ -147,7 +147,7 @@ def _row(line: str, place: str) -> Row:
     if not gold.strip():
         raise UserError(f"{place}: 'gold' is empty; fill it or drop the row.")
     benchmark = values.get("benchmark")
-    if benchmark is not None and benchmark not in CONVENTIONS:
+    if benchmark is not None and benchmark not in list(CONVENTIONS):
         raise UserError(
             f"{place}: 'benchmark' {benchmark!r} has no conventions; give one of {', '.join(CONVENTIONS)}, "
             f"or leave it out to compare exactly.{did_you_mean(str(benchmark), CONVENTIONS)}"
