@@ -110,7 +110,7 @@ def rewritten(pool: Sequence[Problem]) -> Iterator[Case]:
 def typeset(answer: str) -> str:
     r"""With `\dfrac`, sized brackets, thin spaces, in dollars."""
     text = re.sub(r"\\frac(?![A-Za-z])", r"\\dfrac", _without_dollars(answer))
-    if text.count("(") == text.count(")") and not re.search(r"\\left|[\[\]]", text):
+    if text.count("(") == text.count(")") and not re.search(r"\\left|\\text|[\[\]]", text):
         text = text.replace("(", r"\left(").replace(")", r"\right)")
     return f"${re.sub(r'(?<=[^0-9]) ?([+=]) ?', lambda m: f' {m[1]} ', text)}$."
 

@@ -23,17 +23,6 @@ ROWS = [
     {"gold": "2x", "prediction": "9^{9^{9^{9}}}"},
 ]
 OUTCOMES = [*["correct"] * 4, "wrong", "correct", "wrong", "unparsed", "error", "timeout"]
-    "correct",
-    "correct",
-    "correct",
-    "correct",
-    "wrong",
-    "correct",
-    "wrong",
-    "unparsed",
-    "error",
-    "timeout",
-]
 
 
 @pytest.fixture(scope="module")

@@ -135,7 +135,7 @@ def _plain(text: str) -> str:
     for pattern, replacement in _REWRITES:
         text = pattern.sub(replacement, text)
     text = _TEXT.sub("", _BESIDE.sub("", text)).strip() or _TEXT.sub(r"\1", text)
-    text = _UNIT.sub("", text.strip(" $").rstrip("."))
+    text = _UNIT.sub("", text.lstrip(" $").rstrip(" $."))
     if r"\pm" in text and "," not in text:
         text = f"{text.replace(chr(92) + 'pm', '+')},{text.replace(chr(92) + 'pm', '-')}"
     return text
