@@ -55,6 +55,19 @@ def test_rows_keep_what_they_hold_and_gain_an_outcome(file, tmp_path):
     assert [problem.id for problem, _ in graded.failed] == [f"{file}, line 10"]
 
 
+def test_hostile_rows_come_back(tmp_path):
+    rows = [("\ud800", "\ud800\x1b[2J"), ("9" * 5000, "9" * 10**5), ("5", "{" * 10**6), ("\0", "π")]
+    path = tmp_path / "rows.jsonl"
+    lines = [json.dumps({"gold": gold, "prediction": text}) for gold, text in rows]
+    path.write_text("\n".join(lines))
+    graded = grade_file(
+        read_rows(path), tmp_path / "out.jsonl", VerifyConfig(timeout=10, workers=1)
+    )
+    written = [json.loads(line) for line in graded.out.read_text(encoding="utf-8").splitlines()]
+    assert [(row["gold"], row["prediction"]) for row in written] == rows
+    assert "correct" not in {row["outcome"] for row in written}
+
+
 def test_extraction_can_be_set(file, tmp_path):
     config = VerifyConfig(extraction="boxed", workers=1)
     graded = grade_file(read_rows(file)[:2], tmp_path / "out.jsonl", config)

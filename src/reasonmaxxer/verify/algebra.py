@@ -97,7 +97,7 @@ def _same(gold: Any, extracted: Any, conventions: Conventions) -> bool:
 
 def _same_by_value(gold: Any, extracted: Any, conventions: Conventions) -> bool | None:
     """Whether values at sample points settle it, and how."""
-    from mpmath import mp  # type: ignore[import-untyped]
+    from mpmath import mp
 
     equations = _is_equation(gold), _is_equation(extracted)
     values = _values(gold), _values(extracted)
@@ -113,7 +113,7 @@ def _same_by_value(gold: Any, extracted: Any, conventions: Conventions) -> bool 
 
 
 def _has_decimals(parsed: Any) -> bool:
-    from sympy import Float  # type: ignore[import-untyped]
+    from sympy import Float
 
     return bool(parsed.has(Float))
 
@@ -144,7 +144,7 @@ def _values(parsed: Any) -> list[Any] | None:
     numbers of 50 digits and any exponent: 1/2004! is not 0, and 2^100 - 2 not 2^100 - 3.
     """
     from sympy import Expr
-    from sympy.core.function import AppliedUndef  # type: ignore[import-untyped]
+    from sympy.core.function import AppliedUndef
 
     if _is_equation(parsed) and all(isinstance(side, Expr) for side in parsed.args):
         parsed = parsed.lhs - parsed.rhs

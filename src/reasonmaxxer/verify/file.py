@@ -102,7 +102,7 @@ def _answer(row: Row, config: VerifyConfig) -> str | None:
 def _line(row: Row, grade: Grade) -> str:
     found = {"outcome": grade.outcome.value, "extracted": grade.extracted}
     found |= {"detail": grade.detail} if grade.detail else {}
-    return json.dumps({**row.values, **found}, ensure_ascii=False) + "\n"
+    return json.dumps({**row.values, **found}) + "\n"  # ASCII: a lone surrogate is not UTF-8
 
 
 def read_rows(path: Path) -> list[Row]:

@@ -43,13 +43,11 @@ def number(text: str, grouped: bool = True) -> Fraction | None:
         text: an answer.
         grouped: whether commas may group thousands.
     """
-    if len(text) > LONGEST_ANSWER:
-        return None
     return _number(clean(text), grouped)
 
 
 def _number(text: str, grouped: bool) -> Fraction | None:
-    literal = _LITERAL.fullmatch(bare(text))
+    literal = _LITERAL.fullmatch(bare(text)) if len(text) <= LONGEST_ANSWER else None
     if literal is None or (not grouped and "," in literal[0]):
         return None
     part = literal.groupdict(default="")

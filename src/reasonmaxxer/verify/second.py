@@ -76,7 +76,7 @@ class Agreement:
 
 
 def agreement(graded: Iterable[tuple[Problem, str | None, Outcome]]) -> Agreement:
-    """Ask the second checker about grades of maths problems; about 10,000 a second.
+    """Ask the second checker about grades of maths problems; thousands a second.
 
     Args:
         graded: problem, extracted answer and outcome of each completion.
