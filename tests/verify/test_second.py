@@ -83,7 +83,12 @@ def test_tolerance_is_the_benchmarks():
     near = Conventions(relative_tolerance=0.01)
     assert second_opinion("1.6", "1.61", near) is True
     assert second_opinion("1.6", "1.62", near) is False
+    assert second_opinion("125-1.25 P", "125-1.26 P", near) is False  # no number
     assert second_opinion("4.2", "4.29", Conventions(absolute_tolerance=0.1)) is True
+
+
+def test_an_equation_without_variables_is_left_undecided():
+    assert second_opinion(r"0.56 = 56\%", r"0.56 = 57\%") is None
 
 
 def test_disagreements_are_counted():

@@ -9,10 +9,10 @@ from __future__ import annotations
 import cmath
 import math
 import re
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from random import Random
 from typing import Union
 
 Number = Union[Fraction, complex]  # noqa: UP007  (Python 3.10 cannot name it otherwise at run time)
@@ -294,8 +294,7 @@ class _Parser:
             name += self._subscript()
         if re.fullmatch(r"\(\d+(\.\d+)?\)", "".join(self._tokens[self._at : self._at + 3])):
             raise UnreadableError  # f(0): a value of a function, or a product?
-        share = zlib.crc32(f"{name} {self._point}".encode()) / 2**32
-        return complex(0.6 + share)
+        return complex(0.6 + Random(f"{self._point} {name}").random())
 
     def _subscript(self) -> str:
         return self._braced() if self.peek() == "{" else self._take()

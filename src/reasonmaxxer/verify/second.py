@@ -145,6 +145,8 @@ def _same_everywhere(pairs: Sequence[tuple[Value, ...]], conventions: Convention
     """Whether two answers agree at every sample point."""
     if all(isinstance(v, Group) and v.kind == "=" for pair in pairs for v in pair):
         return _proportional([(_gap(gold), _gap(other)) for gold, other in pairs])
+    if len({pair[0] for pair in pairs}) > 1:  # an expression in variables, which has no tolerance
+        conventions = EXACT
     return _and([_same(gold, other, conventions) for gold, other in pairs])
 
 
@@ -156,8 +158,10 @@ def _gap(equation: Value) -> Number:
     return left - right
 
 
-def _proportional(gaps: Sequence[tuple[Number, Number]]) -> bool:
-    """Whether two equations are one, up to a factor."""
+def _proportional(gaps: Sequence[tuple[Number, Number]]) -> bool | None:
+    """Whether two equations are one, up to a factor; none if they hold no variable."""
+    if len({gap for pair in gaps for gap in pair}) <= 2:
+        return None
     ratios = [complex(gold) / complex(other) for gold, other in gaps]
     return all(abs(ratio - ratios[0]) <= 1e-9 * abs(ratios[0]) for ratio in ratios)
 
