@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reasonmaxxer.verify import extract, resolve_extraction
+from reasonmaxxer.verify.extract import answer_of
 from reasonmaxxer.verify.gym import stated_answer
 
 EXTRACTIONS = ("boxed", "last_number", "stated_number")
@@ -104,6 +105,8 @@ def test_last_number_is_the_last():
         ("I see so 3. There are 5", "5"),
         ("He has 3, she has 4, they have 7", "7"),
         ("I do not know", None),
+        ("To give the answer: 32 / 96 * 100% = 33.3\n#### 33", "33"),
+        ("The answer is 5, no:\n#### 7\n#### 8", "7"),
     ],
 )
 def test_stated_number(text, answer):
@@ -113,6 +116,30 @@ def test_stated_number(text, answer):
 @pytest.mark.parametrize(("text", "answer"), NUMBERS)
 def test_stated_number_reads_the_same_numbers(text, answer):
     assert extract(text, "stated_number") == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("7", "7"),
+        (r" \frac{1}{2} ", r"\frac{1}{2}"),
+        (r"x \in [-2, 7]", r"x \in [-2, 7]"),
+        ("7 square inches", "7 square inches"),
+        (r"\text{the set is empty}", r"\text{the set is empty}"),
+        ("1, 2 and 3", "1, 2 and 3"),
+        (r"I think \boxed{7}, not 9", "7"),
+        (r"\boxed{7", None),
+        ("The answer is 7", "7"),
+        ("#### 7", "7"),
+        ("So 7", "7"),
+        ("3 + 4 = 7\nThat is all", "7"),
+        ("He sold 7 of the nine red cars", "7"),
+        ("", None),
+        (" \n", None),
+    ],
+)
+def test_an_answer_alone_or_a_completion(text, answer):
+    assert answer_of(text) == answer
 
 
 @pytest.mark.parametrize(
@@ -162,7 +189,7 @@ HOSTILE = [
 def test_a_megabyte_of_anything_is_read_at_once(unit):
     # quadratic time would be hours, so a limit that no slow machine reaches still tells
     text = r"\boxed{" + unit * (MEGABYTE // len(unit))
-    for read in [*(lambda t, e=e: extract(t, e) for e in EXTRACTIONS), stated_answer]:
+    for read in [*(lambda t, e=e: extract(t, e) for e in EXTRACTIONS), stated_answer, answer_of]:
         start = time.process_time()
         read(text)
         assert time.process_time() - start < 60
@@ -174,6 +201,7 @@ def test_any_text_is_read(text):
         answer = extract(text, extraction)
         assert answer is None or answer.strip()
     stated_answer(text)
+    answer_of(text)
 
 
 @given(st.integers())

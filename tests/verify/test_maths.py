@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reasonmaxxer.verify.maths import equivalent, number
+from reasonmaxxer.verify.literals import number
+from reasonmaxxer.verify.maths import equivalent
 
 SAME = [
     (r"\frac12", r"\frac{1}{2}"),
@@ -45,6 +46,72 @@ SAME = [
     ("5", r"\(5\)"),
     ("5", "5 apples"),
     ("(-\\infty, 0)", "$(-\\infty,0)$."),
+    # numbers: mixed, thousands, leading zeros, decimals, scientific
+    (r"1\frac{4}{5}", "9/5"),
+    (r"137 \frac{1}{2}", "137.5"),
+    ("9/5", "1 4/5"),
+    (r"-1\frac{1}{2}", "-1.5"),
+    (r"11,\! 111,\! 111,\! 100", "11111111100"),
+    ("111, \\! 111, \\! 111", "111111111"),
+    ("58,500", "58500"),
+    (r"\frac{12}{5,\!525}", r"\frac{12}{5525}"),
+    ("25", "025"),
+    (".0000672", r"6.72 \times 10^{-5}"),
+    (r"\frac{270}7\text{ degrees}", r"\frac{270}{7}^\circ"),
+    # units and currencies
+    (r"864 \mbox{ inches}^2", "864"),
+    ("18", r"18\text{ dollars}"),
+    ("18", "18 dollars per day"),
+    ("5", "5 m"),
+    ("5", "5cm^2"),
+    ("18", "$18.00"),
+    # LaTeX that math-verify alone does not parse
+    (r"\frac \pi4 + 2 - \sqrt2", r"2 + \frac{\pi}{4} - \sqrt{2}"),
+    ("np.arcsin(10/13)", r"\arcsin\left(\frac{10}{13}\right)"),
+    ("E_{1},E_{2}", "E_1, E_2"),
+    (r"\lambda_{\text {red}} / \sqrt{2}", r"\frac{\lambda_{\text{red}}}{\sqrt2}"),
+    ("√13/2", r"\frac{\sqrt{13}}{2}"),
+    # several answers
+    ("3, 5, 7", r"3, 5 \text{ and } 7"),
+    ("$69$,$84$", "84, 69"),
+    ("-2,-2", "-2, -2"),
+    (r"1 \pm \sqrt{19}", r"1+\sqrt{19}, 1-\sqrt{19}"),
+    (r"\{1\pm\sqrt{5},-2\}", r"-2, 1+\sqrt5, 1-\sqrt5"),
+    ("$f(x)=x$,$f(x)=2-x$", "f(x) = 2-x, f(x) = x"),
+    (r"a=2, a=-6-4\sqrt{2}", r"-6-4\sqrt{2}, 2"),
+    ("x = 1", "x=1.0"),
+    ("$(1,8,19), (2,7,13)$", "(2,7,13),(1,8,19)"),
+    (r"\text{B, E, G}", "E, B, G"),
+    # intervals, unions, tuples, vectors
+    (r"x \in [-2,7]", "[-2,7]"),
+    ("[-2,7]", r"x \in [-2,7]"),
+    (r"(-\infty,2)\cup(3,\infty)", r"(3,\infty) \cup (-\infty, 2)"),
+    (r"\left(\frac35,\frac83\right]", "(0.6, 8/3]"),
+    ("(1,2)", "1, 2"),
+    (r"(45^{\circ}, 60^{\circ})", "(45,60)"),
+    (
+        r"\begin{pmatrix} -1/3 \\ 2/3 \end{pmatrix}",
+        r"\begin{bmatrix} -\frac13 \\ \frac23 \end{bmatrix}",
+    ),
+    # equations
+    ("y = 2x + 3", "2x+3"),
+    ("y = 2x + 3", "y - 2x = 3"),
+    ("5x - 7y + 11z + 4 = 0", "10x - 14y + 22z + 8 = 0"),
+    ("m = k/x", "mx = k"),
+    ("MR=SRMC", "SRMC = MR"),
+    (r"m_{\max }=n^{2}-n-1", "n^2-n-1"),
+    (r"k \geqslant 2", r"k \ge 2"),
+    # numerals with a base, which may be left out
+    ("4210_{5}", "4210_5"),
+    ("4210_{5}", "4210"),
+    ("x", "x = x"),
+    (r"2^{2008}-2", r"2(2^{2007}-1)"),
+    # words and choices
+    (r"\text{(C)}", "C"),
+    (r"\text{(C)}", "(C) 12"),
+    (r"\text{even}", r"\text{ Even}."),
+    ("3R^2", "3r^2"),
+    (r"\sqrt{2}", r"\sqrt{2} \approx 1.414"),
 ]
 DIFFERENT = [
     ("12", "(1,2)"),
@@ -72,6 +139,38 @@ DIFFERENT = [
     ("x", "y"),
     (r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", r"\begin{pmatrix} 2 \\ 1 \end{pmatrix}"),
     (r"(-\infty,3)", "x<3"),
+    (r"(1,2)", "2,1"),
+    ("2,1", "(1,2)"),
+    ("2", "2,2"),
+    # what math-verify 0.9 calls equal
+    ("-2,-2", "-2"),
+    ("4210_5", "4210_8"),
+    ("-221_3", "-221_4"),
+    ("1", "1 4/5"),
+    (r"\frac{1}{m} t", r"\frac{1}{m}"),
+    ("7.6 Z", "7.6"),
+    (r"\frac{dM}{dt}=k M^{6}", r"\frac{dM}{dt}=k M^{7}"),
+    ("x^2+y^2+1=0", "x^2+y^2+2=0"),
+    (r"\frac{1}{2004!}", r"\frac{1}{2005!}"),
+    (r"\frac{R-r}{2}", "0"),
+    (r"\text{evil}", r"\text{live}"),
+    # and others
+    ("4210_5", "555"),
+    (r"2^{100}-2", r"2^{100}-3"),
+    (r"2^{2008}-2", r"2^{2008}-3"),
+    (r"\frac{4036082}{4036081}", "1"),
+    (r"1 \pm \sqrt{19}", r"1+\sqrt{19}"),
+    (r"\text{(C)}", "B"),
+    ("(3,4]", "[3,4]"),
+    ("5", "5n"),
+    ("5", "5x"),
+    ("10", "10 million"),
+    ("62.5%", "0.625"),
+    ("3, 5, 7", "3, 5"),
+    (r"\pi", "3.14"),
+    ("x = 5", "y = 5"),
+    (r"\begin{pmatrix} 1 & 2 \end{pmatrix}", r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}"),
+    (r"\lfloor n/2 \rfloor", r"\lfloor (n-1)/2 \rfloor"),
 ]
 
 

@@ -113,11 +113,21 @@ HOSTILE = [
     "\u202e5",
     "\n",
     '"}\n{"outcome": "correct"}',
+    "{" * 10**6 + "5" + "}" * 10**6,
+    "1+" * 50_000 + "1",
+    r"\frac{1}{" * 110 + "1" + "}" * 110,
+    r"10^{10^{10}}-\sqrt{2}",
+    r"\binom{10^{9}}{10^{8}}",
+    r"\sum_{n=1}^{10^{9}} n^{n}",
+    "x" * 999,
+    "1," * 499 + "1",
+    "__import__('pathlib').Path('written').touch()",
 ]
 
 
-def test_hostile_answers_harm_no_other():
-    good = boxed("0.5", r"\frac12")
+def test_hostile_answers_harm_no_other(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    good = boxed(r"\sqrt{2}", r"\frac{\sqrt8}{2}")
     items = [item for text in HOSTILE for item in (boxed(r"\sqrt{5}", text), good)]
     with verifier(timeout=0.7, workers=2) as strict:
         grades = strict.grade(items)
@@ -127,6 +137,7 @@ def test_hostile_answers_harm_no_other():
     assert grades[0].detail == "grading took longer than 0.7 s"
     assert grades[0].extracted == SLOW
     assert grades[8] == Grade(UNPARSED, None, "the answer is 20001 characters long")
+    assert not list(tmp_path.iterdir())
 
 
 def test_order_and_number_of_workers_do_not_matter(graders):
@@ -138,7 +149,7 @@ def test_order_and_number_of_workers_do_not_matter(graders):
 
 
 def test_a_worker_killed_from_outside_is_an_error_of_one_item():
-    good = boxed("0.5", r"\frac12")
+    good = boxed(r"\sqrt{2}", r"\frac{\sqrt8}{2}")
     with verifier(timeout=30, workers=2) as one:
         one.grade([good] * 4)  # starts both
         thread, grades = _in_background(one, [good, boxed("5", SLOW), *[good] * 6])
@@ -171,7 +182,7 @@ def _ticks(pid):
 
 
 def test_an_idle_worker_killed_from_outside_harms_nothing():
-    good = boxed("0.5", r"\frac12")
+    good = boxed(r"\sqrt{2}", r"\frac{\sqrt8}{2}")
     with verifier(workers=1) as one:
         one.grade([good])
         os.kill(one._workers[0].pid, 9)
@@ -184,7 +195,7 @@ def test_an_idle_worker_killed_from_outside_harms_nothing():
 def test_a_worker_that_cannot_start_is_no_grade(monkeypatch):
     monkeypatch.setattr("sys.path", [])
     with verifier() as one, pytest.raises(RuntimeError, match=r"did not start: .*Error"):
-        one.grade([boxed("0.5", r"\frac12")])
+        one.grade([boxed(r"\sqrt{2}", r"\frac{\sqrt8}{2}")])
 
 
 def test_an_unreadable_gold_answer_is_an_error(graders):
@@ -201,7 +212,7 @@ def test_no_main_guard_is_needed(tmp_path):
         "from reasonmaxxer.problems.problem import Problem\n"
         "from reasonmaxxer.verify import Verifier\n"
         "with Verifier(VerifyConfig(), 'qwen_boxed') as verifier:\n"
-        "    item = Problem('p', '?', '0.5', 'd'), r'\\boxed{\\frac12}'\n"
+        "    item = Problem('p', '?', '2x', 'd'), r'\\boxed{x+x}'\n"
         "    print(verifier.grade([item])[0].outcome.value)\n"
     )
     # A module of the working folder that shadows a library's must not reach the worker.
@@ -239,7 +250,7 @@ def test_procedural_tasks(graders):
         (sort, f"<answer>[{evil!r}, {evil}]</answer>"),  # this scorer evaluates lists
         (count, count.answer),
         (count, "1 + 1"),
-        (boxed("0.5", r"\frac12")),
+        (boxed(r"\sqrt{2}", r"\frac{\sqrt8}{2}")),
     ]
     grades = graders["qwen_boxed"].grade(items)
     right = [0, 1, 4, 7, 9]
@@ -268,7 +279,7 @@ def test_nothing_to_grade():
 
 def test_interrupting_does_not_wait_for_slow_items(monkeypatch):
     with verifier(timeout=60, workers=1) as one:
-        one.grade([boxed("0.5", r"\frac12")])
+        one.grade([boxed(r"\sqrt{2}", r"\frac{\sqrt8}{2}")])
 
         def interrupted(self, request):
             if request["extracted"] == "stop":

@@ -55,7 +55,7 @@ def test_memory_is_bounded():
 
 
 def test_a_worker_without_a_parent_ends_by_itself():
-    request = r'{"verifier": "math", "gold": "5", "extracted": "9^{9^{9^{9}}}"}'
+    request = r'{"verifier": "math", "gold": "5", "extracted": "9^{9^{9^{9}}}", "conventions": {}}'
     done = subprocess.run(
         [
             sys.executable,
@@ -74,7 +74,7 @@ def test_a_worker_without_a_parent_ends_by_itself():
 
 def test_prints_of_libraries_do_not_reach_the_protocol():
     code = "main.__globals__['_graded'] = lambda r: (print('noise'), os.write(1, b'noise'), {})[2]"
-    request = '{"verifier": "math", "gold": "5", "extracted": "5"}\n'
+    request = '{"verifier": "math", "gold": "5", "extracted": "5", "conventions": {}}\n'
     done = subprocess.run(
         [sys.executable, "-c", f"{SETUP}{code}; main(5.0)"],
         input=request,

@@ -67,6 +67,28 @@ def _braced(text: str) -> str | None:
     return None
 
 
+_PROSE = re.compile(
+    r"####|(?<![\\A-Za-z])(?:is|are|was|were|answer|so|thus|hence|therefore|equals|gives|get)(?![A-Za-z])",
+    re.IGNORECASE,
+)
+_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
+_GROUP = re.compile(r"\\[A-Za-z]+\s*\{[^{}]*\}")
+
+
+def answer_of(text: str) -> str | None:
+    r"""The answer in a text that may be an answer alone or a whole completion.
+
+    The content of the last `\boxed{}` if there is a box; the whole text if it is one line of at most four
+    words outside of LaTeX groups, none of them one that announces an answer; else the stated number.
+    """
+    if _BOXED.search(text):
+        return last_boxed(text)
+    line = text.strip()
+    words = _GROUP.sub("", line)
+    alone = "\n" not in line and not _PROSE.search(words) and len(_WORD.findall(words)) <= 4
+    return (line or None) if alone else stated_number(text)
+
+
 def last_number(text: str) -> str | None:
     """The last number of the text, without currency, percent sign and thousands commas.
 
@@ -83,9 +105,10 @@ def _plain(number: str) -> str:
 
 # Every gap between words is bounded, or a line of a million "answer"s would take quadratic time.
 _ANSWER = re.compile(
-    r"(?:#{4,}|\\boxed\s*\{|\banswer\b[^\n.:=\d]{0,60}?(?:\bis\b|\bequals\b|:|=))[\s*:=]{0,20}([^\n]*)",
+    r"(?:\banswer\b[^\n.:=\d]{0,60}?(?:\bis\b|\bequals\b|:|=))[\s*:=]{0,20}([^\n]*)",
     re.IGNORECASE,
 )
+_MARK = re.compile(r"(?:#{4,}|\\boxed\s*\{)[\s*:=]{0,20}([^\n]*)")
 _CONCLUSION = re.compile(
     r"^\W{0,20}(?:so|therefore|thus|hence|finally|in total|in other words|in conclusion|this means"
     r"|that means|the (?:total|final|result))\b|\btotal\b[^.:=\d]{0,60}\b(?:is|was)\b",
@@ -101,14 +124,17 @@ _RESULT = re.compile(
 def stated_number(text: str) -> str | None:
     r"""The number stated as the answer, for models that ramble on after answering.
 
-    It is the first one announced as such ("the answer is 7", "#### 7", `\boxed{7}`); else that of
-    the last sentence that draws a conclusion ("So, ... 7 ..."); else the last result in the first
-    paragraph that computes one; else the last number of the text.
+    It is the first one marked as such ("#### 7", `\boxed{7}`); else the first one announced ("the
+    answer is 7"); else that of the last sentence that draws a conclusion ("So, ... 7 ..."); else the
+    last result in the first paragraph that computes one; else the last number of the text.
     """
-    announced = (_stated(_sentences(match[1])[0]) for match in _ANSWER.finditer(text))
+    marked, announced = (
+        (_stated(_sentences(match[1])[0]) for match in pattern.finditer(text))
+        for pattern in (_MARK, _ANSWER)
+    )
     concluded = (_stated(s) for s in reversed(_sentences(text)) if _CONCLUSION.search(s))
     computed = (_results(paragraph)[-1:] for paragraph in text.split("\n\n"))
-    for numbers in (announced, concluded, (found[0] for found in computed if found)):
+    for numbers in (marked, announced, concluded, (found[0] for found in computed if found)):
         if number := next(filter(None, numbers), None):
             return number
     return last_number(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Any
@@ -11,8 +12,11 @@ from typing import Any
 from reasonmaxxer.config import PromptStyle, VerifyConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.problems.problem import Problem
-from reasonmaxxer.verify import gym, maths
+from reasonmaxxer.verify import gym
+from reasonmaxxer.verify.conventions import conventions_of
 from reasonmaxxer.verify.extract import extract, resolve_extraction
+from reasonmaxxer.verify.literals import LONGEST_ANSWER
+from reasonmaxxer.verify.maths import plainly_equivalent
 from reasonmaxxer.verify.outcome import Grade, Outcome
 from reasonmaxxer.verify.process import GradingProcess
 
@@ -61,15 +65,25 @@ class Verifier:
             UserError: a reasoning-gym problem without `task` and `entry` in its metadata.
             RuntimeError: a worker could not be started.
         """
-        answers = [self._extract(problem, text) for problem, text in items]
-        grades = [_at_once(p, answer) for (p, _), answer in zip(items, answers, strict=True)]
+        return self.grade_answers(
+            [(problem, self._extract(problem, text)) for problem, text in items]
+        )
+
+    def grade_answers(self, items: Sequence[tuple[Problem, str | None]]) -> list[Grade]:
+        """The same of answers that were read before, none where there was none.
+
+        Raises:
+            UserError: a reasoning-gym problem without `task` and `entry` in its metadata.
+            RuntimeError: a worker could not be started.
+        """
+        grades = [_at_once(problem, answer) for problem, answer in items]
         requests = [
-            (index, _request(items[index][0], answer))
-            for index, (grade, answer) in enumerate(zip(grades, answers, strict=True))
+            (index, _request(problem, answer))
+            for index, (grade, (problem, answer)) in enumerate(zip(grades, items, strict=True))
             if grade is None and answer is not None
         ]
         for (index, _), (outcome, detail) in zip(requests, self._ask_all(requests), strict=True):
-            grades[index] = Grade(outcome, answers[index], detail)
+            grades[index] = Grade(outcome, items[index][1], detail)
         return [grade for grade in grades if grade is not None]
 
     def _extract(self, problem: Problem, text: str) -> str | None:
@@ -105,15 +119,21 @@ def _at_once(problem: Problem, answer: str | None) -> Grade | None:
         return Grade(Outcome.UNPARSED, None, "no answer was found in the completion")
     if problem.verifier == "reasoning_gym":
         return None
-    if len(answer) > maths.LONGEST_ANSWER:
+    if len(answer) > LONGEST_ANSWER:
         return Grade(Outcome.UNPARSED, None, f"the answer is {len(answer)} characters long")
-    same = maths.plainly_equivalent(problem.answer, answer)
+    same = plainly_equivalent(problem.answer, answer, conventions_of(problem))
     return None if same is None else Grade(Outcome.CORRECT if same else Outcome.WRONG, answer)
 
 
 def _request(problem: Problem, answer: str) -> dict[str, Any]:
     if problem.verifier == "math":
-        return {"verifier": "math", "gold": problem.answer, "extracted": answer}
+        conventions = asdict(conventions_of(problem))
+        return {
+            "verifier": "math",
+            "gold": problem.answer,
+            "extracted": answer,
+            "conventions": conventions,
+        }
     try:
         task, entry = problem.metadata["task"], problem.metadata["entry"]
     except KeyError as error:

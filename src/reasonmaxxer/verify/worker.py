@@ -15,6 +15,7 @@ import sys
 from typing import Any, TextIO
 
 from reasonmaxxer.verify import gym, maths
+from reasonmaxxer.verify.conventions import Conventions
 from reasonmaxxer.verify.outcome import Outcome
 
 _MEMORY = 2 * 2**30  # bytes that grading may add to what the imports take
@@ -53,7 +54,7 @@ def _reply(replies: TextIO, message: dict[str, Any]) -> None:
 def _prepare(verifier: str) -> None:
     """Import the grader, warm it up, and bound what memory it may add."""
     if verifier == "math":
-        maths.equivalent(r"\frac{1}{2}", r"\frac{2}{4}")
+        maths.equivalent(r"\sqrt{2}", r"\sqrt{8}/2")
     else:
         import reasoning_gym  # noqa: F401
     limit_memory()
@@ -99,7 +100,8 @@ def _graded(request: dict[str, Any]) -> dict[str, str | None]:
     """The outcome, and for a failure of the grader the exception."""
     try:
         if request["verifier"] == "math":
-            same = maths.equivalent(request["gold"], request["extracted"])
+            conventions = Conventions(**request["conventions"])
+            same = maths.equivalent(request["gold"], request["extracted"], conventions)
         else:
             same = gym.score(request["task"], request["entry"], request["extracted"])
     except Exception as error:

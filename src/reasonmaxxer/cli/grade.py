@@ -1,0 +1,108 @@
+"""The command that tries the verifier on a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reasonmaxxer.cli.common import Extraction, given
+from reasonmaxxer.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from reasonmaxxer.verify.file import GradedFile
+
+_SHOWN = 5
+
+
+def grade(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE.jsonl",
+            help="Rows of gold and prediction (an answer or a completion), and perhaps benchmark.",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Rows with their outcomes.", show_default="FILE.graded.jsonl"),
+    ] = None,
+    extraction: Extraction = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Grading processes.", show_default="2")
+    ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(help="Seconds before a grading process is killed.", show_default="5"),
+    ] = None,
+) -> None:
+    """Grade answers in a file, and say how far the grades can be trusted.
+
+    Adds outcome and extracted to each row. Extraction `auto` takes the last box; else the whole
+    prediction if it is an answer alone; else the number it states.
+    """
+    from rich.console import Console
+
+    from reasonmaxxer.config import VerifyConfig
+    from reasonmaxxer.recipe import parse_config
+    from reasonmaxxer.report.progress import Display
+    from reasonmaxxer.verify.file import grade_file, read_rows
+
+    out = out or file.with_name(f"{file.stem}.graded.jsonl")
+    if out.resolve() == file.resolve():
+        raise UserError(f"--out {out} is the file that is read; name another.")
+    values = given(extraction=extraction, workers=workers, timeout=timeout)
+    config = parse_config(VerifyConfig, values, "grade")
+    rows = read_rows(file)
+    console = Console()
+    with Display(console).task("grade", len(rows)) as task:
+        graded = grade_file(rows, out, config, task.advance)
+    console.print(_table(graded))
+    for line in _lines(graded):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _table(graded: GradedFile) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from reasonmaxxer.verify import Outcome
+
+    table = Table(title="Outcomes", title_justify="left")
+    table.add_column("benchmark")
+    names = [outcome.value for outcome in Outcome]
+    for name in ("rows", *names):
+        table.add_column(name, justify="right")
+    for benchmark, counts in sorted(graded.outcomes.items()):
+        cells = (f"{number:,}" for number in (counts.total(), *(counts[name] for name in names)))
+        table.add_row(escape(benchmark) or "(none: exact)", *cells)
+    return table
+
+
+def _lines(graded: GradedFile) -> list[str]:
+    """What stands below the table."""
+    agreement = graded.agreement
+    count = len(agreement.disagreements)
+    lines = [
+        f"The second checker disagrees with {count:,} of {agreement.compared:,} grades "
+        f"({agreement.disagreed_share:.2%}) and cannot read {agreement.undecided:,}.",
+        f"{graded.rows:,} rows in {graded.seconds:.1f} s, the start of the grading processes included: "
+        f"{graded.rows / graded.seconds:,.0f} a second.",
+    ]
+    for it in agreement.disagreements[:_SHOWN]:
+        lines.append(
+            f"  {it.problem.id}: {it.outcome.value}, gold {it.problem.answer!r}, extracted {it.extracted!r}"
+        )
+    if graded.failed:
+        lines.append(f"{len(graded.failed):,} could not be graded:")
+    for problem, found in graded.failed[:_SHOWN]:
+        lines.append(f"  {problem.id}: {found.detail}")
+    return [line[:300] for line in lines] + [str(graded.out)]
+
+
+def register(app: typer.Typer) -> None:
+    """Put the command on the command line."""
+    app.command()(grade)
