@@ -1,5 +1,7 @@
 """Scores of benchmarks, the published table, and what a protocol holds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -53,6 +55,19 @@ def test_problems_without_a_part_make_one_of_their_own():
         ("a", 1.0),
         ("not given", 0.0),
     ]
+
+
+def test_a_second_checker_is_asked_about_every_grade():
+    graded = (
+        ("wrong", "0"),
+        ("correct", "0"),
+        ("wrong", "5"),
+        ("wrong", r"\foo{1"),
+        ("unparsed", None),
+    )
+    rollouts = [replace(rollout(0, outcome), extracted=read) for outcome, read in graded]
+    found = measure([problem(0)], rollouts, config())  # whose answer is 0
+    assert found["second_checker"] == {"compared": 3, "disagreed": 1, "undecided": 1}
 
 
 def test_specimens_are_the_first_of_each_outcome():

@@ -35,6 +35,7 @@ def benchmark(name, title, accuracy, **more):
         "outcomes": {"correct": 10, "wrong": 30},
         "truncated_share": 0.0,
         "mean_tokens": 211.4,
+        "second_checker": {"compared": 9, "disagreed": 1, "undecided": 2},
         "specimens": [],
         "protocol": protocol,
         **more,
@@ -105,6 +106,12 @@ def test_parts_have_a_table_each(found):
         ("1", "12", "0.500 [0.400, 0.600]"),
         ("5", "28", "0.100 [0.100, 0.100]"),
     ]
+
+
+def test_outcomes_say_how_far_the_grades_can_be_trusted(found):
+    table = tables.outcomes_table(found)
+    place = table.columns.index("second checker disagrees")
+    assert [row[place] for row in table.rows] == ["1 of 9"] * len(found["benchmarks"])
 
 
 def test_the_page_escapes_what_a_model_wrote(found, tmp_path):
