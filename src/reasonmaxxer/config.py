@@ -181,6 +181,12 @@ class VerifyConfig(Config):
         description="Where the answer is read. `boxed`: last \\boxed{}; `last_number`: last "
         "number; `stated_number`: the number first stated as the answer. `auto`: by prompt style.",
     )
+    function: str | None = Field(
+        None,
+        description="A verifier of your own, `FILE.py:FUNCTION`, called with completion, answer and "
+        "metadata of the problem: True, False, or None where there is no answer. It grades every problem, "
+        "and `extraction` is not used.",
+    )
     timeout: float = Field(5.0, gt=0, description="Seconds before a grading worker is killed.")
     workers: Positive = Field(2, description="Grading processes.")
 

@@ -18,6 +18,7 @@ from reasonmaxxer.verify.extract import extract, resolve_extraction
 from reasonmaxxer.verify.literals import LONGEST_ANSWER
 from reasonmaxxer.verify.maths import plainly_equivalent
 from reasonmaxxer.verify.outcome import Grade, Outcome
+from reasonmaxxer.verify.own import load_function
 from reasonmaxxer.verify.process import GradingProcess
 
 Item = tuple[Problem, str]
@@ -33,10 +34,16 @@ class Verifier:
     Args:
         config: extraction, time limit and number of processes.
         prompt_style: what `auto` extraction follows.
+
+    Raises:
+        UserError: a function of the user's own that cannot be loaded.
     """
 
     def __init__(self, config: VerifyConfig, prompt_style: PromptStyle) -> None:
         self._extraction = resolve_extraction(config.extraction, prompt_style)
+        self._function = config.function
+        if config.function:
+            load_function(config.function)  # what is wrong with it is said now, not after sampling
         self._workers = [GradingProcess(config.timeout) for _ in range(config.workers)]
         self._idle: SimpleQueue[GradingProcess] = SimpleQueue()
         for worker in self._workers:
@@ -65,9 +72,24 @@ class Verifier:
             UserError: a reasoning-gym problem without `task` and `entry` in its metadata.
             RuntimeError: a worker could not be started.
         """
+        if self._function:
+            return self._grade_by(self._function, items)
         return self.grade_answers(
             [(problem, self._extract(problem, text)) for problem, text in items]
         )
+
+    def _grade_by(self, function: str, items: Sequence[Item]) -> list[Grade]:
+        requests = [
+            {
+                "verifier": "function",
+                "function": function,
+                "completion": text,
+                "answer": problem.answer,
+                "metadata": dict(problem.metadata),
+            }
+            for problem, text in items
+        ]
+        return [Grade(outcome, None, detail) for outcome, detail in self._ask_all(requests)]
 
     def grade_answers(self, items: Sequence[tuple[Problem, str | None]]) -> list[Grade]:
         """The same of answers that were read before, none where there was none.
@@ -82,7 +104,8 @@ class Verifier:
             for index, (grade, (problem, answer)) in enumerate(zip(grades, items, strict=True))
             if grade is None and answer is not None
         ]
-        for (index, _), (outcome, detail) in zip(requests, self._ask_all(requests), strict=True):
+        answers = self._ask_all([request for _, request in requests])
+        for (index, _), (outcome, detail) in zip(requests, answers, strict=True):
             grades[index] = Grade(outcome, items[index][1], detail)
         return [grade for grade in grades if grade is not None]
 
@@ -91,12 +114,10 @@ class Verifier:
             return gym.stated_answer(text)
         return extract(text, self._extraction)
 
-    def _ask_all(
-        self, requests: Sequence[tuple[int, dict[str, Any]]]
-    ) -> list[tuple[Outcome, str | None]]:
+    def _ask_all(self, requests: Sequence[dict[str, Any]]) -> list[tuple[Outcome, str | None]]:
         pool = ThreadPoolExecutor(len(self._workers), "verifier")
         try:
-            return list(pool.map(self._ask, [request for _, request in requests]))
+            return list(pool.map(self._ask, requests))
         except BaseException:  # such as Ctrl-C: do not wait for what is still being graded
             pool.shutdown(wait=False, cancel_futures=True)
             for worker in self._workers:

@@ -14,7 +14,7 @@ import signal
 import sys
 from typing import Any, TextIO
 
-from reasonmaxxer.verify import gym, maths
+from reasonmaxxer.verify import gym, maths, own
 from reasonmaxxer.verify.conventions import Conventions
 from reasonmaxxer.verify.outcome import Outcome
 
@@ -30,7 +30,7 @@ def main(timeout: float) -> None:
     forbid_side_effects()
     for line in requests:
         request = json.loads(line)
-        _prepare(request["verifier"])
+        _prepare(request)
         _reply(replies, {"ready": True})
         faulthandler.dump_traceback_later(timeout + _ORPHAN, exit=True)
         answer = _graded(request)
@@ -51,10 +51,12 @@ def _reply(replies: TextIO, message: dict[str, Any]) -> None:
     replies.flush()
 
 
-def _prepare(verifier: str) -> None:
+def _prepare(request: dict[str, Any]) -> None:
     """Import the grader, warm it up, and bound what memory it may add."""
-    if verifier == "math":
+    if request["verifier"] == "math":
         maths.equivalent(r"\sqrt{2}", r"\sqrt{8}/2")
+    elif request["verifier"] == "function":
+        own.load_function(request["function"])
     else:
         import reasoning_gym  # noqa: F401
     limit_memory()
@@ -99,13 +101,23 @@ def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
 def _graded(request: dict[str, Any]) -> dict[str, str | None]:
     """The outcome, and for a failure of the grader the exception."""
     try:
-        if request["verifier"] == "math":
-            conventions = Conventions(**request["conventions"])
-            same = maths.equivalent(request["gold"], request["extracted"], conventions)
-        else:
-            same = gym.score(request["task"], request["entry"], request["extracted"])
+        same = _same(request)
     except Exception as error:
         return {"outcome": Outcome.ERROR.value, "detail": repr(error)[:500]}
     outcomes = {True: Outcome.CORRECT, False: Outcome.WRONG, None: Outcome.UNPARSED}
-    detail = "the extracted answer does not parse" if same is None else None
+    detail = None
+    if same is None:
+        own_says = request["verifier"] == "function"
+        detail = "the function found none" if own_says else "the extracted answer does not parse"
     return {"outcome": outcomes[same].value, "detail": detail}
+
+
+def _same(request: dict[str, Any]) -> bool | None:
+    """Whether the answer is right; none if there is none to read."""
+    if request["verifier"] == "math":
+        conventions = Conventions(**request["conventions"])
+        return maths.equivalent(request["gold"], request["extracted"], conventions)
+    if request["verifier"] == "function":
+        asked = (request[name] for name in ("function", "completion", "answer", "metadata"))
+        return own.ask_function(*asked)
+    return gym.score(request["task"], request["entry"], request["extracted"])
