@@ -12,18 +12,18 @@ from reasonmaxxer.config import SuiteConfig
 from reasonmaxxer.divergence.folder import claimed
 from reasonmaxxer.environment import describe_environment
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.evaluation.protocol import out_of_reach, problems_hash, protocol_of
 from reasonmaxxer.evaluation.published import published_scores
 from reasonmaxxer.evaluation.suite import (
     TRUNCATED,
     average,
     measure,
     pass_rates,
-    problems_hash,
-    protocol_of,
     specimens,
 )
 from reasonmaxxer.models import LoadedModel, eos_ids, load_model
 from reasonmaxxer.models.load import adapter_of, adapter_weights, base_of, with_adapter
+from reasonmaxxer.pipeline.against import AGAINST, SUMMARY, differences, read_evaluation
 from reasonmaxxer.problems import (
     Problem,
     load_samples,
@@ -40,14 +40,18 @@ from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 from reasonmaxxer.verify import Verifier
 
-SUMMARY = "summary.json"
+SCHEMA = 1
 RESULT = "result.json"
 AVERAGED = SUITES["paper"][:6]
 """Benchmarks over which arXiv 2605.06241, Table 3, averages."""
 
 
 def evaluate(
-    config: SuiteConfig, out: Path, display: Display, trust_remote_code: bool = False
+    config: SuiteConfig,
+    out: Path,
+    display: Display,
+    trust_remote_code: bool = False,
+    against: Path | None = None,
 ) -> dict[str, Any]:
     """Measure one model on every source of problems, in order.
 
@@ -56,6 +60,7 @@ def evaluate(
         out: folder to fill; the same config again goes on where it stopped.
         display: where progress shows.
         trust_remote_code: let the model's repository run its own code.
+        against: finished evaluation of another model, for paired differences.
 
     Returns:
         What `summary.json` holds.
@@ -66,14 +71,17 @@ def evaluate(
     problems = load_samples(config.problems, config.limit, config.seed)
     if config.adapter:
         adapter_weights(Path(config.adapter))
+    other = against and read_evaluation(against)
     with claimed(out, "evaluate", config):
         _refuse_other_problems(out, problems)
         if not (out / SUMMARY).exists():
             work = _Work(config, out, display, trust_remote_code)
             results = [work.result(*named) for named in problems.items()]
             write_json(work.summary(problems, results), out / SUMMARY)
+        summary = read_evaluation(out)
+        if against and other:
+            write_json(differences(config, summary, other, out, against), out / AGAINST)
         write_evaluation(out)
-        summary: dict[str, Any] = read_json(out / SUMMARY)
         return summary
 
 
@@ -146,6 +154,14 @@ class _Work:
         engine = self.engine  # first: nothing is written for a model that cannot be loaded
         write_table(problems_table(problems), self.out / name / "problems.parquet")
         rollouts = self._rollouts(engine, name, problems, samples)
+        protocol = protocol_of(
+            self.config,
+            source,
+            problems,
+            samples,
+            engine=f"{engine.name} {engine.version}",
+            dtype=self.loaded.identity["dtype"],
+        )
         benchmark = CATALOGUE.get(source.source)
         return {
             "name": name,
@@ -153,15 +169,9 @@ class _Work:
             "problems": len(problems),
             "of": benchmark.problems if benchmark else None,
             **measure(problems, rollouts, self.config),
+            "out_of_reach": out_of_reach(problems, protocol.extraction),
             "specimens": specimens(problems, rollouts),
-            "protocol": protocol_of(
-                self.config,
-                source,
-                problems,
-                samples,
-                engine=f"{engine.name} {engine.version}",
-                dtype=self.loaded.identity["dtype"],
-            ).to_dict(),
+            "protocol": protocol.to_dict(),
         }
 
     def _rollouts(
@@ -198,6 +208,7 @@ class _Work:
             ]
             averaged = average(rates, self.config)
         return {
+            "schema": SCHEMA,
             "command": "evaluate",
             "model": self.loaded.identity,
             "confidence": self.config.confidence,
