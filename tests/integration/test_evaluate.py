@@ -249,7 +249,10 @@ def test_against_another_model(measured, model, adapter, tmp_path):
     ):
         evaluate(config(model, "aime24", samples=1), tmp_path / "b", Display(), against=there)
     with pytest.raises(UserError, match="holds no finished evaluation"):
-        evaluate(config(model, "aime24"), tmp_path / "c", Display(), against=tmp_path)
+        evaluate(config(model, "aime24"), tmp_path / "b", Display(), against=tmp_path)
+    with pytest.raises(UserError, match="has none of word-problems; it has gsm8k, math500"):
+        evaluate(config(model, "word-problems", limit=2), tmp_path / "b", Display(), against=there)
+    assert not (tmp_path / "b").exists()  # all that before any work
 
 
 def test_other_problems_than_it_was_begun_with_are_refused(model, data, tmp_path, monkeypatch):

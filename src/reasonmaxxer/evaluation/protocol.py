@@ -13,6 +13,7 @@ from reasonmaxxer.artifacts import differences
 from reasonmaxxer.config import SourceConfig, SuiteConfig
 from reasonmaxxer.problems import Problem
 from reasonmaxxer.problems.benchmarks import provenance
+from reasonmaxxer.problems.catalogue import CATALOGUE
 from reasonmaxxer.verify.extract import resolve_extraction
 
 _NUMBER = re.compile(r"[$\s]*[-+]?[\d,]*\.?\d+(/\d+)?[%$\s]*")
@@ -63,7 +64,6 @@ def protocol_of(
     config: SuiteConfig,
     source: SourceConfig,
     problems: Sequence[Problem],
-    samples: int,
     engine: str,
     dtype: str,
 ) -> Protocol:
@@ -73,10 +73,10 @@ def protocol_of(
         config: of the evaluation.
         source: of the problems.
         problems: all that are asked.
-        samples: completions a problem.
         engine: name and version of what samples.
         dtype: type of the weights.
     """
+    samples = samples_of(config, source)
     return Protocol(
         metric=metric_name(samples, config.temperature),
         samples=samples,
@@ -93,6 +93,14 @@ def protocol_of(
         problems_hash=problems_hash(problems),
         package_version=__version__,
     )
+
+
+def samples_of(config: SuiteConfig, source: SourceConfig) -> int:
+    """Completions a problem: what is asked for, else the benchmark's own number, else one."""
+    if config.temperature == 0:
+        return 1
+    benchmark = CATALOGUE.get(source.source)
+    return config.samples or (benchmark and benchmark.samples) or 1
 
 
 def unlike(protocol: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

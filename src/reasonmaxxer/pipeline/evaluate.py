@@ -12,7 +12,12 @@ from reasonmaxxer.config import SuiteConfig
 from reasonmaxxer.divergence.folder import claimed
 from reasonmaxxer.environment import describe_environment
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.evaluation.protocol import out_of_reach, problems_hash, protocol_of
+from reasonmaxxer.evaluation.protocol import (
+    out_of_reach,
+    problems_hash,
+    protocol_of,
+    samples_of,
+)
 from reasonmaxxer.evaluation.published import published_scores
 from reasonmaxxer.evaluation.suite import (
     TRUNCATED,
@@ -23,7 +28,13 @@ from reasonmaxxer.evaluation.suite import (
 )
 from reasonmaxxer.models import LoadedModel, eos_ids, load_model
 from reasonmaxxer.models.load import adapter_of, adapter_weights, base_of, with_adapter
-from reasonmaxxer.pipeline.against import AGAINST, SUMMARY, differences, read_evaluation
+from reasonmaxxer.pipeline.against import (
+    AGAINST,
+    SUMMARY,
+    differences,
+    read_evaluation,
+    refuse_unlike,
+)
 from reasonmaxxer.problems import (
     Problem,
     load_samples,
@@ -71,7 +82,8 @@ def evaluate(
     problems = load_samples(config.problems, config.limit, config.seed)
     if config.adapter:
         adapter_weights(Path(config.adapter))
-    other = against and read_evaluation(against)
+    if against:
+        refuse_unlike(config, problems, against)
     with claimed(out, "evaluate", config):
         _refuse_other_problems(out, problems)
         if not (out / SUMMARY).exists():
@@ -79,8 +91,8 @@ def evaluate(
             results = [work.result(*named) for named in problems.items()]
             write_json(work.summary(problems, results), out / SUMMARY)
         summary = read_evaluation(out)
-        if against and other:
-            write_json(differences(config, summary, other, out, against), out / AGAINST)
+        if against:
+            write_json(differences(config, problems, out, against), out / AGAINST)
         write_evaluation(out)
         return summary
 
@@ -128,13 +140,6 @@ class _Work:
         ends = eos_ids(self.loaded.model, self.loaded.tokenizer)
         return TransformersEngine(self.loaded.model, ends, self.config.batch_size)
 
-    def samples(self, source: str) -> int:
-        """Completions a problem."""
-        if self.config.temperature == 0:
-            return 1
-        benchmark = CATALOGUE.get(source)
-        return self.config.samples or (benchmark and benchmark.samples) or 1
-
     def result(self, name: str, problems: list[Problem]) -> dict[str, Any]:
         """Scores of one source, measured unless they are there."""
         path = self.out / name / RESULT
@@ -150,7 +155,7 @@ class _Work:
 
     def _measured(self, name: str, problems: list[Problem]) -> dict[str, Any]:
         source = next(s for s in self.config.problems if source_name(s) == name)
-        samples = self.samples(source.source)
+        samples = samples_of(self.config, source)
         engine = self.engine  # first: nothing is written for a model that cannot be loaded
         write_table(problems_table(problems), self.out / name / "problems.parquet")
         rollouts = self._rollouts(engine, name, problems, samples)
@@ -158,7 +163,6 @@ class _Work:
             self.config,
             source,
             problems,
-            samples,
             engine=f"{engine.name} {engine.version}",
             dtype=self.loaded.identity["dtype"],
         )
