@@ -8,8 +8,9 @@ import pytest
 from reasonmaxxer.config import SuiteConfig
 from reasonmaxxer.cost.published import published_costs
 from reasonmaxxer.evaluation.metrics import bootstrap, bootstrap_average
+from reasonmaxxer.evaluation.protocol import out_of_reach, problems_hash
 from reasonmaxxer.evaluation.published import published_scores
-from reasonmaxxer.evaluation.suite import measure, problems_hash, specimens
+from reasonmaxxer.evaluation.suite import measure, specimens
 from reasonmaxxer.problems import Problem
 from reasonmaxxer.rollouts.table import Rollout
 
@@ -83,6 +84,16 @@ def test_the_hash_is_of_texts_and_answers_in_order():
     assert problems_hash([a, b]) != problems_hash([b, a])
     assert problems_hash([a]) == problems_hash([Problem("other", "0?", "0", "x")])
     assert problems_hash([a]) != problems_hash([Problem("p0", "0?", "00", "d")])
+
+
+def test_answers_that_a_reader_of_numbers_cannot_read():
+    numbers = ["7", "-1.5", "1,200", "3/4", "$12$", "50%", ".5", "$-7 $"]
+    others = [r"\frac{1}{2}", "x+1", "(1,2)", "B", r"\sqrt{2}", "4.5e33", "1, 2", r"11,\! 111"]
+    problems = [Problem(answer, "?", answer, "d") for answer in numbers + others]
+    assert out_of_reach(problems, "stated_number") == len(others)
+    assert out_of_reach(problems, "boxed") == 0
+    made = Problem("g", "?", "x", "d", verifier="reasoning_gym")
+    assert out_of_reach([made], "last_number") == 0
 
 
 def test_an_average_counts_sets_alike():

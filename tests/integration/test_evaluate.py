@@ -225,6 +225,36 @@ def test_an_adapter_stands_beside_its_base(measured, model, adapter, tmp_path):
     assert texts[0] == texts[1] != base
 
 
+def test_against_another_model(measured, model, adapter, tmp_path):
+    there, out = measured[0], tmp_path / "a"
+    both = config(model, "math500", "aime24", adapter=str(adapter))
+    found = evaluate(both, out, Display(), against=there)
+    held = read_json(out / "against.json")
+    assert [row["name"] for row in held["rows"]] == ["math500", "aime24"]
+    before = {b["name"]: b["accuracy"]["value"] for b in measured[1]["benchmarks"]}
+    for row, benchmark in zip(held["rows"], found["benchmarks"], strict=True):
+        change = benchmark["accuracy"]["value"] - before[row["name"]]
+        assert row["value"] == pytest.approx(change) and row["low"] <= row["value"] <= row["high"]
+        rates = [
+            np.reshape(
+                [r.reward for r in read_rollouts(at / row["name"] / "rollouts")], (12, -1)
+            ).mean(1)
+            for at in (out, there)
+        ]
+        more, less = (rates[0] > rates[1]).sum(), (rates[0] < rates[1]).sum()
+        assert (row["gained"], row["lost"]) == (more, less) and more + less > 0
+    assert f"Minus {model}" in (out / "results.md").read_text()
+    with pytest.raises(
+        UserError, match=r"aime24 cannot be compared.*metric is avg@8 there and pass@1 here"
+    ):
+        evaluate(config(model, "aime24", samples=1), tmp_path / "b", Display(), against=there)
+    with pytest.raises(UserError, match="holds no finished evaluation"):
+        evaluate(config(model, "aime24"), tmp_path / "b", Display(), against=tmp_path)
+    with pytest.raises(UserError, match="has none of word-problems; it has gsm8k, math500"):
+        evaluate(config(model, "word-problems", limit=2), tmp_path / "b", Display(), against=there)
+    assert not (tmp_path / "b").exists()  # all that before any work
+
+
 def test_other_problems_than_it_was_begun_with_are_refused(model, data, tmp_path, monkeypatch):
     one = config(model, "aime25", samples=1)
     evaluate(one, tmp_path / "e", Display())

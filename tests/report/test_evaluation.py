@@ -36,6 +36,7 @@ def benchmark(name, title, accuracy, **more):
         "truncated_share": 0.0,
         "mean_tokens": 211.4,
         "second_checker": {"compared": 9, "disagreed": 1, "undecided": 2},
+        "out_of_reach": 0,
         "specimens": [],
         "protocol": protocol,
         **more,
@@ -75,6 +76,10 @@ def test_what_a_score_must_not_be_quoted_without(found):
     assert part == "Not whole benchmarks: MATH-500 40 of 500 problems."
     assert flat.startswith("An interval without width (AIME 2024)")
     assert "not measured here" in published
+    found["benchmarks"][0]["out_of_reach"] = 12
+    assert words.caveats(found)[2].startswith(
+        "Answers that are no number: 12 of 40 in MATH-500. Extr"
+    )
     sound = found | {"published": [], "benchmarks": [benchmark("a", "A", estimate(0.5, 0.4, 0.6))]}
     assert words.caveats(sound) == []
 

@@ -94,6 +94,12 @@ def evaluate(
     batch_size: Annotated[
         int | None, typer.Option(help="Sequences decoded at once.", show_default="64")
     ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Finished evaluation of another model, for paired differences."
+        ),
+    ] = None,
     seed: Seed = None,
     dtype: Dtype = None,
     device: Device = None,
@@ -116,7 +122,7 @@ def evaluate(
     folder = out or folder_of("evaluate", *([model, adapter] if adapter else [model]))
     hush()
     console = Console()
-    found = run_evaluation(config, folder, Display(console), trust_remote_code)
+    found = run_evaluation(config, folder, Display(console), trust_remote_code, against)
     print_evaluation(found, folder, console)
 
 

@@ -1,122 +1,30 @@
-"""What a model scores on a benchmark, in all and by part, and the protocol it was measured by."""
+"""What a model scores on a benchmark, in all and by part."""
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from reasonmaxxer import __version__
-from reasonmaxxer.config import SourceConfig, SuiteConfig
+from reasonmaxxer.config import SuiteConfig
 from reasonmaxxer.evaluation.evaluate import rollout_summary
-from reasonmaxxer.evaluation.metrics import bootstrap, bootstrap_average, pass_at_k
+from reasonmaxxer.evaluation.metrics import (
+    bootstrap,
+    bootstrap_average,
+    paired_difference,
+    pass_at_k,
+)
 from reasonmaxxer.problems import Problem
-from reasonmaxxer.problems.benchmarks import provenance
 from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.verify import Outcome
-from reasonmaxxer.verify.extract import resolve_extraction
 from reasonmaxxer.verify.second import agreement
 
 TRUNCATED = 0.1
 """Share of completions cut at the length limit above which a score must not be read without it."""
 PARTS = ("level", "subject", "answer_type")
 """Metadata by which scores are given apart."""
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """How a score was measured; two scores compare where theirs are equal.
-
-    Attributes:
-        metric: what `accuracy` is: `pass@1`, `avg@N`, or `greedy pass@1`.
-        samples: completions a problem.
-        prompt_style: how problems became prompts.
-        temperature: of sampling; 0 is greedy.
-        top_p: nucleus mass.
-        max_new_tokens: longest completion, tokens.
-        extraction: where the answer was read.
-        seed: of every draw.
-        engine: that sampled, with its version.
-        dtype: type of the weights.
-        data: where the problems come from, with the revision where it is pinned.
-        problems: how many were asked.
-        problems_hash: SHA-256 of their texts and answers, in order.
-        package_version: of reasonmaxxer.
-    """
-
-    metric: str
-    samples: int
-    prompt_style: str
-    temperature: float
-    top_p: float
-    max_new_tokens: int
-    extraction: str
-    seed: int
-    engine: str
-    dtype: str
-    data: Mapping[str, str]
-    problems: int
-    problems_hash: str
-    package_version: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """The attributes as JSON values."""
-        return asdict(self)
-
-
-def protocol_of(
-    config: SuiteConfig,
-    source: SourceConfig,
-    problems: Sequence[Problem],
-    samples: int,
-    engine: str,
-    dtype: str,
-) -> Protocol:
-    """The protocol of one benchmark.
-
-    Args:
-        config: of the evaluation.
-        source: of the problems.
-        problems: all that are asked.
-        samples: completions a problem.
-        engine: name and version of what samples.
-        dtype: type of the weights.
-    """
-    return Protocol(
-        metric=metric_name(samples, config.temperature),
-        samples=samples,
-        prompt_style=config.prompt_style,
-        temperature=config.temperature,
-        top_p=config.top_p,
-        max_new_tokens=config.max_new_tokens,
-        extraction=resolve_extraction(config.verify.extraction, config.prompt_style),
-        seed=config.seed,
-        engine=engine,
-        dtype=dtype,
-        data=provenance(source),
-        problems=len(problems),
-        problems_hash=problems_hash(problems),
-        package_version=__version__,
-    )
-
-
-def metric_name(samples: int, temperature: float) -> str:
-    """What the mean over problems of the share of right completions is called."""
-    if temperature == 0:
-        return "greedy pass@1"
-    return "pass@1" if samples == 1 else f"avg@{samples}"
-
-
-def problems_hash(problems: Iterable[Problem]) -> str:
-    """SHA-256 over texts and answers, in order; ids and metadata do not count."""
-    digest = hashlib.sha256()
-    for problem in problems:
-        digest.update(f"{problem.text}\0{problem.answer}\0\0".encode())
-    return digest.hexdigest()
 
 
 def pass_rates(problems: Sequence[Problem], rollouts: Iterable[Rollout]) -> np.ndarray:
@@ -179,6 +87,29 @@ def average(rates: Sequence[np.ndarray], config: SuiteConfig) -> dict[str, Any]:
         config: how intervals are drawn.
     """
     return bootstrap_average(rates, config.bootstrap, config.confidence, config.seed).to_dict()
+
+
+def paired(
+    problems: Sequence[Problem],
+    rollouts: Iterable[Rollout],
+    others: Iterable[Rollout],
+    config: SuiteConfig,
+) -> dict[str, Any]:
+    """How much more a model solves than another on the same problems, as JSON values.
+
+    Args:
+        problems: that both answered.
+        rollouts: of the model.
+        others: of the other model.
+        config: how intervals are drawn.
+
+    Returns:
+        The difference of the means, with its interval over problems; how many problems are solved more and
+        less often, and the sign test of those.
+    """
+    rates, before = pass_rates(problems, rollouts), pass_rates(problems, others)
+    found = paired_difference(before, rates, config.bootstrap, config.confidence, config.seed)
+    return found.to_dict()
 
 
 def specimens(problems: Sequence[Problem], rollouts: Sequence[Rollout]) -> list[dict[str, Any]]:

@@ -13,18 +13,29 @@ from reasonmaxxer.config import SuiteConfig
 from reasonmaxxer.divergence.folder import claimed
 from reasonmaxxer.environment import describe_environment
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.evaluation.protocol import (
+    out_of_reach,
+    problems_hash,
+    protocol_of,
+    samples_of,
+)
 from reasonmaxxer.evaluation.published import published_scores
 from reasonmaxxer.evaluation.suite import (
     TRUNCATED,
     average,
     measure,
     pass_rates,
-    problems_hash,
-    protocol_of,
     specimens,
 )
 from reasonmaxxer.models import LoadedModel, eos_ids, load_model
 from reasonmaxxer.models.load import adapter_of, adapter_weights, base_of, with_adapter
+from reasonmaxxer.pipeline.against import (
+    AGAINST,
+    SUMMARY,
+    differences,
+    read_evaluation,
+    refuse_unlike,
+)
 from reasonmaxxer.problems import (
     Problem,
     load_samples,
@@ -41,14 +52,18 @@ from reasonmaxxer.rollouts.engines import check_engine, make_engine
 from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.verify import Verifier
 
-SUMMARY = "summary.json"
+SCHEMA = 1
 RESULT = "result.json"
 AVERAGED = SUITES["paper"][:6]
 """Benchmarks over which arXiv 2605.06241, Table 3, averages."""
 
 
 def evaluate(
-    config: SuiteConfig, out: Path, display: Display, trust_remote_code: bool = False
+    config: SuiteConfig,
+    out: Path,
+    display: Display,
+    trust_remote_code: bool = False,
+    against: Path | None = None,
 ) -> dict[str, Any]:
     """Measure one model on every source of problems, in order.
 
@@ -57,6 +72,7 @@ def evaluate(
         out: folder to fill; the same config again goes on where it stopped.
         display: where progress shows.
         trust_remote_code: let the model's repository run its own code.
+        against: finished evaluation of another model, for paired differences.
 
     Returns:
         What `summary.json` holds.
@@ -68,6 +84,8 @@ def evaluate(
     if config.adapter:
         adapter_weights(Path(config.adapter))
     check_engine(config.engine)
+    if against:
+        refuse_unlike(config, problems, against)
     with claimed(out, "evaluate", config):
         _refuse_other_problems(out, problems)
         if not (out / SUMMARY).exists():
@@ -75,8 +93,10 @@ def evaluate(
             with closing(work):
                 results = [work.result(*named) for named in problems.items()]
             write_json(work.summary(problems, results), out / SUMMARY)
+        summary = read_evaluation(out)
+        if against:
+            write_json(differences(config, problems, out, against), out / AGAINST)
         write_evaluation(out)
-        summary: dict[str, Any] = read_json(out / SUMMARY)
         return summary
 
 
@@ -128,13 +148,6 @@ class _Work:
         if "engine" in vars(self):
             self.engine.close()
 
-    def samples(self, source: str) -> int:
-        """Completions a problem."""
-        if self.config.temperature == 0:
-            return 1
-        benchmark = CATALOGUE.get(source)
-        return self.config.samples or (benchmark and benchmark.samples) or 1
-
     def result(self, name: str, problems: list[Problem]) -> dict[str, Any]:
         """Scores of one source, measured unless they are there."""
         path = self.out / name / RESULT
@@ -150,10 +163,17 @@ class _Work:
 
     def _measured(self, name: str, problems: list[Problem]) -> dict[str, Any]:
         source = next(s for s in self.config.problems if source_name(s) == name)
-        samples = self.samples(source.source)
+        samples = samples_of(self.config, source)
         engine = self.engine  # first: nothing is written for a model that cannot be loaded
         write_table(problems_table(problems), self.out / name / "problems.parquet")
         rollouts = self._rollouts(engine, name, problems, samples)
+        protocol = protocol_of(
+            self.config,
+            source,
+            problems,
+            engine=f"{engine.name} {engine.version}",
+            dtype=self.loaded.identity["dtype"],
+        )
         benchmark = CATALOGUE.get(source.source)
         return {
             "name": name,
@@ -161,15 +181,9 @@ class _Work:
             "problems": len(problems),
             "of": benchmark.problems if benchmark else None,
             **measure(problems, rollouts, self.config),
+            "out_of_reach": out_of_reach(problems, protocol.extraction),
             "specimens": specimens(problems, rollouts),
-            "protocol": protocol_of(
-                self.config,
-                source,
-                problems,
-                samples,
-                engine=f"{engine.name} {engine.version}",
-                dtype=self.loaded.identity["dtype"],
-            ).to_dict(),
+            "protocol": protocol.to_dict(),
         }
 
     def _rollouts(
@@ -207,6 +221,7 @@ class _Work:
             ]
             averaged = average(rates, self.config)
         return {
+            "schema": SCHEMA,
             "command": "evaluate",
             "model": self.loaded.identity,
             "confidence": self.config.confidence,

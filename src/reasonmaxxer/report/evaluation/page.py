@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from reasonmaxxer import __version__
 from reasonmaxxer.artifacts import read_json, write_text
 from reasonmaxxer.report import figures
 from reasonmaxxer.report.evaluation.tables import (
+    against_table,
     outcomes_table,
     part_tables,
     protocol_table,
@@ -24,7 +26,9 @@ from reasonmaxxer.report.templates import fill
 
 def write_evaluation(folder: Path) -> None:
     """Draw `report.html` and `results.md` of a finished evaluation into its folder."""
-    content = content_of(read_json(folder / "summary.json"))
+    path = folder / "against.json"
+    against = read_json(path) if path.is_file() else None
+    content = content_of(read_json(folder / "summary.json"), against)
     write_text(
         fill("microscope.html.j2", version=__version__, content=content), folder / "report.html"
     )
@@ -32,15 +36,17 @@ def write_evaluation(folder: Path) -> None:
     write_text(markdown(content.title, said, content.tables), folder / "results.md")
 
 
-def content_of(found: Found) -> Content:
+def content_of(found: Found, against: dict[str, Any] | None = None) -> Content:
     """The page of a folder of `evaluate`.
 
     Args:
         found: its `summary.json`.
+        against: its `against.json`, where it was held against another.
     """
     benchmarks = found["benchmarks"]
     sections = [
         Section("scores", "Scores", _score_panels(found), [scores_table(found)]),
+        Section("against", "Paired", tables=[against_table(against)] if against else []),
         Section("parts", "By part", tables=part_tables(benchmarks), beside=True),
         Section(
             "outcomes",

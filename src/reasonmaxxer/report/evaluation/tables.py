@@ -6,7 +6,7 @@ from typing import Any
 
 from reasonmaxxer.report import figures
 from reasonmaxxer.report.evaluation.words import SOURCE, Found
-from reasonmaxxer.report.numbers import number
+from reasonmaxxer.report.numbers import number, signed
 from reasonmaxxer.report.tables import Table
 from reasonmaxxer.report.visible import visible_text
 
@@ -59,6 +59,27 @@ def scores_table(found: Found) -> Table:
 
 def _published(score: float | None) -> str:
     return "" if score is None else f"{score:.3f}"
+
+
+def against_table(against: dict[str, Any]) -> Table:
+    """Paired differences to another model."""
+    return Table(
+        "against-table",
+        f"Minus {against['model']['name']}",
+        ("benchmark", "difference", "problems solved more often", "less often", "p"),
+        [
+            (
+                row["title"],
+                signed(row),
+                f"{row['gained']:,}",
+                f"{row['lost']:,}",
+                f"{row['p_value']:.2g}",
+            )
+            for row in against["rows"]
+        ],
+        "Paired over the same problems; p: exact sign test of the problems that changed (McNemar's where "
+        "there is one sample).",
+    )
 
 
 def part_tables(benchmarks: list[dict[str, Any]]) -> list[Table]:
