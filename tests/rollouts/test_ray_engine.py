@@ -11,10 +11,18 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
-from reasonmaxxer.config import EngineConfig, ModelConfig, RayConfig, SamplingConfig
+from reasonmaxxer.config import (
+    EngineConfig,
+    ModelConfig,
+    RayConfig,
+    SamplingConfig,
+    VllmConfig,
+)
+from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import load_model
+from reasonmaxxer.rollouts import ray_engine
 from reasonmaxxer.rollouts.engine import Request
-from reasonmaxxer.rollouts.engines import make_engine
+from reasonmaxxer.rollouts.engines import check_engine, make_engine
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 from tests.tiny import tiny_folder
 
@@ -39,6 +47,16 @@ def adapter(tmp_path_factory, loaded):
 def loaded(tmp_path_factory):
     folder = tiny_folder(tmp_path_factory.mktemp("ray") / "model")
     return load_model(ModelConfig(name=str(folder), device="cpu", dtype="float32"))
+
+
+def test_what_a_cluster_has_is_seen_there(monkeypatch):
+    nowhere = VllmConfig(python="/nowhere/python")
+    check_engine(EngineConfig(name="vllm", vllm=nowhere, ray=RayConfig(workers=1, address="auto")))
+    with pytest.raises(UserError, match="cannot be run"):
+        check_engine(EngineConfig(name="vllm", vllm=nowhere, ray=RayConfig(workers=1)))
+    monkeypatch.setattr(ray_engine, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="on every machine"):
+        check_engine(EngineConfig(ray=RayConfig(workers=1)))
 
 
 def workers():

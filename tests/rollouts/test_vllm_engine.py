@@ -15,7 +15,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 from reasonmaxxer.artifacts import write_json
-from reasonmaxxer.config import EngineConfig, ModelConfig, RayConfig, SamplingConfig, VllmConfig
+from reasonmaxxer.config import EngineConfig, ModelConfig, SamplingConfig, VllmConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import eos_ids, load_model
 from reasonmaxxer.models.teachers import teachers
@@ -42,7 +42,6 @@ def test_refused_before_long_work_where_it_is_not_installed(tmp_path):
     missing = EngineConfig(name="vllm", vllm=VllmConfig(python=str(tmp_path / "python")))
     with pytest.raises(UserError, match="cannot be run: No such file"):
         check_engine(missing)
-    check_engine(missing.model_copy(update={"ray": RayConfig(workers=1, address="auto")}))
 
 
 @absent
