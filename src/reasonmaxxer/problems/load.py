@@ -99,7 +99,7 @@ def load_disjoint(sources: Mapping[str, SourceConfig], seed: int) -> dict[str, l
         UserError: a source fails, an id occurs twice in a split, or two splits share a problem.
     """
     drawn: dict[str, list[Problem]] = {}
-    for name, source in reversed(sources.items()):
+    for name, source in reversed(list(sources.items())):
         taken = [p for n, of in drawn.items() if _pool(sources[n]) == _pool(source) for p in of]
         drawn[name] = load_problems(source, seed, f"problems.{name}", taken)
     splits = {name: drawn[name] for name in sources}
