@@ -18,7 +18,7 @@ import torch
 
 from reasonmaxxer.artifacts import write_json
 from reasonmaxxer.config import ModelConfig
-from reasonmaxxer.cost.devices import copy_rate, matmul_rate
+from reasonmaxxer.cost.planning.devices import copy_rate, matmul_rate
 from reasonmaxxer.environment import describe_environment
 from reasonmaxxer.models import resolve_dtype
 

@@ -20,10 +20,10 @@ from rich.table import Table
 
 from reasonmaxxer.artifacts import read_json, write_json
 from reasonmaxxer.config import Recipe
-from reasonmaxxer.cost.assumed import Assumptions
-from reasonmaxxer.cost.devices import Device, this_cpu
-from reasonmaxxer.cost.plan import make_plan
-from reasonmaxxer.cost.shapes import shape_of
+from reasonmaxxer.cost.planning.assumed import Assumptions
+from reasonmaxxer.cost.planning.devices import Device, this_cpu
+from reasonmaxxer.cost.planning.plan import make_plan
+from reasonmaxxer.cost.planning.shapes import shape_of
 from reasonmaxxer.recipe import load_recipe
 
 FIGURES = ("tokens", "flops", "peak_memory_bytes", "seconds")

@@ -30,7 +30,7 @@ from rich.console import Console
 
 from reasonmaxxer.config import SamplingConfig
 from reasonmaxxer.cost import ModelFlops
-from reasonmaxxer.cost.devices import best_seconds
+from reasonmaxxer.cost.planning.devices import best_seconds
 from reasonmaxxer.models import (
     LoadedModel,
     decoder,

@@ -40,8 +40,8 @@ def plan(
     from rich.console import Console
 
     from reasonmaxxer.artifacts import write_json
-    from reasonmaxxer.cost.assumed import assumptions
-    from reasonmaxxer.cost.plan import describe_plans, make_plan, place
+    from reasonmaxxer.cost.planning.assumed import assumptions
+    from reasonmaxxer.cost.planning.plan import describe_plans, make_plan, place
     from reasonmaxxer.recipe import load_recipe
     from reasonmaxxer.report.plan import print_plan
 

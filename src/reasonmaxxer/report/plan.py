@@ -5,9 +5,9 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from reasonmaxxer.cost.assumed import Assumptions
-from reasonmaxxer.cost.devices import Device
-from reasonmaxxer.cost.plan import Plan, StagePlan
+from reasonmaxxer.cost.planning.assumed import Assumptions
+from reasonmaxxer.cost.planning.devices import Device
+from reasonmaxxer.cost.planning.plan import Plan, StagePlan
 from reasonmaxxer.cost.prices import Price
 
 ESTIMATED = "estimated: no run was measured on such a device"

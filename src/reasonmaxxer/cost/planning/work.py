@@ -14,8 +14,8 @@ from functools import cached_property
 import numpy as np
 
 from reasonmaxxer.config import TrainingConfig
-from reasonmaxxer.cost.devices import Device
-from reasonmaxxer.cost.shapes import Shape
+from reasonmaxxer.cost.planning.devices import Device
+from reasonmaxxer.cost.planning.shapes import Shape
 from reasonmaxxer.rollouts.transformers_engine import PREFILL_TOKENS
 from reasonmaxxer.signal.select import Example
 from reasonmaxxer.training.loss import CHUNK_BYTES
@@ -32,23 +32,32 @@ with their rotation.
 """
 
 
-def lengths(count: int, mean: float, limit: int, seed: int) -> list[int]:
-    """Completion lengths of a given mean: exponential, cut at the limit, shuffled.
+def lengths(count: int, scale: float, limit: int, seed: int) -> list[int]:
+    """Completion lengths: exponential, cut at the limit, shuffled.
 
     Args:
         count: of completions.
-        mean: tokens; at most the limit.
+        scale: mean length if there were no limit, tokens.
         limit: longest completion.
         seed: of the shuffle.
     """
-    share = (np.arange(count) + 0.5) / count
+    order = np.random.default_rng(seed).permutation(count)
+    return [round(length) for length in _quantiles(count, scale, limit)[order]]
+
+
+def scale_of(mean: float, limit: int) -> float:
+    """The scale whose lengths, cut at the limit, have a given mean; that of a mean at the limit is vast."""
     low, high = 0.0, 1e3 * limit
     for _ in range(100):
-        scale = (low + high) / 2
-        drawn = np.clip(-scale * np.log1p(-share), 1, limit)
-        low, high = (scale, high) if drawn.mean() < mean else (low, scale)
-    order = np.random.default_rng(seed).permutation(count)
-    return [int(length) for length in np.maximum(np.rint(drawn), 1)[order]]
+        middle = (low + high) / 2
+        short = _quantiles(1000, middle, limit).mean() < mean
+        low, high = (middle, high) if short else (low, middle)
+    return high
+
+
+def _quantiles(count: int, scale: float, limit: int) -> np.ndarray:
+    share = (np.arange(count) + 0.5) / count
+    return np.clip(-scale * np.log1p(-share), 1, limit)
 
 
 @dataclass(frozen=True)

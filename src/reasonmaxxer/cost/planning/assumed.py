@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reasonmaxxer.config import GateConfig, Recipe, SourceConfig
-from reasonmaxxer.cost.shapes import assumed_completion
+from reasonmaxxer.cost.planning.shapes import assumed_completion
 from reasonmaxxer.models.embedded import EMBEDDED, cache_path
 from reasonmaxxer.problems import load_problems
 from reasonmaxxer.problems.catalogue import CATALOGUE
