@@ -71,9 +71,9 @@ def _counted(recipe: Recipe) -> int | None:
     source = recipe.problems.train
     if tokenizer is None or not _here(source):
         return None
-    limit = min(source.limit or LOOKED_AT, LOOKED_AT)
-    looked_at = source.model_copy(update={"limit": limit})
-    problems = load_problems(looked_at, recipe.seed, "problems.train")
+    limit = source.limit and min(source.limit, LOOKED_AT)
+    drawn = source.model_copy(update={"limit": limit})
+    problems = load_problems(drawn, recipe.seed, "problems.train")[:LOOKED_AT]
     style = recipe.problems.prompt_style
     return round(
         sum(len(render_prompt(style, p.text, tokenizer)) for p in problems) / len(problems)
