@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ import torch
 
 from reasonmaxxer.artifacts import write_json
 from reasonmaxxer.config import ModelConfig
+from reasonmaxxer.cost.planning.devices import copy_rate, matmul_rate
 from reasonmaxxer.environment import describe_environment
 from reasonmaxxer.models import resolve_dtype
 
@@ -65,30 +64,6 @@ def measure_machine(dtype: torch.dtype | None = None, size: int = 2048) -> Machi
         flags=tuple(name for name in FAST_PRODUCTS if name in info.get("flags", "").split()),
         environment=describe_environment("cpu", 0),
     )
-
-
-def matmul_rate(dtype: torch.dtype, size: int) -> float:
-    """FLOP/s of a square product of `size`, the best of many."""
-    left, right = (torch.rand(size, size).to(dtype) for _ in range(2))
-    return 2 * size**3 / best_seconds(lambda: left @ right)
-
-
-def copy_rate(size: int = 256 * 2**20) -> float:
-    """Bytes/s of copying `size` bytes, read and written bytes both counted, the best of many."""
-    source = torch.ones(size, dtype=torch.uint8)
-    target = torch.empty_like(source)
-    return 2 * size / best_seconds(lambda: target.copy_(source))
-
-
-def best_seconds(work: Callable[[], Any], times: int = 24) -> float:
-    """Shortest of several runs, after one that does not count."""
-    work()
-    taken = []
-    for _ in range(times):
-        start = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - start)
-    return min(taken)
 
 
 def slug(info: dict[str, str], threads: int) -> str:

@@ -40,7 +40,7 @@ def test_help_imports_nothing_slow():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "[]", done.stdout + done.stderr
-    for command in ("run", "show", "report", "models", "recipes"):
+    for command in ("run", "plan", "show", "report", "models", "recipes"):
         assert command in done.stdout
 
 
@@ -52,6 +52,25 @@ def test_print_recipe_shows_everything_resolved():
     expected["signal"]["gate"]["kind"] = "share"
     expected["training"] |= {"learning_rate": 1e-3, "negative_floor": 0.05}  # the shipped recipe's
     assert shown == expected
+
+
+def test_plan_predicts_without_running_anything(tmp_path):
+    written = tmp_path / "plan.json"
+    arguments = (
+        "qwen2.5-1.5b",
+        "rollouts.batch_size=512",
+        "--device",
+        "h100",
+        "--mean-tokens",
+        600,
+    )
+    done = reasonmaxxer("plan", *arguments, "--json", written, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Does not fit: rollouts peaks at" in done.stdout
+    assert "set rollouts.batch_size=" in done.stdout
+    figures = yaml.safe_load(written.read_text(encoding="utf-8"))
+    assert figures["middling"]["total"]["tokens"] > 4_000_000
+    assert [path.name for path in tmp_path.iterdir()] == ["plan.json"]
 
 
 def test_models_and_recipes_are_listed():

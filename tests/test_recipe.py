@@ -32,6 +32,24 @@ def test_partial_section_keeps_the_rest(tmp_path):
     assert recipe.problems.train == defaults.train
 
 
+def test_a_recipe_that_extends_another_says_what_differs(tmp_path):
+    above = write(tmp_path, "seed: 4\nrollouts: {temperature: 0.5, top_p: 0.8}\n")
+    own = tmp_path / "own.yaml"
+    own.write_text(f"extends: {above}\nrollouts: {{temperature: 0.9}}\n", encoding="utf-8")
+    recipe = load_recipe(str(own), ("seed=5",))
+    assert (recipe.seed, recipe.rollouts.temperature, recipe.rollouts.top_p) == (5, 0.9, 0.8)
+    assert load_recipe(write(tmp_path, "extends: default\n")) == load_recipe("default")
+
+
+def test_a_recipe_that_extends_itself_or_nothing_is_refused(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"extends: {path}\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"mine\.yaml' extends itself"):
+        load_recipe(str(path))
+    with pytest.raises(UserError, match=r"No recipe 'papre'.*Did you mean 'paper'"):
+        load_recipe(write(tmp_path, "extends: papre\n"))
+
+
 def test_overrides_win_over_the_file_and_the_last_one_wins(tmp_path):
     path = write(tmp_path, "seed: 4\nrollouts: {temperature: 0.5}\n")
     recipe = load_recipe(path, ("rollouts.temperature=0.7", "seed=5", "seed=6"))

@@ -139,19 +139,27 @@ def test_shared_ids_are_refused(numbered):
         load_splits(config({"source": a}, {"source": b}, {"source": c}), 0)
 
 
-def test_two_draws_of_one_file_are_refused_with_the_remedy(numbered):
+def test_a_draw_and_the_whole_of_one_file_are_refused_with_the_remedy(numbered):
     a, b = numbered("a.jsonl", range(30)), numbered("b.jsonl", range(30, 40))
     with pytest.raises(
         UserError,
         match=r"problems\.train and problems\.test share \d+ .*both draw from '.*a\.jsonl', so use "
         r"distinct files or splits",
     ):
-        load_splits(
-            config(
-                {"source": a, "limit": 20, "seed": 1}, {"source": b}, {"source": a, "limit": 20}
-            ),
-            0,
-        )
+        load_splits(config({"source": a}, {"source": b}, {"source": a, "limit": 20}), 0)
+
+
+def test_draws_of_one_file_share_no_problem(numbered):
+    a = numbered("a.jsonl", range(30))
+    draws = ({"source": a, "limit": 20}, {"source": a, "limit": 4}, {"source": a, "limit": 6})
+    splits = load_splits(config(*draws), 0)
+    drawn = [{p.id for p in split} for split in (splits.train, splits.validation, splits.test)]
+    assert [len(ids) for ids in drawn] == [20, 4, 6]
+    assert len(set().union(*drawn)) == 30
+    again = load_splits(config({"source": a, "limit": 20, "seed": 7}, *draws[1:]), 0)
+    assert again.validation == splits.validation and again.test == splits.test
+    with pytest.raises(UserError, match=r"problems\.train\.limit asks for 21 problems .* 20"):
+        load_splits(config({"source": a, "limit": 21}, *draws[1:]), 0)
 
 
 def test_repeated_ids_within_a_split_are_refused(numbered):

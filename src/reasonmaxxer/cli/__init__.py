@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from reasonmaxxer import __version__
-from reasonmaxxer.cli import evaluate, grade, microscope, run, share
+from reasonmaxxer.cli import evaluate, grade, microscope, plan, run, share
 from reasonmaxxer.errors import UserError
 
 INTERRUPTED = 130
@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Better reasoning from a language model's own rollouts, without reinforcement learning.",
 )
-for module in (run, evaluate, grade, microscope, share):
+for module in (run, plan, evaluate, grade, microscope, share):
     module.register(app)
 
 

@@ -8,6 +8,17 @@ from typing import Annotated, Any
 
 import typer
 
+from reasonmaxxer.errors import UserError
+
+Arguments = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[RECIPE] [KEY=VALUE]...",
+        help="A shipped recipe or a .yaml file of your own (default: default), and keys to set, "
+        "as in seed=1 or rollouts.temperature=0.7.",
+        show_default=False,
+    ),
+]
 Base = Annotated[
     str, typer.Argument(metavar="BASE", help="Hub id, folder, PEFT folder or embedded model.")
 ]
@@ -72,6 +83,20 @@ def chosen(options: dict[str, Any], *names: str) -> dict[str, Any]:
 def folder_of(command: str, *models: str) -> Path:
     """Where results go that were not given a folder."""
     return Path("runs") / "-".join((command, *(Path(name).name for name in models)))
+
+
+def split_arguments(arguments: list[str]) -> tuple[str, tuple[str, ...]]:
+    """Recipe name and overrides of `Arguments`.
+
+    Raises:
+        UserError: more than one is no override.
+    """
+    names = [a for a in arguments if "=" not in a]
+    if len(names) > 1:
+        raise UserError(
+            f"'{names[1]}' is neither a second recipe nor a key: set keys as section.key=value."
+        )
+    return (names or ["default"])[0], tuple(a for a in arguments if "=" in a)
 
 
 def hush() -> None:

@@ -7,21 +7,15 @@ from typing import Annotated
 
 import typer
 
-from reasonmaxxer.cli.common import TrustRemoteCode, hush, print_table
-from reasonmaxxer.errors import UserError
+from reasonmaxxer.cli.common import (
+    Arguments,
+    TrustRemoteCode,
+    hush,
+    print_table,
+    split_arguments,
+)
 
 RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Run directory.")]
-
-
-Arguments = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="[RECIPE] [KEY=VALUE]...",
-        help="A shipped recipe or a .yaml file of your own (default: default), and keys to set, "
-        "as in seed=1 or rollouts.temperature=0.7.",
-        show_default=False,
-    ),
-]
 Out = Annotated[Path | None, typer.Option(help="Run directory.", show_default="runs/RECIPE")]
 Reuse = Annotated[
     Path | None,
@@ -74,7 +68,7 @@ def _run(
 ) -> None:
     from reasonmaxxer.recipe import dump_recipe, load_recipe
 
-    name, overrides = _split(arguments)
+    name, overrides = split_arguments(arguments)
     recipe = load_recipe(name, overrides, method)
     if print_recipe:
         typer.echo(dump_recipe(recipe), nl=False)
@@ -158,16 +152,6 @@ def recipes() -> None:
         first = path.read_text(encoding="utf-8").splitlines()[0]
         rows.append((path.stem, first.removeprefix("# "), f"reasonmaxxer run {path.stem}"))
     print_table(("name", "what it does", "command"), rows)
-
-
-def _split(arguments: list[str]) -> tuple[str, tuple[str, ...]]:
-    """Recipe name and overrides."""
-    names = [a for a in arguments if "=" not in a]
-    if len(names) > 1:
-        raise UserError(
-            f"'{names[1]}' is neither a second recipe nor a key: set keys as section.key=value."
-        )
-    return (names or ["default"])[0], tuple(a for a in arguments if "=" in a)
 
 
 def register(app: typer.Typer) -> None:

@@ -98,3 +98,25 @@ class ModelFlops:
         if anchored:
             total += 3 * self.logits(predicted - decisions)
         return total
+
+    def course(
+        self,
+        layout: Sequence[Sequence[int]],
+        decisions: int,
+        epochs: float,
+        *,
+        anchored: bool,
+        fresh: bool,
+    ) -> float:
+        """ReasonMaxxer training of one adapter for so many epochs, or for the share of one.
+
+        Args:
+            layout: what one epoch reads, as in `training`.
+            decisions: decision points of all sequences.
+            epochs: passes over them.
+            anchored: whether the other positions carry the anchor.
+            fresh: whether the base has to read the sequences, which it does in the first epoch alone.
+        """
+        first = self.training(layout, decisions, anchored=anchored, base=anchored and fresh)
+        later = self.training(layout, decisions, anchored=anchored, base=False)
+        return min(epochs, 1.0) * first + max(epochs - 1.0, 0.0) * later

@@ -194,13 +194,10 @@ def _training_flops(
     rows = training_layout(examples, config, session.recipe.seed)
     decisions = sum(int(gate.decisions(e.entropy, e.key).sum()) for e in examples)
     anchored = config.anchor_weight > 0
-    fresh = anchored and index == 0
-    first = session.flops.training(rows, decisions, anchored=anchored, base=fresh)
-    later = session.flops.training(rows, decisions, anchored=anchored, base=False)
 
     def until(step: int) -> float:
         epochs = step / steps * config.epochs
-        return min(epochs, 1.0) * first + max(epochs - 1.0, 0.0) * later
+        return session.flops.course(rows, decisions, epochs, anchored=anchored, fresh=index == 0)
 
     return until
 

@@ -27,7 +27,9 @@ class Splits:
     test: list[Problem]
 
 
-def load_problems(config: SourceConfig, seed: int, where: str) -> list[Problem]:
+def load_problems(
+    config: SourceConfig, seed: int, where: str, taken: Sequence[Problem] = ()
+) -> list[Problem]:
     """The problems of one split, drawn.
 
     A `limit` draws that many by seed, in drawn order; without one a file, data set or benchmark comes
@@ -37,6 +39,7 @@ def load_problems(config: SourceConfig, seed: int, where: str) -> list[Problem]:
         config: the source.
         seed: of the draw, where the config has none.
         where: field named in errors, such as `problems.train`.
+        taken: problems of the same file, data set or benchmark that a draw leaves alone.
 
     Raises:
         UserError: the source cannot be read, or has fewer problems than the limit.
@@ -56,7 +59,11 @@ def load_problems(config: SourceConfig, seed: int, where: str) -> list[Problem]:
     if config.source.startswith(gym.PREFIX):
         return gym.gym_problems(config, seed, where)
     problems = keep(_reader(config.source)(config, where), config.where, f"{where}.where")
-    return take(problems if config.limit is None else shuffled(problems, seed), config.limit, where)
+    if config.limit is None:
+        return problems
+    texts = {normalise(p.text) for p in taken}
+    left = [p for p in problems if normalise(p.text) not in texts]
+    return take(shuffled(left, seed), config.limit, where)
 
 
 def is_made(source: str) -> bool:
@@ -117,6 +124,9 @@ def load_splits(config: ProblemsConfig, seed: int) -> Splits:
 def load_disjoint(sources: Mapping[str, SourceConfig], seed: int) -> dict[str, list[Problem]]:
     """Load several splits by name and refuse any overlap, by id or by normalised text.
 
+    Splits that draw from one file, data set or benchmark draw in turn, the last split first, each from
+    what is left: the draw of validation problems is then the same whatever is trained on.
+
     Args:
         sources: each split's.
         seed: of the draws whose source has no seed of its own.
@@ -124,12 +134,23 @@ def load_disjoint(sources: Mapping[str, SourceConfig], seed: int) -> dict[str, l
     Raises:
         UserError: a source fails, an id occurs twice in a split, or two splits share a problem.
     """
-    splits = {name: load_problems(s, seed, f"problems.{name}") for name, s in sources.items()}
+    drawn: dict[str, list[Problem]] = {}
+    for name, source in reversed(list(sources.items())):
+        taken = [p for n, of in drawn.items() if _pool(sources[n]) == _pool(source) for p in of]
+        drawn[name] = load_problems(source, seed, f"problems.{name}", taken)
+    splits = {name: drawn[name] for name in sources}
     for name, problems in splits.items():
         _refuse_repeated_ids(problems, f"problems.{name}")
     for one, other in combinations(splits, 2):
         _refuse_overlap(splits[one], splits[other], (one, other), (sources[one], sources[other]))
     return splits
+
+
+def _pool(source: SourceConfig) -> tuple[str | None, ...]:
+    """What a source draws from; of a file or benchmark there is only one split."""
+    if source.source in CATALOGUE or files.is_file_source(source.source):
+        return (source.source,)
+    return source.source, source.split, source.subset, source.revision
 
 
 def _refuse_repeated_ids(problems: Sequence[Problem], where: str) -> None:

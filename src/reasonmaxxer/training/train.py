@@ -23,7 +23,7 @@ from reasonmaxxer.signal.gates import Gate
 from reasonmaxxer.signal.select import Example
 from reasonmaxxer.training.base_states import BaseStates
 from reasonmaxxer.training.data import training_rows
-from reasonmaxxer.training.packing import group_order, pack
+from reasonmaxxer.training.packing import Row, group_order, pack
 from reasonmaxxer.training.progress import add_progress, start_progress
 from reasonmaxxer.training.trackers import trackers
 from reasonmaxxer.training.trainer import ReasonMaxxerConfig, ReasonMaxxerTrainer
@@ -82,21 +82,25 @@ def planned_steps(sequences: int, config: TrainingConfig) -> int:
     return max(1, math.ceil(per_epoch * config.epochs))
 
 
-def training_layout(
-    examples: Sequence[Example], config: TrainingConfig, seed: int
-) -> list[list[int]]:
-    """Tokens of the prompt and of each completion of every stem that one epoch reads."""
+def packed_rows(examples: Sequence[Example], config: TrainingConfig, seed: int) -> list[Row]:
+    """The rows that one epoch reads, in order."""
     order = group_order([e.prompt_ids for e in examples], [e.advantage for e in examples], seed)
     batches = (
         order[start : start + config.micro_batch_size]
         for start in range(0, len(order), config.micro_batch_size)
     )
     return [
-        stem.sizes
+        row
         for batch in batches
         for row in pack([(examples[i].prompt_ids, examples[i].completion_ids) for i in batch])
-        for stem in row
     ]
+
+
+def training_layout(
+    examples: Sequence[Example], config: TrainingConfig, seed: int
+) -> list[list[int]]:
+    """Tokens of the prompt and of each completion of every stem that one epoch reads."""
+    return [stem.sizes for row in packed_rows(examples, config, seed) for stem in row]
 
 
 def train_adapter(

@@ -1,0 +1,128 @@
+"""The work of a run's stages, on lengths made up from what is assumed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from reasonmaxxer.config import Recipe, SourceConfig
+from reasonmaxxer.cost.planning.assumed import Assumptions
+from reasonmaxxer.cost.planning.work import Sampling, Scoring, Training, Work, lengths, scale_of
+from reasonmaxxer.errors import UserError
+from reasonmaxxer.problems import load_problems
+from reasonmaxxer.problems.catalogue import CATALOGUE
+from reasonmaxxer.signal.select import Example
+from reasonmaxxer.training.train import planned_steps
+
+
+def stage_work(recipe: Recipe, assumed: Assumptions) -> dict[str, list[Work]]:
+    """The work of each stage that computes anything."""
+    if recipe.training.method != "reasonmaxxer":
+        raise UserError(
+            f"A plan is made for ReasonMaxxer, not training.method '{recipe.training.method}'."
+        )
+    count = {
+        name: _count(getattr(recipe.problems, name), f"problems.{name}", recipe.seed)
+        for name in ("train", "validation", "test")
+    }
+    rollouts = _sampling(recipe, assumed, count["train"], recipe.rollouts.rollouts_per_problem)
+    examples = _examples(recipe, assumed, rollouts)
+    evaluation = recipe.evaluation
+    greedy = _sampling(recipe, assumed, count["test"], 1, evaluation.max_new_tokens)
+    sampled = min(count["test"], evaluation.sampled_problems or count["test"])
+    arm = [greedy]
+    if evaluation.samples:
+        arm.append(
+            _sampling(recipe, assumed, sampled, evaluation.samples, evaluation.max_new_tokens)
+        )
+    work: dict[str, list[Work]] = {"rollouts": [rollouts]}
+    if recipe.rollouts.imported:
+        kept = [len(e.prompt_ids) + len(e.completion_ids) for e in examples]
+        work = {"signal": [Scoring(kept)]}
+    work["training"] = _training(recipe, assumed, examples, count["validation"])
+    work["evaluation"] = [*arm, *arm]
+    work["inspection"] = [_inspection(recipe, assumed, rollouts, greedy)]
+    return work
+
+
+def _count(source: SourceConfig, where: str, seed: int) -> int:
+    """Problems of a split; only a generated or local one is looked at."""
+    if source.limit is not None:
+        return source.limit
+    if source.source in CATALOGUE and not source.where:
+        return CATALOGUE[source.source].problems
+    return len(load_problems(source, seed, where))
+
+
+def _sampling(
+    recipe: Recipe, assumed: Assumptions, problems: int, each: int, limit: int | None = None
+) -> Sampling:
+    limit = limit or recipe.rollouts.max_new_tokens
+    scale = scale_of(assumed.mean_tokens, recipe.rollouts.max_new_tokens)
+    return Sampling(
+        prompt=assumed.prompt_tokens,
+        lengths=lengths(problems * each, scale, limit, recipe.seed),
+        each=each,
+        limit=limit,
+        slots=recipe.rollouts.batch_size,
+        shard=recipe.rollouts.rollouts_per_shard,
+    )
+
+
+def _examples(recipe: Recipe, assumed: Assumptions, rollouts: Sampling) -> list[Example]:
+    """As many as the recipe keeps if there are enough mixed problems, every second rollout right."""
+    config, each = recipe.signal, rollouts.each
+    kept = rollouts.lengths[: config.problems * each]
+    examples = [
+        Example(
+            problem_id=str(number // each),
+            rollout=number % each,
+            prompt_ids=[number // each] * assumed.prompt_tokens,
+            completion_ids=[0] * length,
+            entropy=[],
+            logprob=[],
+            advantage=1.0 - 2.0 * (number % 2),
+        )
+        for number, length in enumerate(kept)
+    ]
+    teaching = [e for e in examples if e.advantage > 0 or not config.positive_only]
+    longest = sorted(teaching, key=lambda e: -len(e.completion_ids))
+    dropped = {e.key for e in longest[: int(config.trim_longest * len(teaching))]}
+    return [e for e in teaching if e.key not in dropped]
+
+
+def _training(
+    recipe: Recipe, assumed: Assumptions, examples: Sequence[Example], validation: int
+) -> list[Work]:
+    """Each gate's adapter, and each of its checkpoints on the validation problems."""
+    config = recipe.training
+    gates = len(recipe.signal.gate.candidates())
+    steps = planned_steps(len(examples), config)
+    checkpoints = math.ceil(steps / math.ceil(steps / config.checkpoints))
+    tried = _sampling(recipe, assumed, validation, 1, recipe.evaluation.max_new_tokens)
+    work: list[Work] = []
+    for index in range(gates):
+        longest = assumed.prompt_tokens + recipe.rollouts.max_new_tokens
+        work.append(
+            Training(
+                examples=list(examples),
+                decision_share=assumed.decision_share,
+                config=config,
+                seed=recipe.seed,
+                fresh=index == 0,
+                longest=min(config.max_length, longest),
+                kept_states=gates > 1 or config.epochs > 1,
+            )
+        )
+        work += [tried] * checkpoints
+    return work
+
+
+def _inspection(
+    recipe: Recipe, assumed: Assumptions, rollouts: Sampling, greedy: Sampling
+) -> Scoring:
+    """Every sequence shown is read by base and adapted model."""
+    config = recipe.inspection
+    shown = rollouts.lengths[: min(config.train_problems, recipe.signal.problems) * rollouts.each]
+    shown = shown + 2 * greedy.lengths[: config.test_problems]
+    return Scoring([assumed.prompt_tokens + length for length in shown] * 2)
