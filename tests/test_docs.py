@@ -1,0 +1,127 @@
+"""The documentation names only what exists: commands, options, recipe keys, functions, files, pages."""
+
+import ast
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+
+from reasonmaxxer.cli import app
+from reasonmaxxer.config import Recipe
+from reasonmaxxer.recipe import load_recipe, reference
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+
+COMMANDS = typer.main.get_command(app).commands
+KEYS = set(re.findall(r"^\| `([^`]+)`", reference(), re.MULTILINE))
+ENTRIES = {"cost.stages", "cost.total"}  # of summary.json, called as a key might be
+FILES = (".parquet", ".py", ".md", ".yaml", ".jsonl", ".json")
+
+FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+SPAN = re.compile(r"`([^`]+)`")
+COMMAND = re.compile(r"(?<![\w.-])reasonmaxxer +([a-z-]+)([^\n|;&)]*)")
+KEY = re.compile(rf"(?<![\w./-])(?:{'|'.join(Recipe.model_fields)})(?:\.[a-z_]+)+(?![\w/(.])")
+
+each_page = pytest.mark.parametrize(
+    "text, page",
+    [
+        pytest.param(path.read_text(encoding="utf-8"), path, id=path.relative_to(ROOT).as_posix())
+        for path in PAGES
+    ],
+)
+
+
+def blocks(text, *languages):
+    return [code for _, language, code in FENCE.findall(text) if language in languages]
+
+
+def shell(text):
+    """What a reader might type: blocks of shell, one command a line, and what stands in backticks."""
+    typed = [re.sub(r"\\\n\s*", " ", code) for code in blocks(text, "bash", "")]
+    return typed + [" ".join(span.split()) for span in SPAN.findall(FENCE.sub("", text))]
+
+
+def words_of(line):
+    try:
+        return shlex.split(line, comments=True)
+    except ValueError:  # a quote that holds what the pattern takes for the command's end
+        return line.split()
+
+
+def is_key(key):
+    """Whether a recipe has this key or section; the options of a task are the task's own."""
+    return any(
+        key == known or known.startswith(f"{key}.") or key.startswith(f"{known}.options.")
+        for known in KEYS
+    )
+
+
+@each_page
+def test_commands_options_and_overrides_exist(text, page):
+    unknown = []
+    for name, rest in (found for code in shell(text) for found in COMMAND.findall(code)):
+        if name not in COMMANDS:
+            unknown.append(name)
+            continue
+        words = words_of(rest)
+        known = {"--help", *(o for parameter in COMMANDS[name].params for o in parameter.opts)}
+        options = {word.partition("=")[0] for word in words if word.startswith("--")}
+        keys = re.findall(r"^([a-z_.]+)=", "\n".join(words), re.MULTILINE)
+        unknown += [f"{name} {option}" for option in options - known]
+        unknown += [f"{name} {key}=" for key in keys if not is_key(key)]
+    assert unknown == []
+
+
+@each_page
+def test_recipe_keys_exist(text, page):
+    named = {key for code in shell(text) for key in KEY.findall(code)} - ENTRIES
+    assert [key for key in named if not key.endswith(FILES) and not is_key(key)] == []
+
+
+@each_page
+def test_recipes_in_blocks_are_valid(text, page, tmp_path):
+    for code in blocks(text, "yaml"):
+        if yaml.safe_load(code).keys() & Recipe.model_fields.keys():
+            recipe = tmp_path / f"{page.stem}.yaml"
+            recipe.write_text(code, encoding="utf-8")
+            load_recipe(str(recipe))
+
+
+@each_page
+def test_python_blocks_import_what_exists(text, page):
+    for code in blocks(text, "python"):
+        for node in ast.walk(ast.parse(code)):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("reasonmaxxer"):
+                module = importlib.import_module(node.module)
+                missing = [name.name for name in node.names if not hasattr(module, name.name)]
+                for name in missing:
+                    importlib.import_module(f"{node.module}.{name}")
+
+
+@each_page
+def test_relative_links_and_images_resolve(text, page):
+    targets = re.findall(r"\]\(([^)\s#]+)[^)]*\)", FENCE.sub("", text))
+    assert [t for t in targets if "://" not in t and not (page.parent / t).exists()] == []
+
+
+def test_every_page_of_the_site_is_in_its_navigation_once():
+    def leaves(entries):
+        for value in (value for entry in entries for value in entry.values()):
+            yield from [value] if isinstance(value, str) else leaves(value)
+
+    nav = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]
+    there = [path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")]
+    assert sorted(leaves(nav)) == sorted(there)
+
+
+@pytest.mark.parametrize(
+    "recipe", sorted(DOCS.rglob("examples/*/*.yaml")), ids=lambda p: p.parent.name
+)
+def test_example_recipes_are_valid(recipe):
+    load_recipe(str(recipe))
