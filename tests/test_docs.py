@@ -12,10 +12,12 @@ import yaml
 
 from reasonmaxxer.cli import app
 from reasonmaxxer.config import Recipe
+from reasonmaxxer.problems import load_splits
 from reasonmaxxer.recipe import load_recipe, reference
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
+EXAMPLE = DOCS / "examples" / "own_verifier"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
 
 COMMANDS = typer.main.get_command(app).commands
@@ -120,8 +122,27 @@ def test_every_page_of_the_site_is_in_its_navigation_once():
     assert sorted(leaves(nav)) == sorted(there)
 
 
-@pytest.mark.parametrize(
-    "recipe", sorted(DOCS.rglob("examples/*/*.yaml")), ids=lambda p: p.parent.name
-)
-def test_example_recipes_are_valid(recipe):
-    load_recipe(str(recipe))
+def test_example_of_a_verifier_is_its_file_and_grades_as_the_page_says():
+    page = (DOCS / "own_problems.md").read_text(encoding="utf-8")
+    code = (EXAMPLE / "grading.py").read_text(encoding="utf-8")
+    assert code in blocks(page, "python")
+    names = {}
+    exec(code, names)
+    same_day, answer, metadata = names["same_day"], "2023-02-22", {"year": 2023}
+    right = (
+        "February 22nd",
+        "22 February 2023",
+        "2023-02-22",
+        "delivered on the 22nd of February.",
+    )
+    wrong = ("February 22, or rather February 23", "22 February 2022", "30 February", "2023-02-2")
+    assert [same_day(text, answer, metadata) for text in right] == [True] * len(right)
+    assert [same_day(text, answer, metadata) for text in wrong] == [False] * len(wrong)
+    assert same_day("in 22 days", answer, metadata) is None
+
+
+def test_example_recipe_is_valid_and_its_draws_share_no_problem(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    recipe = load_recipe(str(EXAMPLE / "recipe.yaml"))
+    splits = load_splits(recipe.problems, recipe.seed)
+    assert [len(splits.train), len(splits.validation), len(splits.test)] == [40, 20, 40]
