@@ -64,6 +64,15 @@ def is_key(key):
     )
 
 
+def described(name):
+    """The module, or what a module has by this name."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        module, _, last = name.rpartition(".")
+        return getattr(importlib.import_module(module), last)
+
+
 @each_page
 def test_commands_options_and_overrides_exist(text, page):
     unknown = []
@@ -100,10 +109,16 @@ def test_python_blocks_import_what_exists(text, page):
     for code in blocks(text, "python"):
         for node in ast.walk(ast.parse(code)):
             if isinstance(node, ast.ImportFrom) and node.module.startswith("reasonmaxxer"):
-                module = importlib.import_module(node.module)
-                missing = [name.name for name in node.names if not hasattr(module, name.name)]
-                for name in missing:
-                    importlib.import_module(f"{node.module}.{name}")
+                for name in node.names:
+                    described(f"{node.module}.{name.name}")
+
+
+@each_page
+def test_what_the_reference_describes_exists(text, page):
+    for name, options in re.findall(r"^::: (\S+)\n((?:    .*\n)*)", text, re.MULTILINE):
+        found = described(name)
+        members = (yaml.safe_load(options) or {}).get("options", {}).get("members", [])
+        assert [member for member in members if not hasattr(found, member)] == []
 
 
 @each_page
