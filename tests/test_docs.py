@@ -1,0 +1,163 @@
+"""The documentation names only what exists: commands, options, recipe keys, functions, files, pages."""
+
+import ast
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+
+from reasonmaxxer.cli import app
+from reasonmaxxer.config import Recipe
+from reasonmaxxer.problems import load_splits
+from reasonmaxxer.recipe import load_recipe, reference
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+EXAMPLE = DOCS / "examples" / "own_verifier"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+
+COMMANDS = typer.main.get_command(app).commands
+KEYS = set(re.findall(r"^\| `([^`]+)`", reference(), re.MULTILINE))
+ENTRIES = {"cost.stages", "cost.total"}  # of summary.json, called as a key might be
+FILES = (".parquet", ".py", ".md", ".yaml", ".jsonl", ".json")
+
+FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+SPAN = re.compile(r"`([^`]+)`")
+COMMAND = re.compile(r"(?<![\w.-])reasonmaxxer +([a-z-]+)([^\n|;&)]*)")
+KEY = re.compile(rf"(?<![\w./-])(?:{'|'.join(Recipe.model_fields)})(?:\.[a-z_]+)+(?![\w/(.])")
+
+each_page = pytest.mark.parametrize(
+    "text, page",
+    [
+        pytest.param(path.read_text(encoding="utf-8"), path, id=path.relative_to(ROOT).as_posix())
+        for path in PAGES
+    ],
+)
+
+
+def blocks(text, *languages):
+    return [code for _, language, code in FENCE.findall(text) if language in languages]
+
+
+def shell(text):
+    """What a reader might type: blocks of shell, one command a line, and what stands in backticks."""
+    typed = [re.sub(r"\\\n\s*", " ", code) for code in blocks(text, "bash", "")]
+    return typed + [" ".join(span.split()) for span in SPAN.findall(FENCE.sub("", text))]
+
+
+def words_of(line):
+    try:
+        return shlex.split(line, comments=True)
+    except ValueError:  # a quote that holds what the pattern takes for the command's end
+        return line.split()
+
+
+def is_key(key):
+    """Whether a recipe has this key or section; the options of a task are the task's own."""
+    return any(
+        key == known or known.startswith(f"{key}.") or key.startswith(f"{known}.options.")
+        for known in KEYS
+    )
+
+
+def described(name):
+    """The module, or what a module has by this name."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        module, _, last = name.rpartition(".")
+        return getattr(importlib.import_module(module), last)
+
+
+@each_page
+def test_commands_options_and_overrides_exist(text, page):
+    unknown = []
+    for name, rest in (found for code in shell(text) for found in COMMAND.findall(code)):
+        if name not in COMMANDS:
+            unknown.append(name)
+            continue
+        words = words_of(rest)
+        known = {"--help", *(o for parameter in COMMANDS[name].params for o in parameter.opts)}
+        options = {word.partition("=")[0] for word in words if word.startswith("--")}
+        keys = re.findall(r"^([a-z_.]+)=", "\n".join(words), re.MULTILINE)
+        unknown += [f"{name} {option}" for option in options - known]
+        unknown += [f"{name} {key}=" for key in keys if not is_key(key)]
+    assert unknown == []
+
+
+@each_page
+def test_recipe_keys_exist(text, page):
+    named = {key for code in shell(text) for key in KEY.findall(code)} - ENTRIES
+    assert [key for key in named if not key.endswith(FILES) and not is_key(key)] == []
+
+
+@each_page
+def test_recipes_in_blocks_are_valid(text, page, tmp_path):
+    for code in blocks(text, "yaml"):
+        if yaml.safe_load(code).keys() & Recipe.model_fields.keys():
+            recipe = tmp_path / f"{page.stem}.yaml"
+            recipe.write_text(code, encoding="utf-8")
+            load_recipe(str(recipe))
+
+
+@each_page
+def test_python_blocks_import_what_exists(text, page):
+    for code in blocks(text, "python"):
+        for node in ast.walk(ast.parse(code)):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("reasonmaxxer"):
+                for name in node.names:
+                    described(f"{node.module}.{name.name}")
+
+
+@each_page
+def test_what_the_reference_describes_exists(text, page):
+    for name, options in re.findall(r"^::: (\S+)\n((?:    .*\n)*)", text, re.MULTILINE):
+        found = described(name)
+        members = (yaml.safe_load(options) or {}).get("options", {}).get("members", [])
+        assert [member for member in members if not hasattr(found, member)] == []
+
+
+@each_page
+def test_relative_links_and_images_resolve(text, page):
+    targets = re.findall(r"\]\(([^)\s#]+)[^)]*\)", FENCE.sub("", text))
+    assert [t for t in targets if "://" not in t and not (page.parent / t).exists()] == []
+
+
+def test_every_page_of_the_site_is_in_its_navigation_once():
+    def leaves(entries):
+        for value in (value for entry in entries for value in entry.values()):
+            yield from [value] if isinstance(value, str) else leaves(value)
+
+    nav = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]
+    there = [path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")]
+    assert sorted(leaves(nav)) == sorted(there)
+
+
+def test_example_of_a_verifier_is_its_file_and_grades_as_the_page_says():
+    page = (DOCS / "own_problems.md").read_text(encoding="utf-8")
+    code = (EXAMPLE / "grading.py").read_text(encoding="utf-8")
+    assert code in blocks(page, "python")
+    names = {}
+    exec(code, names)
+    same_day, answer, metadata = names["same_day"], "2023-02-22", {"year": 2023}
+    right = (
+        "February 22nd",
+        "22 February 2023",
+        "2023-02-22",
+        "delivered on the 22nd of February.",
+    )
+    wrong = ("February 22, or rather February 23", "22 February 2022", "30 February", "2023-02-2")
+    assert [same_day(text, answer, metadata) for text in right] == [True] * len(right)
+    assert [same_day(text, answer, metadata) for text in wrong] == [False] * len(wrong)
+    assert same_day("in 22 days", answer, metadata) is None
+
+
+def test_example_recipe_is_valid_and_its_draws_share_no_problem(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    recipe = load_recipe(str(EXAMPLE / "recipe.yaml"))
+    splits = load_splits(recipe.problems, recipe.seed)
+    assert [len(splits.train), len(splits.validation), len(splits.test)] == [40, 20, 40]
