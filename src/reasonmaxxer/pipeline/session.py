@@ -27,6 +27,7 @@ from reasonmaxxer.signal.select import (
     Example,
     examples_from_table,
 )
+from reasonmaxxer.training.processes import check_processes, is_sharded
 from reasonmaxxer.training.trackers import check_trackers
 from reasonmaxxer.training.train import (
     add_adapter,
@@ -57,6 +58,7 @@ class Session:
         self.trust_remote_code = trust_remote_code
         check_trackers(recipe.training.report_to)
         check_trl(recipe.training.method)
+        check_processes(recipe.training)
         device = resolve_device(recipe.model)
         self.price = price_of(recipe.cost, device)
         self.environment = describe_environment(device, recipe.seed)
@@ -91,6 +93,13 @@ class Session:
     def examples(self) -> list[Example]:
         """The rollouts that teach."""
         return examples_from_table(read_table(self.directory.path / "signal" / "examples.parquet"))
+
+    def training_done(self) -> None:
+        """Take the adapter off; a base whose weights are spread over processes is loaded anew."""
+        if is_sharded(self.loaded.model):
+            del self.loaded
+        else:
+            self.loaded.model = self.loaded.model.unload()
 
     def load_trained(self) -> None:
         """Put the chosen adapter on the model, unless it is there."""
