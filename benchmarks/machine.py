@@ -21,7 +21,10 @@ import torch
 from reasonmaxxer.artifacts import write_json
 from reasonmaxxer.config import ModelConfig
 from reasonmaxxer.environment import describe_environment
-from reasonmaxxer.models import resolve_dtype
+from reasonmaxxer.models import resolve_device, resolve_dtype
+
+DEVICE = resolve_device(ModelConfig())
+"""What benchmarks run on: CUDA where there is one, else the CPU."""
 
 FAST_PRODUCTS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "bf16")
 """CPU flags that decide how fast a matrix product is."""
@@ -48,34 +51,36 @@ class Machine:
     environment: dict[str, Any]
 
 
-def measure_machine(dtype: torch.dtype | None = None, size: int = 2048) -> Machine:
+def measure_machine(
+    dtype: torch.dtype | None = None, size: int = 2048 if DEVICE == "cpu" else 8192
+) -> Machine:
     """Measure this machine; a second or two.
 
     Args:
         dtype: of the product; none takes what a model would be loaded in.
         size: rows and columns of the factors.
     """
-    dtype = dtype or resolve_dtype(ModelConfig(), "cpu")
+    dtype = dtype or resolve_dtype(ModelConfig(), DEVICE)
     info = _cpu_info()
     return Machine(
-        slug=slug(info, torch.get_num_threads()),
+        slug=slug(info, torch.get_num_threads()) if DEVICE == "cpu" else gpu_slug(),
         dtype=str(dtype).removeprefix("torch."),
         matmul_rate=matmul_rate(dtype, size),
         copy_rate=copy_rate(),
         flags=tuple(name for name in FAST_PRODUCTS if name in info.get("flags", "").split()),
-        environment=describe_environment("cpu", 0),
+        environment=describe_environment(DEVICE, 0),
     )
 
 
 def matmul_rate(dtype: torch.dtype, size: int) -> float:
     """FLOP/s of a square product of `size`, the best of many."""
-    left, right = (torch.rand(size, size).to(dtype) for _ in range(2))
+    left, right = (torch.rand(size, size, device=DEVICE).to(dtype) for _ in range(2))
     return 2 * size**3 / best_seconds(lambda: left @ right)
 
 
 def copy_rate(size: int = 256 * 2**20) -> float:
     """Bytes/s of copying `size` bytes, read and written bytes both counted, the best of many."""
-    source = torch.ones(size, dtype=torch.uint8)
+    source = torch.ones(size, dtype=torch.uint8, device=DEVICE)
     target = torch.empty_like(source)
     return 2 * size / best_seconds(lambda: target.copy_(source))
 
@@ -83,12 +88,25 @@ def copy_rate(size: int = 256 * 2**20) -> float:
 def best_seconds(work: Callable[[], Any], times: int = 24) -> float:
     """Shortest of several runs, after one that does not count."""
     work()
+    wait_for_device()
     taken = []
     for _ in range(times):
         start = time.perf_counter()
         work()
+        wait_for_device()
         taken.append(time.perf_counter() - start)
     return min(taken)
+
+
+def wait_for_device() -> None:
+    """Until the device has done what it was told: CUDA is told and not waited for."""
+    if DEVICE != "cpu":
+        torch.cuda.synchronize()
+
+
+def gpu_slug() -> str:
+    """Name of the kind of GPU."""
+    return re.sub(r"[^a-z0-9]+", "-", torch.cuda.get_device_name().lower()).strip("-")
 
 
 def slug(info: dict[str, str], threads: int) -> str:

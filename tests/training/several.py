@@ -8,12 +8,32 @@ import sys
 from pathlib import Path
 
 import yaml
+from accelerate.state import AcceleratorState, PartialState
+from accelerate.utils import DistributedType
 
+from reasonmaxxer.training.processes import is_sharded
 from reasonmaxxer.training.trainer import ReasonMaxxerConfig, ReasonMaxxerTrainer
 from tests.tiny import tiny_model
 from tests.training.test_trainer import adapted, rows
 
+
+
+def allow_fsdp_on_cpu():
+    """accelerate spreads weights over GPUs alone, although its code for it and PyTorch's run on CPUs too."""
+    plain = AcceleratorState.__init__
+
+    def init(self, *args, fsdp_plugin=None, **kwargs):
+        plain(self, *args, fsdp_plugin=fsdp_plugin, **kwargs)
+        if fsdp_plugin is not None:
+            self.fsdp_plugin = fsdp_plugin
+            self.distributed_type = DistributedType.FSDP
+            PartialState._shared_state["distributed_type"] = DistributedType.FSDP
+
+    AcceleratorState.__init__ = init
+
+
 if __name__ == "__main__":
+    allow_fsdp_on_cpu()
     out, count, *settings = sys.argv[1:]
     keys = {key: yaml.safe_load(value) for key, value in (s.split("=") for s in settings)}
     trainer = ReasonMaxxerTrainer(
@@ -31,7 +51,9 @@ if __name__ == "__main__":
         train_dataset=rows(int(count)),
     )
     trainer.train()
+    sharded = is_sharded(trainer.model)
     trainer.save_model()
     if trainer.is_world_process_zero():
         history = [row for row in trainer.state.log_history if "loss" in row]
-        (Path(out) / "history.json").write_text(json.dumps(history))
+        made = {"history": history, "sharded": sharded}
+        (Path(out) / "made.json").write_text(json.dumps(made))

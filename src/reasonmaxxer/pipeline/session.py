@@ -13,6 +13,7 @@ from reasonmaxxer.cost import ModelFlops, price_of
 from reasonmaxxer.environment import describe_environment
 from reasonmaxxer.models import LoadedModel, load_model, resolve_device
 from reasonmaxxer.models import eos_ids as model_eos_ids
+from reasonmaxxer.models.load import check_quantization
 from reasonmaxxer.problems import (
     Problem,
     Splits,
@@ -60,6 +61,7 @@ class Session:
         check_trl(recipe.training.method)
         check_processes(recipe.training)
         device = resolve_device(recipe.model)
+        check_quantization(recipe.model)
         self.price = price_of(recipe.cost, device)
         self.environment = describe_environment(device, recipe.seed)
         self.directory = RunDirectory(out, recipe, device, self.price.usd_per_hour)

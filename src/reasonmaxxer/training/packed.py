@@ -22,6 +22,7 @@ from reasonmaxxer.models.attention import use_attention
 from reasonmaxxer.models.masks import attention_masks
 from reasonmaxxer.training.data import PackedCollator, visible
 from reasonmaxxer.training.packing import group_order
+from reasonmaxxer.training.processes import gathered
 
 
 @dataclass
@@ -87,9 +88,13 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         *first, last = inputs["rows"]
         step = partial(super().training_step, model, num_items_in_batch=num_items_in_batch)
         losses = []
+        state = self.accelerator.gradient_state
+        ends_step = state.sync_gradients
         for row in first:
+            state._set_sync_gradients(False)  # or DeepSpeed takes an optimiser step for every row
             with self.accelerator.no_sync(model):
                 losses.append(step(row))
+        state._set_sync_gradients(ends_step)
         return torch.stack([*losses, step(last)]).sum()
 
     def get_train_dataloader(self) -> DataLoader[Any]:
@@ -132,7 +137,8 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
             num_items_in_batch: sequences of the whole step over all processes; none counts the row's.
         """
         sequences = _sequences(inputs) if num_items_in_batch is None else num_items_in_batch
-        loss = self.row_loss(model, inputs, sequences)
+        with gathered(self.head.projection):
+            loss = self.row_loss(model, inputs, sequences)
         # accelerate averages gradients over processes; the sum over sequences is what is meant
         loss = loss * self.accelerator.num_processes
         return (loss, {}) if return_outputs else loss

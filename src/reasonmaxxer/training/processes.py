@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -45,6 +46,16 @@ def check_processes(config: TrainingConfig) -> None:
 def is_sharded(model: Any) -> bool:
     """Whether each process holds a part of every weight, as with FSDP and DeepSpeed ZeRO-3."""
     return any(hasattr(weight, "device_mesh") or hasattr(weight, "ds_id") for weight in model.parameters())
+
+
+def gathered(module: Any) -> AbstractContextManager[Any]:
+    """Within the block, a module's weights are whole where DeepSpeed ZeRO-3 has spread them."""
+    weights = [weight for weight in module.parameters() if hasattr(weight, "ds_id")]
+    if not weights:
+        return nullcontext()
+    from deepspeed.zero import GatheredParameters
+
+    return GatheredParameters(weights)  # type: ignore[no-any-return]
 
 
 def leave_processes() -> None:

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
+from accelerate.utils import DistributedType
 from peft import PeftModel, get_peft_model
 from torch import Tensor
 
@@ -111,6 +112,8 @@ class ReasonMaxxerTrainer(PackedTrainer):
             processing_class=processing_class,
             **kwargs,
         )
+        if self.accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED):
+            self.base_states = None  # all processes gather the base's weights, or none does
 
     def row_loss(self, model: Any, row: dict[str, Any], sequences: Tensor | int) -> Tensor:
         """A row's part of the mean of the per-sequence losses of one optimiser step (Eq. 6 and 7)."""
