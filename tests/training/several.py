@@ -1,4 +1,4 @@
-"""Trains a tiny model, in as many processes as `accelerate launch` starts: `several.py OUT COUNT [KEY=VALUE]...`.
+"""Trains a tiny model, in as many processes as are started: `several.py OUT COUNT [KEY=VALUE]...`.
 
 COUNT sequences, KEYs of `ReasonMaxxerConfig`. The first process writes the losses and the adapter.
 """
@@ -17,9 +17,8 @@ from tests.tiny import tiny_model
 from tests.training.test_trainer import adapted, rows
 
 
-
 def allow_fsdp_on_cpu():
-    """accelerate spreads weights over GPUs alone, although its code for it and PyTorch's run on CPUs too."""
+    """accelerate spreads weights over GPUs alone, although its code for it runs on CPUs too."""
     plain = AcceleratorState.__init__
 
     def init(self, *args, fsdp_plugin=None, **kwargs):

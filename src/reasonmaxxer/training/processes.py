@@ -45,7 +45,9 @@ def check_processes(config: TrainingConfig) -> None:
 
 def is_sharded(model: Any) -> bool:
     """Whether each process holds a part of every weight, as with FSDP and DeepSpeed ZeRO-3."""
-    return any(hasattr(weight, "device_mesh") or hasattr(weight, "ds_id") for weight in model.parameters())
+    return any(
+        hasattr(weight, "device_mesh") or hasattr(weight, "ds_id") for weight in model.parameters()
+    )
 
 
 def gathered(module: Any) -> AbstractContextManager[Any]:
