@@ -35,10 +35,7 @@ class PackedArguments(TrainingArguments):  # type: ignore[misc]
     def __post_init__(self) -> None:
         self.remove_unused_columns = False  # rows are not a model's keyword arguments
         self.logging_nan_inf_filter = False  # a broken loss must be seen
-        if self.ddp_find_unused_parameters is None:
-            self.ddp_find_unused_parameters = (
-                False  # every weight of an adapter is used by every row
-            )
+        self.ddp_find_unused_parameters = False  # every row uses every weight of an adapter
         super().__post_init__()
         self._n_gpu = min(self.n_gpu, 1)  # or several devices would be taken for one DataParallel
 
