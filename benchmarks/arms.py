@@ -17,11 +17,13 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
+from machine import DEVICE
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
 from reasonmaxxer.config import ModelConfig
 from reasonmaxxer.cost import Meter
+from reasonmaxxer.cost.planning.devices import wait_for_device
 from reasonmaxxer.models import (
     EMBEDDED,
     LoadedModel,
@@ -34,17 +36,17 @@ Work = Callable[..., dict[str, Any]]
 
 
 def load_base(name: str, dtype: Any = "auto") -> LoadedModel:
-    """The base model on the CPU, without progress bars of its own."""
+    """The base model on the device in use, without progress bars of its own."""
     disable_progress_bar()
-    return load_model(ModelConfig(name=name, device="cpu", dtype=dtype))
+    return load_model(ModelConfig(name=name, dtype=dtype))
 
 
 def load_plain(name: str, dtype: Any = "auto") -> tuple[Any, Any]:
     """Model and tokenizer as transformers loads them, without what `load_model` sets in a process."""
     disable_progress_bar()
-    chosen = resolve_dtype(ModelConfig(name=name, dtype=dtype), "cpu")
+    chosen = resolve_dtype(ModelConfig(name=name, dtype=dtype), DEVICE)
     folder = model_folder(name)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=chosen).eval()
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=chosen).eval().to(DEVICE)
     return model, AutoTokenizer.from_pretrained(folder)
 
 
@@ -69,13 +71,14 @@ def serve(load: Callable[[], tuple[Work, dict[str, Any]]]) -> None:
 
 
 def _measured(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """A result with seconds, and the peak of resident memory while it was made.
+    """A result with seconds, and the peak of memory (of CUDA's, or resident) while it was made.
 
     Where the system does not let the peak be reset (outside Linux) it is that of the whole process.
     The work must use no `Meter` of its own, which would reset the peak.
     """
-    with Meter("arm", "cpu", None) as meter:
+    with Meter("arm", DEVICE, None) as meter:
         result = work()
+        wait_for_device()
         cost = meter.snapshot()
     spent = {"seconds": cost.seconds, "cpu_seconds": cost.cpu_seconds}
     return {**spent, "peak_bytes": cost.peak_memory_bytes, **result}

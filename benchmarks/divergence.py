@@ -18,6 +18,7 @@ from machine import measure_machine
 
 from reasonmaxxer.config import ModelConfig, SamplingConfig
 from reasonmaxxer.cost import ModelFlops
+from reasonmaxxer.cost.planning.devices import wait_for_device
 from reasonmaxxer.divergence.diff import compare_texts
 from reasonmaxxer.divergence.joint import CHUNK_BYTES
 from reasonmaxxer.divergence.pair import ARMS, Pair
@@ -77,7 +78,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, help="turns; default 5, with --quick 3")
     arguments = parser.parse_args()
     quick = arguments.quick
-    loaded = load_model(ModelConfig(name=arguments.model, dtype=arguments.dtype, device="cpu"))
+    loaded = load_model(ModelConfig(name=arguments.model, dtype=arguments.dtype))
     pair = Pair(loaded, loaded)
     problems = arguments.problems or (8 if quick else 24)
     rollouts = answers(loaded, problems, 24 if quick else 120)
@@ -92,6 +93,7 @@ def main() -> None:
         for name, do in work.items():
             start = time.perf_counter()
             do()
+            wait_for_device()
             if turn:  # the first warms up
                 seconds[name].append(time.perf_counter() - start)
     ours, peer = (sorted(seconds[name])[len(seconds[name]) // 2] for name in ("ours", "bare"))

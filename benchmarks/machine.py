@@ -20,7 +20,10 @@ from reasonmaxxer.artifacts import write_json
 from reasonmaxxer.config import ModelConfig
 from reasonmaxxer.cost.planning.devices import copy_rate, matmul_rate
 from reasonmaxxer.environment import describe_environment
-from reasonmaxxer.models import resolve_dtype
+from reasonmaxxer.models import resolve_device, resolve_dtype
+
+DEVICE = resolve_device(ModelConfig())
+"""What benchmarks run on: CUDA where there is one, else the CPU."""
 
 FAST_PRODUCTS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "bf16")
 """CPU flags that decide how fast a matrix product is."""
@@ -47,23 +50,30 @@ class Machine:
     environment: dict[str, Any]
 
 
-def measure_machine(dtype: torch.dtype | None = None, size: int = 2048) -> Machine:
+def measure_machine(
+    dtype: torch.dtype | None = None, size: int = 2048 if DEVICE == "cpu" else 8192
+) -> Machine:
     """Measure this machine; a second or two.
 
     Args:
         dtype: of the product; none takes what a model would be loaded in.
         size: rows and columns of the factors.
     """
-    dtype = dtype or resolve_dtype(ModelConfig(), "cpu")
+    dtype = dtype or resolve_dtype(ModelConfig(), DEVICE)
     info = _cpu_info()
     return Machine(
-        slug=slug(info, torch.get_num_threads()),
+        slug=slug(info, torch.get_num_threads()) if DEVICE == "cpu" else gpu_slug(),
         dtype=str(dtype).removeprefix("torch."),
-        matmul_rate=matmul_rate(dtype, size),
-        copy_rate=copy_rate(),
+        matmul_rate=matmul_rate(dtype, size, DEVICE),
+        copy_rate=copy_rate(device=DEVICE),
         flags=tuple(name for name in FAST_PRODUCTS if name in info.get("flags", "").split()),
-        environment=describe_environment("cpu", 0),
+        environment=describe_environment(DEVICE, 0),
     )
+
+
+def gpu_slug() -> str:
+    """Name of the kind of GPU."""
+    return re.sub(r"[^a-z0-9]+", "-", torch.cuda.get_device_name().lower()).strip("-")
 
 
 def slug(info: dict[str, str], threads: int) -> str:

@@ -26,12 +26,14 @@ def sequence_loss(model: Any, row: dict[str, Any], config: TrainingConfig) -> Te
         config: weight of the anchor, which holds at all other positions, and the negative floor.
     """
     ids_1T = torch.tensor([list(row["prompt_ids"]) + list(row["completion_ids"])])
+    ids_1T = ids_1T.to(model.device)
     with torch.no_grad(), model.disable_adapter():
         base_TV = model(input_ids=ids_1T, use_cache=False).logits[0, :-1].float().log_softmax(-1)
     own_TV = model(input_ids=ids_1T, use_cache=False).logits[0, :-1].float().log_softmax(-1)
 
     before = torch.zeros(len(row["prompt_ids"]) - 1, dtype=torch.bool)
     decision_T = torch.cat([before, torch.tensor(row["decision"], dtype=torch.bool)])
+    decision_T = decision_T.to(model.device)
     taken_T = own_TV.gather(-1, ids_1T[0, 1:, None]).squeeze(-1)
     if row["advantage"] < 0 and config.negative_floor > 0:
         taken_T = taken_T.clamp(min=math.log(config.negative_floor))

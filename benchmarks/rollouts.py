@@ -68,7 +68,7 @@ def load_ours(arguments: argparse.Namespace) -> tuple[Work, dict[str, Any]]:
 def load_generate(arguments: argparse.Namespace) -> tuple[Work, dict[str, Any]]:
     """`generate()` of transformers over consecutive batches, padded on the left."""
     model, tokenizer = load_plain(arguments.model)
-    ends = torch.tensor(eos_ids(model, tokenizer))
+    ends = torch.tensor(eos_ids(model, tokenizer), device=model.device)
     pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
 
     def work(
@@ -83,8 +83,8 @@ def load_generate(arguments: argparse.Namespace) -> tuple[Work, dict[str, Any]]:
             ids = torch.tensor([[pad] * (width - len(row)) + row for row in batch])
             mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in batch])
             output = model.generate(
-                input_ids=ids,
-                attention_mask=mask,
+                input_ids=ids.to(model.device),
+                attention_mask=mask.to(model.device),
                 do_sample=True,
                 top_k=0,
                 pad_token_id=pad,
@@ -153,7 +153,7 @@ def products_seconds(model: Any, rows: int) -> float:
     linear = [m for m in decoder(model).modules() if isinstance(m, torch.nn.Linear)]
     layers = [*linear, model.get_output_embeddings()]
     sizes = {layer.weight.shape[1] for layer in layers}
-    inputs = {size: torch.rand(rows, size).to(model.dtype) for size in sizes}
+    inputs = {size: torch.rand(rows, size).to(model.device, model.dtype) for size in sizes}
 
     def products() -> None:
         for layer in layers:

@@ -41,6 +41,11 @@ class ModelConfig(Config):
     attention: Literal["auto", "sdpa", "eager"] = Field(
         "auto", description="Attention kernel; `auto` is sdpa wherever the model supports it."
     )
+    quantization: Literal["none", "4bit"] = Field(
+        "none",
+        description="`4bit`: the base's weights as bitsandbytes NF4, about a quarter of the memory; CUDA "
+        "alone. The adapter is not quantized.",
+    )
 
 
 class SourceConfig(Config):

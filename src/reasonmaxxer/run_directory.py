@@ -93,6 +93,10 @@ class RunDirectory:
         """Whether a stage is complete."""
         return (self.path / stage / "stage.json").is_file()
 
+    def partial(self, stage: str) -> Path:
+        """Where a stage works until it is complete."""
+        return self.path / f".{stage}.partial"
+
     def record(self, stage: str) -> dict[str, Any]:
         """A complete stage's `stage.json`."""
         record: dict[str, Any] = read_json(self.path / stage / "stage.json")
@@ -114,7 +118,7 @@ class RunDirectory:
         """
         if self.is_done(stage):
             return
-        partial = self.path / f".{stage}.partial"
+        partial = self.partial(stage)
         partial.mkdir(exist_ok=True)
         cost_file = partial / "cost.json"
         spent = StageCost.from_dict(read_json(cost_file)) if cost_file.exists() else None

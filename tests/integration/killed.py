@@ -25,8 +25,13 @@ if __name__ == "__main__":
     from reasonmaxxer.config import DistillationConfig
     from reasonmaxxer.pipeline import run
     from reasonmaxxer.pipeline.distillation import distill
+    from reasonmaxxer.pipeline.join import join
     from reasonmaxxer.recipe import load_recipe
+    from reasonmaxxer.training.processes import is_first
 
+    if not is_first():  # of the processes of `accelerate launch` the first is killed
+        join(load_recipe(config), Path(out))
+        sys.exit()
     sys.addaudithook(watch)
     if command == "run":
         run(load_recipe(config), Path(out))

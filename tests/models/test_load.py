@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from reasonmaxxer.config import AdapterConfig, ModelConfig
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.models import OutputHead, decoder, eos_ids, load_model, resolve_dtype
+from reasonmaxxer.models import OutputHead, decoder, eos_ids, load, load_model, resolve_dtype
 from reasonmaxxer.models.head import check_head
 from reasonmaxxer.training.train import add_adapter
 from tests.tiny import FAMILIES, tiny_folder, tiny_model
@@ -143,3 +143,32 @@ def test_head_that_changes_logits_in_an_unknown_way_is_refused():
     model.forward = forward
     with pytest.raises(UserError, match="changes its logits"):
         check_head(model)
+
+
+def test_four_bits_are_refused_without_cuda(tmp_path):
+    config = ModelConfig(name="nothing-is-loaded", device="cpu", quantization="4bit")
+    with pytest.raises(UserError, match=r"quantization = '4bit' needs a CUDA device.*cpu"):
+        load_model(config)
+
+
+def test_four_bits_are_refused_without_bitsandbytes(monkeypatch):
+    monkeypatch.setattr(load, "resolve_device", lambda config: "cuda")
+    monkeypatch.setattr(load, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"pip install 'reasonmaxxer\[quantized\]'"):
+        load.check_quantization(ModelConfig(quantization="4bit"))
+
+
+def test_an_adapter_is_not_merged_into_four_bits():
+    with pytest.raises(UserError, match="cannot be merged into weights of four bits"):
+        load_model(ModelConfig(name="smollm2-teacher", device="cpu", quantization="4bit"))
+
+
+def test_transformers_is_told_of_four_bits(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    config = ModelConfig(dtype="bfloat16", quantization="4bit")
+    told = load._quantized(config, "cuda")
+    assert told["device_map"] == {"": torch.device("cuda:1")}
+    nf4 = told["quantization_config"].to_dict()
+    assert nf4["load_in_4bit"] and nf4["bnb_4bit_quant_type"] == "nf4"
+    assert nf4["bnb_4bit_compute_dtype"] == "bfloat16"
+    assert load._quantized(ModelConfig(), "cuda") == {}

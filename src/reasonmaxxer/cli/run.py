@@ -67,6 +67,7 @@ def _run(
     trust_remote_code: bool,
 ) -> None:
     from reasonmaxxer.recipe import dump_recipe, load_recipe
+    from reasonmaxxer.training.processes import is_first
 
     name, overrides = split_arguments(arguments)
     recipe = load_recipe(name, overrides, method)
@@ -80,10 +81,14 @@ def _run(
     from rich.console import Console
 
     from reasonmaxxer.pipeline import run as run_pipeline
+    from reasonmaxxer.pipeline.join import join
     from reasonmaxxer.report.progress import Display
     from reasonmaxxer.report.terminal import print_summary
 
     hush()
+    if not is_first():
+        join(recipe, out, trust_remote_code=trust_remote_code)
+        return
     console = Console()
     summary = run_pipeline(
         recipe, out, display=Display(console), reuse=reuse, trust_remote_code=trust_remote_code

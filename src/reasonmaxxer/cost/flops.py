@@ -33,7 +33,8 @@ class ModelFlops:
         heads = config.num_attention_heads
         head_size = getattr(config, "head_dim", None) or config.hidden_size // heads
         linear = [m for m in decoder(model).modules() if isinstance(m, torch.nn.Linear)]
-        self.linear: int = sum(m.weight.numel() for m in linear)
+        # not the weights' own count: in four bits two are packed into one number
+        self.linear: int = sum(m.in_features * m.out_features for m in linear)
         self.head: int = bare(model).get_output_embeddings().weight.numel()
         self.attention: int = config.num_hidden_layers * heads * head_size
 

@@ -52,4 +52,9 @@ def _active_layers(model: Any) -> list[Any]:
     from peft.tuners.lora import LoraLayer
 
     layers = [module for module in model.modules() if isinstance(module, LoraLayer)]
-    return [layer for layer in layers if not layer.disable_adapters]
+    return [layer for layer in layers if not layer.disable_adapters and _is_plain(layer)]
+
+
+def _is_plain(layer: Any) -> bool:
+    """Whether the base's weights can be multiplied with as they are; packed into four bits they cannot."""
+    return bool(layer.get_base_layer().weight.is_floating_point())

@@ -41,7 +41,9 @@ class OutputHead:
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """Logits of hidden states, in the weights' type."""
-        logits: Tensor = self.projection(hidden.to(self.projection.weight.dtype))
+        # Past the module's hooks: FSDP takes what its hooks see differentiated for the end of a backward
+        # pass, and frees weights that the pass still needs. The decoder's last call has gathered these.
+        logits: Tensor = self.projection.forward(hidden.to(self.projection.weight.dtype))
         if self.scale != 1.0:
             logits = logits * self.scale
         if self.softcap:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,10 +69,16 @@ def load_model(config: ModelConfig, trust_remote_code: bool = False) -> LoadedMo
 
     adapter = adapter_of(config.name)
     if adapter:
+        if config.quantization != "none":
+            raise UserError(
+                f"model.name = '{config.name}' is an adapter, which cannot be merged into weights of four "
+                "bits without loss: take model.quantization off, or name a base."
+            )
         merged = merge_adapter(load_adapter(config, adapter, trust_remote_code))
         return replace(merged, name=config.name, config=config)
     path, name, source = _locate(config)
     device = resolve_device(config)
+    check_quantization(config)
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": config.revision}
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, **options)
@@ -80,6 +87,7 @@ def load_model(config: ModelConfig, trust_remote_code: bool = False) -> LoadedMo
             dtype=resolve_dtype(config, device),
             attn_implementation=None if config.attention == "auto" else config.attention,
             use_safetensors=True,
+            **_quantized(config, device),
             **options,
         )
     except (OSError, ValueError) as error:
@@ -88,7 +96,9 @@ def load_model(config: ModelConfig, trust_remote_code: bool = False) -> LoadedMo
         tokenizer.pad_token = tokenizer.eos_token
     if device == "cpu":
         keep_freed_memory()
-    model = model.to(device).eval().requires_grad_(False)
+    if config.quantization == "none":
+        model = model.to(device)  # quantized weights are where they were made
+    model = model.eval().requires_grad_(False)
     from reasonmaxxer.models.head import check_head
 
     check_head(model)
@@ -237,6 +247,45 @@ def resolve_dtype(config: ModelConfig, device: str) -> torch.dtype:
     capabilities = torch.cpu.get_capabilities() if device == "cpu" else {}
     fast = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
     return torch.bfloat16 if fast else torch.float32
+
+
+def check_quantization(config: ModelConfig) -> None:
+    """Refuse weights in four bits where they cannot be had, before long work starts.
+
+    Raises:
+        UserError: the device is no CUDA device, or bitsandbytes is not installed.
+    """
+    if config.quantization == "none":
+        return
+    device = resolve_device(config)
+    if not device.startswith("cuda"):
+        raise UserError(
+            f"model.quantization = '4bit' needs a CUDA device, and model.device is {device}: take it off "
+            "the recipe."
+        )
+    if find_spec("bitsandbytes") is None:
+        raise UserError(
+            "model.quantization = '4bit' needs bitsandbytes: pip install 'reasonmaxxer[quantized]'."
+        )
+
+
+def _quantized(config: ModelConfig, device: str) -> dict[str, Any]:
+    """What `from_pretrained` is told to make NF4 of the linear layers; the output head stays whole."""
+    if config.quantization == "none":
+        return {}
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    nf4 = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=resolve_dtype(config, device),
+    )
+    return {
+        "quantization_config": nf4,
+        "device_map": {"": torch.device("cuda", torch.cuda.current_device())},
+    }
 
 
 def _locate(config: ModelConfig) -> tuple[str, str, str]:

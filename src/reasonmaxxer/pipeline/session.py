@@ -14,6 +14,7 @@ from reasonmaxxer.cost import ModelFlops, price_of
 from reasonmaxxer.environment import describe_environment
 from reasonmaxxer.models import LoadedModel, load_model, resolve_device
 from reasonmaxxer.models import eos_ids as model_eos_ids
+from reasonmaxxer.models.load import check_quantization
 from reasonmaxxer.problems import (
     Problem,
     Splits,
@@ -29,6 +30,7 @@ from reasonmaxxer.signal.select import (
     Example,
     examples_from_table,
 )
+from reasonmaxxer.training.processes import check_processes, is_sharded
 from reasonmaxxer.training.trackers import check_trackers
 from reasonmaxxer.training.train import (
     add_adapter,
@@ -60,7 +62,9 @@ class Session:
         check_trackers(recipe.training.report_to)
         check_trl(recipe.training.method)
         check_engine(recipe.rollouts.engine)
+        check_processes(recipe.training)
         device = resolve_device(recipe.model)
+        check_quantization(recipe.model)
         self.price = price_of(recipe.cost, device)
         self.environment = describe_environment(device, recipe.seed)
         self.directory = RunDirectory(out, recipe, device, self.price.usd_per_hour)
@@ -119,6 +123,13 @@ class Session:
     def trained(self) -> Path:
         """Folder of the chosen adapter."""
         return self.directory.path / "training" / "adapter"
+
+    def training_done(self) -> None:
+        """Take the adapter off; a base whose weights are spread over processes is loaded anew."""
+        if is_sharded(self.loaded.model):
+            del self.loaded
+        else:
+            self.put(self.loaded.model.unload())
 
     def load_trained(self) -> None:
         """Put the chosen adapter on the model, unless it is there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from reasonmaxxer.pipeline.courses import Course, Hooks, courses_of
 from reasonmaxxer.pipeline.session import Session
 from reasonmaxxer.run_directory import StageWork
 from reasonmaxxer.signal.gates import Gate
+from reasonmaxxer.training.processes import is_first, leave_processes
 from reasonmaxxer.training.select import Candidate, best_candidate, candidate_table
 from reasonmaxxer.training.train import (
     add_adapter,
@@ -27,23 +29,27 @@ COST = "cost.json"
 
 
 def training(session: Session, work: StageWork) -> None:
-    """Train one adapter a course; the validation split picks course and checkpoint."""
+    """Train one adapter a course; the validation split picks course and checkpoint.
+
+    All courses come before any validation: with several processes the others leave in between.
+    """
     courses = courses_of(session, work)
+    histories = train_courses(session, work, courses)
+    _fresh_adapter(session)
     candidates: list[Candidate] = []
-    histories, checkpoints = [], []
+    checkpoints = []
     for index, course in enumerate(courses):
-        label = f" {index + 1}/{len(courses)}" if len(courses) > 1 else ""
-        folder = work.folder / f"gate-{index}"
-        histories += _train(session, work, course, index, folder, label)
+        folder = _folder(work, index)
+        label = _label(index, courses)
         candidates += _validate(session, work, course.gate, index, folder, label)
         checkpoints += _checkpoint_costs(folder, index)
-        session.put(session.loaded.model.unload())
+    session.put(session.loaded.model.unload())
     best = best_candidate(candidates)
     save_adapter(best.adapter, work.folder / "adapter", session.loaded.name)
     write_table(history_table(histories), work.folder / "history.parquet")
     write_table(candidate_table(candidates), work.folder / "validation.parquet")
     for index in range(len(courses)):
-        shutil.rmtree(work.folder / f"gate-{index}")
+        shutil.rmtree(_folder(work, index))
     chosen = courses[best.gate_index]
     work.counts = {
         "method": session.recipe.training.method,
@@ -59,16 +65,31 @@ def training(session: Session, work: StageWork) -> None:
     }
 
 
-def _train(
-    session: Session, work: StageWork, course: Course, index: int, folder: Path, label: str
+def train_courses(
+    session: Session, work: StageWork, courses: Sequence[Course]
 ) -> list[dict[str, Any]]:
-    """Train the adapter of one course; its history, one row a step."""
-    finished = folder / "history.json"
-    adapter = session.recipe.training.adapter
-    session.put(add_adapter(session.loaded.model, adapter, session.recipe.seed))
-    if finished.exists():
-        history: list[dict[str, Any]] = read_json(finished)
-        return history
+    """Train the adapter of every course, all processes together; the history, one row a step."""
+    histories = []
+    for index, course in enumerate(courses):
+        finished = _folder(work, index) / "history.json"
+        if finished.exists():
+            histories += read_json(finished)
+            continue
+        _fresh_adapter(session)
+        history = _train(session, work, course, index, _label(index, courses))
+        histories += history
+        if is_first():
+            write_json(history, finished)
+        session.training_done()
+    leave_processes()
+    return histories
+
+
+def _train(
+    session: Session, work: StageWork, course: Course, index: int, label: str
+) -> list[dict[str, Any]]:
+    """Train the adapter of one course; its history."""
+    folder = _folder(work, index)
 
     def on_checkpoint(checkpoint: Path) -> None:
         work.save_cost()
@@ -76,14 +97,26 @@ def _train(
 
     with session.display.task(f"Training{label}", course.steps) as task:
         already = whole_checkpoints(folder)
-        if already and not (already[-1] / COST).exists():  # killed between the two
+        if already and is_first() and not (already[-1] / COST).exists():  # killed between the two
             on_checkpoint(already[-1])
         task.advance(checkpoint_step(already[-1]) if already else 0)
         events = session.directory.path / "tensorboard" / f"gate-{index}"
         history = course.train(Hooks(folder, events, task, on_checkpoint))
-    history = [{"gate": index, **row} for row in history]
-    write_json(history, finished)
-    return history
+    return [{"gate": index, **row} for row in history]
+
+
+def _fresh_adapter(session: Session) -> None:
+    adapter = session.recipe.training.adapter
+    session.put(add_adapter(session.loaded.model, adapter, session.recipe.seed))
+
+
+def _folder(work: StageWork, index: int) -> Path:
+    """Of a course."""
+    return work.folder / f"gate-{index}"
+
+
+def _label(index: int, courses: Sequence[Course]) -> str:
+    return f" {index + 1}/{len(courses)}" if len(courses) > 1 else ""
 
 
 def _checkpoint_costs(folder: Path, index: int) -> list[dict[str, Any]]:

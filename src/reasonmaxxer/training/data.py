@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +15,12 @@ from reasonmaxxer.models.branches import Layout
 from reasonmaxxer.signal.gates import Gate
 from reasonmaxxer.signal.select import Example
 from reasonmaxxer.training.packing import Row, pack
+
+
+def _shares(count: int, processes: int) -> list[slice]:
+    """Neighbours stay together: those of one problem share its prompt."""
+    bounds = [count * process // processes for process in range(processes + 1)]
+    return [slice(*bound) for bound in itertools.pairwise(bounds)]
 
 
 def training_rows(examples: Sequence[Example], gate: Gate) -> list[dict[str, Any]]:
@@ -50,23 +57,34 @@ class PackedCollator:
     """Packs sequences into rows; a subclass adds what its loss needs of their hidden states.
 
     A sequence has `prompt_ids` and `completion_ids`. Rows are read one after the other, so there is
-    no padding.
+    no padding. Of several processes that are given the same sequences, each makes rows of its share.
 
     Attributes:
         max_length: tokens kept of a sequence, cut on the right.
+        process: which of the processes this is.
+        processes: that share the sequences.
     """
 
     max_length: int
+    process: int = field(default=0, kw_only=True)
+    processes: int = field(default=1, kw_only=True)
 
     def __call__(self, sequences: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """A batch: `rows`, each of T tokens with
+        """A batch: `sequences`, how many all processes share, and `rows`, each of T tokens with
 
         - `input_ids`, `position_ids`, int64 [1, T]: tokens, and their positions within their sequence
         - `layout`: of each stem, the tokens of its prompt and of each completion
         - what `targets` says of its sequences
+
+        All processes have as many rows: weights that are gathered for a row are gathered by all of them.
         """
-        kept = [self._cut(sequence) for sequence in sequences]
-        return {"rows": [self._row(row, sequences) for row in pack(kept)]}
+        shares = [sequences[part] for part in _shares(len(sequences), self.processes)]
+        packed = [pack([self._cut(sequence) for sequence in share]) for share in shares]
+        own, share = packed[self.process], shares[self.process]
+        rows = [self._row(row, share) for row in own]
+        idle = max(map(len, packed)) - len(own)
+        rows += [self._idle_row(sequences[0])] * idle
+        return {"rows": rows, "sequences": len(sequences)}
 
     def targets(self, members: Sequence[Member]) -> dict[str, Tensor]:
         """What the loss of a row needs."""
@@ -90,6 +108,14 @@ class PackedCollator:
             **self.targets(members),
         }
 
+    def _idle_row(self, sequence: dict[str, Any]) -> dict[str, Any]:
+        """The start of a sequence, of which the loss looks at nothing."""
+        prompt, completion = self._cut(sequence)
+        (row,) = pack([(prompt[:1], completion[:1])])
+        made = self._row(row, [sequence])
+        asked = made.keys() - {"input_ids", "position_ids", "layout"}
+        return {name: value[:0] if name in asked else value for name, value in made.items()}
+
     def _cut(self, sequence: dict[str, Any]) -> tuple[list[int], list[int]]:
         prompt = list(sequence["prompt_ids"])[: self.max_length]
         return prompt, list(sequence["completion_ids"])[: self.max_length - len(prompt)]
@@ -109,7 +135,7 @@ class Collator(PackedCollator):
     anchor_positions: Literal["all", "completion"] = "all"
 
     def __call__(self, sequences: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """A batch: its `rows`, and `advantage` float32 of all its sequences."""
+        """A batch: also `advantage`, float32, of this process's sequences."""
         batch = super().__call__(sequences)
         return {**batch, "advantage": torch.cat([row["advantage"] for row in batch["rows"]])}
 

@@ -12,7 +12,9 @@ from functools import partial
 from typing import Any
 
 import torch
+from accelerate.data_loader import prepare_data_loader
 from torch import Tensor
+from torch.utils.data import DataLoader
 from transformers import Trainer, TrainingArguments
 
 from reasonmaxxer.models import OutputHead, decoder
@@ -20,16 +22,22 @@ from reasonmaxxer.models.attention import use_attention
 from reasonmaxxer.models.masks import attention_masks
 from reasonmaxxer.training.data import PackedCollator, visible
 from reasonmaxxer.training.packing import group_order
+from reasonmaxxer.training.processes import gathered
 
 
 @dataclass
 class PackedArguments(TrainingArguments):  # type: ignore[misc]
-    """`TrainingArguments` of a data set whose rows are no keyword arguments of a model."""
+    """`TrainingArguments` of a data set whose rows are no keyword arguments of a model.
+
+    A process has one device: several take `accelerate launch`.
+    """
 
     def __post_init__(self) -> None:
         self.remove_unused_columns = False  # rows are not a model's keyword arguments
         self.logging_nan_inf_filter = False  # a broken loss must be seen
+        self.ddp_find_unused_parameters = False  # every row uses every weight of an adapter
         super().__post_init__()
+        self._n_gpu = min(self.n_gpu, 1)  # or several devices would be taken for one DataParallel
 
 
 class PackedTrainer(Trainer):  # type: ignore[misc]
@@ -79,10 +87,34 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         *first, last = inputs["rows"]
         step = partial(super().training_step, model, num_items_in_batch=num_items_in_batch)
         losses = []
+        state = self.accelerator.gradient_state
+        ends_step = state.sync_gradients
         for row in first:
+            state._set_sync_gradients(False)  # or DeepSpeed takes an optimiser step for every row
             with self.accelerator.no_sync(model):
                 losses.append(step(row))
+        state._set_sync_gradients(ends_step)
         return torch.stack([*losses, step(last)]).sum()
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Every process is given whole batches, of which its collator takes a share.
+
+        What accelerate would give it could end earlier than another's, or begin again with sequences of the
+        start.
+        """
+        rows, args = self.train_dataset, self.args
+        loader = DataLoader(
+            rows,
+            batch_size=args.per_device_train_batch_size * self.accelerator.num_processes,
+            sampler=self._get_train_sampler(rows),
+            collate_fn=self.data_collator,
+            num_workers=args.dataloader_num_workers,
+            pin_memory=args.dataloader_pin_memory,
+        )
+        device = self.accelerator.device
+        return prepare_data_loader(  # type: ignore[no-any-return]
+            loader, device, num_processes=1, process_index=0, put_on_device=True
+        )
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Of a batch, as `Trainer` estimates them for its logs."""
@@ -104,7 +136,8 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
             num_items_in_batch: sequences of the whole step over all processes; none counts the row's.
         """
         sequences = _sequences(inputs) if num_items_in_batch is None else num_items_in_batch
-        loss = self.row_loss(model, inputs, sequences)
+        with gathered(self.head.projection):
+            loss = self.row_loss(model, inputs, sequences)
         # accelerate averages gradients over processes; the sum over sequences is what is meant
         loss = loss * self.accelerator.num_processes
         return (loss, {}) if return_outputs else loss
@@ -143,9 +176,7 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> Tensor:
         """Sequences of an optimiser step over all micro-batches and processes."""
-        counted = sum(_sequences(row) for batch in batch_samples for row in batch["rows"])
-        total: Tensor = self.accelerator.gather(torch.tensor(counted, device=device)).sum()
-        return total
+        return torch.tensor(sum(batch["sequences"] for batch in batch_samples), device=device)
 
 
 def _sequences(row: dict[str, Any]) -> int:

@@ -24,6 +24,7 @@ from reasonmaxxer.signal.select import Example
 from reasonmaxxer.training.base_states import BaseStates
 from reasonmaxxer.training.data import training_rows
 from reasonmaxxer.training.packing import Row, group_order, pack
+from reasonmaxxer.training.processes import process_count
 from reasonmaxxer.training.progress import add_progress, start_progress
 from reasonmaxxer.training.trackers import trackers
 from reasonmaxxer.training.trainer import ReasonMaxxerConfig, ReasonMaxxerTrainer
@@ -173,14 +174,16 @@ def trainer_arguments(
         seed: fixes the order of sequences.
         folder: of the checkpoints.
     """
+    share = config.batch_size // process_count()
+    batch = math.gcd(share, config.micro_batch_size)
     return {
         "output_dir": str(folder),
         "learning_rate": config.learning_rate,
         "weight_decay": config.weight_decay,
         "warmup_steps": config.warmup_steps,
         "max_grad_norm": config.max_grad_norm,
-        "per_device_train_batch_size": config.micro_batch_size,
-        "gradient_accumulation_steps": config.batch_size // config.micro_batch_size,
+        "per_device_train_batch_size": batch,
+        "gradient_accumulation_steps": share // batch,
         "gradient_checkpointing": config.gradient_checkpointing or None,
         "logging_steps": 1,
         "save_strategy": "steps",
@@ -284,6 +287,8 @@ class _Watch(TrainerCallback):  # type: ignore[misc]
         self.folder, self.on_step, self.on_checkpoint = folder, on_step, on_checkpoint
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if not state.is_world_process_zero:
+            return
         rows = (row for row in state.log_history if "loss" in row)
         start_progress(self.folder, ({**row, "steps": state.max_steps} for row in rows))
 
@@ -292,7 +297,7 @@ class _Watch(TrainerCallback):  # type: ignore[misc]
             self.on_step(state.global_step)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.on_checkpoint:
+        if self.on_checkpoint and state.is_world_process_zero:
             self.on_checkpoint(self.folder / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}")
 
     def on_log(
@@ -302,4 +307,5 @@ class _Watch(TrainerCallback):  # type: ignore[misc]
             return
         if not torch.isfinite(torch.tensor(float(logs["loss"]))):
             raise FloatingPointError(f"The loss is {logs['loss']} at step {state.global_step}.")
-        add_progress(self.folder, {**logs, "step": state.global_step, "steps": state.max_steps})
+        if state.is_world_process_zero:
+            add_progress(self.folder, {**logs, "step": state.global_step, "steps": state.max_steps})

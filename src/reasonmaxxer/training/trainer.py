@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
+from accelerate.utils import DistributedType
 from peft import PeftModel, get_peft_model
 from torch import Tensor
 
@@ -95,9 +96,14 @@ class ReasonMaxxerTrainer(PackedTrainer):
             raise UserError("ReasonMaxxerTrainer trains an adapter: pass peft_config.")
         if any(p.requires_grad for p in model.get_output_embeddings().parameters()):
             raise UserError("The output head must stay frozen: take lm_head off target_modules.")
-        collator = Collator(args.max_length, args.anchor_positions)
+        collator = Collator(
+            args.max_length,
+            args.anchor_positions,
+            process=args.process_index,
+            processes=args.world_size,
+        )
         self.base_states = base_states or (BaseStates() if args.num_train_epochs > 1 else None)
-        self._metrics: dict[str, list[tuple[Tensor, Tensor]]] = defaultdict(list)
+        self._metrics: dict[str, list[Tensor]] = defaultdict(list)
         super().__init__(
             model=model,
             args=args,
@@ -106,6 +112,8 @@ class ReasonMaxxerTrainer(PackedTrainer):
             processing_class=processing_class,
             **kwargs,
         )
+        if self.accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED):
+            self.base_states = None  # all processes gather the base's weights, or none does
 
     def row_loss(self, model: Any, row: dict[str, Any], sequences: Tensor | int) -> Tensor:
         """A row's part of the mean of the per-sequence losses of one optimiser step (Eq. 6 and 7)."""
@@ -156,16 +164,17 @@ class ReasonMaxxerTrainer(PackedTrainer):
         for name, side in (("positive", 1), ("negative", -1)):
             chosen_N = (inputs["decision_advantage"] * side > 0) & ~change_N.isnan()
             total = change_N.masked_fill(~chosen_N, 0.0).sum()
-            self._metrics[f"delta_logprob_{name}"].append((total, chosen_N.sum()))
+            self._metrics[f"delta_logprob_{name}"].append(torch.stack([total, chosen_N.sum()]))
         if kl_N is not None:
             weight_N = inputs["anchor_weight"]
-            self._metrics["kl"].append(((kl_N * weight_N).sum(), weight_N.sum()))
+            parts = torch.stack([(kl_N * weight_N).sum(), weight_N.sum()])
+            self._metrics["kl"].append(parts)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add the means of the loss's own metrics since the last log."""
+        """Add the means of the loss's own metrics since the last log, over all processes."""
         if "loss" in logs:
             for name, parts in self._metrics.items():
-                total, count = (float(sum(column)) for column in zip(*parts, strict=True))
+                total, count = self.accelerator.reduce(torch.stack(parts).sum(0)).tolist()
                 if count:
                     logs = {**logs, name: total / count}
             self._metrics.clear()

@@ -100,19 +100,19 @@ def this_cpu(dtype: torch.dtype, rates: tuple[float, float] | None = None) -> De
     )
 
 
-def matmul_rate(dtype: torch.dtype, size: int = 2048) -> float:
+def matmul_rate(dtype: torch.dtype, size: int = 2048, device: str = "cpu") -> float:
     """FLOP/s of a square product of `size`, the best of many."""
     import torch
 
-    left, right = (torch.rand(size, size).to(dtype) for _ in range(2))
+    left, right = (torch.rand(size, size, device=device).to(dtype) for _ in range(2))
     return 2 * size**3 / best_seconds(lambda: left @ right)
 
 
-def copy_rate(size: int = 256 * 2**20) -> float:
+def copy_rate(size: int = 256 * 2**20, device: str = "cpu") -> float:
     """Bytes/s of copying `size` bytes, read and written bytes both counted, the best of many."""
     import torch
 
-    source = torch.ones(size, dtype=torch.uint8)
+    source = torch.ones(size, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     return 2 * size / best_seconds(lambda: target.copy_(source))
 
@@ -120,12 +120,22 @@ def copy_rate(size: int = 256 * 2**20) -> float:
 def best_seconds(work: Callable[[], Any], times: int = 24) -> float:
     """Shortest of several runs, after one that does not count."""
     work()
+    wait_for_device()
     taken = []
     for _ in range(times):
         start = time.perf_counter()
         work()
+        wait_for_device()
         taken.append(time.perf_counter() - start)
     return min(taken)
+
+
+def wait_for_device() -> None:
+    """Until a GPU has done what it was told: CUDA is told and not waited for."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def _main_memory() -> float:
