@@ -1,4 +1,4 @@
-"""Plans: shapes against published sizes, lengths and decoding against brute force, advice that is true, a real run."""
+"""Plans: published sizes, decoding by brute force, advice that is true, a real run."""
 
 import json
 from dataclasses import replace
@@ -193,7 +193,7 @@ def test_a_process_that_keeps_what_it_freed_never_shrinks():
 def test_imported_rollouts_are_scored_and_not_sampled():
     recipe = load_recipe("default", ("rollouts.imported=mine.jsonl",))
     work = stage_work(recipe, ASSUMED)
-    assert list(work)[0] == "signal" and work["signal"][0].tokens == 320 * (110 + 120)
+    assert next(iter(work)) == "signal" and work["signal"][0].tokens == 320 * (110 + 120)
 
 
 def test_prompts_are_counted_where_they_are_here(tmp_path):
