@@ -62,6 +62,10 @@ def load(name, **fields):
     return load_problems(SourceConfig(source=name, **fields), 0, "problems.train")
 
 
+def provenance(name):
+    return benchmarks.provenance(SourceConfig(source=name))
+
+
 def write(path, *rows):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -114,16 +118,17 @@ def test_a_data_folder_comes_before_the_hub(on_the_hub, monkeypatch, tmp_path, n
     (problem,) = load(name)
     assert (problem.id, problem.text, problem.answer) == ("x/1", "here", "2")
     assert problem.metadata["benchmark"] == name == problem.domain
-    assert benchmarks.provenance(name) == {"source": name, "file": f"{CATALOGUE[name].file}.jsonl"}
+    assert provenance(name) == {"source": name, "file": f"{CATALOGUE[name].file}.jsonl"}
 
 
 def test_where_a_benchmark_comes_from(monkeypatch):
-    assert benchmarks.provenance("aime24") == {
+    assert provenance("aime24") == {
         "source": "aime24",
         "hub": "HuggingFaceH4/aime_2024",
         "revision": "2fe88a2f1091d5048c0f36abc874fb997b3dd99a",
     }
-    assert benchmarks.provenance("mine.jsonl") == {"source": "mine.jsonl"}
+    mine = SourceConfig(source="me/mine", split="test", revision="abc")
+    assert benchmarks.provenance(mine) == {"source": "me/mine", "split": "test", "revision": "abc"}
 
 
 def test_every_revision_is_a_whole_commit():

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from reasonmaxxer import __version__
-from reasonmaxxer.cli import microscope, plan, run
+from reasonmaxxer.cli import evaluate, microscope, plan, run
 from reasonmaxxer.errors import UserError
 
 INTERRUPTED = 130
@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Better reasoning from a language model's own rollouts, without reinforcement learning.",
 )
-for module in (run, plan, microscope):
+for module in (run, evaluate, plan, microscope):
     module.register(app)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,8 +59,8 @@ def load_model(config: ModelConfig, trust_remote_code: bool = False) -> LoadedMo
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    adapter = teachers().get(config.name, Path(config.name))
-    if is_adapter(adapter):
+    adapter = adapter_of(config.name)
+    if adapter:
         return _load_adapted(config, adapter, trust_remote_code)
     path, name, source = _locate(config)
     device = resolve_device(config)
@@ -92,36 +92,72 @@ def is_adapter(path: Path) -> bool:
     return (path / CONFIG).is_file()
 
 
+def adapter_of(name: str) -> Path | None:
+    """The PEFT folder that a model's name stands for: an embedded teacher's, or one of your own."""
+    folder = teachers().get(name, Path(name))
+    return folder if is_adapter(folder) else None
+
+
 def _load_adapted(config: ModelConfig, folder: Path, trust_remote_code: bool) -> LoadedModel:
     """The base that an adapter names, with the adapter merged into its weights.
 
     In bfloat16 what is below half a unit in a weight's last place is lost; float32 keeps it.
     """
-    from peft import PeftModel
+    adapter_weights(folder)
+    base = load_model(config.model_copy(update={"name": base_of(folder)}), trust_remote_code)
+    adapted = with_adapter(base, folder)
+    _untie(adapted.model)
+    merged = adapted.model.merge_and_unload().eval().requires_grad_(False)
+    return replace(adapted, model=merged, name=config.name)
+
+
+def adapter_weights(folder: Path) -> Path:
+    """The weights of an adapter.
+
+    Raises:
+        UserError: no PEFT folder, or no safetensors weights.
+    """
     from peft.utils import SAFETENSORS_WEIGHTS_NAME
 
-    weights = folder / SAFETENSORS_WEIGHTS_NAME
+    if not is_adapter(folder):
+        raise UserError(f"{folder} has no {CONFIG}: it is not a PEFT folder.")
+    weights = folder / str(SAFETENSORS_WEIGHTS_NAME)
     if not weights.is_file():
         raise UserError(
             f"{folder} has no {SAFETENSORS_WEIGHTS_NAME}, the only kind that is loaded."
         )
-    base_name = read_json(folder / CONFIG)["base_model_name_or_path"]
-    embedded = {model.hub_id: name for name, model in EMBEDDED.items()}
-    base = load_model(
-        config.model_copy(update={"name": embedded.get(base_name, base_name)}), trust_remote_code
-    )
+    return weights
+
+
+def base_of(folder: Path) -> str:
+    """Name of the base that a PEFT folder names, as it is loaded by."""
+    base_name: str = read_json(folder / CONFIG)["base_model_name_or_path"]
+    return {model.hub_id: name for name, model in EMBEDDED.items()}.get(base_name, base_name)
+
+
+def with_adapter(base: LoadedModel, folder: Path) -> LoadedModel:
+    """A base with an adapter beside its weights, where no rounding touches it.
+
+    Args:
+        base: the model; its modules are wrapped in place.
+        folder: of the adapter, in PEFT's form.
+
+    Raises:
+        UserError: no PEFT folder, no safetensors weights, or an adapter of another model.
+    """
+    from peft import PeftModel
+
+    weights = adapter_weights(folder)
     try:
-        adapted = PeftModel.from_pretrained(base.model, str(folder))
-        _untie(adapted)
-        model = adapted.merge_and_unload()
+        model = PeftModel.from_pretrained(base.model, str(folder))
     except (RuntimeError, ValueError) as error:
         raise UserError(
-            f"The adapter in {folder} does not fit its base {base_name}: {str(error).splitlines()[0]}"
+            f"The adapter in {folder} does not fit its base {base.name}: {str(error).splitlines()[0]}"
         ) from error
     return LoadedModel(
         model.eval().requires_grad_(False),
         base.tokenizer,
-        config.name,
+        str(folder),
         f"adapter on {base.name} ({base.source})",
         hashlib.sha256((base.fingerprint + file_hash(weights)).encode()).hexdigest(),
     )

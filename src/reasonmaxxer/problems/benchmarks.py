@@ -49,19 +49,16 @@ def benchmark_problems(config: SourceConfig, where: str) -> list[Problem]:
     ]
 
 
-def provenance(source: str) -> dict[str, str]:
-    """Where the problems of a source come from: a benchmark's file or pinned hub data set.
-
-    Args:
-        source: as in a `SourceConfig`.
-    """
-    benchmark = CATALOGUE.get(source)
+def provenance(config: SourceConfig) -> dict[str, str]:
+    """Where problems come from: a benchmark's file or pinned data set, or what else a source names."""
+    benchmark = CATALOGUE.get(config.source)
     if benchmark is None:
-        return {"source": source}
+        named = {"split": config.split, "subset": config.subset, "revision": config.revision}
+        return {"source": config.source, **{key: value for key, value in named.items() if value}}
     path = benchmark.path()
     if path:
-        return {"source": source, "file": path.name}
-    return {"source": source, "hub": benchmark.hub, "revision": benchmark.revision}
+        return {"source": config.source, "file": path.name}
+    return {"source": config.source, "hub": benchmark.hub, "revision": benchmark.revision}
 
 
 def _from_hub(benchmark: Benchmark, where: str) -> list[Problem]:

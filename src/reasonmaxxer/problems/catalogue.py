@@ -70,3 +70,8 @@ def _read() -> dict[str, Benchmark]:
 
 CATALOGUE: Mapping[str, Benchmark] = _read()
 """Every benchmark and training pool, by name."""
+
+SUITES: Mapping[str, tuple[str, ...]] = {
+    "paper": ("gsm8k", "math500", "minerva", "olympiadbench", "aime24", "amc23", "aime25")
+}
+"""Benchmarks that are measured together, in the order of arXiv 2605.06241, Table 3, and AIME 2025."""

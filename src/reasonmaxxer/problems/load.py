@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 
 from reasonmaxxer.config import ProblemsConfig, SourceConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.problems import benchmarks, files, gym, hub
 from reasonmaxxer.problems.catalogue import CATALOGUE
-from reasonmaxxer.problems.draw import keep, shuffled, take
+from reasonmaxxer.problems.draw import keep, sample_of, shuffled, take
 from reasonmaxxer.problems.problem import Problem
 from reasonmaxxer.problems.text import normalise
 from reasonmaxxer.problems.word_problems import DOMAIN, word_problems
@@ -48,7 +49,7 @@ def load_problems(
         raise UserError(
             f"{where}.options are for reasoning-gym tasks, not '{config.source}'; leave them out."
         )
-    if config.where and (config.source == DOMAIN or config.source.startswith(gym.PREFIX)):
+    if config.where and is_made(config.source):
         raise UserError(
             f"{where}.where is for benchmarks, files and data sets, not '{config.source}', whose problems "
             "are made; leave it out."
@@ -65,10 +66,45 @@ def load_problems(
     return take(shuffled(left, seed), config.limit, where)
 
 
+def is_made(source: str) -> bool:
+    """Whether a source makes its problems, so that a limit draws from an endless supply."""
+    return source == DOMAIN or source.startswith(gym.PREFIX)
+
+
 def _reader(source: str) -> Callable[[SourceConfig, str], list[Problem]]:
     if source in CATALOGUE:
         return benchmarks.benchmark_problems
     return files.file_problems if files.is_file_source(source) else hub.hub_problems
+
+
+def load_samples(
+    sources: Sequence[SourceConfig], limit: int | None, seed: int
+) -> dict[str, list[Problem]]:
+    """Problems of several sources by name, of each at most so many, in proportion to its parts.
+
+    Args:
+        sources: each called by the last part of its name; their own limits do not count.
+        limit: problems of each; None takes all.
+        seed: of the draws.
+
+    Raises:
+        UserError: a source fails, or two have one name.
+    """
+    found: dict[str, list[Problem]] = {}
+    for source in sources:
+        name = source_name(source)
+        if name in found:
+            raise UserError(f"Two sources of problems are called '{name}'; rename one of them.")
+        asked = source.model_copy(update={"limit": limit if is_made(source.source) else None})
+        problems = load_problems(asked, seed, "problems")
+        found[name] = problems if limit is None else sample_of(problems, limit, seed)
+    return found
+
+
+def source_name(source: SourceConfig) -> str:
+    """What the folder and the row of a source are called."""
+    path = Path(source.source)
+    return path.stem if files.is_file_source(source.source) else path.name
 
 
 def load_splits(config: ProblemsConfig, seed: int) -> Splits:

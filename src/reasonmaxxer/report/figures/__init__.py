@@ -36,6 +36,7 @@ from reasonmaxxer.report.figures.outcome import (
 from reasonmaxxer.report.figures.overlap import overlap_and_chance, overlap_by
 from reasonmaxxer.report.figures.signal import entropy, gate_words, pass_rates
 from reasonmaxxer.report.figures.style import svg
+from reasonmaxxer.report.figures.suite import suite_scores
 from reasonmaxxer.report.figures.training import delta_logprob, metric, validation
 
 __all__ = [
@@ -44,5 +45,5 @@ __all__ = [
     "divergence_by_tenth", "dose_response", "entropy", "entropy_by_class", "fewest_edits_histogram",
     "gate_precision_recall", "gate_threshold", "gate_words", "interventions_accuracy", "metric",
     "metric_rows", "outcomes", "overlap_and_chance", "overlap_by", "pass_at_k", "pass_rates",
-    "students_accuracy", "students_kl", "svg", "validation",
+    "students_accuracy", "students_kl", "suite_scores", "svg", "validation",
 ]  # fmt: skip

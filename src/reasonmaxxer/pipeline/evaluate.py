@@ -1,0 +1,236 @@
+"""`reasonmaxxer evaluate`: one model on benchmarks, one folder each, every piece durable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from reasonmaxxer.artifacts import read_json, read_table, write_json, write_table
+from reasonmaxxer.config import SuiteConfig
+from reasonmaxxer.divergence.folder import claimed
+from reasonmaxxer.environment import describe_environment
+from reasonmaxxer.errors import UserError
+from reasonmaxxer.evaluation.protocol import (
+    out_of_reach,
+    problems_hash,
+    protocol_of,
+    samples_of,
+)
+from reasonmaxxer.evaluation.published import published_scores
+from reasonmaxxer.evaluation.suite import (
+    TRUNCATED,
+    average,
+    measure,
+    pass_rates,
+    specimens,
+)
+from reasonmaxxer.models import LoadedModel, eos_ids, load_model
+from reasonmaxxer.models.load import adapter_of, adapter_weights, base_of, with_adapter
+from reasonmaxxer.pipeline.against import (
+    AGAINST,
+    SUMMARY,
+    differences,
+    read_evaluation,
+    refuse_unlike,
+)
+from reasonmaxxer.problems import (
+    Problem,
+    load_samples,
+    problems_from_table,
+    problems_table,
+    source_name,
+)
+from reasonmaxxer.problems.catalogue import CATALOGUE, SUITES
+from reasonmaxxer.report.evaluation.page import write_evaluation
+from reasonmaxxer.report.progress import Display
+from reasonmaxxer.rollouts.collect import collect_samples, read_rollouts
+from reasonmaxxer.rollouts.engine import Engine
+from reasonmaxxer.rollouts.table import Rollout
+from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
+from reasonmaxxer.verify import Verifier
+
+SCHEMA = 1
+RESULT = "result.json"
+AVERAGED = SUITES["paper"][:6]
+"""Benchmarks over which arXiv 2605.06241, Table 3, averages."""
+
+
+def evaluate(
+    config: SuiteConfig,
+    out: Path,
+    display: Display,
+    trust_remote_code: bool = False,
+    against: Path | None = None,
+) -> dict[str, Any]:
+    """Measure one model on every source of problems, in order.
+
+    Args:
+        config: model, problems and protocol.
+        out: folder to fill; the same config again goes on where it stopped.
+        display: where progress shows.
+        trust_remote_code: let the model's repository run its own code.
+        against: finished evaluation of another model, for paired differences.
+
+    Returns:
+        What `summary.json` holds.
+
+    Raises:
+        UserError: bad input, seen before any long work starts.
+    """
+    problems = load_samples(config.problems, config.limit, config.seed)
+    if config.adapter:
+        adapter_weights(Path(config.adapter))
+    if against:
+        refuse_unlike(config, problems, against)
+    with claimed(out, "evaluate", config):
+        _refuse_other_problems(out, problems)
+        if not (out / SUMMARY).exists():
+            work = _Work(config, out, display, trust_remote_code)
+            results = [work.result(*named) for named in problems.items()]
+            write_json(work.summary(problems, results), out / SUMMARY)
+        summary = read_evaluation(out)
+        if against:
+            write_json(differences(config, problems, out, against), out / AGAINST)
+        write_evaluation(out)
+        return summary
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One evaluation at work: its folder, and its model, loaded when it is first needed."""
+
+    config: SuiteConfig
+    out: Path
+    display: Display
+    trust_remote_code: bool
+
+    @property
+    def base_and_adapter(self) -> tuple[str, Path | None]:
+        """Name of the base, and the folder of what was trained from it."""
+        name = self.config.model.name
+        if self.config.adapter:
+            return name, Path(self.config.adapter)
+        folder = adapter_of(name)
+        return (base_of(folder), folder) if folder else (name, None)
+
+    @cached_property
+    def loaded(self) -> LoadedModel:
+        """The model, an adapter beside its weights, where no rounding touches it."""
+        base, adapter = self.base_and_adapter
+        config = self.config.model.model_copy(update={"name": base})
+        loaded = load_model(config, self.trust_remote_code)
+        if adapter:
+            name = self.config.adapter or self.config.model.name
+            loaded = replace(with_adapter(loaded, adapter), name=name)
+        model = loaded.model
+        self.display.note(f"{loaded.name} ({loaded.source}), {model.dtype} on {model.device}")
+        text, limit = model.config.get_text_config(), self.config.max_new_tokens
+        if limit >= (window := getattr(text, "max_position_embeddings", limit + 1)):
+            self.display.warn(
+                f"With {limit:,} new tokens a completion can leave the {window:,} positions that the "
+                "model was made for; lower --max-new-tokens."
+            )
+        return loaded
+
+    @cached_property
+    def engine(self) -> Engine:
+        """What samples."""
+        ends = eos_ids(self.loaded.model, self.loaded.tokenizer)
+        return TransformersEngine(self.loaded.model, ends, self.config.batch_size)
+
+    def result(self, name: str, problems: list[Problem]) -> dict[str, Any]:
+        """Scores of one source, measured unless they are there."""
+        path = self.out / name / RESULT
+        if not path.exists():
+            write_json(self._measured(name, problems), path)
+        result: dict[str, Any] = read_json(path)
+        if result["truncated_share"] > TRUNCATED:
+            self.display.warn(
+                f"{name}: {result['truncated_share']:.0%} of the completions were cut at "
+                f"{self.config.max_new_tokens} tokens and could not finish; raise --max-new-tokens."
+            )
+        return result
+
+    def _measured(self, name: str, problems: list[Problem]) -> dict[str, Any]:
+        source = next(s for s in self.config.problems if source_name(s) == name)
+        samples = samples_of(self.config, source)
+        engine = self.engine  # first: nothing is written for a model that cannot be loaded
+        write_table(problems_table(problems), self.out / name / "problems.parquet")
+        rollouts = self._rollouts(engine, name, problems, samples)
+        protocol = protocol_of(
+            self.config,
+            source,
+            problems,
+            engine=f"{engine.name} {engine.version}",
+            dtype=self.loaded.identity["dtype"],
+        )
+        benchmark = CATALOGUE.get(source.source)
+        return {
+            "name": name,
+            "title": benchmark.title if benchmark else name,
+            "problems": len(problems),
+            "of": benchmark.problems if benchmark else None,
+            **measure(problems, rollouts, self.config),
+            "out_of_reach": out_of_reach(problems, protocol.extraction),
+            "specimens": specimens(problems, rollouts),
+            "protocol": protocol.to_dict(),
+        }
+
+    def _rollouts(
+        self, engine: Engine, name: str, problems: list[Problem], samples: int
+    ) -> list[Rollout]:
+        config = self.config
+        with (
+            self.display.task(name, len(problems) * samples) as task,
+            Verifier(config.verify, config.prompt_style) as verifier,
+        ):
+            return collect_samples(
+                problems,
+                self.out / name / "rollouts",
+                config.rollouts_per_shard,
+                engine,
+                verifier,
+                self.loaded.tokenizer,
+                prompt_style=config.prompt_style,
+                sampling=config,
+                per_problem=samples,
+                seed=config.seed,
+                on_tokens=task.on_tokens,
+            )
+
+    def summary(
+        self, problems: dict[str, list[Problem]], results: list[dict[str, Any]]
+    ) -> dict[str, Any]:
+        """Everything `summary.json` holds."""
+        averaged = None
+        if set(AVERAGED) <= set(problems):
+            rates = [
+                pass_rates(problems[name], read_rollouts(self.out / name / "rollouts"))
+                for name in AVERAGED
+            ]
+            averaged = average(rates, self.config)
+        return {
+            "schema": SCHEMA,
+            "command": "evaluate",
+            "model": self.loaded.identity,
+            "confidence": self.config.confidence,
+            "benchmarks": results,
+            "average": averaged,
+            "published": [row.to_dict() for row in published_scores(self.base_and_adapter[0])],
+            "environment": describe_environment(str(self.loaded.model.device), self.config.seed),
+        }
+
+
+def _refuse_other_problems(out: Path, problems: dict[str, list[Problem]]) -> None:
+    """Refuse a folder whose problems are no longer those of its sources."""
+    for name, wanted in problems.items():
+        path = out / name / "problems.parquet"
+        if path.exists():
+            there = problems_from_table(read_table(path))
+            if problems_hash(there) != problems_hash(wanted):
+                raise UserError(
+                    f"{out} was begun with other problems of {name} than its source has now. Choose "
+                    "another folder with --out, or give back the data it was begun with."
+                )
