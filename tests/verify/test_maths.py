@@ -105,6 +105,8 @@ SAME = [
     ("4210_{5}", "4210_5"),
     ("4210_{5}", "4210"),
     ("x", "x = x"),
+    (r"\approx 8.24 \text{ mph}", "8.24"),
+    (r"\begin{pmatrix} 1 & \phantom -1 \end{pmatrix}", r"\begin{pmatrix} 1 & 1 \end{pmatrix}"),
     (r"2^{2008}-2", r"2(2^{2007}-1)"),
     # words and choices
     (r"\text{(C)}", "C"),

@@ -42,7 +42,7 @@ _OVER = {"/", r"\div", "÷"}
 _OPEN, _CLOSE = {"(", "[", r"\{", r"\langle"}, {")", "]", r"\}", r"\rangle"}
 _BEFORE_A_FACTOR = re.compile(r"[\d.(A-Za-z]|\\[A-Za-z]")
 _NO_FACTOR = re.compile(
-    r"\\(?:cup|in|[lg]eq?|neq?|to|pm|mp|text|begin|end|rangle|rfloor|rceil|mid|approx|equiv|p?mod)"
+    r"\\(?:cup|in|[lg]eq?|neq?|to|pm|mp|text|begin|end|rangle|rfloor|rceil|mid|approx|equiv|p?mod|phantom)"
 )
 
 

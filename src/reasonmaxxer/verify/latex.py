@@ -17,7 +17,7 @@ _THOUSANDS = re.compile(r"(?<=\d)(?:,\s*\\!|\{,\})\s*(?=\d{3})")
 _SUPERFLUOUS = re.compile(
     r"\\(?:left|right|[bB]igg?[lrm]?|displaystyle|textstyle|limits)(?![A-Za-z])"
     r"|(?<!\\)\\[!()\[\]]|\\?[%$]|\^\s*(?:\\circ(?![A-Za-z])|\{\s*\\circ\s*\})|\\degree(?![A-Za-z])"
-    r"|(?<![A-Za-z])np\."
+    r"|(?<![A-Za-z])np\.|^\s*\\approx(?![A-Za-z])|\\[hv]?phantom\s*(?:\{[^{}]*\}|[^\s{A-Za-z])"
 )
 _SPACES = re.compile(r"(?<!\\)\\(?:[,;:> ]|q?quad(?![A-Za-z]))|~")
 _FRACTION = re.compile(r"\\[dtc]frac(?![A-Za-z])")
