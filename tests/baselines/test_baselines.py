@@ -29,6 +29,8 @@ from reasonmaxxer.verify import Verifier
 
 from ..tiny import tiny_folder
 
+pytest.importorskip("trl", reason="TRL needs Python 3.11")
+
 ONLINE, OFFLINE = ("grpo", "rloo"), ("sft", "dpo", "kto")
 PROBLEMS = [Problem(f"p{n}", f"{n % 3 + 1} so", "1", "tiny") for n in range(6)]
 SAMPLING = SamplingConfig(temperature=1.0, top_p=1.0, max_new_tokens=4)

@@ -19,6 +19,8 @@ from reasonmaxxer.report.status import read_status
 from reasonmaxxer.report.terminal import print_status, print_summary
 from tests.tiny import tiny_recipe
 
+pytest.importorskip("trl", reason="TRL needs Python 3.11")
+
 ONLINE = ["problems", "training", "evaluation"]
 OFFLINE = ["problems", "rollouts", "signal", "training", "evaluation"]
 

@@ -5,10 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
-import trl
 from datasets import load_dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from trl.data_utils import is_conversational
 from typer.testing import CliRunner
 
 from reasonmaxxer.artifacts import read_table
@@ -20,6 +18,8 @@ from reasonmaxxer.rollouts.imported import import_rollouts
 from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.share.formats import export, rows_of
 from reasonmaxxer.verify import Verifier
+
+trl = pytest.importorskip("trl", reason="TRL needs Python 3.11")
 
 OUTCOMES = {"a": ["correct", "wrong", "unparsed"], "b": ["wrong", "timeout"], "c": ["correct"] * 2}
 
@@ -73,7 +73,7 @@ def test_trls_trainers_learn_from_the_files(tiny_run, tmp_path, form, trainer, c
     rows = load_dataset("json", data_files=str(tmp_path / "rows.jsonl"), split="train",
                         cache_dir=str(tmp_path / "cache"))  # fmt: skip
     assert len(rows) == count > 1
-    assert is_conversational(rows[0])
+    assert trl.data_utils.is_conversational(rows[0])
     trained = trainer(
         model=AutoModelForCausalLM.from_pretrained(recipe.model.name),
         args=config(output_dir=str(tmp_path), max_steps=1, per_device_train_batch_size=2,

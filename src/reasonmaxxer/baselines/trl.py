@@ -18,7 +18,7 @@ def check_trl(method: str) -> None:
     if method != "reasonmaxxer" and importlib.util.find_spec("trl") is None:
         raise UserError(
             f"training.method = '{method}' is trained by TRL, which is not installed: "
-            "pip install 'reasonmaxxer[baselines]'."
+            "pip install 'reasonmaxxer[baselines]', with Python 3.11 or later."
         )
 
 
