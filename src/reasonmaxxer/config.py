@@ -175,7 +175,7 @@ class RolloutsConfig(SamplingConfig):
     )
 
 
-Extraction = Literal["auto", "boxed", "last_number", "stated_number"]
+Extraction = Literal["auto", "boxed", "last_number", "stated_number", "stated_answer"]
 
 
 class VerifyConfig(Config):
@@ -184,7 +184,8 @@ class VerifyConfig(Config):
     extraction: Extraction = Field(
         "auto",
         description="Where the answer is read. `boxed`: last \\boxed{}; `last_number`: last "
-        "number; `stated_number`: the number first stated as the answer. `auto`: by prompt style.",
+        "number; `stated_number`: the number first stated as the answer; `stated_answer`: the last box, "
+        "else that number. `auto`: by prompt style.",
     )
     function: str | None = Field(
         None,

@@ -91,7 +91,7 @@ def test_answers_that_a_reader_of_numbers_cannot_read():
     others = [r"\frac{1}{2}", "x+1", "(1,2)", "B", r"\sqrt{2}", "4.5e33", "1, 2", r"11,\! 111"]
     problems = [Problem(answer, "?", answer, "d") for answer in numbers + others]
     assert out_of_reach(problems, "stated_number") == len(others)
-    assert out_of_reach(problems, "boxed") == 0
+    assert out_of_reach(problems, "boxed") == out_of_reach(problems, "stated_answer") == 0
     made = Problem("g", "?", "x", "d", verifier="reasoning_gym")
     assert out_of_reach([made], "last_number") == 0
 

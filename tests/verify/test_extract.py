@@ -10,7 +10,7 @@ from reasonmaxxer.verify import extract, resolve_extraction
 from reasonmaxxer.verify.extract import answer_of
 from reasonmaxxer.verify.gym import stated_answer
 
-EXTRACTIONS = ("boxed", "last_number", "stated_number")
+EXTRACTIONS = ("boxed", "last_number", "stated_number", "stated_answer")
 
 
 @pytest.mark.parametrize(
@@ -166,12 +166,25 @@ def test_gym_answers(text, answer):
     [
         ("qwen_boxed", "boxed"),
         ("llama_abel", "last_number"),
-        ("chat_template", "stated_number"),
+        ("chat_template", "stated_answer"),
     ],
 )
 def test_auto_follows_the_prompt(style, extraction):
     assert resolve_extraction("auto", style) == extraction
     assert resolve_extraction("boxed", style) == "boxed"
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (r"So \boxed{\frac{1}{2}}. The answer is 3.", r"\frac{1}{2}"),
+        (r"\boxed{1} and then \boxed{x^2}", "x^2"),
+        ("The answer is 7. If 9 more come, there are 16.", "7"),
+        (r"The answer is 7, in a \boxed{", None),
+    ],
+)
+def test_stated_answer_is_the_box_or_else_the_number(text, answer):
+    assert extract(text, "stated_answer") == answer
 
 
 def test_unresolved_extraction_is_refused():

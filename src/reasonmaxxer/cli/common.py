@@ -44,7 +44,7 @@ PromptStyle = Annotated[
 Extraction = Annotated[
     str | None,
     typer.Option(
-        metavar="auto|boxed|last_number|stated_number",
+        metavar="auto|boxed|last_number|stated_number|stated_answer",
         help="Where the answer is read.",
         show_default="auto",
     ),

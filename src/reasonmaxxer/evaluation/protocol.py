@@ -119,7 +119,7 @@ def metric_name(samples: int, temperature: float) -> str:
 
 def out_of_reach(problems: Iterable[Problem], extraction: str) -> int:
     """Problems whose answer is no number, where numbers are all that is read."""
-    if extraction == "boxed":
+    if extraction in ("boxed", "stated_answer"):
         return 0
     return sum(p.verifier == "math" and not _NUMBER.fullmatch(p.answer) for p in problems)
 

@@ -19,7 +19,7 @@ _BARE = re.compile(r"\s*([^\s${}]+)")
 _STYLES: dict[PromptStyle, Extraction] = {
     "qwen_boxed": "boxed",
     "llama_abel": "last_number",
-    "chat_template": "stated_number",
+    "chat_template": "stated_answer",
 }
 
 
@@ -33,13 +33,19 @@ def extract(text: str, extraction: Extraction) -> str | None:
 
     Args:
         text: the completion.
-        extraction: `boxed`, the content of the last `\boxed{}` or `\fbox{}`; `last_number`; or
-            `stated_number`, the number first stated as the answer. Not `auto`: resolve it first.
+        extraction: `boxed`, the content of the last `\boxed{}` or `\fbox{}`; `last_number`;
+            `stated_number`, the number first stated as the answer; or `stated_answer`, the first of these
+            where there is a box, else the last. Not `auto`: resolve it first.
 
     Raises:
         ValueError: an unresolved or unknown extraction.
     """
-    readers = {"boxed": last_boxed, "last_number": last_number, "stated_number": stated_number}
+    readers = {
+        "boxed": last_boxed,
+        "last_number": last_number,
+        "stated_number": stated_number,
+        "stated_answer": stated_answer,
+    }
     if extraction not in readers:
         raise ValueError(f"extraction '{extraction}' is not one of {', '.join(readers)}")
     return readers[extraction](text)
@@ -81,12 +87,20 @@ def answer_of(text: str) -> str | None:
     The content of the last `\boxed{}` if there is a box; the whole text if it is one line of at most four
     words outside of LaTeX groups, none of them one that announces an answer; else the stated number.
     """
-    if _BOXED.search(text):
-        return last_boxed(text)
     line = text.strip()
     words = _GROUP.sub("", line)
-    alone = "\n" not in line and not _PROSE.search(words) and len(_WORD.findall(words)) <= 4
-    return (line or None) if alone else stated_number(text)
+    alone = (
+        not _BOXED.search(text)
+        and "\n" not in line
+        and not _PROSE.search(words)
+        and len(_WORD.findall(words)) <= 4
+    )
+    return (line or None) if alone else stated_answer(text)
+
+
+def stated_answer(text: str) -> str | None:
+    """The content of the last box, for models that box unasked; without a box the stated number."""
+    return last_boxed(text) if _BOXED.search(text) else stated_number(text)
 
 
 def last_number(text: str) -> str | None:
