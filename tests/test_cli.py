@@ -179,3 +179,8 @@ def test_two_processes_do_not_share_a_folder(tmp_path, recipe_file):
     with directory.lock():
         done = reasonmaxxer("run", recipe_file, "--out", tmp_path / "out")
     assert done.returncode == 2 and "in use by another process" in done.stderr
+
+
+def test_a_launcher_of_several_processes_is_refused_where_one_does_the_work():
+    done = reasonmaxxer("recipes", env={**os.environ, "WORLD_SIZE": "2"})
+    assert done.returncode == 2 and "recipes works in one process, not 2" in done.stderr

@@ -27,12 +27,18 @@ for module in (run, plan, evaluate, grade, microscope, share):
 
 
 @app.callback(invoke_without_command=True)
-def _version(
+def _first(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
 ) -> None:
     if version:
         typer.echo(f"reasonmaxxer {__version__}")
         raise typer.Exit
+    command, processes = context.invoked_subcommand, int(os.environ.get("WORLD_SIZE", 1))
+    if processes > 1 and command not in (None, "run", "baseline"):
+        raise UserError(
+            f"reasonmaxxer {command} works in one process, not {processes}: start it without a launcher."
+        )
 
 
 def main() -> None:

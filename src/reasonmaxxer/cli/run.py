@@ -67,7 +67,6 @@ def _run(
     trust_remote_code: bool,
 ) -> None:
     from reasonmaxxer.recipe import dump_recipe, load_recipe
-    from reasonmaxxer.training.processes import is_first
 
     name, overrides = split_arguments(arguments)
     recipe = load_recipe(name, overrides, method)
@@ -84,6 +83,7 @@ def _run(
     from reasonmaxxer.pipeline.join import join
     from reasonmaxxer.report.progress import Display
     from reasonmaxxer.report.terminal import print_summary
+    from reasonmaxxer.training.processes import is_first
 
     hush()
     if not is_first():
