@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from reasonmaxxer.artifacts import read_json
+from reasonmaxxer.child import Child, ChildError
 from reasonmaxxer.config import SamplingConfig, VllmConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import LoadedModel
-from reasonmaxxer.rollouts.child import Child, ChildError
 from reasonmaxxer.rollouts.engine import Completion, Engine, OnTokens, Request
 
 WORKER = Path(__file__).with_name("vllm_worker.py")
@@ -137,7 +137,7 @@ class VllmEngine(Engine):
         self.loaded.model.to("cpu")
         _free_gpu()
         command = [self.config.python or sys.executable, str(WORKER), json.dumps(self._arguments())]
-        self._child = Child(command, SILENCE)
+        self._child = Child(command)
         self.version = self._receive(self._child)["version"]
         return self._child
 
@@ -169,7 +169,7 @@ class VllmEngine(Engine):
 
     def _receive(self, child: Child) -> dict[str, Any]:
         try:
-            return child.receive()
+            return child.receive(SILENCE)
         except ChildError as error:
             self.close()
             raise UserError(
