@@ -6,9 +6,9 @@ from pathlib import Path
 import reasonmaxxer
 
 ORDER = [
-    "errors", "config", "recipe", "artifacts", "problems", "verify", "models", "rollouts", "signal",
-    "training", "baselines", "evaluation", "divergence", "cost", "environment", "run_directory", "report",
-    "pipeline", "share", "cli",
+    "errors", "config", "recipe", "artifacts", "child", "problems", "verify", "models", "rollouts",
+    "signal", "training", "baselines", "evaluation", "divergence", "cost", "environment",
+    "run_directory", "command_folder", "report", "pipeline", "share", "cli",
 ]  # fmt: skip
 ROOT = Path(reasonmaxxer.__file__).parent
 

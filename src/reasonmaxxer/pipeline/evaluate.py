@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from reasonmaxxer.artifacts import read_json, read_table, write_json, write_table
+from reasonmaxxer.command_folder import claimed
 from reasonmaxxer.config import SuiteConfig
-from reasonmaxxer.divergence.folder import claimed
 from reasonmaxxer.environment import describe_environment
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.evaluation.protocol import (

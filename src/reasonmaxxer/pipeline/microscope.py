@@ -11,10 +11,10 @@ from typing import Any
 import pyarrow as pa
 
 from reasonmaxxer.artifacts import read_json, write_json, write_table
+from reasonmaxxer.command_folder import claimed
 from reasonmaxxer.config import DistillationConfig, MicroscopeConfig
 from reasonmaxxer.divergence.diff import compare_durably, mentioned_ids
 from reasonmaxxer.divergence.effects import Effects
-from reasonmaxxer.divergence.folder import claimed
 from reasonmaxxer.divergence.interventions import (
     Outputs,
     intervene_durably,

@@ -7,8 +7,8 @@ from typing import Any
 
 from reasonmaxxer import __version__
 from reasonmaxxer.artifacts import read_json, write_json
+from reasonmaxxer.command_folder import claimed
 from reasonmaxxer.config import DistillationConfig
-from reasonmaxxer.divergence.folder import claimed
 from reasonmaxxer.evaluation.evaluate import rollout_summary
 from reasonmaxxer.pipeline.distillation.arms import ACCURACY, to_teacher
 from reasonmaxxer.pipeline.distillation.parts import (

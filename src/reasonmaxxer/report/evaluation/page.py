@@ -8,6 +8,7 @@ from typing import Any
 from reasonmaxxer import __version__
 from reasonmaxxer.artifacts import read_json, write_text
 from reasonmaxxer.report import figures
+from reasonmaxxer.report.content import Content, Section, measured_with
 from reasonmaxxer.report.evaluation.tables import (
     against_table,
     outcomes_table,
@@ -18,7 +19,6 @@ from reasonmaxxer.report.evaluation.tables import (
     specimens_table,
 )
 from reasonmaxxer.report.evaluation.words import SOURCE, Found, caveats, findings, lead
-from reasonmaxxer.report.microscope.content import Content, Section, measured_with
 from reasonmaxxer.report.panels import Panel, panel
 from reasonmaxxer.report.tables import markdown
 from reasonmaxxer.report.templates import fill
@@ -30,7 +30,7 @@ def write_evaluation(folder: Path) -> None:
     against = read_json(path) if path.is_file() else None
     content = content_of(read_json(folder / "summary.json"), against)
     write_text(
-        fill("microscope.html.j2", version=__version__, content=content), folder / "report.html"
+        fill("content.html.j2", version=__version__, content=content), folder / "report.html"
     )
     said = [content.lead, *content.findings, *content.caveats]
     write_text(markdown(content.title, said, content.tables), folder / "results.md")

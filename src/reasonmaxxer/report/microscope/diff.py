@@ -13,7 +13,7 @@ from reasonmaxxer.artifacts import read_table
 from reasonmaxxer.divergence.diff import flat
 from reasonmaxxer.divergence.joint import CLASSES, TOP, UNSHIFTED
 from reasonmaxxer.report import figures
-from reasonmaxxer.report.microscope.content import Content, Section, measured_with
+from reasonmaxxer.report.content import Content, Section, measured_with
 from reasonmaxxer.report.microscope.diff_words import (
     caveats,
     findings,

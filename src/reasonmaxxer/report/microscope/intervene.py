@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from reasonmaxxer.report import figures
-from reasonmaxxer.report.microscope.content import Content, Section, measured_with
+from reasonmaxxer.report.content import Content, Section, measured_with
 from reasonmaxxer.report.microscope.diff_words import pair_name
 from reasonmaxxer.report.microscope.viewer_data import ARMS, intervention_data
 from reasonmaxxer.report.numbers import counted, number, share, signed

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from reasonmaxxer.report import figures
-from reasonmaxxer.report.microscope.content import Content, Section, measured_with
+from reasonmaxxer.report.content import Content, Section, measured_with
 from reasonmaxxer.report.numbers import counted, number, share
 from reasonmaxxer.report.panels import Panel, panel
 from reasonmaxxer.report.tables import Table

@@ -17,8 +17,8 @@ from typing import Any
 from reasonmaxxer import __version__
 from reasonmaxxer.artifacts import read_json, write_text
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.report.content import Content
 from reasonmaxxer.report.microscope import diff, distill, intervene, overlap
-from reasonmaxxer.report.microscope.content import Content
 from reasonmaxxer.report.tables import latex, markdown
 from reasonmaxxer.report.templates import fill
 
@@ -51,7 +51,7 @@ class MicroscopePage:
             UserError: it holds no finished comparison.
         """
         content = read_content(folder)
-        return cls(fill("microscope.html.j2", version=__version__, content=content), content)
+        return cls(fill("content.html.j2", version=__version__, content=content), content)
 
     def save(self, path: Path) -> None:
         """Write the page, whole or not at all."""

@@ -11,8 +11,6 @@ from rich.table import Table
 
 from reasonmaxxer.report.numbers import counted, number, share
 
-FEW_TOKENS = 5
-
 
 def print_diff(found: dict[str, Any], out: Path, console: Console) -> None:
     """Print the figures of a comparison and where its files are.

@@ -1,4 +1,4 @@
-"""The folder of one command of the microscope: it belongs to one config, and to one process at a time."""
+"""The folder of one command: it belongs to one config, and to one process at a time."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _refuse(folder: Path, values: dict[str, object]) -> None:
     differing = _differing(folder, values)
     if differing and _begun(folder):
         raise UserError(
-            f"{folder} holds another comparison ({'; '.join(differing[:3])}). Choose another folder "
+            f"{folder} holds other results ({'; '.join(differing[:3])}). Choose another folder "
             "with --out, or delete this one."
         )
 

@@ -1,4 +1,4 @@
-"""What a page of the microscope holds, whatever drew it."""
+"""What a page of figures and tables holds, whatever drew it."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Content:
     """A page.
 
     Attributes:
-        command: which of the microscope's made its numbers; names the files.
-        title: the models.
-        lead: what was compared, and of how much.
+        command: which made its numbers; names the files.
+        title: the model or models.
+        lead: what was measured, and of how much.
         findings: what came out, most important first.
         caveats: what to keep in mind when quoting it.
         sections: figures and tables.

@@ -1,0 +1,44 @@
+"""One typed config a stage; those of a run are the recipe (`reasonmaxxer.recipe` reads one)."""
+
+from reasonmaxxer.config.base import Config, Positive, Share
+from reasonmaxxer.config.microscope import (
+    ATTENTION,
+    DistillationConfig,
+    MicroscopeConfig,
+    ShapeConfig,
+)
+from reasonmaxxer.config.run import (
+    ONLINE,
+    AdapterConfig,
+    BaselineConfig,
+    CostConfig,
+    EvaluationConfig,
+    GateConfig,
+    InspectionConfig,
+    Method,
+    ProblemsConfig,
+    Recipe,
+    RolloutsConfig,
+    SignalConfig,
+    TrainingConfig,
+)
+from reasonmaxxer.config.shared import (
+    EngineConfig,
+    Extraction,
+    ModelConfig,
+    PromptStyle,
+    RayConfig,
+    SamplingConfig,
+    SourceConfig,
+    VerifyConfig,
+    VllmConfig,
+)
+from reasonmaxxer.config.suite import SuiteConfig
+
+__all__ = [
+    "ATTENTION", "ONLINE", "AdapterConfig", "BaselineConfig", "Config", "CostConfig",
+    "DistillationConfig", "EngineConfig", "EvaluationConfig", "Extraction", "GateConfig",
+    "InspectionConfig", "Method", "MicroscopeConfig", "ModelConfig", "Positive", "ProblemsConfig",
+    "PromptStyle", "RayConfig", "Recipe", "RolloutsConfig", "SamplingConfig", "ShapeConfig", "Share",
+    "SignalConfig", "SourceConfig", "SuiteConfig", "TrainingConfig", "VerifyConfig", "VllmConfig",
+]  # fmt: skip

@@ -1,0 +1,143 @@
+"""What several commands have in common: models, problems, sampling, engines, grading."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from reasonmaxxer.config.base import Config, Positive
+
+
+class ModelConfig(Config):
+    """Which base model, and how it is held in memory."""
+
+    name: str = Field(
+        "smollm2", description="Hub id, local folder, or an embedded model (`reasonmaxxer models`)."
+    )
+    revision: str | None = Field(None, description="Hub revision; none takes the default branch.")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto",
+        description="Weights' type. `auto`: bfloat16 where the device multiplies it natively "
+        "(CUDA, CPUs with AMX or AVX512-BF16), else float32. Paper: bfloat16.",
+    )
+    device: str = Field(
+        "auto", description="`auto` (CUDA where there is one, else CPU) or a torch device."
+    )
+    attention: Literal["auto", "sdpa", "eager"] = Field(
+        "auto", description="Attention kernel; `auto` is sdpa wherever the model supports it."
+    )
+    quantization: Literal["none", "4bit"] = Field(
+        "none",
+        description="`4bit`: the base's weights as bitsandbytes NF4, about a quarter of the memory; CUDA "
+        "alone. The adapter is not quantized.",
+    )
+
+
+class SourceConfig(Config):
+    """Where the problems of one split come from."""
+
+    source: str = Field(
+        "word-problems",
+        description="`word-problems`, `reasoning-gym/TASK`, a benchmark or training pool by name "
+        "(`math500`, `math-train`, ...; docs/evaluation.md), a .jsonl or .parquet file, or a Hugging "
+        "Face data set id.",
+    )
+    split: str = Field(
+        "train", description="Split of the source; files and benchmarks have only one."
+    )
+    subset: str | None = Field(None, description="Configuration name of a Hugging Face data set.")
+    revision: str | None = Field(None, description="Revision of a Hugging Face data set.")
+    where: dict[str, tuple[int | str, ...]] = Field(
+        default_factory=dict,
+        description="Values that a problem's metadata must have, such as `{level: [3, 4, 5]}`; rows "
+        "without them are left out. Paper: MATH levels 3 to 5 for training.",
+    )
+    limit: Positive | None = Field(
+        None, description="Problems drawn, by seed; none takes all. Paper: 150 for training."
+    )
+    seed: int | None = Field(
+        None, description="Seed of that draw; none is the recipe's. A fixed one fixes the split."
+    )
+    text_column: str | None = Field(None, description="Column of the text; none tries usual names.")
+    answer_column: str | None = Field(None, description="Column of the answer, likewise.")
+    id_column: str | None = Field(None, description="Column of the id, likewise; else row numbers.")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="Options of a reasoning-gym task."
+    )
+
+
+PromptStyle = Literal["chat_template", "qwen_boxed", "llama_abel"]
+
+
+class SamplingConfig(Config):
+    """How completions are sampled."""
+
+    temperature: float = Field(0.6, ge=0, description="0 is greedy. Paper: 0.6.")
+    top_p: float = Field(0.95, gt=0, le=1, description="Nucleus mass. Paper: 0.95.")
+    max_new_tokens: Positive = Field(120, description="Longest completion, tokens. Paper: 8192.")
+
+
+class VllmConfig(Config):
+    """How vLLM is run: always in a process of its own, which ends before anything is trained."""
+
+    python: str | None = Field(
+        None,
+        description="Interpreter of the environment that vLLM is installed in; none is this one. Its "
+        "pins need not agree with this package's.",
+    )
+    gpu_memory_utilization: float = Field(
+        0.9, gt=0, le=1, description="Share of a GPU's memory that vLLM may take."
+    )
+    tensor_parallel_size: Positive = Field(1, description="GPUs that one model is spread over.")
+    enforce_eager: bool = Field(
+        False, description="No compilation and no CUDA graphs: starts sooner, decodes slower."
+    )
+
+
+class RayConfig(Config):
+    """Whether Ray Data spreads shards of rollouts over several processes and machines."""
+
+    workers: int = Field(
+        0, ge=0, description="Processes, each with a model of its own; 0 samples here, without Ray."
+    )
+    address: str | None = Field(
+        None,
+        description="Of a running cluster (`auto`, `HOST:6379`); none starts one here.",
+    )
+    cpus: Positive = Field(1, description="Cores of each worker; also its threads.")
+    gpus: float = Field(0, ge=0, description="GPUs of each worker.")
+
+
+class EngineConfig(Config):
+    """What samples the base and the adapted model, in every stage alike."""
+
+    name: Literal["transformers", "vllm"] = Field(
+        "transformers",
+        description="`transformers`, in this process, or `vllm`. Methods that sample while they train "
+        "(`grpo`, `rloo`) use transformers for that.",
+    )
+    vllm: VllmConfig = Field(default_factory=VllmConfig, description="Of vLLM alone.")
+    ray: RayConfig = Field(default_factory=RayConfig, description="Several machines.")
+
+
+Extraction = Literal["auto", "boxed", "last_number", "stated_number", "stated_answer"]
+
+
+class VerifyConfig(Config):
+    """How a completion is graded."""
+
+    extraction: Extraction = Field(
+        "auto",
+        description="Where the answer is read. `boxed`: last \\boxed{}; `last_number`: last "
+        "number; `stated_number`: the number first stated as the answer; `stated_answer`: the last box, "
+        "else that number. `auto`: by prompt style.",
+    )
+    function: str | None = Field(
+        None,
+        description="A verifier of your own, `FILE.py:FUNCTION`, called with completion, answer and "
+        "metadata of the problem: True, False, or None where there is no answer. It grades every problem, "
+        "and `extraction` is not used.",
+    )
+    timeout: float = Field(5.0, gt=0, description="Seconds before a grading worker is killed.")
+    workers: Positive = Field(2, description="Grading processes.")
