@@ -6,8 +6,15 @@ import pytest
 from reasonmaxxer.config import MicroscopeConfig
 from reasonmaxxer.divergence.diff import positions_table
 from reasonmaxxer.divergence.effects import Effects
-from reasonmaxxer.divergence.interventions import EDITS, Outputs, policies_of, reference_of
+from reasonmaxxer.divergence.interventions import (
+    DEFAULT,
+    EDITS,
+    Outputs,
+    policies_of,
+    reference_of,
+)
 from reasonmaxxer.divergence.policies import parse_policy
+from reasonmaxxer.divergence.search import SEARCH
 from tests.divergence.test_summary import rollout, scores
 
 CONFIG = MicroscopeConfig(bootstrap=200)
@@ -109,7 +116,9 @@ def test_reference_of_a_donors_answers():
 
 
 def test_the_default_policies_are_understood_and_each_asked_once():
-    policies = policies_of(())
+    *default, search = DEFAULT
+    policies = policies_of(default)
+    assert search == SEARCH
     assert len({policy.spelling for policy in policies}) == len(policies) > 20
     assert [p.spelling for p in policies_of(["second", "random", "second"])] == [
         "second", "random",

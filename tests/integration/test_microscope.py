@@ -90,7 +90,9 @@ def test_diff_of_given_answers(models, tmp_path):
 
 def test_intervene_holds_what_it_says(models, tmp_path):
     out = tmp_path / "intervene"
-    found = microscope.intervene(config(models, "a"), out, Display(), policies=POLICIES)
+    found = microscope.intervene(
+        config(models, "a"), out, Display(), policies=(*POLICIES, "fewest")
+    )
     rows = {row["name"]: row for row in found["rows"]}
     assert list(rows) == ["base", "tuned", *POLICIES]
     greedy = {
@@ -127,6 +129,14 @@ def test_intervene_goes_on_with_more_policies(models, tmp_path):
     assert (out / "outputs" / "oracle" / "shard-00000.parquet").stat().st_mtime_ns == kept
     whole = tmp_path / "whole"
     assert microscope.intervene(asked, whole, Display(), policies=["oracle", "second"]) == found
+
+
+def test_the_search_can_be_asked_for_alone_and_left_out(models, tmp_path):
+    out, asked = tmp_path / "intervene", config(models, "a")
+    found = microscope.intervene(asked, out, Display(), policies=["fewest"])
+    assert [row["name"] for row in found["rows"]] == ["base", "tuned"] and found["fewest"]
+    assert not (out / "outputs").exists() and (out / "intervene.html").exists()
+    assert microscope.intervene(asked, out, Display(), policies=["oracle"])["fewest"] is None
 
 
 def test_overlap_of_a_model_with_itself_and_with_another(models, tmp_path):

@@ -72,10 +72,10 @@ def intervene(
         list[str] | None,
         typer.Option(
             metavar="NAME[:BUDGET]",
-            help="oracle, random, second, gated or matched; budgets first=K, share=P, entropy=K, "
-            "divergence=K, reranked, of gated tau=H; 'reverse-' before a name changes the models' places. "
+            help="oracle, random, second, gated, matched, or fewest, the search; budgets first=K, "
+            "share=P, entropy=K, divergence=K, reranked, of gated tau=H; 'reverse-' before a name changes the models' places. "
             "May be given several times.",
-            show_default="the paper's, controls, dose and response",
+            show_default="the paper's, controls, dose and response, the search",
         ),
     ] = None,
     problems: Problems = None,

@@ -22,6 +22,7 @@ from reasonmaxxer.divergence.joint import UNSHIFTED
 from reasonmaxxer.divergence.lockstep import Intervened, intervene
 from reasonmaxxer.divergence.pair import Pair
 from reasonmaxxer.divergence.policies import ENTROPY_BINS, Policy, Reference, parse_policy
+from reasonmaxxer.divergence.search import SEARCH
 from reasonmaxxer.problems import Problem, render_prompt
 from reasonmaxxer.rollouts.collect import collect
 from reasonmaxxer.rollouts.table import Rollout
@@ -34,8 +35,9 @@ DEFAULT = (
     "reverse-oracle",
     *(f"reverse-oracle:first={k}" for k in (1, 2, 4, 8)),
     *(f"reverse-oracle:share={p}" for p in (0.25, 0.5, 0.75)),
+    SEARCH,
 )  # fmt: skip
-"""Policies of the command where none is asked for: the paper's, the controls, and dose and response."""
+"""Where nothing is asked for: the paper's policies, the controls, dose and response, the search."""
 EDITS = pa.schema(
     [
         pa.field("problem_id", pa.string(), nullable=False),
@@ -74,12 +76,12 @@ class Outputs:
 
 
 def policies_of(texts: Sequence[str]) -> list[Policy]:
-    """Policies as they are asked for, each once; the default ones where none is.
+    """Policies as they are asked for, each once.
 
     Raises:
         UserError: one that is not understood.
     """
-    return [parse_policy(text) for text in dict.fromkeys(texts or DEFAULT)]
+    return [parse_policy(text) for text in dict.fromkeys(texts)]
 
 
 def reference_of(table: pa.Table) -> Reference:

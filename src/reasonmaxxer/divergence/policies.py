@@ -222,7 +222,7 @@ def parse_policy(text: str) -> Policy:
         known = [*get_args(Name), *(REVERSE + n for n in get_args(Name))]
         raise UserError(
             f"--policy '{text}': there is no policy '{name}'.{did_you_mean(name, known)} There are "
-            f"{', '.join(get_args(Name))}, each also with '{REVERSE}' before it."
+            f"{', '.join(get_args(Name))}, each also with '{REVERSE}' before it, and fewest, the search."
         )
     allowed = _budgets_of(name)
     kind = kind or ("tau" if name == "gated" else "all")

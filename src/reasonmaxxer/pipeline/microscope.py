@@ -16,6 +16,7 @@ from reasonmaxxer.config import DistillationConfig, MicroscopeConfig
 from reasonmaxxer.divergence.diff import compare_durably, mentioned_ids
 from reasonmaxxer.divergence.effects import Effects
 from reasonmaxxer.divergence.interventions import (
+    DEFAULT,
     Outputs,
     intervene_durably,
     policies_of,
@@ -24,7 +25,7 @@ from reasonmaxxer.divergence.interventions import (
 from reasonmaxxer.divergence.overlap import read_trio, summarise_overlap
 from reasonmaxxer.divergence.pair import ARMS, Arm, Pair, open_pair
 from reasonmaxxer.divergence.policies import Policy, folder_name
-from reasonmaxxer.divergence.search import LEVELS, fewest_edits
+from reasonmaxxer.divergence.search import LEVELS, SEARCH, fewest_edits
 from reasonmaxxer.divergence.summary import summarise
 from reasonmaxxer.divergence.texts import given_answers, greedy_answers, microscope_problems
 from reasonmaxxer.divergence.vocabulary import pieces_table, texts_of
@@ -77,7 +78,7 @@ def intervene(
         out: folder to fill; the same config again goes on where it stopped, also with other policies.
         display: where progress shows.
         trust_remote_code: let the models' repositories run their own code.
-        policies: as `parse_policy` reads them; none is the default set.
+        policies: as `parse_policy` reads them, and `fewest`, the search; none is all of `DEFAULT`.
 
     Returns:
         What `summary.json` holds.
@@ -85,12 +86,13 @@ def intervene(
     Raises:
         UserError: bad input, seen before any long work starts.
     """
-    asked = policies_of(policies)
+    asked = policies or DEFAULT
+    named = policies_of([text for text in asked if text != SEARCH])
     with _opened("intervene", config, out, display, trust_remote_code) as work:
         answers: Answers = {arm: work.answers(arm) for arm in ARMS}
-        outputs = [work.outputs(policy) for policy in work.with_references(asked, answers)]
+        outputs = [work.outputs(policy) for policy in work.with_references(named, answers)]
         found = Effects(answers["base"], answers["tuned"], config).summary(outputs)
-        fewest = work.fewest(answers)
+        fewest = work.fewest(answers) if SEARCH in asked else None
         work.keep_vocabulary(_ids_in(answers, outputs))
         summary = {"problems": len(work.problems), **found, "fewest": fewest}
         return work.finish(summary, work.pair)
