@@ -73,8 +73,8 @@ def intervene(
         typer.Option(
             metavar="NAME[:BUDGET]",
             help="oracle, random, second, gated, matched, or fewest, the search; budgets first=K, "
-            "share=P, entropy=K, divergence=K, reranked, of gated tau=H; 'reverse-' before a name changes the models' places. "
-            "May be given several times.",
+            "share=P, entropy=K, divergence=K, reranked, of gated tau=H; 'reverse-' before a name changes "
+            "the models' places. May be given several times.",
             show_default="the paper's, controls, dose and response, the search",
         ),
     ] = None,
