@@ -213,7 +213,15 @@ def test_the_fewest_edits_are_those_that_trying_all_finds(models, tmp_path):
         for problem, base, tuned in zip(problems, *answers.values(), strict=True)
         if base.outcome != "correct"
     ]
-    found = fewest_edits(pair, *(list(column) for column in zip(*changed, strict=True)), asked)
+    columns, folder = [list(column) for column in zip(*changed, strict=True)], tmp_path / "search"
+    found = fewest_edits(pair, *columns, asked, folder)
+    tried = {path: path.read_bytes() for path in folder.iterdir()}
+    for name in ("tuned-3", "neither-2", "neither-3"):  # as a kill would leave it
+        (folder / f"{name}.json").unlink()
+    kept = (folder / "tuned-2.json").stat().st_mtime_ns
+    assert fewest_edits(pair, *columns, asked, folder) == found
+    assert {path: path.read_bytes() for path in folder.iterdir()} == tried
+    assert (folder / "tuned-2.json").stat().st_mtime_ns == kept
     assert found["failed"] == len(changed) > 2
     assert found["histogram"]["1"] > 0
     assert sum(found["histogram"].values()) == len(changed)

@@ -6,9 +6,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reasonmaxxer.training import packing
+from reasonmaxxer.models import packing
+from reasonmaxxer.models.packing import pack
 from reasonmaxxer.training.data import Collator, visible
-from reasonmaxxer.training.packing import group_order, pack
+from reasonmaxxer.training.order import RUN, group_order
 
 
 def test_neighbours_with_one_prompt_share_it():
@@ -109,7 +110,7 @@ def test_order_keeps_runs_together_and_loses_nothing(groups, seed, shuffled):
     order = group_order(prompts, [shuffled.choice([-1.0, 1.0]) for _ in prompts], seed)
     assert sorted(order) == list(range(len(prompts)))
     changes = np.count_nonzero(np.diff([prompts[i][0] for i in order]))
-    assert changes < sum(-(-size // packing.RUN) for size in groups)
+    assert changes < sum(-(-size // RUN) for size in groups)
 
 
 def test_a_run_has_its_share_of_right_and_wrong():

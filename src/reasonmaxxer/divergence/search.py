@@ -14,10 +14,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 
+from reasonmaxxer.artifacts import read_json, write_json
 from reasonmaxxer.config import MicroscopeConfig
 from reasonmaxxer.divergence.diff import compare_texts
 from reasonmaxxer.divergence.joint import UNSHIFTED, JointScores
@@ -60,15 +62,20 @@ class Trial:
     divergence: float = 0.0
 
 
+_EDITS = ("positions", "host_ids", "emitted_ids", "divergence")
+_ANSWER = ("completion_ids", "text", "outcome", "extracted")
+
+
 def fewest_edits(
     pair: Pair,
     problems: Sequence[Problem],
     base: Sequence[Rollout],
     tuned: Sequence[Rollout],
     config: MicroscopeConfig,
+    folder: Path,
     on_level: Callable[[], None] | None = None,
 ) -> dict[str, Any]:
-    """Search the answers that the tuned model gains.
+    """Search the answers that the tuned model gains; a search that was stopped goes on.
 
     Args:
         pair: the models.
@@ -76,6 +83,7 @@ def fewest_edits(
         base: greedy answers of the base, in their order.
         tuned: of the tuned model.
         config: length, grading and batch.
+        folder: receives what each level of the search tried, `tuned-1.json` and so on.
         on_level: called after each of `LEVELS` numbers of edits, of the search and then of its control.
 
     Returns:
@@ -90,7 +98,7 @@ def fewest_edits(
     }
     answers = [rollout for rollout in base if rollout.problem_id in lost]
     solved, by_luck = (
-        _search(pair, substitute, lost, answers, config, on_level)
+        _search(pair, substitute, lost, answers, config, folder, on_level)
         for substitute in get_args(Substitute)
     )
     return {
@@ -107,15 +115,19 @@ def _search(
     lost: dict[str, Problem],
     answers: Sequence[Rollout],
     config: MicroscopeConfig,
+    folder: Path,
     on_level: Callable[[], None] | None,
 ) -> dict[str, Trial]:
     """The trial with the fewest edits that solves each problem, of those that one solves."""
     open_trials = {rollout.problem_id: [Trial(rollout)] for rollout in answers}
     solved: dict[str, Trial] = {}
     with Verifier(config.verify, config.prompt_style) as verifier:
-        for _ in range(LEVELS):
-            longer = _next_trials(pair, substitute, open_trials)
-            tried = _tried(pair, longer, lost, verifier, config)
+        for level in range(1, LEVELS + 1):
+            path = folder / f"{substitute}-{level}.json"
+            if not path.exists():
+                longer = _next_trials(pair, substitute, open_trials)
+                write_json(_as_json(_tried(pair, longer, lost, verifier, config)), path)
+            tried = _from_json(read_json(path), answers)
             for id, trials in tried.items():
                 right = [trial for trial in trials if trial.rollout.reward]
                 if right:
@@ -126,6 +138,36 @@ def _search(
             if on_level:
                 on_level()
     return solved
+
+
+def _as_json(tried: dict[str, list[Trial]]) -> dict[str, list[dict[str, Any]]]:
+    return {
+        id: [
+            {name: getattr(trial, name) for name in _EDITS}
+            | {name: getattr(trial.rollout, name) for name in _ANSWER}
+            for trial in trials
+        ]
+        for id, trials in tried.items()
+    }
+
+
+def _from_json(
+    tried: dict[str, list[dict[str, Any]]], answers: Sequence[Rollout]
+) -> dict[str, list[Trial]]:
+    base = {rollout.problem_id: rollout for rollout in answers}
+    return {
+        id: [
+            Trial(
+                replace(base[id], **{name: row[name] for name in _ANSWER}),
+                positions=tuple(row["positions"]),
+                host_ids=tuple(row["host_ids"]),
+                emitted_ids=tuple(row["emitted_ids"]),
+                divergence=row["divergence"],
+            )
+            for row in rows
+        ]
+        for id, rows in tried.items()
+    }
 
 
 def _next_trials(

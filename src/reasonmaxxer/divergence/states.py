@@ -10,10 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from reasonmaxxer.models import decoder
+from reasonmaxxer.models.attention import apart, use_attention
+from reasonmaxxer.models.packing import pack
 from reasonmaxxer.rollouts.table import Rollout
 
 BATCH_TOKENS = 1024
@@ -53,13 +56,52 @@ def completion_states(
         [T, D] of each completion of T tokens, in main memory: the states that predict them.
     """
     states: dict[int, Tensor] = {}
-    for batch, hidden in state_batches(sequences, model):
-        sizes = [len(sequences[i].completion_ids) for i in batch]
-        for index, own_TD in zip(batch, torch.split(hidden, sizes), strict=True):
-            states[index] = own_TD.cpu()
-            if on_read:
-                on_read(len(sequences[index]))
+    shared = _shared_prompts(sequences) if use_attention(model) else []
+    alone = sorted(set(range(len(sequences))) - set(shared))
+    for members, read in ((shared, _shared_batches), (alone, state_batches)):
+        for batch, hidden_ND in read([sequences[i] for i in members], model):
+            sizes = [len(sequences[members[i]].completion_ids) for i in batch]
+            for i, own_TD in zip(batch, torch.split(hidden_ND, sizes), strict=True):
+                states[members[i]] = own_TD.cpu()
+                if on_read:
+                    on_read(len(sequences[members[i]]))
     return [states[i] for i in range(len(sequences))]
+
+
+def _shared_prompts(sequences: Sequence[TokenSequence]) -> list[int]:
+    """Indices of the sequences whose prompt is another's, too, those of one prompt side by side."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for index, sequence in enumerate(sequences):
+        groups.setdefault(tuple(sequence.prompt_ids), []).append(index)
+    return [index for group in groups.values() if len(group) > 1 for index in group]
+
+
+def _shared_batches(
+    sequences: Sequence[TokenSequence], model: Any
+) -> Iterator[tuple[list[int], Tensor]]:
+    """As `state_batches`, each prompt read once for its neighbours in a row."""
+    model.eval()
+    backbone = decoder(model)
+    device = next(backbone.parameters()).device
+    for row in pack([(s.prompt_ids, s.completion_ids) for s in sequences]):
+        starts = np.cumsum([0, *map(len, row)])
+        before = [  # of each completion: the places before its tokens
+            start + stem.places(number)[len(stem.prompt) - 1 : -1]
+            for start, stem in zip(starts, row, strict=False)
+            for number in range(len(stem.members))
+        ]
+        ids_1T, position_1T = (
+            torch.from_numpy(np.concatenate([getattr(stem, name) for stem in row]))[None].to(device)
+            for name in ("ids", "positions")
+        )
+        output = backbone(
+            input_ids=ids_1T,
+            position_ids=position_1T,
+            use_cache=False,
+            **apart([stem.sizes for stem in row], ids_1T),
+        )
+        places_N = torch.from_numpy(np.concatenate(before)).to(device)
+        yield [i for stem in row for i in stem.members], output.last_hidden_state[0, places_N]
 
 
 def state_batches(

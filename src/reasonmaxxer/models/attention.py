@@ -91,5 +91,17 @@ def use_attention(model: Any) -> bool:
     return True
 
 
+def apart(layout: Layout, ids_1T: Tensor) -> dict[str, Any]:
+    """What the forward of a model that attends by `attention` is told of a row of several completions.
+
+    Args:
+        layout: of the row.
+        ids_1T: its tokens.
+    """
+    # four dimensions, so that the model makes no mask of its own
+    unused = ids_1T.new_ones(1, 1, 1, 1, dtype=torch.bool)
+    return {"attention_mask": unused, "layout": layout}
+
+
 AttentionInterface.register(NAME, attention)
 AttentionMaskInterface.register(NAME, sdpa_mask)

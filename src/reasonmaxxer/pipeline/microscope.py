@@ -212,6 +212,7 @@ class _Work:
                     answers["base"],
                     answers["tuned"],
                     self.config,
+                    self.out / "search",
                     lambda: task.advance(1),
                 )
             write_json(self._spelled(found), path)

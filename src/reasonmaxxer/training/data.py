@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from reasonmaxxer.models.branches import Layout
+from reasonmaxxer.models.packing import Row, pack
 from reasonmaxxer.signal.gates import Gate
 from reasonmaxxer.signal.select import Example
-from reasonmaxxer.training.packing import Row, pack
 
 
 def _shares(count: int, processes: int) -> list[slice]:

@@ -18,10 +18,10 @@ from torch.utils.data import DataLoader
 from transformers import Trainer, TrainingArguments
 
 from reasonmaxxer.models import OutputHead, decoder
-from reasonmaxxer.models.attention import use_attention
+from reasonmaxxer.models.attention import apart, use_attention
 from reasonmaxxer.models.masks import attention_masks
 from reasonmaxxer.training.data import PackedCollator, visible
-from reasonmaxxer.training.packing import group_order
+from reasonmaxxer.training.order import group_order
 from reasonmaxxer.training.processes import gathered
 
 
@@ -186,9 +186,7 @@ def _sequences(row: dict[str, Any]) -> int:
 def _attention(model: Any, row: dict[str, Any]) -> dict[str, Any]:
     """Arguments of the model's forward that keep the sequences of a row apart."""
     if use_attention(model):
-        # four dimensions, so that the model makes no mask of its own
-        unused = row["input_ids"].new_ones(1, 1, 1, 1, dtype=torch.bool)
-        return {"attention_mask": unused, "layout": row["layout"]}
+        return apart(row["layout"], row["input_ids"])
     if [len(stem) for stem in row["layout"]] == [2]:  # a sequence alone: plain causal attention
         return {"attention_mask": torch.ones_like(row["input_ids"])}
     allowed_1TT, distance_1TT = visible(row["layout"], row["position_ids"])

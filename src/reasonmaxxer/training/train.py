@@ -19,11 +19,12 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, set_seed
 from reasonmaxxer.artifacts import read_json, write_json
 from reasonmaxxer.config import AdapterConfig, TrainingConfig
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.models.packing import Row, pack
 from reasonmaxxer.signal.gates import Gate
 from reasonmaxxer.signal.select import Example
 from reasonmaxxer.training.base_states import BaseStates
 from reasonmaxxer.training.data import training_rows
-from reasonmaxxer.training.packing import Row, group_order, pack
+from reasonmaxxer.training.order import group_order
 from reasonmaxxer.training.processes import process_count
 from reasonmaxxer.training.progress import add_progress, start_progress
 from reasonmaxxer.training.trackers import trackers

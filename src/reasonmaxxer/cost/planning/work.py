@@ -16,10 +16,10 @@ import numpy as np
 from reasonmaxxer.config import TrainingConfig
 from reasonmaxxer.cost.planning.devices import Device
 from reasonmaxxer.cost.planning.shapes import Shape
+from reasonmaxxer.models.packing import ROW_TOKENS
 from reasonmaxxer.rollouts.transformers_engine import PREFILL_TOKENS
 from reasonmaxxer.signal.select import Example
 from reasonmaxxer.training.loss import CHUNK_BYTES
-from reasonmaxxer.training.packing import ROW_TOKENS
 from reasonmaxxer.training.train import packed_rows
 
 LOGIT_BYTES = 40
