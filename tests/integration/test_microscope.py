@@ -114,6 +114,9 @@ def test_intervene_holds_what_it_says(models, tmp_path):
     first = read_table(out / "outputs" / "oracle-first-1" / "edits.parquet")
     assert len(first) == len({edit["problem_id"] for edit in edits})
     assert any("identity" in sentence for sentence in found["words"])
+    assert (
+        any("by search" in sentence for sentence in found["words"]) == found["fewest"]["failed"] > 0
+    )
     assert found["fewest"]["failed"] == sum(
         t.reward > b.reward
         for b, t in zip(*(read_rollouts(out / f"{a}-greedy") for a in greedy), strict=True)

@@ -62,6 +62,18 @@ class Trial:
     divergence: float = 0.0
 
 
+def words_of(fewest: dict[str, Any]) -> list[str]:
+    """What a search shows, in a sentence; nothing where there was nothing to search."""
+    if not fewest["failed"]:
+        return []
+    own, luck = (fewest[name]["1"] for name in ("histogram", "control"))
+    return [
+        f"One of the tuned model's tokens is enough for {own} of the {fewest['failed']} problems that "
+        "only it solves, by search; a token that neither model chose, tried as often at the same places, for "
+        f"{luck}: so much is the luck of many tries."
+    ]
+
+
 _EDITS = ("positions", "host_ids", "emitted_ids", "divergence")
 _ANSWER = ("completion_ids", "text", "outcome", "extracted")
 

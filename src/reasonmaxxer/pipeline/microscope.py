@@ -25,7 +25,7 @@ from reasonmaxxer.divergence.interventions import (
 from reasonmaxxer.divergence.overlap import read_trio, summarise_overlap
 from reasonmaxxer.divergence.pair import ARMS, Arm, Pair, open_pair
 from reasonmaxxer.divergence.policies import Policy, folder_name
-from reasonmaxxer.divergence.search import LEVELS, SEARCH, fewest_edits
+from reasonmaxxer.divergence.search import LEVELS, SEARCH, fewest_edits, words_of
 from reasonmaxxer.divergence.summary import summarise
 from reasonmaxxer.divergence.texts import given_answers, greedy_answers, microscope_problems
 from reasonmaxxer.divergence.vocabulary import pieces_table, texts_of
@@ -93,6 +93,7 @@ def intervene(
         outputs = [work.outputs(policy) for policy in work.with_references(named, answers)]
         found = Effects(answers["base"], answers["tuned"], config).summary(outputs)
         fewest = work.fewest(answers) if SEARCH in asked else None
+        found["words"] += words_of(fewest) if fewest else []
         work.keep_vocabulary(_ids_in(answers, outputs))
         summary = {"problems": len(work.problems), **found, "fewest": fewest}
         return work.finish(summary, work.pair)
