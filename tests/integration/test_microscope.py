@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 from reasonmaxxer.artifacts import read_json, read_table
 from reasonmaxxer.config import MicroscopeConfig
 from reasonmaxxer.divergence.pair import open_pair
-from reasonmaxxer.divergence.search import fewest_edits
+from reasonmaxxer.divergence.search import fewest_edits, words_of
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.pipeline import microscope
 from reasonmaxxer.recipe import parse_config
@@ -114,9 +114,8 @@ def test_intervene_holds_what_it_says(models, tmp_path):
     first = read_table(out / "outputs" / "oracle-first-1" / "edits.parquet")
     assert len(first) == len({edit["problem_id"] for edit in edits})
     assert any("identity" in sentence for sentence in found["words"])
-    assert (
-        any("by search" in sentence for sentence in found["words"]) == found["fewest"]["failed"] > 0
-    )
+    searched = any("by search" in sentence for sentence in found["words"])
+    assert searched == (found["fewest"]["failed"] > 0)
     assert found["fewest"]["failed"] == sum(
         t.reward > b.reward
         for b, t in zip(*(read_rollouts(out / f"{a}-greedy") for a in greedy), strict=True)
@@ -255,6 +254,11 @@ def test_the_fewest_edits_are_those_that_trying_all_finds(models, tmp_path):
     by_luck = [any(single(problem, rollout, control=True)) for problem, rollout, _ in changed]
     assert 0 < sum(by_luck) == found["control"]["1"]
     assert sum(found["control"].values()) == len(changed)
+
+    (said,) = words_of(found)
+    one, of, luck = found["histogram"]["1"], len(changed), sum(by_luck)
+    assert f"{one} of the {of} problems" in said and f"for {luck}:" in said
+    assert words_of({"failed": 0}) == []
 
     for row, (problem, rollout, _) in zip(found["problems"], changed, strict=True):
         assert (row["edits"] == 1) == any(single(problem, rollout))

@@ -69,8 +69,8 @@ def words_of(fewest: dict[str, Any]) -> list[str]:
     own, luck = (fewest[name]["1"] for name in ("histogram", "control"))
     return [
         f"One of the tuned model's tokens is enough for {own} of the {fewest['failed']} problems that "
-        "only it solves, by search; a token that neither model chose, tried as often at the same places, for "
-        f"{luck}: so much is the luck of many tries."
+        "only it solves, by search; a token that neither model chose, tried as often at the same "
+        f"places, for {luck}: so much is the luck of many tries."
     ]
 
 
