@@ -36,7 +36,8 @@ class Reader:
         self.lengths = [0] * len(prompts)
         self.passes = [0] * len(prompts)
         layers = model.config.get_text_config().num_hidden_layers
-        self.cache = SlotCache(layers, len(prompts), max(map(len, prompts)) + room)
+        self.capacity = max(map(len, prompts)) + room
+        self.cache = SlotCache(layers, len(prompts), self.capacity)
         use_attention(model)
 
     @property
@@ -75,7 +76,7 @@ class Reader:
 
     @torch.inference_mode()
     def read(self, slots: Sequence[int], tokens: Sequence[Sequence[int]]) -> list[Tensor]:
-        """Read the next tokens of some slots in one forward pass.
+        """Read the next tokens of some slots, each in one forward pass.
 
         Args:
             slots: any, each once.
@@ -84,6 +85,25 @@ class Reader:
         Returns:
             The states [tokens, D] behind each of the tokens, by slot as asked.
         """
+        found: dict[int, Tensor] = {}
+        for group in self._fitting(slots, tokens):
+            states = self._read([slots[i] for i in group], [tokens[i] for i in group])
+            found.update(zip(group, states, strict=True))
+        return [found[i] for i in range(len(slots))]
+
+    def _fitting(self, slots: Sequence[int], tokens: Sequence[Sequence[int]]) -> list[list[int]]:
+        """Rows to read together: padded to the longest of them, none reaches beyond its slot."""
+        groups: list[list[int]] = []
+        for row in sorted(range(len(slots)), key=lambda row: -len(tokens[row])):
+            room = self.capacity - self.lengths[slots[row]]
+            group = next((g for g in groups if len(tokens[g[0]]) <= room), None)
+            if group is None:
+                groups.append([row])
+            else:
+                group.append(row)
+        return [sorted(group) for group in groups]
+
+    def _read(self, slots: Sequence[int], tokens: Sequence[Sequence[int]]) -> list[Tensor]:
         width = max(map(len, tokens))
         ids_BN = torch.zeros(len(slots), width, dtype=torch.long)
         for row, own in enumerate(tokens):
