@@ -166,11 +166,12 @@ def rank_of(logits_NV: Tensor, ids_N: Tensor) -> Tensor:
 
 def jensen_shannon(p_NV: Tensor, q_NV: Tensor) -> Tensor:
     """Divergence of each pair of distributions, nats, [N]; exactly 0 where they are the same."""
-    # p log(p / m) with m the mean: as a ratio, two equal numbers cancel without a rounding error
-    tiny = torch.finfo(p_NV.dtype).tiny  # 0 log 0 is 0; xlogy knows that, but has no fast kernel on a CPU
-    middle_NV = (p_NV + q_NV).mul_(0.5).clamp_min_(tiny)
-    total_N = torch.linalg.vecdot(p_NV, (p_NV / middle_NV).clamp_min_(tiny).log_())
-    total_N += torch.linalg.vecdot(q_NV, (q_NV / middle_NV).clamp_min_(tiny).log_())
+    # p log(p / m) with m the mean: as a ratio, two equal numbers cancel without a rounding error. The least
+    # ratio makes 0 log 0 zero, as xlogy would, which has no vectorised kernel on a CPU.
+    least = torch.finfo(p_NV.dtype).tiny
+    middle_NV = (p_NV + q_NV).mul_(0.5).clamp_min_(least)
+    total_N: Tensor = torch.linalg.vecdot(p_NV, (p_NV / middle_NV).clamp_min_(least).log_())
+    total_N += torch.linalg.vecdot(q_NV, (q_NV / middle_NV).clamp_min_(least).log_())
     return (total_N / 2).clamp_(0, LN2)
 
 
