@@ -166,7 +166,11 @@ class TrainingConfig(Config):
     max_grad_norm: float = Field(1.0, gt=0, description="Gradient clip. Paper: 1.0.")
     epochs: float = Field(1.0, gt=0, description="Passes over the sequences. Paper: 1.")
     batch_size: Positive = Field(8, description="Sequences an optimiser step. Paper: 8.")
-    micro_batch_size: Positive = Field(8, description="Sequences a forward pass. Paper: 1.")
+    micro_batch_size: Positive = Field(
+        8,
+        description="Sequences packed together; memory is that of a packed row. Of baselines, sequences a "
+        "forward pass. Paper: 1.",
+    )
     max_length: Positive = Field(8192, description="Tokens kept, cut on the right. Paper: 8192.")
     gradient_checkpointing: bool = Field(False, description="Recompute activations: less memory.")
     checkpoints: Positive = Field(

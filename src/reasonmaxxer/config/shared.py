@@ -19,7 +19,8 @@ class ModelConfig(Config):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
         description="Weights' type. `auto`: bfloat16 where the device multiplies it natively "
-        "(CUDA, CPUs with AMX or AVX512-BF16), else float32. Paper: bfloat16.",
+        "(CUDA from compute capability 8, CPUs with AMX or AVX512-BF16), float16 on older CUDA, else "
+        "float32. Paper: bfloat16.",
     )
     device: str = Field(
         "auto", description="`auto` (CUDA where there is one, else CPU) or a torch device."

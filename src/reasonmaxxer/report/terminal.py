@@ -107,9 +107,8 @@ def _next(out: Path) -> list[str]:
         f"Tables    {escape(str(out))}/*/*.parquet",
         "",
         "Next:",
-        "  reasonmaxxer run seed=1                                     another seed",
-        "  reasonmaxxer run signal.gate.kind=share signal.gate.share=0.05   a sparser gate",
-        "  reasonmaxxer run --print-recipe                             every key, for your own recipe",
+        "  the same command with seed=1 and another --out   another draw",
+        "  reasonmaxxer run --print-recipe                  every key, for your own recipe",
     ]
 
 
