@@ -38,9 +38,12 @@ LEVELS = 3
 CANDIDATES = 24
 """Answers tried for each problem and level."""
 
-
 Substitute = Literal["tuned", "neither"]
 """The tuned model's choice, or the control's: the base's most likely token that neither model chose."""
+
+
+_ANSWER = ("completion_ids", "text", "outcome", "extracted")
+"""What a trial's rollout has of its own; the rest is the base's."""
 
 
 @dataclass(frozen=True)
@@ -60,22 +63,6 @@ class Trial:
     host_ids: tuple[int, ...] = ()
     emitted_ids: tuple[int, ...] = ()
     divergence: float = 0.0
-
-
-def words_of(fewest: dict[str, Any]) -> list[str]:
-    """What a search shows, in a sentence; nothing where there was nothing to search."""
-    if not fewest["failed"]:
-        return []
-    own, luck = (fewest[name]["1"] for name in ("histogram", "control"))
-    return [
-        f"One of the tuned model's tokens is enough for {own} of the {fewest['failed']} problems that "
-        "only it solves, by search; a token that neither model chose, tried as often at the same "
-        f"places, for {luck}: so much is the luck of many tries."
-    ]
-
-
-_EDITS = ("positions", "host_ids", "emitted_ids", "divergence")
-_ANSWER = ("completion_ids", "text", "outcome", "extracted")
 
 
 def fewest_edits(
@@ -121,6 +108,18 @@ def fewest_edits(
     }
 
 
+def words_of(fewest: dict[str, Any]) -> list[str]:
+    """What a search shows, in a sentence; nothing where there was nothing to search."""
+    if not fewest["failed"]:
+        return []
+    own, luck = (fewest[name]["1"] for name in ("histogram", "control"))
+    return [
+        f"One of the tuned model's tokens is enough for {own} of the {fewest['failed']} problems that "
+        "only it solves, by search; a token that neither model chose, tried as often at the same "
+        f"places, for {luck}: so much is the luck of many tries."
+    ]
+
+
 def _search(
     pair: Pair,
     substitute: Substitute,
@@ -155,8 +154,7 @@ def _search(
 def _as_json(tried: dict[str, list[Trial]]) -> dict[str, list[dict[str, Any]]]:
     return {
         id: [
-            {name: getattr(trial, name) for name in _EDITS}
-            | {name: getattr(trial.rollout, name) for name in _ANSWER}
+            {**vars(trial), "rollout": {name: getattr(trial.rollout, name) for name in _ANSWER}}
             for trial in trials
         ]
         for id, trials in tried.items()
@@ -170,7 +168,7 @@ def _from_json(
     return {
         id: [
             Trial(
-                replace(base[id], **{name: row[name] for name in _ANSWER}),
+                replace(base[id], **row["rollout"]),
                 positions=tuple(row["positions"]),
                 host_ids=tuple(row["host_ids"]),
                 emitted_ids=tuple(row["emitted_ids"]),

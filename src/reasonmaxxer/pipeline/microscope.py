@@ -93,9 +93,9 @@ def intervene(
         outputs = [work.outputs(policy) for policy in work.with_references(named, answers)]
         found = Effects(answers["base"], answers["tuned"], config).summary(outputs)
         fewest = work.fewest(answers) if SEARCH in asked else None
-        found["words"] += words_of(fewest) if fewest else []
         work.keep_vocabulary(_ids_in(answers, outputs))
-        summary = {"problems": len(work.problems), **found, "fewest": fewest}
+        words = [*found["words"], *(words_of(fewest) if fewest else ())]
+        summary = {"problems": len(work.problems), **found, "words": words, "fewest": fewest}
         return work.finish(summary, work.pair)
 
 
