@@ -14,8 +14,9 @@ from reasonmaxxer.config import Config
 from reasonmaxxer.errors import UserError
 
 WRITTEN = "config.yaml"
-PROBLEMS = "problems"
-"""What the names of files and folders begin with that cost nothing."""
+LOCK = ".lock"
+COSTLESS = frozenset({WRITTEN, LOCK, "problems.parquet", "train.parquet", "test.parquet"})
+"""Names of files that are soon made again."""
 
 
 @contextmanager
@@ -33,7 +34,7 @@ def claimed(folder: Path, command: str, config: Config) -> Iterator[None]:
     with folder_lock(folder):
         _refuse(folder, values)
         if not (folder / WRITTEN).is_file() or _differing(folder, values):
-            for path in folder.glob(f"{PROBLEMS}*"):
+            for path in (p for p in folder.iterdir() if p.name != LOCK and _costless(p)):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
             text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
             write_text(text, folder / WRITTEN)
@@ -65,8 +66,10 @@ def _differing(folder: Path, values: dict[str, object]) -> list[str]:
 
 def _begun(folder: Path) -> bool:
     """Whether there is more than the config and the problems."""
-    free = (WRITTEN, ".lock")
-    return any(
-        path.name not in free and not path.name.lstrip(".").startswith(PROBLEMS)
-        for path in folder.iterdir()
-    )
+    return not all(_costless(path) for path in folder.iterdir())
+
+
+def _costless(path: Path) -> bool:
+    """Whether it is a table of problems or the like, or a folder of nothing else."""
+    files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
+    return all(file.name in COSTLESS for file in files)
