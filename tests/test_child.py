@@ -50,6 +50,13 @@ def test_how_it_died_is_told():
     dying.stop()
 
 
+def test_half_a_line_is_no_answer():
+    dying = child("import sys; sys.stdout.write('{\"a\": '); sys.stdout.flush(); sys.exit(4)")
+    with pytest.raises(ChildError, match="status 4"):
+        dying.receive(60)
+    dying.stop()
+
+
 def test_one_that_hangs_is_killed():
     hanging = child("import time; print('{}', flush=True); time.sleep(999)")
     with pytest.raises(ChildError, match=r"silent for 0\.5 s"):

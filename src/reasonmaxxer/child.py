@@ -86,7 +86,7 @@ class Child:
             line = self._process.stdout.readline()
         finally:
             timer.cancel()
-        if self._expired or not line:
+        if self._expired or not line.endswith("\n"):  # a part of one, if it died while it wrote
             raise ChildError(self._expired, limit, self._process.wait(), self._last_lines())
         message: dict[str, Any] = json.loads(line)
         return message
