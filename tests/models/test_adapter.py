@@ -1,7 +1,9 @@
 """A light adapter is the adapter, however small, and leaves no trace."""
 
+import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from reasonmaxxer.models.adapter import light_adapter
 from tests.tiny import tiny_model
@@ -38,6 +40,35 @@ def test_logits_are_the_adapted_ones_without_pefts_layers():
         assert len(calls) == 12
     torch.testing.assert_close(light, apart, rtol=1e-4, atol=1e-4)
     assert (apart - base).abs().max() > 0.5, "the adapter must do something for this to test"
+
+
+@pytest.mark.parametrize(
+    ("family", "options"),
+    [
+        ("llama", {"target_modules": ["q_proj", "v_proj"], "use_dora": True}),
+        ("llama", {"target_modules": ["q_proj", "v_proj"], "lora_bias": True}),
+        ("llama", {"target_modules": ["q_proj", "embed_tokens"]}),
+        ("gpt2", {"target_modules": ["c_proj"], "fan_in_fan_out": True}),  # Conv1D
+    ],
+    ids=["dora", "bias", "embedding", "conv1d"],
+)
+def test_what_is_not_two_products_is_left_to_peft(family, options):
+    config = LoraConfig(r=4, lora_alpha=8, task_type="CAUSAL_LM", **options)
+    small = GPT2Config(vocab_size=97, n_embd=32, n_layer=2, n_head=4, n_positions=64)
+    plain = GPT2LMHeadModel(small) if family == "gpt2" else tiny_model(family)
+    model = get_peft_model(plain, config).eval()
+    torch.manual_seed(3)
+    for name, weight in model.named_parameters():
+        if "lora_" in name:
+            torch.nn.init.normal_(weight, std=0.3)
+    with torch.no_grad():
+        apart = model(IDS).logits
+        with model.disable_adapter():
+            base = model(IDS).logits
+        with light_adapter(model):
+            light = model(IDS).logits
+    torch.testing.assert_close(light, apart, rtol=1e-4, atol=1e-4)
+    assert (apart - base).abs().max() > 0.01, "the adapter must do something for this to test"
 
 
 def test_two_adapters_at_once():

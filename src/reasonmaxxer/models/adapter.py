@@ -6,12 +6,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import Linear
 from torch.nn.functional import linear
 
 
 @contextmanager
 def light_adapter(model: Any) -> Iterator[None]:
-    """Within the block, a LoRA layer is two products in the type of its base.
+    """Within the block, a plain LoRA layer is two products in the type of its base.
 
     PEFT's own forward casts and copies several times more, which in a decoding step of few rows costs as
     much as the model itself. Adding the adapter to the weights would cost nothing, but rounds away what is
@@ -56,5 +57,8 @@ def _active_layers(model: Any) -> list[Any]:
 
 
 def _is_plain(layer: Any) -> bool:
-    """Whether the base's weights can be multiplied with as they are; packed into four bits they cannot."""
-    return bool(layer.get_base_layer().weight.is_floating_point())
+    """Whether a layer is its base plus two products, which DoRA, a bias of LoRA's own, other layers than
+    linear ones and weights packed into four bits are not."""
+    base, names = layer.get_base_layer(), layer.active_adapters
+    varied = any(name in layer.lora_variant or layer.lora_bias.get(name) for name in names)
+    return isinstance(base, Linear) and base.weight.is_floating_point() and not varied
