@@ -74,3 +74,11 @@ def test_answers_of_another_engine_are_not_reused(tmp_path):
     other = tiny_recipe(tmp_path, rollouts={"engine": {"vllm": {"enforce_eager": True}}})
     assert reuse._equal(recipe, tiny_recipe(tmp_path), reuse.ANSWERS)
     assert not reuse._equal(recipe, other, reuse.ANSWERS)
+
+
+@pytest.mark.parametrize("key", ["batch_size", "rollouts_per_shard"])
+def test_answers_of_another_batch_or_another_slicing_are_not_reused(tmp_path, key):
+    recipe = tiny_recipe(tmp_path)
+    rollouts = recipe.rollouts.model_copy(update={key: getattr(recipe.rollouts, key) + 1})
+    other = recipe.model_copy(update={"rollouts": rollouts})
+    assert not reuse._equal(recipe, other, reuse.COMPLETION_KEYS["base-greedy"])

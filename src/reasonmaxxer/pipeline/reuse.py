@@ -14,8 +14,12 @@ from reasonmaxxer.run_directory import RunDirectory, read_recipe_values, stages_
 
 SAMPLED_FROM = ("seed", "model", "problems", "verify")
 """Keys that every completion depends on; a section is all of its keys."""
-ANSWERS = (*SAMPLED_FROM, "evaluation.max_new_tokens", "rollouts.engine")
-"""Keys that the base's greedy answers depend on."""
+ANSWERS = (
+    *SAMPLED_FROM,
+    "evaluation.max_new_tokens",
+    *(f"rollouts.{name}" for name in ("engine", "batch_size", "rollouts_per_shard")),
+)
+"""Keys that the base's greedy answers depend on, or how they lie in shards."""
 SAMPLES = tuple(
     f"evaluation.{name}" for name in ("temperature", "top_p", "samples", "sampled_problems")
 )
