@@ -2,7 +2,7 @@
 
 import pytest
 
-from reasonmaxxer.artifacts import read_json, write_json
+from reasonmaxxer.artifacts import folder_hash, read_json, write_json
 from reasonmaxxer.config import Recipe
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.recipe import parse_recipe
@@ -56,6 +56,33 @@ def test_a_broken_stage_keeps_its_work_and_what_it_spent(tmp_path):
     assert cost.seconds > before
     assert cost.usd == pytest.approx(cost.seconds)  # 3600 USD an hour
     assert not (tmp_path / "run" / "problems" / "cost.json").exists()
+
+
+def test_what_only_an_unfinished_stage_needs_goes_when_its_work_is_on_record(tmp_path, monkeypatch):
+    calls = []
+
+    def work(stage):
+        calls.append(1)
+        for folder in (stage.folder, stage.scratch):
+            folder.mkdir(exist_ok=True)
+            (folder / "x.parquet").write_text("kept" if folder == stage.folder else "gone")
+
+    def killed(path):
+        (path / "x.parquet").unlink()
+        raise KeyboardInterrupt
+
+    run = directory(tmp_path)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("shutil.rmtree", killed)
+        run.run_stage("problems", (), work)
+    assert not run.is_done("problems") and run.is_recorded("problems")
+    run.run_stage("problems", (), work)
+    folder = tmp_path / "run" / "problems"
+    assert len(calls) == 1 and sorted(p.name for p in folder.iterdir()) == [
+        "stage.json",
+        "x.parquet",
+    ]
+    assert run.record("problems")["artifacts"] == folder_hash(folder)
 
 
 def test_inputs_are_the_hashes_of_the_stages_read(tmp_path):

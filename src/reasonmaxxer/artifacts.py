@@ -110,8 +110,9 @@ def file_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-def folder_hash(folder: Path) -> str:
-    """SHA-256 over the names and hashes of a folder's tables and weights."""
+def folder_hash(folder: Path, without: str | None = None) -> str:
+    """SHA-256 over the names and hashes of a folder's tables and weights, save one subfolder's."""
     files = [p for p in sorted(folder.rglob("*")) if p.suffix in {".parquet", ".safetensors"}]
-    lines = [f"{p.relative_to(folder).as_posix()} {file_hash(p)}" for p in files]
+    names = [(p.relative_to(folder), p) for p in files]
+    lines = [f"{name.as_posix()} {file_hash(p)}" for name, p in names if name.parts[0] != without]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -1,12 +1,14 @@
 """The run directory: one folder a stage, whole or absent, with a record of how it was made.
 
-A stage works in `.NAME.partial`, which survives a kill, and the folder is renamed to `NAME` once its
-`stage.json` is in place. What a stage has cost so far is kept beside its work, so that the ledger
-of a run that was killed and taken up again still counts what was spent.
+A stage works in `.NAME.partial`, which survives a kill. Once `stage.json` is in place its work is done:
+what only an unfinished stage needs is removed and the folder renamed to `NAME`. What a stage has cost
+is kept beside its work, so that the ledger of a run that was killed and taken up again still counts
+what was spent up to the last durable piece.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +26,7 @@ from reasonmaxxer.cost import Meter, StageCost
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.recipe import dump_recipe
 
+RECORD, COST, SCRATCH = "stage.json", "cost.json", "scratch"
 STAGES = ("problems", "rollouts", "signal", "training", "evaluation", "inspection")
 
 
@@ -51,6 +54,11 @@ class StageWork:
     counts: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def scratch(self) -> Path:
+        """What is needed no longer once the stage is done; it is removed then."""
+        return self.folder / SCRATCH
+
+    @property
     def cost(self) -> StageCost:
         """All attempts at this stage together, up to now."""
         now = self.meter.snapshot()
@@ -58,7 +66,7 @@ class StageWork:
 
     def save_cost(self) -> None:
         """Make the cost so far durable; call it after each durable piece of work."""
-        write_json(self.cost.to_dict(), self.folder / "cost.json")
+        write_json(self.cost.to_dict(), self.folder / COST)
 
 
 class RunDirectory:
@@ -91,7 +99,11 @@ class RunDirectory:
 
     def is_done(self, stage: str) -> bool:
         """Whether a stage is complete."""
-        return (self.path / stage / "stage.json").is_file()
+        return (self.path / stage / RECORD).is_file()
+
+    def is_recorded(self, stage: str) -> bool:
+        """Whether a stage's work is done, though its folder may not have taken its name."""
+        return self.is_done(stage) or (self.partial(stage) / RECORD).is_file()
 
     def partial(self, stage: str) -> Path:
         """Where a stage works until it is complete."""
@@ -99,7 +111,7 @@ class RunDirectory:
 
     def record(self, stage: str) -> dict[str, Any]:
         """A complete stage's `stage.json`."""
-        record: dict[str, Any] = read_json(self.path / stage / "stage.json")
+        record: dict[str, Any] = read_json(self.path / stage / RECORD)
         return record
 
     def costs(self) -> list[StageCost]:
@@ -120,20 +132,35 @@ class RunDirectory:
             return
         partial = self.partial(stage)
         partial.mkdir(exist_ok=True)
-        cost_file = partial / "cost.json"
-        spent = StageCost.from_dict(read_json(cost_file)) if cost_file.exists() else None
+        if not self.is_recorded(stage):
+            self._work(stage, inputs, work, partial)
+        (partial / COST).unlink(missing_ok=True)
+        if (partial / SCRATCH).exists():
+            shutil.rmtree(partial / SCRATCH)
+        partial.replace(self.path / stage)
+
+    def _work(
+        self,
+        stage: str,
+        inputs: tuple[str, ...],
+        work: Callable[[StageWork], None],
+        partial: Path,
+    ) -> None:
+        """Do a stage's work, then write its record."""
+        spent = (
+            StageCost.from_dict(read_json(partial / COST)) if (partial / COST).exists() else None
+        )
         started = _now()
         with Meter(stage, self.device, self.usd_per_hour) as meter:
             done = StageWork(partial, meter, spent)
             work(done)
-        cost_file.unlink(missing_ok=True)
         write_json(
             {
                 "stage": stage,
                 "config": self.recipe.model_dump(mode="json"),
                 "config_hash": self.recipe.hash(),
                 "inputs": {name: self.record(name)["artifacts"] for name in inputs},
-                "artifacts": folder_hash(partial),
+                "artifacts": folder_hash(partial, without=SCRATCH),
                 "package_version": __version__,
                 "seed": self.recipe.seed,
                 "counts": done.counts,
@@ -141,9 +168,8 @@ class RunDirectory:
                 "started": started,
                 "finished": _now(),
             },
-            partial / "stage.json",
+            partial / RECORD,
         )
-        partial.replace(self.path / stage)
 
 
 def is_locked(run: Path) -> bool:

@@ -1,8 +1,8 @@
 """Works and kills its own process (-9) at one file operation: `killed.py COMMAND CONFIG OUT EVENT PATH`.
 
 COMMAND is `run`, of a recipe, or `distill`, of a config as JSON. EVENT is `os.rename` (just before a
-finished file or folder takes its name) or `open` (just before a file is opened), PATH the end of that
-file's path.
+finished file or folder takes its name), `open` or `os.remove` (just before a file is opened or removed),
+PATH the end of that file's path.
 """
 
 import os

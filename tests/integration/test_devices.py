@@ -38,7 +38,7 @@ def test_killed_in_two_processes_it_ends_as_in_one(tmp_path):
     state = "gate-1/checkpoint-4/trainer_state.json"
     killed = launch(driver, "run", written, two, "open", state)
     assert killed.returncode != 0 and "SIGKILL" in killed.stderr, killed.stderr[-2000:]
-    trained = two / ".training.partial"
+    trained = two / ".training.partial" / "scratch"
     assert (trained / "gate-0" / "history.json").exists()
     assert (trained / "gate-1" / "checkpoint-2").is_dir()
     assert not (trained / "gate-1" / "history.json").exists()

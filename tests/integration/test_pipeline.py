@@ -182,6 +182,7 @@ KILLS = [
     ("open", ".signal.partial/.examples.parquet.tmp"),
     ("open", "checkpoint-4/trainer_state.json"),
     ("os.rename", "validation-4/shard-00000.parquet"),
+    ("os.remove", "trainer_state.json"),
     ("os.rename", "/training"),
     ("os.rename", "adapted-greedy/shard-00000.parquet"),
     ("open", ".inspection.partial/.vocabulary.parquet.tmp"),

@@ -83,8 +83,8 @@ def test_training_shows_its_last_step_and_its_course(run):
     path, _ = run
     shutil.rmtree(path / "evaluation")
     rewind(path, "training")
-    gate = path / ".training.partial" / "gate-1"
-    gate.mkdir()
+    gate = path / ".training.partial" / "scratch" / "gate-1"
+    gate.mkdir(parents=True)
     for step, loss in ((1, 0.5), (2, 0.25)):
         add_progress(gate, {"step": step, "steps": 40, "loss": loss, "kl": 0.01})
     with (gate / "progress.jsonl").open("a") as file:

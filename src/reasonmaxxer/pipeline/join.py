@@ -37,7 +37,7 @@ def join(recipe: Recipe, out: Path, *, trust_remote_code: bool = False) -> None:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     session = Session(recipe, out, Display(), trust_remote_code)
     directory = session.directory
-    if not directory.is_done("training"):
+    if not directory.is_recorded("training"):
         meter = Meter("training", directory.device, None)
         work = StageWork(directory.partial("training"), meter, None)
         train_courses(session, work, courses_of(session, work))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -48,8 +47,6 @@ def training(session: Session, work: StageWork) -> None:
     save_adapter(best.adapter, work.folder / "adapter", session.loaded.name)
     write_table(history_table(histories), work.folder / "history.parquet")
     write_table(candidate_table(candidates), work.folder / "validation.parquet")
-    for index in range(len(courses)):
-        shutil.rmtree(_folder(work, index))
     chosen = courses[best.gate_index]
     work.counts = {
         "method": session.recipe.training.method,
@@ -112,7 +109,7 @@ def _fresh_adapter(session: Session) -> None:
 
 def _folder(work: StageWork, index: int) -> Path:
     """Of a course."""
-    return work.folder / f"gate-{index}"
+    return work.scratch / f"gate-{index}"
 
 
 def _label(index: int, courses: Sequence[Course]) -> str:

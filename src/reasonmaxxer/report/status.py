@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from reasonmaxxer.artifacts import read_json
 from reasonmaxxer.rollouts.collect import read_columns
-from reasonmaxxer.run_directory import is_locked, read_recipe_values, stages_of
+from reasonmaxxer.run_directory import SCRATCH, is_locked, read_recipe_values, stages_of
 from reasonmaxxer.training.progress import read_progress
 
 State = Literal["done", "running", "stopped", "waiting"]
@@ -101,7 +101,7 @@ def _look(run: Path) -> RunStatus:
         sampled=_sampled(run, recipe),
         training={
             int(folder.name.removeprefix("gate-")): read_progress(folder)
-            for folder in sorted((run / ".training.partial").glob("gate-*"))
+            for folder in sorted((run / ".training.partial" / SCRATCH).glob("gate-*"))
         },
         summary=summary,
     )
@@ -131,7 +131,7 @@ def _sampled(run: Path, recipe: dict[str, Any]) -> list[Sampled]:
             None if config["imported"] else sizes["train"] * config["rollouts_per_problem"],
         )
     ]
-    for gate in sorted((run / ".training.partial").glob("gate-*")):
+    for gate in sorted((run / ".training.partial" / SCRATCH).glob("gate-*")):
         tried = sorted(gate.glob("validation-*"), key=lambda p: int(p.name.partition("-")[2]))
         sets += [
             (f"{gate.name} step {p.name.partition('-')[2]}", p, sizes["validation"]) for p in tried
