@@ -6,6 +6,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from reasonmaxxer.config import SamplingConfig, VerifyConfig
+from reasonmaxxer.errors import UserError
 from reasonmaxxer.problems import Problem
 from reasonmaxxer.rollouts.collect import (
     collect,
@@ -45,6 +46,16 @@ def test_shards_are_consecutive_and_made_once(tmp_path):
     assert made == [["p0", "p1"], ["p2", "p3"], ["p4"], ["p2", "p3"]]
     assert seen == [True, True, True, False, False, True]  # those that are there come first
     assert again == first == read_rollouts(tmp_path) == [rollout(p) for p in PROBLEMS]
+
+
+def test_a_shard_of_other_problems_is_refused(tmp_path):
+    def make(shard):
+        return [rollout(p) for p in shard]
+
+    collect(PROBLEMS, tmp_path, 2, make)
+    for problems, size in ((PROBLEMS, 3), (PROBLEMS[1:], 2)):
+        with pytest.raises(UserError, match=r"shard-00000.parquet holds .*first is p0"):
+            collect(problems, tmp_path, size, make)
 
 
 class Backwards(Engine):

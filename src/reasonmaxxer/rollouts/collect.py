@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from reasonmaxxer.artifacts import read_table, write_table
 from reasonmaxxer.config import PromptStyle, SamplingConfig
+from reasonmaxxer.errors import UserError
 from reasonmaxxer.problems import Problem, render_prompt
 from reasonmaxxer.rollouts.engine import Completion, Engine, OnTokens, Request, rollout_seed
 from reasonmaxxer.rollouts.table import Rollout, rollout_table, rollouts_from_table
@@ -163,7 +164,13 @@ def _collect(
     collected: dict[int, list[Rollout]] = {}
 
     def keep(number: int, fresh: bool) -> None:
-        collected[number] = rollouts_from_table(read_table(paths[number]))
+        rollouts = collected[number] = rollouts_from_table(read_table(paths[number]))
+        answered = list(dict.fromkeys(rollout.problem_id for rollout in rollouts))
+        if answered != [problem.id for problem in shards[number]]:
+            raise UserError(
+                f"{paths[number]} holds completions of other problems, or of another number of them "
+                f"(first is {answered[0]}). Choose another folder, or delete that one."
+            )
         if on_shard:
             on_shard(collected[number], fresh)
 
