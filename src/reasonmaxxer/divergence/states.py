@@ -56,16 +56,34 @@ def completion_states(
         [T, D] of each completion of T tokens, in main memory: the states that predict them.
     """
     states: dict[int, Tensor] = {}
+    for batch, hidden_ND in state_batches(sequences, model):
+        sizes = [len(sequences[i].completion_ids) for i in batch]
+        for i, own_TD in zip(batch, torch.split(hidden_ND, sizes), strict=True):
+            states[i] = own_TD.cpu()
+            if on_read:
+                on_read(len(sequences[i]))
+    return [states[i] for i in range(len(sequences))]
+
+
+def state_batches(
+    sequences: Sequence[TokenSequence], model: Any
+) -> Iterator[tuple[list[int], Tensor]]:
+    """Read several sequences at once; a prompt that is others', too, is read once for a row of them.
+
+    Args:
+        sequences: any number, in any order.
+        model: a causal LM, PEFT-wrapped or not; put into eval mode.
+
+    Yields:
+        Indices of the sequences read, and [N, D] states before all tokens of their completions, in that
+        order.
+    """
+    model.eval()
     shared = _shared_prompts(sequences) if use_attention(model) else []
     alone = sorted(set(range(len(sequences))) - set(shared))
-    for members, read in ((shared, _shared_batches), (alone, state_batches)):
+    for members, read in ((shared, _shared_batches), (alone, _padded_batches)):
         for batch, hidden_ND in read([sequences[i] for i in members], model):
-            sizes = [len(sequences[members[i]].completion_ids) for i in batch]
-            for i, own_TD in zip(batch, torch.split(hidden_ND, sizes), strict=True):
-                states[members[i]] = own_TD.cpu()
-                if on_read:
-                    on_read(len(sequences[members[i]]))
-    return [states[i] for i in range(len(sequences))]
+            yield [members[i] for i in batch], hidden_ND
 
 
 def _shared_prompts(sequences: Sequence[TokenSequence]) -> list[int]:
@@ -79,8 +97,7 @@ def _shared_prompts(sequences: Sequence[TokenSequence]) -> list[int]:
 def _shared_batches(
     sequences: Sequence[TokenSequence], model: Any
 ) -> Iterator[tuple[list[int], Tensor]]:
-    """As `state_batches`, each prompt read once for its neighbours in a row."""
-    model.eval()
+    """Each prompt is read once for its neighbours in a row."""
     backbone = decoder(model)
     device = next(backbone.parameters()).device
     for row in pack([(s.prompt_ids, s.completion_ids) for s in sequences]):
@@ -104,19 +121,14 @@ def _shared_batches(
         yield [i for stem in row for i in stem.members], output.last_hidden_state[0, places_N]
 
 
-def state_batches(
+def _padded_batches(
     sequences: Sequence[TokenSequence], model: Any
 ) -> Iterator[tuple[list[int], Tensor]]:
-    """Read sequences of similar length together.
+    """Sequences of similar length are read together.
 
     They are padded on the right: a causal model's states do not depend on what follows, so the padding
     needs no mask.
-
-    Yields:
-        Indices of the sequences read, and [N, D] states before all tokens of their completions, in that
-        order.
     """
-    model.eval()
     backbone = decoder(model)
     device = next(backbone.parameters()).device
     for batch in _batches([len(s) for s in sequences]):
