@@ -9,6 +9,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
+from typer.testing import CliRunner
 
 from reasonmaxxer.artifacts import read_json, read_table
 from reasonmaxxer.cli import app
@@ -132,6 +133,21 @@ def test_the_protocol_says_how_it_was_measured(measured):
     expected = {"samples": 8, "temperature": 1.0, "top_p": 0.95, "max_new_tokens": 6, "seed": 0,
                 "prompt_style": "chat_template", "extraction": "last_number"}  # fmt: skip
     assert expected.items() <= protocol.items()
+
+
+def test_a_verifier_of_ones_own_grades_and_is_in_the_protocol(model, tmp_path):
+    grader = tmp_path / "grading.py"
+    grader.write_text("def even(completion, answer, metadata):\n    return int(answer) % 2 == 0\n")
+    rows = [{"problem": f"{n} words", "answer": str(n)} for n in range(3)]
+    file = tmp_path / "words.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command = ["evaluate", str(model), "--problems", str(file), "--verifier", f"{grader}:even"]
+    command += ["--device", "cpu", "--max-new-tokens", "2", "--out", str(tmp_path / "e")]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    [benchmark] = read_json(tmp_path / "e" / "summary.json")["benchmarks"]
+    assert benchmark["outcomes"] == {"correct": 2, "wrong": 1}
+    assert benchmark["protocol"]["extraction"] == f"{grader}:even"
 
 
 def test_what_was_killed_goes_on_to_the_same_end(measured, model, tmp_path):

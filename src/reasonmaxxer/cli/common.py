@@ -49,6 +49,14 @@ Extraction = Annotated[
         show_default="auto",
     ),
 ]
+Verifier = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE.py:FUNCTION",
+        help="A verifier of your own, instead of reading an answer.",
+        show_default="none",
+    ),
+]
 MaxNewTokens = Annotated[
     int | None, typer.Option(help="Longest answer, tokens.", show_default="120")
 ]
@@ -78,6 +86,11 @@ def given(**values: Any) -> dict[str, Any]:
 def chosen(options: dict[str, Any], *names: str) -> dict[str, Any]:
     """Options that are called as their keys are, of those that were set."""
     return given(**{name: options.get(name) for name in names})
+
+
+def verify_values(options: dict[str, Any]) -> dict[str, Any]:
+    """Section `verify` of what `Extraction` and `Verifier` say."""
+    return {**chosen(options, "extraction"), **given(function=options["verifier"])}
 
 
 def folder_of(command: str, *models: str) -> Path:

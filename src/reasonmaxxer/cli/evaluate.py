@@ -16,10 +16,12 @@ from reasonmaxxer.cli.common import (
     PromptStyle,
     Seed,
     TrustRemoteCode,
+    Verifier,
     chosen,
     folder_of,
     given,
     hush,
+    verify_values,
 )
 from reasonmaxxer.errors import UserError, did_you_mean
 
@@ -77,6 +79,7 @@ def evaluate(
     ] = None,
     prompt_style: PromptStyle = None,
     extraction: Extraction = None,
+    verifier: Verifier = None,
     temperature: Annotated[
         float | None, typer.Option(help="0 is greedy.", show_default="0.6")
     ] = None,
@@ -140,7 +143,7 @@ def _config(options: dict[str, Any]) -> SuiteConfig:
             {"source": source, "split": options["split"]}
             for source in _sources(options["suite"], options["problems"])
         ],
-        "verify": chosen(options, "extraction"),
+        "verify": verify_values(options),
         "engine": _engine(options["engine"]),
         **given(ks=None if ks is None else _numbers(ks)),
         **chosen(options, "adapter", "limit", "samples", "temperature", "batch_size"),

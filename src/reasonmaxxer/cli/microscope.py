@@ -21,10 +21,12 @@ from reasonmaxxer.cli.common import (
     Split,
     TrustRemoteCode,
     Tuned,
+    Verifier,
     chosen,
     folder_of,
     given,
     hush,
+    verify_values,
 )
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ def diff(
     ] = None,
     prompt_style: PromptStyle = None,
     extraction: Extraction = None,
+    verifier: Verifier = None,
     max_new_tokens: MaxNewTokens = None,
     seed: Seed = None,
     dtype: Dtype = None,
@@ -83,6 +86,7 @@ def intervene(
     limit: Limit = None,
     prompt_style: PromptStyle = None,
     extraction: Extraction = None,
+    verifier: Verifier = None,
     max_new_tokens: MaxNewTokens = None,
     seed: Seed = None,
     dtype: Dtype = None,
@@ -112,6 +116,7 @@ def overlap(
     limit: Limit = None,
     prompt_style: PromptStyle = None,
     extraction: Extraction = None,
+    verifier: Verifier = None,
     max_new_tokens: MaxNewTokens = None,
     seed: Seed = None,
     dtype: Dtype = None,
@@ -161,6 +166,8 @@ def distill(
         ),
     ] = None,
     prompt_style: PromptStyle = None,
+    extraction: Extraction = None,
+    verifier: Verifier = None,
     rollouts: Annotated[
         int | None, typer.Option(help="The teacher's rollouts a problem.", show_default="4")
     ] = None,
@@ -214,6 +221,7 @@ def _distillation(options: dict[str, Any]) -> DistillationConfig:
         "teacher": {"name": option("teacher"), **dtype},
         "train": {"split": "train", "limit": 100, **given(source=source), **drawn},
         "test": {"split": "test", "limit": 100, "seed": 0, **given(source=measured), **drawn},
+        "verify": verify_values(options),
         **given(
             shapes=None if shapes is None else parse_shapes(shapes),
             rollouts_per_problem=option("rollouts"),
@@ -248,7 +256,7 @@ def _run(
             "seed": 0,
             **given(source=option("problems"), split=option("split"), limit=option("limit")),
         },
-        "verify": given(extraction=option("extraction")),
+        "verify": verify_values(options),
         **chosen(options, "text", "prompt_style", "max_new_tokens", "seed"),
     }
     config = parse_config(MicroscopeConfig, values, command)

@@ -30,7 +30,7 @@ class Protocol:
         temperature: of sampling; 0 is greedy.
         top_p: nucleus mass.
         max_new_tokens: longest completion, tokens.
-        extraction: where the answer was read.
+        extraction: where the answer was read, or the verifier of one's own that graded.
         seed: of every draw.
         engine: that sampled, with its version.
         dtype: type of the weights.
@@ -84,7 +84,8 @@ def protocol_of(
         temperature=config.temperature,
         top_p=config.top_p,
         max_new_tokens=config.max_new_tokens,
-        extraction=resolve_extraction(config.verify.extraction, config.prompt_style),
+        extraction=config.verify.function
+        or resolve_extraction(config.verify.extraction, config.prompt_style),
         seed=config.seed,
         engine=engine,
         dtype=dtype,
@@ -119,7 +120,7 @@ def metric_name(samples: int, temperature: float) -> str:
 
 def out_of_reach(problems: Iterable[Problem], extraction: str) -> int:
     """Problems whose answer is no number, where numbers are all that is read."""
-    if extraction in ("boxed", "stated_answer"):
+    if extraction not in ("last_number", "stated_number"):
         return 0
     return sum(p.verifier == "math" and not _NUMBER.fullmatch(p.answer) for p in problems)
 

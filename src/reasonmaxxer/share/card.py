@@ -125,10 +125,16 @@ def _protocol(recipe: dict[str, Any]) -> str:
         if config.samples
         else ""
     )
+    verify = recipe["verify"]
+    graded = (
+        f"graded by '{verify['function']}'"
+        if verify["function"]
+        else f"answers read as '{verify['extraction']}'"
+    )
     return (
         f"Measured on test problems of {test}, decoded greedily{sampled}; at most "
-        f"{config.max_new_tokens} new tokens, prompt style {recipe['problems']['prompt_style']}, answers "
-        f"read as '{recipe['verify']['extraction']}'. Train, validation and test problems are disjoint."
+        f"{config.max_new_tokens} new tokens, prompt style {recipe['problems']['prompt_style']}, "
+        f"{graded}. Train, validation and test problems are disjoint."
     )
 
 
