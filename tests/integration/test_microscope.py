@@ -64,6 +64,7 @@ def test_diff_reads_the_bases_own_answers(models, tmp_path):
     out = tmp_path / "diff"
     found = microscope.diff(config(models, "a"), out, Display())
     assert found == read_json(out / "summary.json")
+    assert found["schema"] == 1 and found["protocol"]["extraction"] == "last_number"
     answers = read_rollouts(out / "base-greedy")
     assert found["positions"] == sum(len(r.completion_ids) for r in answers)
     table = read_table(out / "positions" / "shard-00000.parquet")

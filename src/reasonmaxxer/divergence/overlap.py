@@ -25,7 +25,6 @@ from reasonmaxxer.evaluation.metrics import percentile_interval
 from reasonmaxxer.models.pieces import token_pieces
 from reasonmaxxer.rollouts.table import Rollout
 
-SCHEMA = 1
 PLACINGS = 1000
 """Random placements behind each chance level."""
 DECISION = 0.8
@@ -123,7 +122,6 @@ def summarise_overlap(trio: Trio, config: MicroscopeConfig) -> dict[str, Any]:
     edits_a, edits_b = (scores.forward_rank_N > 1 for scores in (trio.a, trio.b))
     same = _same_token(trio)
     return {
-        "schema": SCHEMA,
         "problems": int(trio.problem_N.max()) + 1,
         "positions": len(trio.problem_N),
         "edits": {

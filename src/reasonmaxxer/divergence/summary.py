@@ -15,7 +15,6 @@ from reasonmaxxer.divergence.gates import gate_curve
 from reasonmaxxer.divergence.joint import RERANKED, SHIFTED, UNSHIFTED
 from reasonmaxxer.evaluation.metrics import bootstrap_statistic
 
-SCHEMA = 1
 TENTHS = 10
 SHOWN_RANKS = 10
 """Ranks counted one by one; those beyond are counted together."""
@@ -114,7 +113,6 @@ def summarise(table: pa.Table, pieces: dict[int, str], config: MicroscopeConfig)
         out=flat(table, "moved_out"),
     )
     return {
-        "schema": SCHEMA,
         "problems": len(set(table["problem_id"].to_pylist())),
         "texts": len(table),
         "positions": len(kind_N),

@@ -14,7 +14,7 @@ from reasonmaxxer.config import SourceConfig, SuiteConfig
 from reasonmaxxer.problems import Problem
 from reasonmaxxer.problems.benchmarks import provenance
 from reasonmaxxer.problems.catalogue import CATALOGUE
-from reasonmaxxer.verify.extract import resolve_extraction
+from reasonmaxxer.verify.extract import graded_by
 
 _NUMBER = re.compile(r"[$\s]*[-+]?[\d,]*\.?\d+(/\d+)?[%$\s]*")
 
@@ -84,8 +84,7 @@ def protocol_of(
         temperature=config.temperature,
         top_p=config.top_p,
         max_new_tokens=config.max_new_tokens,
-        extraction=config.verify.function
-        or resolve_extraction(config.verify.extraction, config.prompt_style),
+        extraction=graded_by(config.verify, config.prompt_style),
         seed=config.seed,
         engine=engine,
         dtype=dtype,

@@ -34,8 +34,10 @@ from reasonmaxxer.problems import Problem, problems_table
 from reasonmaxxer.report.microscope.page import write_page
 from reasonmaxxer.report.progress import Display
 from reasonmaxxer.rollouts.table import Rollout, rollout_table
+from reasonmaxxer.verify import graded_by
 
 SUMMARY = "summary.json"
+SCHEMA = 1
 
 Answers = dict[Arm, list[Rollout]]
 """Greedy answers of both models, one a problem."""
@@ -241,11 +243,13 @@ class _Work:
         tuned = [pair.tuned.identity for pair in pairs]
         config = self.config
         summary = {
+            "schema": SCHEMA,
             "command": self.command,
             "base": self.pair.base.identity,
             "tuned": tuned[0] if len(tuned) == 1 else tuned,
             "protocol": {
                 "prompt_style": config.prompt_style,
+                "extraction": graded_by(config.verify, config.prompt_style),
                 "text": config.text,
                 "max_new_tokens": config.max_new_tokens,
                 "source": config.problems.source,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from reasonmaxxer.config import Extraction, PromptStyle
+from reasonmaxxer.config import Extraction, PromptStyle, VerifyConfig
 
 # A sign counts only where it cannot be a subtraction, as in 10-3.
 NUMBER = (
@@ -26,6 +26,11 @@ _STYLES: dict[PromptStyle, Extraction] = {
 def resolve_extraction(extraction: Extraction, prompt_style: PromptStyle) -> Extraction:
     """The reader that `auto` stands for: the one that suits what the prompt asks for."""
     return _STYLES[prompt_style] if extraction == "auto" else extraction
+
+
+def graded_by(config: VerifyConfig, prompt_style: PromptStyle) -> str:
+    """Where answers are read, or the verifier of one's own that grades without."""
+    return config.function or resolve_extraction(config.extraction, prompt_style)
 
 
 def extract(text: str, extraction: Extraction) -> str | None:

@@ -25,6 +25,7 @@ from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.verify import Verifier
 
 SUMMARY = "summary.json"
+SCHEMA = 1
 
 
 def distill(
@@ -71,6 +72,7 @@ def _summary(config: DistillationConfig, out: Path) -> dict[str, Any]:
         rows.append(_row(shape.name, own, to_teacher(own, teacher, config), **values))
     rollouts = rollout_summary(read_rollouts(out / TEACHER / ROLLOUTS))
     return {
+        "schema": SCHEMA,
         "command": "distill",
         "package_version": __version__,
         "seed": config.seed,
