@@ -7,6 +7,7 @@ completions, where a mask over the whole row would compute it and throw it away.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -136,5 +137,11 @@ def _past(own: slice, before: int, like: Tensor) -> Tensor:
 def _hide_future(score_GNS: Tensor, rows: int) -> None:
     """Minus infinity where the key is later than the query; queries are the last `rows` of S tokens."""
     groups, _, span = score_GNS.shape
-    later = torch.ones(rows, rows, dtype=torch.bool, device=score_GNS.device).triu(1)
+    later = _later()[:rows, :rows]
     score_GNS.view(groups, -1, rows, span)[..., -rows:].masked_fill_(later, -torch.inf)
+
+
+@cache
+def _later() -> Tensor:
+    """Bool [N, N] of the longest branch: whether the second of two tokens comes later."""
+    return torch.ones(SHORT, SHORT, dtype=torch.bool).triu(1)
