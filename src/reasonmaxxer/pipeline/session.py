@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from reasonmaxxer.artifacts import read_table
 from reasonmaxxer.baselines.trl import check_trl
-from reasonmaxxer.config import Recipe, SamplingConfig
+from reasonmaxxer.config import EngineConfig, Recipe, SamplingConfig
 from reasonmaxxer.cost import ModelFlops, price_of
 from reasonmaxxer.environment import describe_environment
 from reasonmaxxer.models import LoadedModel, load_model, resolve_device
@@ -30,7 +31,7 @@ from reasonmaxxer.signal.select import (
     Example,
     examples_from_table,
 )
-from reasonmaxxer.training.processes import check_processes, is_sharded
+from reasonmaxxer.training.processes import check_processes, is_sharded, process_count
 from reasonmaxxer.training.trackers import check_trackers
 from reasonmaxxer.training.train import (
     add_adapter,
@@ -65,7 +66,7 @@ class Session:
         check_processes(recipe.training)
         device = resolve_device(recipe.model)
         check_quantization(recipe.model)
-        self.price = price_of(recipe.cost, device)
+        self.price = price_of(recipe.cost, device, _gpus_held(recipe.rollouts.engine))
         self.environment = describe_environment(device, recipe.seed)
         self.directory = RunDirectory(out, recipe, device, self.price.usd_per_hour)
         self.verifier = Verifier(recipe.verify, recipe.problems.prompt_style)
@@ -188,3 +189,9 @@ class Session:
             task.advance(1, tokens)
 
         return on_scored
+
+
+def _gpus_held(engine: EngineConfig) -> int:
+    """GPUs of a run from its start to its end: those of its processes, or of what samples if more."""
+    spread = engine.vllm.tensor_parallel_size if engine.name == "vllm" else 1
+    return max(process_count(), spread, math.ceil(engine.ray.workers * engine.ray.gpus))
