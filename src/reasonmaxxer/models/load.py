@@ -122,7 +122,8 @@ def load_adapter(config: ModelConfig, folder: Path, trust_remote_code: bool = Fa
     """Load the base that a PEFT folder names with the adapter on it, a frozen `PeftModel`.
 
     Args:
-        config: revision, dtype, device and attention of the base; the folder names it.
+        config: dtype, device and attention of the base, and its revision if not the one it was adapted at;
+            the folder names it.
         folder: a PEFT folder.
         trust_remote_code: let the base's repository run its own code.
 
@@ -130,7 +131,7 @@ def load_adapter(config: ModelConfig, folder: Path, trust_remote_code: bool = Fa
         UserError: no safetensors weights, a base that cannot be loaded, or one they do not fit.
     """
     adapter_weights(folder)
-    base = load_model(config.model_copy(update={"name": base_of(folder)}), trust_remote_code)
+    base = load_model(base_config(config, folder), trust_remote_code)
     return with_adapter(base, folder)
 
 
@@ -166,6 +167,12 @@ def base_of(folder: Path) -> str:
     """Name of the base that a PEFT folder names, as it is loaded by."""
     base_name: str = read_json(folder / CONFIG)["base_model_name_or_path"]
     return {model.hub_id: name for name, model in EMBEDDED.items()}.get(base_name, base_name)
+
+
+def base_config(config: ModelConfig, folder: Path) -> ModelConfig:
+    """What loads the base that a PEFT folder names; at the revision it records, if the config has none."""
+    revision = config.revision or read_json(folder / CONFIG).get("revision")
+    return config.model_copy(update={"name": base_of(folder), "revision": revision})
 
 
 def with_adapter(base: LoadedModel, folder: Path) -> LoadedModel:

@@ -28,7 +28,7 @@ from reasonmaxxer.evaluation.suite import (
     specimens,
 )
 from reasonmaxxer.models import LoadedModel, eos_ids, load_model
-from reasonmaxxer.models.load import adapter_of, adapter_weights, base_of, with_adapter
+from reasonmaxxer.models.load import adapter_of, adapter_weights, base_config, base_of, with_adapter
 from reasonmaxxer.pipeline.against import (
     AGAINST,
     SUMMARY,
@@ -122,7 +122,9 @@ class _Work:
     def loaded(self) -> LoadedModel:
         """The model, an adapter beside its weights, where no rounding touches it."""
         base, adapter = self.base_and_adapter
-        config = self.config.model.model_copy(update={"name": base})
+        config = self.config.model
+        if adapter and base == base_of(adapter):
+            config = base_config(config, adapter)
         loaded = load_model(config, self.trust_remote_code)
         if adapter:
             name = self.config.adapter or self.config.model.name

@@ -183,7 +183,7 @@ class Distillation:
                 folder=folder / CHECKPOINTS,
                 on_step=lambda step: task.advance(step - task.done),
             )
-        save_adapter(whole_checkpoints(folder / CHECKPOINTS)[-1], folder / ADAPTER, base.name)
+        save_adapter(whole_checkpoints(folder / CHECKPOINTS)[-1], folder / ADAPTER, base)
         parameters, share = parameter_counts(model)
         record = {"parameters": parameters, "parameter_share": share, "steps": len(history)}
         write_json(record, folder / STUDENT)
