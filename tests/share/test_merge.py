@@ -105,6 +105,7 @@ def two_revisions(tmp_path, monkeypatch):
 
 def test_the_base_is_that_of_the_revision_it_was_trained_at(two_revisions, tmp_path):
     old = load_model(ModelConfig(name="made/m", revision="old", device="cpu", dtype="float32"))
+    assert old.fingerprint == "b" * 40
     checkpoint = adapter_of(two_revisions, tmp_path / "checkpoint", 0.3)
     save_adapter(checkpoint, tmp_path / "adapter", old)
     config = read_json(tmp_path / "adapter" / "adapter_config.json")

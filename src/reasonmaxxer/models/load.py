@@ -102,7 +102,7 @@ def load_model(config: ModelConfig, trust_remote_code: bool = False) -> LoadedMo
     from reasonmaxxer.models.head import check_head
 
     check_head(model)
-    fingerprint = _fingerprint(path, model)
+    fingerprint = _fingerprint(path, config.revision)
     origin = (name, source, fingerprint)
     return LoadedModel(model, tokenizer, *origin, config, trust_remote_code, path)
 
@@ -322,8 +322,11 @@ def _cannot_load(config: ModelConfig, error: Exception) -> str:
     )
 
 
-def _fingerprint(path: str, model: Any) -> str:
+def _fingerprint(path: str, revision: str | None) -> str:
     files = sorted(Path(path).glob("*.safetensors"))
     if not files:
-        return str(getattr(model.config, "_commit_hash", None) or "unknown")
+        from huggingface_hub import try_to_load_from_cache
+
+        cached = try_to_load_from_cache(path, "config.json", revision=revision)
+        return Path(cached).parent.name if isinstance(cached, str) else "unknown"
     return hashlib.sha256("".join(file_hash(f) for f in files).encode()).hexdigest()
