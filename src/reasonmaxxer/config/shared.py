@@ -155,3 +155,8 @@ class VerifyConfig(Config):
     )
     timeout: float = Field(5.0, gt=0, description="Seconds before a grading worker is killed.")
     workers: Positive = Field(2, description="Grading processes.")
+
+    @property
+    def file(self) -> str | None:
+        """Of the verifier of your own."""
+        return self.function and self.function.rpartition(":")[0]
