@@ -19,12 +19,14 @@ from reasonmaxxer.models.load import check_quantization
 from reasonmaxxer.problems import (
     Problem,
     Splits,
+    load_splits,
     problems_from_table,
 )
 from reasonmaxxer.report.progress import Display, Task
 from reasonmaxxer.rollouts.collect import collect_samples
 from reasonmaxxer.rollouts.engine import Engine
 from reasonmaxxer.rollouts.engines import check_engine, make_engine
+from reasonmaxxer.rollouts.imported import check_imported
 from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.run_directory import RunDirectory, StageWork
 from reasonmaxxer.signal.select import (
@@ -66,10 +68,13 @@ class Session:
         check_processes(recipe.training)
         device = resolve_device(recipe.model)
         check_quantization(recipe.model)
+        self.verifier = Verifier(recipe.verify, recipe.problems.prompt_style)
+        if not (out / "problems" / "stage.json").is_file():
+            check_imported(recipe.rollouts.imported)
+            _ = self.drawn  # problems that cannot be had leave the folder alone
         self.price = price_of(recipe.cost, device, _gpus_held(recipe.rollouts.engine))
         self.environment = describe_environment(device, recipe.seed)
         self.directory = RunDirectory(out, recipe, device, self.price.usd_per_hour)
-        self.verifier = Verifier(recipe.verify, recipe.problems.prompt_style)
         self._engine: Engine | None = None
 
     @cached_property
@@ -84,6 +89,11 @@ class Session:
     def flops(self) -> ModelFlops:
         """Of the model."""
         return ModelFlops(self.loaded.model)
+
+    @cached_property
+    def drawn(self) -> Splits:
+        """The problems, as their sources have them now."""
+        return load_splits(self.recipe.problems, self.recipe.seed)
 
     @cached_property
     def splits(self) -> Splits:
