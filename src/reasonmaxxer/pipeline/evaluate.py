@@ -171,7 +171,7 @@ class _Work:
             self.config,
             source,
             problems,
-            engine=f"{engine.name} {engine.version}",
+            engine=", ".join(sorted({f"{r.engine} {r.engine_version}" for r in rollouts})),
             dtype=self.loaded.identity["dtype"],
         )
         benchmark = CATALOGUE.get(source.source)
