@@ -189,10 +189,16 @@ def read_recipe_values(run: Path) -> dict[str, Any]:
     return values
 
 
+def read_contents(run: Path) -> dict[str, str]:
+    """Hashes of the files that a run read, by path; of an older run none."""
+    written = run / CONTENTS
+    return read_json(written) if written.is_file() else {}
+
+
 def changed_since(run: Path, recipe: Recipe) -> list[str]:
     """Files that a run read, and whose content is another now, of those that a recipe reads too."""
     now = contents(recipe.verify.file, recipe.rollouts.imported)
-    there = read_json(run / CONTENTS) if (run / CONTENTS).is_file() else now
+    there = read_contents(run)
     return [file for file in now if there.get(file, now[file]) != now[file]]
 
 
