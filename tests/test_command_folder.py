@@ -2,9 +2,11 @@
 
 import pytest
 
-from reasonmaxxer.command_folder import claimed
+from reasonmaxxer.artifacts import write_table
+from reasonmaxxer.command_folder import claimed, refuse_other_problems
 from reasonmaxxer.config import SourceConfig, SuiteConfig
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.problems import Problem, problems_table
 
 
 def config(batch_size=8):
@@ -14,8 +16,12 @@ def config(batch_size=8):
 def begin(folder, *files):
     with claimed(folder, "evaluate", config()):
         for name in files:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text("kept")
+            begin_file(folder / name)
+
+
+def begin_file(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("kept")
 
 
 @pytest.mark.parametrize(
@@ -48,6 +54,35 @@ def test_one_with_nothing_but_problems_yields(tmp_path, problems):
     with claimed(folder, "evaluate", config(32)):
         assert not (folder / problems).exists()
         assert "batch_size: 32" in (folder / "config.yaml").read_text()
+
+
+def test_a_file_that_was_edited_is_another_config(tmp_path):
+    folder, verifier = tmp_path / "out", tmp_path / "mine.py"
+    for shard, text in ((None, "1"), ("gsm8k/rollouts/shard-00000.parquet", "2")):
+        verifier.write_text(text)
+        with claimed(folder, "evaluate", config(), str(verifier)):
+            if shard:
+                begin_file(folder / shard)
+    with claimed(folder, "evaluate", config(), str(verifier), "none.jsonl", None):
+        pass
+    verifier.write_text("3")
+    with (
+        pytest.raises(
+            UserError, match=rf"other results \(contents\.{verifier} is .* Choose another"
+        ),
+        claimed(folder, "evaluate", config(), str(verifier)),
+    ):
+        pass
+
+
+def test_other_problems_are_refused_once_there_are_answers(tmp_path):
+    one, two = ([Problem("a", "1 + 1?", answer, "d")] for answer in "23")
+    write_table(problems_table(one), tmp_path / "problems.parquet")
+    refuse_other_problems(tmp_path, "problems.parquet", two)
+    begin_file(tmp_path / "base-greedy" / "shard-00000.parquet")
+    refuse_other_problems(tmp_path, "problems.parquet", one)
+    with pytest.raises(UserError, match="begun with other problems"):
+        refuse_other_problems(tmp_path, "problems.parquet", two)
 
 
 def test_what_is_hidden_and_not_ours_stays(tmp_path):

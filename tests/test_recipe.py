@@ -7,9 +7,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reasonmaxxer.config import GateConfig, Recipe
+from reasonmaxxer.config import GateConfig, Recipe, SuiteConfig
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.recipe import dump_recipe, load_recipe, parse_recipe, reference
+from reasonmaxxer.recipe import dump_recipe, load_recipe, parse_config, parse_recipe, reference
 
 
 def write(folder, text):
@@ -105,6 +105,20 @@ def test_faults_name_the_key_the_value_and_the_remedy(values, words):
     assert message.startswith("mine.yaml: ")
     for word in words:
         assert word in message
+
+
+@pytest.mark.parametrize("ray", [{}, {"workers": 2}])
+def test_vllm_samples_no_weights_of_four_bits(ray):
+    model, engine = {"quantization": "4bit"}, {"name": "vllm", "ray": ray}
+    for parse in (
+        lambda: parse_recipe({"model": model, "rollouts": {"engine": engine}}),
+        lambda: parse_config(
+            SuiteConfig, {"model": model, "engine": engine, "problems": [{}]}, "e"
+        ),
+    ):
+        with pytest.raises(UserError, match=r"^\w+: model\.quantization '4bit' .*to transformers"):
+            parse()
+    parse_recipe({"model": model, "rollouts": {"engine": {"ray": ray}}})
 
 
 def test_all_faults_come_at_once():

@@ -101,6 +101,17 @@ def test_another_recipe_is_refused_and_the_difference_named(tmp_path):
     directory(tmp_path)  # the same recipe is welcome
 
 
+def test_a_verifier_that_was_edited_since_is_refused(tmp_path):
+    verifier = tmp_path / "mine.py"
+    verifier.write_text("def grade(completion, answer, metadata): return True\n")
+    recipe = parse_recipe({"verify": {"function": f"{verifier}:grade"}})
+    directory(tmp_path, recipe)
+    directory(tmp_path, recipe)
+    verifier.write_text("def grade(completion, answer, metadata): return False\n")
+    with pytest.raises(UserError, match=r"mine\.py was edited since.*--out"):
+        directory(tmp_path, recipe)
+
+
 def test_a_folder_of_something_else_is_refused(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").write_text("x")

@@ -110,6 +110,11 @@ def file_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
+def contents(*files: str | None) -> dict[str, str]:
+    """Hashes of those files that are there, by path."""
+    return {file: file_hash(Path(file)) for file in files if file and Path(file).is_file()}
+
+
 def folder_hash(folder: Path, without: str | None = None) -> str:
     """SHA-256 over the names and hashes of a folder's tables and weights, save one subfolder's."""
     files = [p for p in sorted(folder.rglob("*")) if p.suffix in {".parquet", ".safetensors"}]

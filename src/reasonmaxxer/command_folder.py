@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
 
-from reasonmaxxer.artifacts import differences, folder_lock, write_text
+from reasonmaxxer.artifacts import contents, differences, folder_lock, read_table, write_text
 from reasonmaxxer.config import Config
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.problems import Problem, problems_table
 
 WRITTEN = "config.yaml"
 LOCK = ".lock"
@@ -20,15 +21,21 @@ COSTLESS = frozenset({WRITTEN, LOCK, "problems.parquet", "train.parquet", "test.
 
 
 @contextmanager
-def claimed(folder: Path, command: str, config: Config) -> Iterator[None]:
+def claimed(folder: Path, command: str, config: Config, *files: str | None) -> Iterator[None]:
     """Make a folder one command's with one config while the block runs; the same again goes on there.
 
     One that holds nothing but problems yet yields to another config.
 
+    Args:
+        folder: made if it is not there.
+        command: whose it is.
+        config: what it does.
+        files: what it reads besides models and problems; their content counts like the config.
+
     Raises:
         UserError: it holds something else, or another process is at work in it.
     """
-    values = {"command": command, **config.model_dump(mode="json")}
+    values = {"command": command, **config.model_dump(mode="json"), "contents": contents(*files)}
     _refuse(folder, values)
     folder.mkdir(parents=True, exist_ok=True)
     with folder_lock(folder):
@@ -39,6 +46,25 @@ def claimed(folder: Path, command: str, config: Config) -> Iterator[None]:
             text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
             write_text(text, folder / WRITTEN)
         yield
+
+
+def refuse_other_problems(folder: Path, table: str, problems: Sequence[Problem]) -> None:
+    """Refuse a folder that answers other problems than these; one without answers yet yields.
+
+    Args:
+        folder: of the answers.
+        table: the file in it that holds the problems.
+        problems: of the source, now.
+
+    Raises:
+        UserError: the source was changed since.
+    """
+    path = folder / table
+    if path.exists() and _begun(folder) and read_table(path) != problems_table(problems):
+        raise UserError(
+            f"{folder} was begun with other problems than its source has now ({table}). Choose another "
+            "folder with --out, or give back the data it was begun with."
+        )
 
 
 def _refuse(folder: Path, values: dict[str, object]) -> None:
@@ -61,7 +87,8 @@ def _differing(folder: Path, values: dict[str, object]) -> list[str]:
     written = folder / WRITTEN
     if not written.is_file():
         return []
-    return differences(yaml.safe_load(written.read_text(encoding="utf-8")), values)
+    there = yaml.safe_load(written.read_text(encoding="utf-8"))
+    return differences({"contents": values["contents"], **there}, values)  # older ones have none
 
 
 def _begun(folder: Path) -> bool:

@@ -20,7 +20,14 @@ import filelock
 import yaml
 
 from reasonmaxxer import __version__
-from reasonmaxxer.artifacts import differences, folder_hash, folder_lock, read_json, write_json
+from reasonmaxxer.artifacts import (
+    contents,
+    differences,
+    folder_hash,
+    folder_lock,
+    read_json,
+    write_json,
+)
 from reasonmaxxer.config import ONLINE, Recipe
 from reasonmaxxer.cost import Meter, StageCost
 from reasonmaxxer.errors import UserError
@@ -28,6 +35,10 @@ from reasonmaxxer.recipe import dump_recipe
 
 RECORD, COST, SCRATCH = "stage.json", "cost.json", "scratch"
 STAGES = ("problems", "rollouts", "signal", "training", "evaluation", "inspection")
+
+
+CONTENTS = "contents.json"
+"""Of a run: hashes of the files it reads besides models and problems."""
 
 
 def stages_of(method: str) -> tuple[str, ...]:
@@ -204,12 +215,26 @@ def read_recipe_values(run: Path) -> dict[str, Any]:
     return values
 
 
+def read_contents(run: Path) -> dict[str, str]:
+    """Hashes of the files that a run read, by path; of an older run none."""
+    written = run / CONTENTS
+    return read_json(written) if written.is_file() else {}
+
+
+def changed_since(run: Path, recipe: Recipe) -> list[str]:
+    """Files that a run read, and whose content is another now, of those that a recipe reads too."""
+    now = contents(recipe.verify.file, recipe.rollouts.imported)
+    there = read_contents(run)
+    return [file for file in now if there.get(file, now[file]) != now[file]]
+
+
 def _claim(path: Path, recipe: Recipe) -> None:
     """Make the folder this recipe's, or refuse."""
     written = path / "recipe.yaml"
     if written.is_file():
         there = yaml.safe_load(written.read_text(encoding="utf-8"))
         differing = differences(there, recipe.model_dump(mode="json"))
+        differing += [f"{file} was edited since" for file in changed_since(path, recipe)]
         if differing:
             raise UserError(
                 f"{path} holds a run of another recipe ({'; '.join(differing[:3])}). Choose another "
@@ -222,6 +247,7 @@ def _claim(path: Path, recipe: Recipe) -> None:
     temporary = path / ".recipe.yaml.tmp"
     temporary.write_text(dump_recipe(recipe), encoding="utf-8")
     temporary.replace(written)
+    write_json(contents(recipe.verify.file, recipe.rollouts.imported), path / CONTENTS)
 
 
 def _now() -> str:

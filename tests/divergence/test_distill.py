@@ -417,7 +417,8 @@ def test_an_adapter_on_the_head_leaves_the_embedding_and_comes_back_from_its_fol
     made = sequences(8, vocab=8)
     model, _ = trained(base, teacher, made, tmp_path / "run", ("lm_head",))
     checkpoint = whole_checkpoints(tmp_path / "run")[-1]
-    save_adapter(checkpoint, tmp_path / "student", str(folder))
+    named = load_model(ModelConfig(name=str(folder), device="cpu"))
+    save_adapter(checkpoint, tmp_path / "student", named)
 
     names = list(load_file(tmp_path / "student" / "adapter_model.safetensors"))
     assert sorted(name.rpartition("lm_head.")[2] for name in names) == [

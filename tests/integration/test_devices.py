@@ -11,7 +11,9 @@ from safetensors.torch import load_file
 
 from reasonmaxxer.artifacts import read_json, read_table
 from reasonmaxxer.pipeline import run
+from reasonmaxxer.pipeline.session import Session
 from reasonmaxxer.recipe import dump_recipe
+from reasonmaxxer.report.progress import Display
 from tests.tiny import tiny_recipe
 
 LAUNCH = (sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2")
@@ -59,3 +61,24 @@ def test_killed_in_two_processes_it_ends_as_in_one(tmp_path):
     summaries = [read_json(out / "summary.json") for out in (one, two)]
     assert summaries[0]["adapted"] == summaries[1]["adapted"]
     assert not list(two.glob(".*.partial"))
+
+
+@pytest.mark.parametrize(
+    ("processes", "engine", "gpus"),
+    [
+        (1, {}, 1),
+        (4, {}, 4),
+        (1, {"name": "vllm", "vllm": {"tensor_parallel_size": 2}}, 2),
+        (1, {"vllm": {"tensor_parallel_size": 2}}, 1),  # not the engine that samples
+        (2, {"ray": {"workers": 5, "gpus": 0.5}}, 3),
+    ],
+)
+def test_a_run_costs_all_gpus_that_it_holds(tmp_path, monkeypatch, processes, engine, gpus):
+    monkeypatch.setenv("WORLD_SIZE", str(processes))
+    monkeypatch.setattr("reasonmaxxer.pipeline.session.check_engine", lambda config: None)
+    recipe = tiny_recipe(tmp_path, rollouts={"engine": engine}, cost={"price": "h100-80g"})
+    session = Session(recipe, tmp_path / "out", Display(), False)
+    assert session.price.count == gpus
+    assert session.directory.usd_per_hour == pytest.approx(2.49 * gpus)
+    own = tiny_recipe(tmp_path, cost={"usd_per_hour": 5.0})  # of the whole machine
+    assert Session(own, tmp_path / "own", Display(), False).price.usd_per_hour == 5.0

@@ -1,6 +1,7 @@
 """A whole distillation of a tiny pair: its figures, its survival of kills, its command."""
 
 import io
+import shutil
 import signal
 import subprocess
 import sys
@@ -81,6 +82,19 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("distilled")
     config = tiny_config(folder)
     return config, folder / "out", distill(config, folder / "out")
+
+
+def test_problems_that_were_edited_since_are_refused(made, tmp_path):
+    config, out, _ = made
+    edited = config.model_copy(
+        update={"test": SourceConfig(source=str(tiny_problems(tmp_path / "test.jsonl", 5, 101)))}
+    )
+    shutil.copytree(out, tmp_path / "out")
+    written = yaml.safe_load((out / "config.yaml").read_text())
+    written["test"] = edited.test.model_dump(mode="json")  # as if the file had been these problems
+    (tmp_path / "out" / "config.yaml").write_text(yaml.safe_dump(written))
+    with pytest.raises(UserError, match=r"other problems than its source has now \(problems/test"):
+        distill(edited, tmp_path / "out")
 
 
 def sequences(path):

@@ -1,16 +1,19 @@
 """A whole run whose engine keeps to itself what the model thought, and samples elsewhere."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from reasonmaxxer.artifacts import read_table
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.pipeline import reuse, run, session
+from reasonmaxxer.pipeline import reuse, run, session, stages
+from reasonmaxxer.report.progress import Display
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.rollouts.engine import Completion, Engine
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 from reasonmaxxer.signal.select import examples_from_table
-from tests.tiny import tiny_recipe
+from tests.tiny import tiny_problems, tiny_recipe
 
 
 class Silent(Engine):
@@ -82,3 +85,21 @@ def test_answers_of_another_batch_or_another_slicing_are_not_reused(tmp_path, ke
     rollouts = recipe.rollouts.model_copy(update={key: getattr(recipe.rollouts, key) + 1})
     other = recipe.model_copy(update={"rollouts": rollouts})
     assert not reuse._equal(recipe, other, reuse.COMPLETION_KEYS["base-greedy"])
+
+
+def test_problems_that_were_edited_since_are_not_reused(tmp_path):
+    recipe = tiny_recipe(tmp_path, verify={"function": f"{tmp_path / 'mine.py'}:grade"})
+    grade = "def grade(completion, answer, metadata):\n    return completion.endswith({})\n"
+    (tmp_path / "mine.py").write_text(grade.format("answer"))
+    first = session.Session(recipe, tmp_path / "first", Display(), False)
+    first.directory.run_stage("problems", (), partial(stages.problems, first))
+    reuse.take_over(
+        tmp_path / "first", session.Session(recipe, tmp_path / "second", Display(), False)
+    )
+    assert (tmp_path / "second" / "problems" / "stage.json").is_file()
+    (tmp_path / "mine.py").write_text(grade.format("'1'"))
+    tiny_problems(tmp_path / "train.jsonl", 6, 50)
+    with pytest.raises(UserError, match=r"mine\.py, problems\.train had other content.*--reuse"):
+        reuse.take_over(
+            tmp_path / "first", session.Session(recipe, tmp_path / "third", Display(), False)
+        )

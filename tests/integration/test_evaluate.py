@@ -20,6 +20,7 @@ from reasonmaxxer.problems.catalogue import CATALOGUE, DATA_DIR, SUITES
 from reasonmaxxer.recipe import parse_config
 from reasonmaxxer.report.progress import Display
 from reasonmaxxer.rollouts.collect import read_rollouts
+from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 from tests.tiny import tiny_folder
 
 PAPER = SUITES["paper"]
@@ -167,6 +168,27 @@ def test_what_was_killed_goes_on_to_the_same_end(measured, model, tmp_path):
     assert [b["accuracy"] for b in found["benchmarks"]] == [scores["math500"], scores["aime24"]]
 
 
+def test_an_engine_that_has_nothing_left_to_do_is_still_named(model, tmp_path, monkeypatch):
+    class Late(TransformersEngine):
+        """Knows its version once it has worked, as one in another process does."""
+
+        def __init__(self, config, loaded, eos_ids, batch_size):
+            super().__init__(loaded.model, eos_ids, batch_size)
+            self.name, self.version = "late", ""
+
+        def generate(self, *arguments):
+            self.version = "2"
+            return super().generate(*arguments)
+
+    monkeypatch.setattr("reasonmaxxer.pipeline.evaluate.make_engine", Late)
+    one, out = config(model, "aime25", samples=1), tmp_path / "e"
+    found = evaluate(one, out, Display())
+    for name in ("summary.json", "aime25/result.json"):
+        (out / name).unlink()
+    assert evaluate(one, out, Display()) == found
+    assert found["benchmarks"][0]["protocol"]["engine"] == "late 2"
+
+
 def test_a_finished_one_needs_no_model(model, tmp_path, monkeypatch):
     one = config(model, "aime25", samples=1)
     found = evaluate(one, tmp_path / "e", Display())
@@ -278,7 +300,7 @@ def test_other_problems_than_it_was_begun_with_are_refused(model, data, tmp_path
     rows = (data / "aime25.jsonl").read_text().replace('"answer": "2"', '"answer": "3"')
     (tmp_path / "data" / "aime25.jsonl").write_text(rows)
     monkeypatch.setenv(DATA_DIR, str(tmp_path / "data"))
-    with pytest.raises(UserError, match="begun with other problems of aime25"):
+    with pytest.raises(UserError, match="aime25 was begun with other problems"):
         evaluate(one, tmp_path / "e", Display())
 
 

@@ -123,6 +123,25 @@ def test_intervene_holds_what_it_says(models, tmp_path):
     )
 
 
+def test_what_was_edited_since_is_not_answered_by_what_is_kept(models, tmp_path):
+    problems, answers = tiny_problems(tmp_path / "p.jsonl", 3), tmp_path / "given.jsonl"
+    answers.write_text('{"problem_id": "p1", "completion": "so 1 2"}\n')
+    source = {"source": str(problems), "limit": None}
+    asked = config(models, "a", problems=source, text=str(answers))
+    microscope.diff(asked, tmp_path / "diff", Display())
+    answers.write_text('{"problem_id": "p1", "completion": "so 2 2"}\n')
+    with pytest.raises(UserError, match=r"other results \(contents\..*given\.jsonl"):
+        microscope.diff(asked, tmp_path / "diff", Display())
+    asked = config(models, "a", problems=source)
+    asked_of = config(models, "a", "b", problems=source)
+    microscope.overlap(asked_of, tmp_path / "o", Display())
+    microscope.diff(asked, tmp_path / "base", Display())
+    tiny_problems(problems, 3, 1)
+    for work, of, out in ((microscope.diff, asked, "base"), (microscope.overlap, asked_of, "o")):
+        with pytest.raises(UserError, match="begun with other problems"):
+            work(of, tmp_path / out, Display())
+
+
 def test_intervene_goes_on_with_more_policies(models, tmp_path):
     out, asked = tmp_path / "intervene", config(models, "a")
     microscope.intervene(asked, out, Display(), policies=["oracle"])

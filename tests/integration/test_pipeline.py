@@ -235,6 +235,21 @@ def test_folder_of_another_recipe_is_refused(unbroken, recipe):
         run(other, out)
 
 
+@pytest.mark.parametrize(
+    ("section", "fault"),
+    [
+        ("problems", {"test": {"source": "none.jsonl"}}),
+        ("verify", {"function": "none.py:grade"}),
+        ("rollouts", {"imported": "none.jsonl"}),
+    ],
+)
+def test_what_cannot_be_read_leaves_the_folder_to_the_corrected_command(tmp_path, section, fault):
+    recipe = tiny_recipe(tmp_path, **{section: fault})
+    with pytest.raises(UserError, match="there is no file none"):
+        run(recipe, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_folder_that_is_no_run_is_refused_and_left_alone(recipe, tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(UserError, match="not a run directory"):

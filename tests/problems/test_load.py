@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reasonmaxxer.config import ProblemsConfig, SourceConfig
+from reasonmaxxer.config import MicroscopeConfig, ProblemsConfig, SourceConfig
+from reasonmaxxer.divergence.texts import microscope_problems
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.problems import Problem, load_problems, load_splits, normalise
+from reasonmaxxer.problems import Problem, load_problems, load_samples, load_splits, normalise
 from reasonmaxxer.problems.draw import shuffled, stratified
 
 
@@ -169,6 +170,17 @@ def test_repeated_ids_within_a_split_are_refused(numbered):
         UserError, match=r"problems\.test: 2 ids occur more than once, such as '0'; .*id_column"
     ):
         load_splits(config({"source": b}, {"source": c}, {"source": a}), 0)
+
+
+def test_repeated_ids_are_refused_outside_a_run_too(numbered):
+    source = SourceConfig(source=numbered("a.jsonl", range(4), id=lambda n: n // 2))
+    commands = (
+        lambda: load_samples([source], 3, 0),  # evaluate
+        lambda: microscope_problems(MicroscopeConfig(problems=source)),
+    )
+    for load in commands:
+        with pytest.raises(UserError, match=r"2 ids occur more .*'0'; make .*a\.jsonl unique"):
+            load()
 
 
 def test_the_package_imports_no_slow_library():

@@ -4,11 +4,12 @@ import json
 import re
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reasonmaxxer.artifacts import read_json, write_json
+from reasonmaxxer.artifacts import read_json, read_table, write_json, write_table
 from reasonmaxxer.cost import StageCost
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.report.arms import Answers, Arm, Point, Run, read_arms
@@ -232,6 +233,32 @@ def test_runs_that_cannot_be_compared(tmp_path):
     assert "older version" in refused("hot")
     (tmp_path / "none").mkdir()
     assert "not a run directory" in refused("none")
+
+
+def test_runs_that_were_asked_or_graded_otherwise_cannot_be_compared(tmp_path):
+    def refused(one, other):
+        with pytest.raises(UserError) as error:
+            read_arms([tmp_path / one, tmp_path / other])
+        return str(error.value)
+
+    make_run(tmp_path / "a")
+    for column, value in (("text", "1 + 1?"), ("answer", "8")):
+        make_run(tmp_path / column, seed=1)
+        path = tmp_path / column / "problems" / "test.parquet"
+        rows = read_table(path).to_pylist()
+        rows[1][column] = value
+        write_table(pa.Table.from_pylist(rows, schema=read_table(path).schema), path)
+    asked = "test problem e1 (('What is e1?', '7') and "
+    assert f"{asked}('1 + 1?', '7'))" in refused("a", "text")
+    assert f"{asked}('What is e1?', '8'))" in refused("a", "answer")
+
+    for seed, name in enumerate(("one", "two")):
+        make_run(tmp_path / name, seed=seed, verify={"function": "mine.py:grade"})
+    assert "verify.function (None and mine.py:grade)" in refused("a", "one")
+    read_arms([tmp_path / "one", tmp_path / "two"])
+    for name in ("one", "two"):
+        write_json({"mine.py": name}, tmp_path / name / "contents.json")
+    assert "verifier mine.py, which was edited between them (one and two)" in refused("one", "two")
 
 
 def test_every_file_says_the_same_and_hostile_names_stay_text(tmp_path):

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import constants
 from peft import AutoPeftModelForCausalLM
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -12,16 +13,20 @@ from typer.testing import CliRunner
 
 from reasonmaxxer.artifacts import read_json
 from reasonmaxxer.cli import app
-from reasonmaxxer.config import AdapterConfig, ModelConfig
+from reasonmaxxer.config import AdapterConfig, ModelConfig, SourceConfig, SuiteConfig, VllmConfig
 from reasonmaxxer.divergence.positions import PositionScores
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import load_model
+from reasonmaxxer.pipeline.evaluate import _Work
+from reasonmaxxer.report.progress import Display
 from reasonmaxxer.rollouts.collect import read_rollouts
+from reasonmaxxer.rollouts.vllm_engine import VllmEngine
 from reasonmaxxer.share.merge import gap, merge
 from reasonmaxxer.share.source import find_source
-from reasonmaxxer.training.train import add_adapter
-from tests.tiny import tiny_folder
+from reasonmaxxer.training.train import add_adapter, save_adapter
+from tests.tiny import tiny_folder, tiny_model
 
+ADAPTED = AdapterConfig().target_modules
 Q_PROJ = "model.layers.0.self_attn.q_proj"
 
 
@@ -81,6 +86,51 @@ def test_the_merged_folder_is_base_plus_adapter(folder, tmp_path, dtype):
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "merged")
     assert tokenizer.chat_template == AutoTokenizer.from_pretrained(folder).chat_template
     assert read_json(tmp_path / "merged" / "merge.json") == found
+
+
+@pytest.fixture
+def two_revisions(tmp_path, monkeypatch):
+    """`made/m` in the cache of a hub that cannot be reached: `old`, and a `main` of other weights."""
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    cached = tmp_path / "models--made--m"
+    (cached / "refs").mkdir(parents=True)
+    for name, commit in (("main", "a" * 40), ("old", "b" * 40)):
+        (cached / "refs" / name).write_text(commit)
+        snapshot = tiny_folder(cached / "snapshots" / commit)
+    model = tiny_model(vocab=8, seed=5, scale=6.0).to(torch.bfloat16)
+    model.save_pretrained(snapshot)
+    return snapshot
+
+
+def test_the_base_is_that_of_the_revision_it_was_trained_at(two_revisions, tmp_path):
+    old = load_model(ModelConfig(name="made/m", revision="old", device="cpu", dtype="float32"))
+    assert old.fingerprint == "b" * 40
+    checkpoint = adapter_of(two_revisions, tmp_path / "checkpoint", 0.3)
+    save_adapter(checkpoint, tmp_path / "adapter", old)
+    config = read_json(tmp_path / "adapter" / "adapter_config.json")
+    assert (config["base_model_name_or_path"], config["revision"]) == ("made/m", "old")
+    found = merge(find_source(str(tmp_path / "adapter")), tmp_path / "merged")
+    assert (found["base"], found["revision"], found["dtype"]) == ("made/m", "old", "bfloat16")
+    base, merged = (
+        load_file(at / "model.safetensors") for at in (two_revisions, tmp_path / "merged")
+    )
+    for name, weight in merged.items():
+        assert torch.equal(weight, base[name]) == (name.rpartition(".")[0][-6:] not in ADAPTED)
+
+
+def test_an_adapter_is_measured_on_the_revision_it_was_trained_at(two_revisions, tmp_path):
+    old = load_model(ModelConfig(name="made/m", revision="old", device="cpu"))
+    folder = tmp_path / "adapter"
+    save_adapter(adapter_of(two_revisions, tmp_path / "checkpoint", 0.3), folder, old)
+    for values in ({"name": str(folder)}, {"name": "made/m"}):
+        adapter = None if values["name"] == str(folder) else str(folder)
+        model = ModelConfig(device="cpu", dtype="float32", **values)
+        suite = SuiteConfig(model=model, adapter=adapter, problems=(SourceConfig(),))
+        loaded = _Work(suite, tmp_path / "e", Display(), False).loaded
+        weight = loaded.model.get_base_model().lm_head.weight
+        assert torch.equal(weight, old.model.lm_head.weight.float())
+        assert VllmEngine(VllmConfig(), loaded, [2], 4)._arguments()["revision"] == "old"
 
 
 def test_of_a_run_its_own_answers_are_checked(tiny_run, tmp_path):

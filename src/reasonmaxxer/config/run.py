@@ -262,6 +262,11 @@ class Recipe(Config):
     cost: CostConfig = Field(default_factory=CostConfig, description="Prices.")
 
     @model_validator(mode="after")
+    def _one_model(self) -> Recipe:
+        self.rollouts.engine.refuse_other_weights(self.model)
+        return self
+
+    @model_validator(mode="after")
     def _whole_groups(self) -> Recipe:
         batch, group = self.training.batch_size, self.rollouts.rollouts_per_problem
         if self.training.method in ONLINE and (batch % group or group == 1):

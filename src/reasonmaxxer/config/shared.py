@@ -121,6 +121,19 @@ class EngineConfig(Config):
     vllm: VllmConfig = Field(default_factory=VllmConfig, description="Of vLLM alone.")
     ray: RayConfig = Field(default_factory=RayConfig, description="Several machines.")
 
+    def refuse_other_weights(self, model: ModelConfig) -> None:
+        """Refuse to sample other weights than those in memory: vLLM reads the whole ones from disk.
+
+        Raises:
+            ValueError: the base is quantized.
+        """
+        if self.name == "vllm" and model.quantization != "none":
+            raise ValueError(
+                f"model.quantization '{model.quantization}' is not for the engine vllm, which would sample "
+                "the base in full precision, another model than the one in memory: set the engine's name "
+                "to transformers, or model.quantization to none"
+            )
+
 
 Extraction = Literal["auto", "boxed", "last_number", "stated_number", "stated_answer"]
 
@@ -142,3 +155,8 @@ class VerifyConfig(Config):
     )
     timeout: float = Field(5.0, gt=0, description="Seconds before a grading worker is killed.")
     workers: Positive = Field(2, description="Grading processes.")
+
+    @property
+    def file(self) -> str | None:
+        """Of the verifier of your own."""
+        return self.function and self.function.rpartition(":")[0]

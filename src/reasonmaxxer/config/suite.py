@@ -46,6 +46,11 @@ class SuiteConfig(SamplingConfig):
     confidence: float = Field(0.95, gt=0, lt=1, description="Level of every interval.")
 
     @model_validator(mode="after")
+    def _one_model(self) -> SuiteConfig:
+        self.engine.refuse_other_weights(self.model)
+        return self
+
+    @model_validator(mode="after")
     def _enough_samples(self) -> SuiteConfig:
         if self.ks and (self.samples or 1) < max(self.ks):
             raise ValueError(f"pass@{max(self.ks)} needs samples of at least {max(self.ks)}")

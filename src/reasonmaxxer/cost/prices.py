@@ -25,6 +25,7 @@ class Price:
         date: day the price held, ISO 8601.
         source: whose price it is.
         estimated: whether it is an assumption and no list price.
+        count: GPUs or CPU cores that the price is of.
     """
 
     name: str | None
@@ -32,18 +33,20 @@ class Price:
     date: str | None = None
     source: str | None = None
     estimated: bool = False
+    count: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
         return asdict(self)
 
 
-def price_of(config: CostConfig, device: str) -> Price:
+def price_of(config: CostConfig, device: str, gpus: int = 1) -> Price:
     """The price the recipe asks for, else that of the device in use, if the book has it.
 
     Args:
         config: the recipe's prices.
         device: torch device of the run.
+        gpus: how many are held while it runs, where the book's price is of one.
 
     Raises:
         UserError: the recipe names an entry that the book does not have.
@@ -60,12 +63,14 @@ def price_of(config: CostConfig, device: str) -> Price:
             f"{', '.join(book)}. Set cost.usd_per_hour for a machine of your own."
         )
     entry = book[name]
+    count = _cores() if entry["each"] == "cpu core" else gpus
     return Price(
         name=name,
-        usd_per_hour=entry["usd_per_hour"] * (_cores() if entry["each"] == "cpu core" else 1),
+        usd_per_hour=entry["usd_per_hour"] * count,
         date=entry["date"].isoformat(),
         source=entry["source"],
         estimated=entry.get("estimated", False),
+        count=count,
     )
 
 

@@ -102,7 +102,7 @@ def load_model(config: ModelConfig, trust_remote_code: bool = False) -> LoadedMo
     from reasonmaxxer.models.head import check_head
 
     check_head(model)
-    fingerprint = _fingerprint(path, model)
+    fingerprint = _fingerprint(path, config.revision)
     origin = (name, source, fingerprint)
     return LoadedModel(model, tokenizer, *origin, config, trust_remote_code, path)
 
@@ -122,7 +122,8 @@ def load_adapter(config: ModelConfig, folder: Path, trust_remote_code: bool = Fa
     """Load the base that a PEFT folder names with the adapter on it, a frozen `PeftModel`.
 
     Args:
-        config: revision, dtype, device and attention of the base; the folder names it.
+        config: dtype, device and attention of the base, and its revision if not the one it was adapted at;
+            the folder names it.
         folder: a PEFT folder.
         trust_remote_code: let the base's repository run its own code.
 
@@ -130,7 +131,7 @@ def load_adapter(config: ModelConfig, folder: Path, trust_remote_code: bool = Fa
         UserError: no safetensors weights, a base that cannot be loaded, or one they do not fit.
     """
     adapter_weights(folder)
-    base = load_model(config.model_copy(update={"name": base_of(folder)}), trust_remote_code)
+    base = load_model(base_config(config, folder), trust_remote_code)
     return with_adapter(base, folder)
 
 
@@ -166,6 +167,12 @@ def base_of(folder: Path) -> str:
     """Name of the base that a PEFT folder names, as it is loaded by."""
     base_name: str = read_json(folder / CONFIG)["base_model_name_or_path"]
     return {model.hub_id: name for name, model in EMBEDDED.items()}.get(base_name, base_name)
+
+
+def base_config(config: ModelConfig, folder: Path) -> ModelConfig:
+    """What loads the base that a PEFT folder names; at the revision it records, if the config has none."""
+    revision = config.revision or read_json(folder / CONFIG).get("revision")
+    return config.model_copy(update={"name": base_of(folder), "revision": revision})
 
 
 def with_adapter(base: LoadedModel, folder: Path) -> LoadedModel:
@@ -315,8 +322,11 @@ def _cannot_load(config: ModelConfig, error: Exception) -> str:
     )
 
 
-def _fingerprint(path: str, model: Any) -> str:
+def _fingerprint(path: str, revision: str | None) -> str:
     files = sorted(Path(path).glob("*.safetensors"))
     if not files:
-        return str(getattr(model.config, "_commit_hash", None) or "unknown")
+        from huggingface_hub import try_to_load_from_cache
+
+        cached = try_to_load_from_cache(path, "config.json", revision=revision)
+        return Path(cached).parent.name if isinstance(cached, str) else "unknown"
     return hashlib.sha256("".join(file_hash(f) for f in files).encode()).hexdigest()

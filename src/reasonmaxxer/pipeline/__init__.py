@@ -52,7 +52,7 @@ def run(
     with directory.lock(), session.verifier:
         if not written.exists():
             if reuse:
-                take_over(reuse, directory)
+                take_over(reuse, session)
             _run_stages(session)
             write_json(summarise(directory, session.environment, session.price), written)
         if recipe.training.method == "reasonmaxxer" and not (directory.path / REPORT).exists():

@@ -8,14 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from reasonmaxxer.artifacts import read_json, read_table, write_json, write_table
-from reasonmaxxer.command_folder import claimed
+from reasonmaxxer.artifacts import read_json, write_json, write_table
+from reasonmaxxer.command_folder import claimed, refuse_other_problems
 from reasonmaxxer.config import SuiteConfig
 from reasonmaxxer.environment import describe_environment
-from reasonmaxxer.errors import UserError
 from reasonmaxxer.evaluation.protocol import (
     out_of_reach,
-    problems_hash,
     protocol_of,
     samples_of,
 )
@@ -28,7 +26,7 @@ from reasonmaxxer.evaluation.suite import (
     specimens,
 )
 from reasonmaxxer.models import LoadedModel, eos_ids, load_model
-from reasonmaxxer.models.load import adapter_of, adapter_weights, base_of, with_adapter
+from reasonmaxxer.models.load import adapter_of, adapter_weights, base_config, base_of, with_adapter
 from reasonmaxxer.pipeline.against import (
     AGAINST,
     SUMMARY,
@@ -39,7 +37,6 @@ from reasonmaxxer.pipeline.against import (
 from reasonmaxxer.problems import (
     Problem,
     load_samples,
-    problems_from_table,
     problems_table,
     source_name,
 )
@@ -53,7 +50,7 @@ from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.verify import Verifier
 
 SCHEMA = 1
-RESULT = "result.json"
+RESULT, PROBLEMS = "result.json", "problems.parquet"
 AVERAGED = SUITES["paper"][:6]
 """Benchmarks over which arXiv 2605.06241, Table 3, averages."""
 
@@ -86,8 +83,9 @@ def evaluate(
     check_engine(config.engine)
     if against:
         refuse_unlike(config, problems, against)
-    with claimed(out, "evaluate", config):
-        _refuse_other_problems(out, problems)
+    with claimed(out, "evaluate", config, config.verify.file):
+        for name, wanted in problems.items():
+            refuse_other_problems(out / name, PROBLEMS, wanted)
         if not (out / SUMMARY).exists():
             work = _Work(config, out, display, trust_remote_code)
             with closing(work):
@@ -122,7 +120,9 @@ class _Work:
     def loaded(self) -> LoadedModel:
         """The model, an adapter beside its weights, where no rounding touches it."""
         base, adapter = self.base_and_adapter
-        config = self.config.model.model_copy(update={"name": base})
+        config = self.config.model
+        if adapter and base == base_of(adapter):
+            config = base_config(config, adapter)
         loaded = load_model(config, self.trust_remote_code)
         if adapter:
             name = self.config.adapter or self.config.model.name
@@ -165,13 +165,13 @@ class _Work:
         source = next(s for s in self.config.problems if source_name(s) == name)
         samples = samples_of(self.config, source)
         engine = self.engine  # first: nothing is written for a model that cannot be loaded
-        write_table(problems_table(problems), self.out / name / "problems.parquet")
+        write_table(problems_table(problems), self.out / name / PROBLEMS)
         rollouts = self._rollouts(engine, name, problems, samples)
         protocol = protocol_of(
             self.config,
             source,
             problems,
-            engine=f"{engine.name} {engine.version}",
+            engine=", ".join(sorted({f"{r.engine} {r.engine_version}" for r in rollouts})),
             dtype=self.loaded.identity["dtype"],
         )
         benchmark = CATALOGUE.get(source.source)
@@ -230,16 +230,3 @@ class _Work:
             "published": [row.to_dict() for row in published_scores(self.base_and_adapter[0])],
             "environment": describe_environment(str(self.loaded.model.device), self.config.seed),
         }
-
-
-def _refuse_other_problems(out: Path, problems: dict[str, list[Problem]]) -> None:
-    """Refuse a folder whose problems are no longer those of its sources."""
-    for name, wanted in problems.items():
-        path = out / name / "problems.parquet"
-        if path.exists():
-            there = problems_from_table(read_table(path))
-            if problems_hash(there) != problems_hash(wanted):
-                raise UserError(
-                    f"{out} was begun with other problems of {name} than its source has now. Choose "
-                    "another folder with --out, or give back the data it was begun with."
-                )

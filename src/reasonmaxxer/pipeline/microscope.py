@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from reasonmaxxer.artifacts import read_json, write_json, write_table
-from reasonmaxxer.command_folder import claimed
+from reasonmaxxer.command_folder import claimed, refuse_other_problems
 from reasonmaxxer.config import DistillationConfig, MicroscopeConfig
 from reasonmaxxer.divergence.diff import compare_durably, mentioned_ids
 from reasonmaxxer.divergence.effects import Effects
@@ -36,7 +36,7 @@ from reasonmaxxer.report.progress import Display
 from reasonmaxxer.rollouts.table import Rollout, rollout_table
 from reasonmaxxer.verify import graded_by
 
-SUMMARY = "summary.json"
+SUMMARY, PROBLEMS = "summary.json", "problems.parquet"
 SCHEMA = 1
 
 Answers = dict[Arm, list[Rollout]]
@@ -270,8 +270,9 @@ def _opened(
 ) -> Iterator[_Work]:
     """Read the problems, take the folder, load the models."""
     problems = microscope_problems(config)
-    with claimed(out, command, config):
-        write_table(problems_table(problems), out / "problems.parquet")
+    with claimed(out, command, config, config.verify.file, config.text):
+        refuse_other_problems(out, PROBLEMS, problems)
+        write_table(problems_table(problems), out / PROBLEMS)
         pair = open_pair(config.base, config.tuned[0], trust_remote_code)
         turns = ", one at a time" if pair.in_turn else ""
         names = f"{pair.base.name} and {pair.tuned.name}"

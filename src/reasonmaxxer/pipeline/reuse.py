@@ -7,10 +7,13 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
+from reasonmaxxer.artifacts import read_table
 from reasonmaxxer.config import Recipe
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.pipeline.session import SPLITS, Session
+from reasonmaxxer.problems import problems_table
 from reasonmaxxer.recipe import parse_recipe
-from reasonmaxxer.run_directory import RunDirectory, read_recipe_values, stages_of
+from reasonmaxxer.run_directory import changed_since, read_recipe_values, stages_of
 
 SAMPLED_FROM = ("seed", "model", "problems", "verify")
 """Keys that every completion depends on; a section is all of its keys."""
@@ -39,17 +42,19 @@ COMPLETION_KEYS = {
 """Keys that a folder of the evaluation depends on."""
 
 
-def take_over(run: Path, directory: RunDirectory) -> None:
+def take_over(run: Path, session: Session) -> None:
     """Copy what another run has done that would come out the same: stages, with what they cost, and
     completions of the test problems. A stage that is there already stays.
 
     Args:
         run: the other run's directory.
-        directory: of this run.
+        session: this run.
 
     Raises:
-        UserError: the other folder is no run directory, or nothing in it can be used.
+        UserError: the other folder is no run directory, nothing in it can be used, or a file that it read
+            was edited since.
     """
+    directory = session.directory
     there, here = parse_recipe(read_recipe_values(run)), directory.recipe
     stages = [
         stage
@@ -68,6 +73,12 @@ def take_over(run: Path, directory: RunDirectory) -> None:
             f"Nothing of {run} can be reused: its {', '.join(_differing(there, here))} differ, or it "
             "has not come so far."
         )
+    edited = [*changed_since(run, here), *_other_problems(run, session)]
+    if edited:
+        raise UserError(
+            f"{run} cannot be reused: {', '.join(edited)} had other content when it was made. Leave out "
+            "--reuse, or give back what it was made with."
+        )
     for stage in stages:
         if not directory.is_done(stage):
             partial = directory.path / f".{stage}.reused"
@@ -79,6 +90,18 @@ def take_over(run: Path, directory: RunDirectory) -> None:
             # shards that are there when the evaluation begins
             partial = directory.path / ".evaluation.partial" / name
             shutil.copytree(run / "evaluation" / name, partial, dirs_exist_ok=True)
+
+
+def _other_problems(run: Path, session: Session) -> list[str]:
+    """Splits that another run, of the same sources, has other problems in."""
+    done = session.directory.is_done("problems")
+    here = session.splits if done else session.drawn
+    paths = {name: run / "problems" / f"{name}.parquet" for name in SPLITS}
+    return [
+        f"problems.{name}"
+        for name, path in paths.items()
+        if path.is_file() and read_table(path) != problems_table(getattr(here, name))
+    ]
 
 
 def _equal(there: Recipe, here: Recipe, keys: tuple[str, ...]) -> bool:

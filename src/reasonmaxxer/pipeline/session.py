@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from reasonmaxxer.artifacts import read_table
 from reasonmaxxer.baselines.trl import check_trl
-from reasonmaxxer.config import Recipe, SamplingConfig
+from reasonmaxxer.config import EngineConfig, Recipe, SamplingConfig
 from reasonmaxxer.cost import ModelFlops, price_of
 from reasonmaxxer.environment import describe_environment
 from reasonmaxxer.models import LoadedModel, load_model, resolve_device
@@ -18,19 +19,21 @@ from reasonmaxxer.models.load import check_quantization
 from reasonmaxxer.problems import (
     Problem,
     Splits,
+    load_splits,
     problems_from_table,
 )
 from reasonmaxxer.report.progress import Display, Task
 from reasonmaxxer.rollouts.collect import collect_samples
 from reasonmaxxer.rollouts.engine import Engine
 from reasonmaxxer.rollouts.engines import check_engine, make_engine
+from reasonmaxxer.rollouts.imported import check_imported
 from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.run_directory import RunDirectory, StageWork
 from reasonmaxxer.signal.select import (
     Example,
     examples_from_table,
 )
-from reasonmaxxer.training.processes import check_processes, is_sharded
+from reasonmaxxer.training.processes import check_processes, is_sharded, process_count
 from reasonmaxxer.training.trackers import check_trackers
 from reasonmaxxer.training.train import (
     add_adapter,
@@ -65,10 +68,13 @@ class Session:
         check_processes(recipe.training)
         device = resolve_device(recipe.model)
         check_quantization(recipe.model)
-        self.price = price_of(recipe.cost, device)
+        self.verifier = Verifier(recipe.verify, recipe.problems.prompt_style)
+        if not (out / "problems" / "stage.json").is_file():
+            check_imported(recipe.rollouts.imported)
+            _ = self.drawn  # problems that cannot be had leave the folder alone
+        self.price = price_of(recipe.cost, device, _gpus_held(recipe.rollouts.engine))
         self.environment = describe_environment(device, recipe.seed)
         self.directory = RunDirectory(out, recipe, device, self.price.usd_per_hour)
-        self.verifier = Verifier(recipe.verify, recipe.problems.prompt_style)
         self._engine: Engine | None = None
 
     @cached_property
@@ -83,6 +89,11 @@ class Session:
     def flops(self) -> ModelFlops:
         """Of the model."""
         return ModelFlops(self.loaded.model)
+
+    @cached_property
+    def drawn(self) -> Splits:
+        """The problems, as their sources have them now."""
+        return load_splits(self.recipe.problems, self.recipe.seed)
 
     @cached_property
     def splits(self) -> Splits:
@@ -188,3 +199,9 @@ class Session:
             task.advance(1, tokens)
 
         return on_scored
+
+
+def _gpus_held(engine: EngineConfig) -> int:
+    """GPUs of a run from its start to its end: those of its processes, or of what samples if more."""
+    spread = engine.vllm.tensor_parallel_size if engine.name == "vllm" else 1
+    return max(process_count(), spread, math.ceil(engine.ray.workers * engine.ray.gpus))

@@ -10,7 +10,6 @@ from reasonmaxxer.divergence.inspection import choose_specimens, inspect_tokens,
 from reasonmaxxer.evaluation.evaluate import rollout_summary
 from reasonmaxxer.pipeline.session import SPLITS, Session
 from reasonmaxxer.problems import (
-    load_splits,
     problems_table,
 )
 from reasonmaxxer.report.progress import Task
@@ -31,9 +30,8 @@ from reasonmaxxer.signal.select import (
 
 def problems(session: Session, work: StageWork) -> None:
     """Load the three splits, refuse overlaps, and fix them as tables."""
-    splits = load_splits(session.recipe.problems, session.recipe.seed)
     for name in SPLITS:
-        problems = getattr(splits, name)
+        problems = getattr(session.drawn, name)
         write_table(problems_table(problems), work.folder / f"{name}.parquet")
         work.counts[name] = len(problems)
 

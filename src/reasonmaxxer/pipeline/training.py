@@ -44,7 +44,7 @@ def training(session: Session, work: StageWork) -> None:
         checkpoints += _checkpoint_costs(folder, index)
     session.put(session.loaded.model.unload())
     best = best_candidate(candidates)
-    save_adapter(best.adapter, work.folder / "adapter", session.loaded.name)
+    save_adapter(best.adapter, work.folder / "adapter", session.loaded)
     write_table(history_table(histories), work.folder / "history.parquet")
     write_table(candidate_table(candidates), work.folder / "validation.parquet")
     chosen = courses[best.gate_index]

@@ -30,7 +30,7 @@ class Splits:
 def load_problems(
     config: SourceConfig, seed: int, where: str, taken: Sequence[Problem] = ()
 ) -> list[Problem]:
-    """The problems of one split, drawn.
+    """The problems of one split, drawn; no two have one id.
 
     A `limit` draws that many by seed, in drawn order; without one a file, data set or benchmark comes
     whole and in its own order, less the rows that `where` leaves out.
@@ -42,9 +42,14 @@ def load_problems(
         taken: problems of the same file, data set or benchmark that a draw leaves alone.
 
     Raises:
-        UserError: the source cannot be read, or has fewer problems than the limit.
+        UserError: the source cannot be read, repeats an id, or has fewer problems than the limit.
     """
-    seed = seed if config.seed is None else config.seed
+    problems = _drawn(config, seed if config.seed is None else config.seed, where, taken)
+    _refuse_repeated_ids(problems, config.source, where)
+    return problems
+
+
+def _drawn(config: SourceConfig, seed: int, where: str, taken: Sequence[Problem]) -> list[Problem]:
     if config.options and not config.source.startswith(gym.PREFIX):
         raise UserError(
             f"{where}.options are for reasoning-gym tasks, not '{config.source}'; leave them out."
@@ -139,8 +144,6 @@ def load_disjoint(sources: Mapping[str, SourceConfig], seed: int) -> dict[str, l
         taken = [p for n, of in drawn.items() if _pool(sources[n]) == _pool(source) for p in of]
         drawn[name] = load_problems(source, seed, f"problems.{name}", taken)
     splits = {name: drawn[name] for name in sources}
-    for name, problems in splits.items():
-        _refuse_repeated_ids(problems, f"problems.{name}")
     for one, other in combinations(splits, 2):
         _refuse_overlap(splits[one], splits[other], (one, other), (sources[one], sources[other]))
     return splits
@@ -153,12 +156,12 @@ def _pool(source: SourceConfig) -> tuple[str | None, ...]:
     return source.source, source.split, source.subset, source.revision
 
 
-def _refuse_repeated_ids(problems: Sequence[Problem], where: str) -> None:
+def _refuse_repeated_ids(problems: Sequence[Problem], source: str, where: str) -> None:
     repeated = [key for key, times in Counter(p.id for p in problems).items() if times > 1]
     if repeated:
         raise UserError(
-            f"{where}: {len(repeated)} ids occur more than once, such as '{repeated[0]}'; name a "
-            f"column of unique ids with {where}.id_column."
+            f"{where}: {len(repeated)} ids occur more than once, such as '{repeated[0]}'; make those of "
+            f"{source} unique, or in a recipe name a column of unique ids with {where}.id_column."
         )
 
 

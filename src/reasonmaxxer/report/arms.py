@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from reasonmaxxer.artifacts import read_json, read_table
-from reasonmaxxer.config import TrainingConfig
+from reasonmaxxer.config import TrainingConfig, VerifyConfig
 from reasonmaxxer.cost import StageCost
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.evaluation.metrics import pass_at_k
 from reasonmaxxer.models.load import is_adapter
 from reasonmaxxer.recipe import parse_recipe
 from reasonmaxxer.rollouts.collect import read_columns
-from reasonmaxxer.run_directory import read_recipe_values
+from reasonmaxxer.run_directory import read_contents, read_recipe_values
 
 BASE = "base"
 SEEDS = ("seed", "problems.train.seed")
@@ -255,14 +255,28 @@ def _refuse_unlike(one: Run, other: Run) -> None:
             f"{len(one.base.greedy)} problems",
             f"{len(other.base.greedy)}, such as {strange[0]}",
         )
+    asked, theirs = (_asked(run.path) for run in (one, other))
+    for problem, first in asked.items():
+        if first != theirs[problem]:
+            refuse(f"test problem {problem}", first, theirs[problem])
     for key in (
-        "problems.prompt_style", "verify.extraction", "evaluation.temperature", "evaluation.top_p",
-        "evaluation.max_new_tokens",
+        "problems.prompt_style", "verify.extraction", "verify.function", "evaluation.temperature",
+        "evaluation.top_p", "evaluation.max_new_tokens",
     ):  # fmt: skip
         section, name = key.split(".")
         first, second = (run.recipe[section][name] for run in (one, other))
         if first != second:
             refuse(f"protocol, {key}", first, second)
+    verifier = VerifyConfig(**one.recipe["verify"]).file or ""
+    graders = [read_contents(run.path).get(verifier) for run in (one, other)]
+    if all(graders) and graders[0] != graders[1]:
+        refuse(f"verifier {verifier}, which was edited between them", *graders)
+
+
+def _asked(run: Path) -> dict[str, tuple[str, str]]:
+    """Text and answer of each test problem, by id."""
+    rows = read_table(run / "problems" / "test.parquet", ("id", "text", "answer")).to_pylist()
+    return {row["id"]: (row["text"], row["answer"]) for row in rows}
 
 
 def _names(groups: Sequence[Sequence[Run]]) -> list[str]:

@@ -76,6 +76,16 @@ def import_rollouts(
     ]
 
 
+def check_imported(path: str | None) -> None:
+    """Refuse a file that is not there, before long work starts.
+
+    Raises:
+        UserError: it says so.
+    """
+    if path and not Path(path).is_file():
+        raise UserError(f"rollouts.imported: there is no file {path}.")
+
+
 def _by_prompt(problems: Sequence[Problem], style: PromptStyle, tokenizer: Any) -> dict[str, str]:
     """Ids by what a prompt may say: the problem alone, or as its style renders it."""
 
@@ -93,8 +103,7 @@ def _by_prompt(problems: Sequence[Problem], style: PromptStyle, tokenizer: Any) 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
     """Lines that hold something, each with its place."""
-    if not path.is_file():
-        raise UserError(f"rollouts.imported: there is no file {path}.")
+    check_imported(str(path))
     with path.open(encoding="utf-8") as file:
         yield from ((f"{path}, line {n}", x) for n, x in enumerate(file, start=1) if x.strip())
 

@@ -144,10 +144,11 @@ class VllmEngine(Engine):
     def _arguments(self) -> dict[str, Any]:
         """Of `vllm.LLM`."""
         config, loaded = self.config, self.loaded
+        model = loaded.path or self._save()
         lora = {"enable_lora": True, "max_lora_rank": self._rank, "max_loras": 1}
         return {
-            "model": loaded.path or self._save(),
-            "revision": loaded.config.revision if loaded.source == "hub" else None,
+            "model": model,
+            "revision": None if Path(model).is_dir() else loaded.config.revision,
             "trust_remote_code": loaded.trust_remote_code,
             "dtype": loaded.identity["dtype"],
             "max_model_len": self._length,

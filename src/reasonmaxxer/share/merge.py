@@ -51,9 +51,9 @@ def merge(
         trust_remote_code: let the base's repository run its own code.
 
     Returns:
-        What `out/merge.json` holds: `base`, `adapter`, `dtype`, `sequences`, `tokens`, and of each pair of
-        models `max_delta_logprob` and `mean_delta_logprob` (nats, over the tokens taken) and
-        `greedy_agreement` (share of positions at which both would choose the same token). Of a run,
+        What `out/merge.json` holds: `base`, its `revision`, `adapter`, `dtype`, `sequences`, `tokens`, and
+        of each pair of models `max_delta_logprob` and `mean_delta_logprob` (nats, over the tokens taken)
+        and `greedy_agreement` (share of positions at which both would choose the same token). Of a run,
         `summary.json` and `recipe.yaml` are put beside it, of which `push` makes the model card.
 
     Raises:
@@ -77,6 +77,7 @@ def merge(
         after = _score(sequences, load_model(config, trust_remote_code), task)
         record = {
             "base": source.base,
+            "revision": source.revision,
             "adapter": str(source.adapter),
             "dtype": saved,
             "sequences": len(sequences),
@@ -142,7 +143,9 @@ def _save(adapted: LoadedModel, folder: Path, dtype: str, trust_remote_code: boo
     name = dtype
     if name == "auto":
         base = adapted.model.get_base_model().name_or_path
-        stored = AutoConfig.from_pretrained(base, trust_remote_code=trust_remote_code).dtype
+        stored = AutoConfig.from_pretrained(
+            base, revision=adapted.config.revision, trust_remote_code=trust_remote_code
+        ).dtype
         name = str(stored or torch.float32).removeprefix("torch.")
     merge_adapter(adapted).model.to(getattr(torch, name)).save_pretrained(folder)
     adapted.tokenizer.save_pretrained(folder)

@@ -31,6 +31,12 @@ class Source:
         name: str = read_json(self.adapter / CONFIG)["base_model_name_or_path"]
         return name
 
+    @property
+    def revision(self) -> str | None:
+        """Of the base, where one was asked for."""
+        revision: str | None = read_json(self.adapter / CONFIG).get("revision")
+        return revision
+
 
 def find_source(name: str) -> Source:
     """Read what a command was given: a run directory, a PEFT folder or an embedded teacher.

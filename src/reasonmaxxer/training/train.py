@@ -19,6 +19,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, set_seed
 from reasonmaxxer.artifacts import read_json, write_json
 from reasonmaxxer.config import AdapterConfig, TrainingConfig
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.models import LoadedModel
 from reasonmaxxer.models.packing import Row, pack
 from reasonmaxxer.signal.gates import Gate
 from reasonmaxxer.signal.select import Example
@@ -245,18 +246,18 @@ def checkpoint_step(checkpoint: Path) -> int:
     return int(checkpoint.name.rpartition("-")[2])
 
 
-def save_adapter(adapter: Path, target: Path, base: str) -> None:
-    """Copy a checkpoint's adapter to a standard PEFT folder that names its base.
+def save_adapter(adapter: Path, target: Path, base: LoadedModel) -> None:
+    """Copy a checkpoint's adapter to a standard PEFT folder that names its base and the base's revision.
 
     Args:
         adapter: a checkpoint folder.
         target: the folder to make.
-        base: hub id or folder of the base model.
+        base: the base model.
     """
     target.mkdir(exist_ok=True)
     shutil.copyfile(adapter / SAFETENSORS_WEIGHTS_NAME, target / SAFETENSORS_WEIGHTS_NAME)
     config = read_json(adapter / CONFIG_NAME)
-    config["base_model_name_or_path"] = base
+    config |= {"base_model_name_or_path": base.name, "revision": base.config.revision}
     config["target_modules"].sort()  # PEFT keeps a set, written in any order
     write_json(config, target / CONFIG_NAME)
 

@@ -7,19 +7,21 @@ from typing import Any
 
 from reasonmaxxer import __version__
 from reasonmaxxer.artifacts import read_json, write_json
-from reasonmaxxer.command_folder import claimed
+from reasonmaxxer.command_folder import claimed, refuse_other_problems
 from reasonmaxxer.config import DistillationConfig
 from reasonmaxxer.evaluation.evaluate import rollout_summary
 from reasonmaxxer.pipeline.distillation.arms import ACCURACY, to_teacher
 from reasonmaxxer.pipeline.distillation.parts import (
     BASE,
     PAIR,
+    PROBLEMS,
     ROLLOUTS,
     STUDENT,
     TEACHER,
     Distillation,
     student_folder,
 )
+from reasonmaxxer.problems import load_disjoint
 from reasonmaxxer.report.progress import Display
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.verify import Verifier
@@ -49,10 +51,16 @@ def distill(
     Raises:
         UserError: bad input, or models that do not belong together.
     """
-    with claimed(out, "distill", config), Verifier(config.verify, config.prompt_style) as verifier:
+    splits = load_disjoint({"train": config.train, "test": config.test}, config.seed)
+    with (
+        claimed(out, "distill", config, config.verify.file),
+        Verifier(config.verify, config.prompt_style) as verifier,
+    ):
+        for name, problems in splits.items():
+            refuse_other_problems(out, f"{PROBLEMS}/{name}.parquet", problems)
         if not (out / SUMMARY).exists():
             shown = display or Display()
-            Distillation(config, out, shown, trust_remote_code, verifier).finish()
+            Distillation(config, out, shown, trust_remote_code, verifier).finish(splits)
             write_json(_summary(config, out), out / SUMMARY)
         summary: dict[str, Any] = read_json(out / SUMMARY)
         return summary

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ from reasonmaxxer.pipeline.distillation.arms import (
     HeldOut,
     examine,
 )
-from reasonmaxxer.problems import Problem, load_disjoint, problems_from_table, problems_table
+from reasonmaxxer.problems import Problem, problems_from_table, problems_table
 from reasonmaxxer.report.progress import Display
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.rollouts.table import Rollout
@@ -82,22 +82,20 @@ class Distillation:
         self.config, self.out, self.display = config, out, display
         self.trust_remote_code, self.verifier = trust_remote_code, verifier
 
-    def finish(self) -> None:
-        """Make every folder that is not there yet."""
-        if not (self.out / PROBLEMS).exists():
-            self._fix_problems()
+    def finish(self, splits: Mapping[str, Sequence[Problem]]) -> None:
+        """Make every folder that is not there yet.
+
+        Args:
+            splits: the problems, `train` and `test`.
+        """
+        for name, problems in splits.items():
+            write_table(problems_table(problems), self.out / PROBLEMS / f"{name}.parquet")
         if not (self.out / TEACHER).exists():
             self._ask_teacher()
         _free()
         shapes = [s for s in self.config.shapes if not (self.out / student_folder(s)).exists()]
         if shapes or not (self.out / BASE).exists():
             self._work_on_base(shapes)
-
-    def _fix_problems(self) -> None:
-        sources = {"train": self.config.train, "test": self.config.test}
-        with whole_folder(self.out / PROBLEMS) as folder:
-            for name, problems in load_disjoint(sources, self.config.seed).items():
-                write_table(problems_table(problems), folder / f"{name}.parquet")
 
     def _ask_teacher(self) -> None:
         """Its rollouts, its opinions of them, and its own accuracy."""
@@ -183,7 +181,7 @@ class Distillation:
                 folder=folder / CHECKPOINTS,
                 on_step=lambda step: task.advance(step - task.done),
             )
-        save_adapter(whole_checkpoints(folder / CHECKPOINTS)[-1], folder / ADAPTER, base.name)
+        save_adapter(whole_checkpoints(folder / CHECKPOINTS)[-1], folder / ADAPTER, base)
         parameters, share = parameter_counts(model)
         record = {"parameters": parameters, "parameter_share": share, "steps": len(history)}
         write_json(record, folder / STUDENT)
