@@ -94,6 +94,10 @@ def test_dumped_recipe_reads_back_equal(tmp_path):
         ({"signal": {"gate": {"kind": "share", "sweep": [2]}}}, ["between 0 and 1"]),
         ({"training": {"batch_size": 6, "micro_batch_size": 4}}, ["6 is not a multiple of", "4"]),
         ({"evaluation": {"samples": 3}}, ["pass@4 needs at least that many samples, not 3"]),
+        (
+            {"evaluation": {"temperature": 0, "samples": 8}},
+            ["at temperature 0 all 8 samples", "set samples to 0"],
+        ),
         ({"rollouts": None}, ["'rollouts' = None"]),
         ({"rollouts": 5}, ["'rollouts' = 5"]),
     ],
@@ -105,6 +109,10 @@ def test_faults_name_the_key_the_value_and_the_remedy(values, words):
     assert message.startswith("mine.yaml: ")
     for word in words:
         assert word in message
+
+
+def test_samples_without_any_k_are_averaged_alone():
+    assert load_recipe("default", ("evaluation.samples=3", "evaluation.ks=[]")).evaluation.ks == ()
 
 
 def test_all_faults_come_at_once():

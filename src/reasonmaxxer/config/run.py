@@ -212,9 +212,14 @@ class EvaluationConfig(SamplingConfig):
 
     @model_validator(mode="after")
     def _enough_samples(self) -> EvaluationConfig:
-        if self.samples and max(self.ks) > self.samples:
+        if self.samples and max(self.ks, default=1) > self.samples:
             raise ValueError(
                 f"pass@{max(self.ks)} needs at least that many samples, not {self.samples}"
+            )
+        if self.samples and self.temperature == 0:
+            raise ValueError(
+                f"at temperature 0 all {self.samples} samples are the greedy completion: set samples to 0, "
+                "or temperature above 0"
             )
         return self
 
