@@ -115,6 +115,28 @@ def test_samples_without_any_k_are_averaged_alone():
     assert load_recipe("default", ("evaluation.samples=3", "evaluation.ks=[]")).evaluation.ks == ()
 
 
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        (
+            {"training": {"batch_size": 6, "micro_batch_size": 4}},
+            "mine.yaml: training: batch_size 6 is not a multiple of micro_batch_size 4.",
+        ),
+        (
+            {"training": {"method": "grpo"}, "rollouts": {"rollouts_per_problem": 3}},
+            "mine.yaml: training.batch_size 8 with training.method 'grpo' must hold whole groups: it is no "
+            "multiple of rollouts.rollouts_per_problem 3, which is 2 or more.",
+        ),
+    ],
+)
+def test_keys_that_contradict_each_other_are_named_without_the_rest_of_their_section(
+    values, message
+):
+    with pytest.raises(UserError) as error:
+        parse_recipe(values, where="mine.yaml")
+    assert str(error.value) == message
+
+
 def test_all_faults_come_at_once():
     with pytest.raises(UserError) as error:
         parse_recipe({"seed": "x", "training": {"epochs": 0}, "modle": {}})
