@@ -88,6 +88,7 @@ def test_dumped_recipe_reads_back_equal(tmp_path):
         ({"seed": "zero"}, ["'seed' = 'zero'", "valid integer"]),
         ({"seed": -1}, ["'seed' = -1"]),
         ({"rollouts": {"top_p": 0}}, ["'rollouts.top_p' = 0", "greater than 0"]),
+        ({"signal": {"trim_longest": 1}}, ["'signal.trim_longest' = 1", "less than 1"]),
         ({"signal": {"gate": {"share": 1.5}}}, ["'signal.gate.share' = 1.5"]),
         ({"signal": {"gate": {"kind": "topk"}}}, ["'signal.gate.kind' = 'topk'", "'threshold'"]),
         ({"signal": {"gate": {"kind": "all", "sweep": [1]}}}, ["sweep has nothing to vary"]),

@@ -96,8 +96,11 @@ class SignalConfig(Config):
     problems: Positive = Field(
         40, description="Mixed problems kept, nearest pass rate one half. Paper: 50."
     )
-    trim_longest: Share = Field(
-        0.0, description="Longest share of kept rollouts to drop. Paper's scripts: 0.2."
+    trim_longest: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Longest share of kept rollouts to drop. Paper's scripts: 0.2.",
     )
     advantage_clip: float = Field(2.5, gt=0, description="Bound of |advantage|. Paper: 2.5.")
     positive_only: bool = Field(
