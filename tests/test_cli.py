@@ -78,6 +78,17 @@ def test_models_and_recipes_are_listed():
     assert "default" in reasonmaxxer("recipes").stdout
 
 
+def test_paths_and_names_are_not_cut_in_a_narrow_terminal(tmp_path):
+    cache = tmp_path / "a-folder-of-some-length" / "[and] another" / ("x" * 60)
+    made = cache / "models" / "smollm2"
+    made.mkdir(parents=True)
+    (made / "source.json").write_text("{}")
+    narrow = {**os.environ, "COLUMNS": "60", "REASONMAXXER_CACHE": str(cache)}
+    shown = reasonmaxxer("models", env=narrow).stdout
+    assert f"smollm2: {made}" in shown.splitlines()
+    assert "…" not in shown
+
+
 @pytest.mark.parametrize(
     "arguments, sentence",
     [
