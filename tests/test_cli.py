@@ -44,6 +44,20 @@ def test_help_imports_nothing_slow():
         assert command in done.stdout
 
 
+@pytest.mark.parametrize(
+    "command, auto",
+    [
+        ("diff", "auto: float32 on a CPU"),
+        ("evaluate", "auto: bfloat16 where the device has it"),
+        ("distill", "auto: bfloat16 where the device has it"),
+    ],
+)
+def test_help_says_what_type_each_command_computes_in(command, auto):
+    shown = reasonmaxxer(command, "--help", env={**os.environ, "COLUMNS": "200"}).stdout
+    (line,) = (line for line in shown.splitlines() if "--dtype" in line)
+    assert auto in line
+
+
 def test_print_recipe_shows_everything_resolved():
     done = reasonmaxxer("run", "seed=3", "signal.gate.kind=share", "--print-recipe")
     shown = yaml.safe_load(done.stdout)

@@ -61,6 +61,14 @@ Dtype = Annotated[
         show_default="auto: float32 on a CPU",
     ),
 ]
+NativeDtype = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|float32|bfloat16|float16",
+        help="Weights' type.",
+        show_default="auto: bfloat16 where the device has it",
+    ),
+]
 Device = Annotated[
     str | None, typer.Option(help="torch device.", show_default="CUDA where there is one")
 ]
