@@ -44,6 +44,20 @@ def test_help_imports_nothing_slow():
         assert command in done.stdout
 
 
+@pytest.mark.parametrize(
+    "command, auto",
+    [
+        ("diff", "auto: float32 on a CPU"),
+        ("evaluate", "auto: bfloat16 where the device has it"),
+        ("distill", "auto: bfloat16 where the device has it"),
+    ],
+)
+def test_help_says_what_type_each_command_computes_in(command, auto):
+    shown = reasonmaxxer(command, "--help", env={**os.environ, "COLUMNS": "200"}).stdout
+    (line,) = (line for line in shown.splitlines() if "--dtype" in line)
+    assert auto in line
+
+
 def test_print_recipe_shows_everything_resolved():
     done = reasonmaxxer("run", "seed=3", "signal.gate.kind=share", "--print-recipe")
     shown = yaml.safe_load(done.stdout)
@@ -76,6 +90,17 @@ def test_plan_predicts_without_running_anything(tmp_path):
 def test_models_and_recipes_are_listed():
     assert "smollm2" in reasonmaxxer("models").stdout
     assert "default" in reasonmaxxer("recipes").stdout
+
+
+def test_paths_and_names_are_not_cut_in_a_narrow_terminal(tmp_path):
+    cache = tmp_path / "a-folder-of-some-length" / "[and] another" / ("x" * 60)
+    made = cache / "models" / "smollm2"
+    made.mkdir(parents=True)
+    (made / "source.json").write_text("{}")
+    narrow = {**os.environ, "COLUMNS": "60", "REASONMAXXER_CACHE": str(cache)}
+    shown = reasonmaxxer("models", env=narrow).stdout
+    assert f"smollm2: {made}" in shown.splitlines()
+    assert "…" not in shown
 
 
 @pytest.mark.parametrize(

@@ -88,12 +88,17 @@ def test_dumped_recipe_reads_back_equal(tmp_path):
         ({"seed": "zero"}, ["'seed' = 'zero'", "valid integer"]),
         ({"seed": -1}, ["'seed' = -1"]),
         ({"rollouts": {"top_p": 0}}, ["'rollouts.top_p' = 0", "greater than 0"]),
+        ({"signal": {"trim_longest": 1}}, ["'signal.trim_longest' = 1", "less than 1"]),
         ({"signal": {"gate": {"share": 1.5}}}, ["'signal.gate.share' = 1.5"]),
         ({"signal": {"gate": {"kind": "topk"}}}, ["'signal.gate.kind' = 'topk'", "'threshold'"]),
         ({"signal": {"gate": {"kind": "all", "sweep": [1]}}}, ["sweep has nothing to vary"]),
         ({"signal": {"gate": {"kind": "share", "sweep": [2]}}}, ["between 0 and 1"]),
         ({"training": {"batch_size": 6, "micro_batch_size": 4}}, ["6 is not a multiple of", "4"]),
         ({"evaluation": {"samples": 3}}, ["pass@4 needs at least that many samples, not 3"]),
+        (
+            {"evaluation": {"temperature": 0, "samples": 8}},
+            ["at temperature 0 all 8 samples", "set samples to 0"],
+        ),
         ({"rollouts": None}, ["'rollouts' = None"]),
         ({"rollouts": 5}, ["'rollouts' = 5"]),
     ],
@@ -119,6 +124,32 @@ def test_vllm_samples_no_weights_of_four_bits(ray):
         with pytest.raises(UserError, match=r"^\w+: model\.quantization '4bit' .*to transformers"):
             parse()
     parse_recipe({"model": model, "rollouts": {"engine": {"ray": ray}}})
+
+
+def test_samples_without_any_k_are_averaged_alone():
+    assert load_recipe("default", ("evaluation.samples=3", "evaluation.ks=[]")).evaluation.ks == ()
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        (
+            {"training": {"batch_size": 6, "micro_batch_size": 4}},
+            "mine.yaml: training: batch_size 6 is not a multiple of micro_batch_size 4.",
+        ),
+        (
+            {"training": {"method": "grpo"}, "rollouts": {"rollouts_per_problem": 3}},
+            "mine.yaml: training.batch_size 8 with training.method 'grpo' must hold whole groups: it is no "
+            "multiple of rollouts.rollouts_per_problem 3, which is 2 or more.",
+        ),
+    ],
+)
+def test_keys_that_contradict_each_other_are_named_without_the_rest_of_their_section(
+    values, message
+):
+    with pytest.raises(UserError) as error:
+        parse_recipe(values, where="mine.yaml")
+    assert str(error.value) == message
 
 
 def test_all_faults_come_at_once():

@@ -143,10 +143,10 @@ def _explain(fault: Any, kind: type[Config]) -> str:
         siblings = [k for k in known if k.rpartition(".")[0] == ".".join(path[:-1])]
         near = did_you_mean(key, siblings) or did_you_mean(key, known)
         return f"unknown key '{key}'.{near} Keys here: {', '.join(siblings) or 'none'}."
-    if (
-        not path and fault["type"] == "value_error"
-    ):  # of keys together; the value is the whole config
-        return f"{fault['ctx']['error']}."
+    if fault["type"] == "value_error":  # keys that contradict each other, which the message names
+        return f"{key + ': ' if key else ''}{fault['ctx']['error']}."
+    if fault["type"] == "missing":
+        return f"'{key}' is missing."
     return f"'{key or kind.__name__.lower()}' = {fault['input']!r}: {fault['msg']}."
 
 

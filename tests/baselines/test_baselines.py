@@ -298,6 +298,44 @@ def test_kto_takes_every_rollout_once_and_mismatches_within_a_pass():
     assert len(offline_rows(EXAMPLES, settings, 0)) == 6
 
 
+@pytest.mark.parametrize("method, trainer", [("sft", "SFTTrainer"), ("kto", "KTOTrainer")])
+def test_rows_of_kto_are_read_as_they_lie_and_others_anew_in_every_epoch(
+    tiny, tmp_path, monkeypatch, method, trainer
+):
+    import trl
+
+    model, tokenizer = tiny[0]()
+    settings = config(method, micro_batch_size=2, batch_size=2, epochs=2)
+    made = [
+        Example(
+            f"p{n}",
+            0,
+            [1, n],
+            [n, n, 2],
+            [0.1] * 3,
+            [-0.1] * 3,
+            1.0 if n % 2 or method == "sft" else -1.0,
+        )
+        for n in range(2, 8)
+    ]
+    rows = offline_rows(made, settings, 0)
+    read = []
+    computed = getattr(trl, trainer).compute_loss
+
+    def compute_loss(self, model, inputs, *args, **kwargs):
+        read.extend(inputs["input_ids"][:, 1].tolist())
+        return computed(self, model, inputs, *args, **kwargs)
+
+    monkeypatch.setattr(getattr(trl, trainer), "compute_loss", compute_loss)
+    train_offline(model, tokenizer, rows, settings, seed=3, folder=tmp_path / "out")
+    given = [(row.get("input_ids") or row["prompt_ids"])[1] for row in rows]
+    assert sorted(given) == [2, 3, 4, 5, 6, 7]
+    assert [sorted(read[:6]), sorted(read[6:])] == [sorted(given)] * 2
+    assert (read == 2 * given) == (method == "kto")
+    if method == "sft":
+        assert read[:6] != read[6:]
+
+
 def test_steps_of_an_offline_training():
     assert offline_steps(25, config("sft")) == 3
     assert offline_steps(25, config("sft", epochs=2.5)) == 8

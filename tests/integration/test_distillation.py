@@ -105,6 +105,7 @@ def test_rows_hold_what_the_tables_say(made):
     config, out, summary = made
     rows = {row["name"]: row for row in summary["rows"]}
     assert list(rows) == ["base", "teacher", "qkvo-4", "lm_head-2"]
+    assert (summary["top"], summary["confidence"]) == (4, 0.95)
     folders = {
         "base": out / "base",
         "teacher": out / "teacher",

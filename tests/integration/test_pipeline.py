@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 import torch
 from peft import PeftModel
+from rich.console import Console
 from transformers import AutoModelForCausalLM
 
 from reasonmaxxer.artifacts import file_hash, read_json, read_table
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.pipeline import run
 from reasonmaxxer.recipe import dump_recipe, parse_recipe
+from reasonmaxxer.report.progress import Display
 from reasonmaxxer.report.viewer import viewer_data
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.signal.gates import Gate
@@ -301,6 +303,19 @@ def test_nothing_to_learn_from_says_what_to_do(tmp_path):
     with pytest.raises(UserError, match=r"No problem is mixed.*never solves 6.*easier problems"):
         run(recipe, tmp_path / "out")
     assert (tmp_path / "out" / "rollouts" / "shard-00000.parquet").exists()  # nothing lost
+
+
+def test_a_gate_that_lets_nothing_through_is_refused_before_it_trains(tmp_path):
+    gate = {"kind": "threshold", "tau": 50}
+    with pytest.raises(UserError, match=r"signal.gate.tau = 50 lets no position through"):
+        run(tiny_recipe(tmp_path, signal={"gate": gate}), tmp_path / "out")
+    assert not list((tmp_path / "out").glob("**/checkpoint-*"))
+    display = Display(Console(record=True, width=200))
+    gate = {"kind": "threshold", "sweep": [0.1, 50]}
+    recipe = tiny_recipe(tmp_path, signal={"gate": gate})
+    run(recipe, tmp_path / "swept", display=display, reuse=tmp_path / "out")
+    shown = display.console.export_text()
+    assert "tau = 50 lets no position" in shown and "tau = 0.1 lets" not in shown
 
 
 def test_all_truncated_says_so(tmp_path):

@@ -65,6 +65,11 @@ def test_scalars_become_metadata_and_the_subject_the_domain(jsonl):
     [
         ("Half of 48 is <<48/2=24>>24.\n#### 24", "24"),
         ("so\n#### 1,234,567\n", "1234567"),
+        ("#### -$1,000.50 or 70,000", "-$1000.50 or 70000"),
+        ("#### (1,2)", "(1,2)"),
+        ("#### (100,200)", "(100,200)"),
+        ("#### 1,2,3", "1,2,3"),
+        ("#### 1,200,30", "1,200,30"),
         ("#### 3 is not it\n#### -4", "-4"),
         (r"Thus \boxed{1} or rather \boxed{\frac{1}{2}}.", r"\frac{1}{2}"),
         (r"\boxed{\left\{ {a}, b \right\}} ends", r"\left\{ {a}, b \right\}"),

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ from reasonmaxxer.errors import UserError
 from reasonmaxxer.report.arms import Answers, Arm, Point, Run, read_arms
 from reasonmaxxer.report.comparison import compare, cost_to_reach, crossing
 from reasonmaxxer.report.comparison_page import write_comparison
+from reasonmaxxer.report.comparison_tables import tables_of
 from reasonmaxxer.report.tables import Table, latex
 
 from .made import GATES, HOSTILE, make_run
@@ -130,6 +132,19 @@ def test_ratio_of_costs_at_equal_accuracy():
     assert missed["seconds"]["value"] == 1.5
     assert missed["seconds"]["high"] is None
     assert missed["seconds"]["not_reached"] == pytest.approx(0.25, abs=0.05)
+
+
+@pytest.mark.parametrize("unpriced", ["one", "two"])
+def test_a_cost_without_a_price_is_not_one_that_is_never_reached(unpriced):
+    one = run(answers((1, 1, 1, 1)), [(1, 10, (0, 0)), (2, 20, (1, 0))])
+    two = run(answers((1, 1, 1, 1)), [(1, 30, (1, 0)), (2, 60, (1, 1))])
+    points = {"one": one, "two": two}[unpriced].curve
+    points[:] = [replace(point, cost=replace(point.cost, usd=None)) for point in points]
+    found = compare([BASE, arm("one", one), arm("two", two)])
+    assert "usd" not in found["ratios"][0]
+    assert found["ratios"][0]["seconds"]["value"] == 1.5
+    (table,) = (t for t in tables_of(found) if t.name == "ratio-table")
+    assert table.rows[0][4] == "not priced"
 
 
 def test_seeds_with_unlike_checkpoints_meet_at_their_ends():

@@ -96,6 +96,8 @@ def test_distills_page_shows_what_each_student_kept(tmp_path):
         "base": model("base"),
         "teacher": model(HOSTILE),
         "seed": 0,
+        "top": 8,
+        "confidence": 0.9,
         "test_problems": 50,
         "rollouts": {"rollouts": 40, "problems": 10, "tokens": 900},
         "rows": [
@@ -112,6 +114,7 @@ def test_distills_page_shows_what_each_student_kept(tmp_path):
     assert "8,000 parameters (0.50% of the base) reach 0.50, 75% of the gain; 0.100 nats" in said[1]
     page = write_page(tmp_path)["html"].read_text()
     assert HOSTILE not in page and "published, other models" in page and "0.495" in page
+    assert "the 8 most likely tokens" in page and "with 90% bootstrap intervals" in page
     measured = distill.table_4(found).rows[2]
     assert measured[3:6] == ("0.500 [0.400, 0.600]", "-0.100 [-0.200, +0.000]", "0.1000")
     assert json.loads((tmp_path / "summary.json").read_text()) == found

@@ -20,12 +20,13 @@ def tokenizer(tmp_path_factory):
     return AutoTokenizer.from_pretrained(tiny_folder(tmp_path_factory.mktemp("model")))
 
 
-def imported(tmp_path, tokenizer, *rows):
+def imported(tmp_path, tokenizer, *rows, problems=PROBLEMS):
     path = tmp_path / "made.jsonl"
-    path.write_text("\n".join(r if isinstance(r, str) else json.dumps(r) for r in rows) + "\n")
+    lines = (json.dumps(r) if isinstance(r, dict) else r for r in rows)
+    path.write_bytes(b"".join(x if isinstance(x, bytes) else f"{x}\n".encode() for x in lines))
     with Verifier(VerifyConfig(extraction="last_number", workers=1), "chat_template") as verifier:
         return import_rollouts(
-            path, PROBLEMS, verifier, tokenizer, prompt_style="chat_template", eos_ids=[2]
+            path, problems, verifier, tokenizer, prompt_style="chat_template", eos_ids=[2]
         )
 
 
@@ -118,11 +119,33 @@ def test_a_prompt_in_a_text_style_finds_its_problem(tmp_path, tokenizer):
         ),
         ({"prompt": "1 so 1", "chosen": "1", "rejected": "2"}, "a pair of the preference format"),
         ("", "is empty"),
+        (b'{"problem_id": "p1", "completion": "\xe9"}', "line 1 is not valid JSON.*UTF-8"),
+        ({"problem_id": ["p1"], "completion": "1"}, r"line 1: problem '\['p1'\]' is not among"),
+        ({"problem_id": "p1", "completion_ids": "4 2"}, "line 1: 'completion_ids' must be a list"),
+        ({"problem_id": "p1", "completion_ids": [4.5]}, r"line 1: 'completion_ids' .*not \[4.5\]"),
+        (
+            {"problem_id": "p1", "completion_ids": [4], "prompt_ids": 1},
+            "line 1: 'prompt_ids' must be a list of token ids, not 1",
+        ),
+        (
+            {"problem_id": "p1", "completion": "1", "finish_reason": ["stop"]},
+            "line 1: 'finish_reason' must be text",
+        ),
+        (
+            {"problem_id": "p1", "completion": "", "finish_reason": "length"},
+            "line 1: a completion cut at the length limit cannot be empty",
+        ),
     ],
 )
 def test_bad_rows_are_named(tmp_path, tokenizer, row, words):
     with pytest.raises(UserError, match=words):
         imported(tmp_path, tokenizer, row)
+
+
+def test_ids_of_problems_may_be_numbers(tmp_path, tokenizer):
+    row, problems = {"problem_id": 8, "completion": ""}, [Problem("8", "8 so 1", "8", "x")]
+    (made,) = imported(tmp_path, tokenizer, row, problems=problems)
+    assert (made.problem_id, made.completion_ids) == ("8", [2])  # it ended at once
 
 
 def test_missing_file_is_named(tokenizer, tmp_path):

@@ -53,6 +53,27 @@ def test_the_card_says_what_the_summary_says(finished):
     assert f"p = {summary['difference']['greedy']['p_value']:.2g}" in card.text
 
 
+@pytest.mark.parametrize(
+    "method, imported, said",
+    [
+        ("reasonmaxxer", None, "ReasonMaxxer on rollouts of its own, with"),
+        ("reasonmaxxer", "/home/me/made.jsonl", "on rollouts made elsewhere (made.jsonl), with"),
+        (
+            "sft",
+            "/home/me/made.jsonl",
+            "SFT through TRL on rollouts made elsewhere (made.jsonl), with",
+        ),
+        ("grpo", "/home/me/made.jsonl", "GRPO through TRL on rollouts of its own, with"),
+    ],
+)
+def test_the_card_says_whose_rollouts_taught(finished, method, imported, said):
+    recipe = yaml.safe_load((finished / "recipe.yaml").read_text())
+    recipe["rollouts"]["imported"], recipe["training"]["method"] = imported, method
+    (finished / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    folder = hub.prepare(finished, "someone/words")
+    assert said in ModelCard.load(folder / "README.md").text.replace("\\", "")
+
+
 def test_names_from_outside_stay_text(finished):
     recipe = yaml.safe_load((finished / "recipe.yaml").read_text())
     recipe["problems"]["test"]["source"] = NASTY

@@ -9,7 +9,7 @@ from reasonmaxxer.config import GateConfig, SignalConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.signal.advantages import advantages
-from reasonmaxxer.signal.gates import Gate, resolve_gate
+from reasonmaxxer.signal.gates import Gate, gate_warnings, resolve_gate
 from reasonmaxxer.signal.select import (
     example_table,
     examples_from_table,
@@ -133,6 +133,20 @@ def test_threshold_gate():
     gate = resolve_gate(GateConfig(kind="threshold", tau=0.8), ENTROPIES, 0)
     assert gate.decisions(ENTROPIES[1], "k").tolist() == [True, False]  # strictly above
     assert gate.decision_share == 0.5  # 0.9 1.5 2.0 3.0 1.0 of ten
+
+
+def test_gates_that_let_nothing_through_are_named_with_the_highest_entropy():
+    sweep = GateConfig(kind="threshold", sweep=(2.5, 3.0, 7.25)).candidates()
+    gates = [resolve_gate(config, ENTROPIES, 0) for config in sweep]  # above 3.0 there is nothing
+    assert gate_warnings(gates[:1], ENTROPIES) == []
+    first, second = gate_warnings(gates, ENTROPIES)
+    assert "tau = 3 lets no position" in first and "tau = 7.25 lets no position" in second
+    assert "highest entropy of the rollouts that teach is 3 nats. Lower it" in second
+    with pytest.raises(UserError, match=r"(?s)tau = 3 .*tau = 7\.25 .*--reuse"):
+        gate_warnings(gates[1:], ENTROPIES)
+    none = resolve_gate(GateConfig(kind="random", share=0), ENTROPIES, 0)
+    with pytest.raises(UserError, match=r"signal\.gate\.share of kind 'random' .*Raise it"):
+        gate_warnings([none], ENTROPIES)
 
 
 def test_share_gate_takes_the_most_entropic_share():

@@ -32,7 +32,7 @@ def offline_rows(examples: Sequence[Example], config: TrainingConfig, seed: int)
     Args:
         examples: of the signal stage; a positive advantage is a correct rollout.
         config: names the method.
-        seed: of the order, and of which rollouts make a pair.
+        seed: of the order of `kto`, and of which rollouts make a pair of `dpo`.
 
     Returns:
         Rows of TRL's tokenised data sets: `input_ids` and `labels` (sft), `prompt_ids`, `chosen_ids`
@@ -70,7 +70,8 @@ def train_offline(
         tokenizer: gives the padding id.
         rows: of `offline_rows`.
         config: optimiser, epochs, checkpoints.
-        seed: fixes the order of rows.
+        seed: fixes the order of rows of `sft` and `dpo`, another in every epoch; those of `kto` are read as
+            they lie, alike in every epoch.
         folder: of the checkpoints.
         events: where TensorBoard's event files go; none is `folder`.
         on_step: called with the steps done so far.
@@ -175,10 +176,10 @@ def pair_up(
 def _unpaired(
     examples: Sequence[Example], config: TrainingConfig, random: np.random.Generator
 ) -> Rows:
-    """Rows in the order they are trained in: KTO's KL is estimated with the completion of the row before.
+    """Rows in the order they are trained in, which TRL keeps for KTO, in every epoch.
 
-    TRL reads the rows of a forward pass as they lie; shuffled here, so that a prompt seldom meets a
-    completion of its own problem.
+    KTO's KL is estimated with the completion of the row before, for the first row of a forward pass with
+    that of its last. Shuffled once, so that a prompt seldom meets a completion of its own problem.
     """
     order = [examples[i] for i in random.permutation(len(examples))]
     size = config.micro_batch_size

@@ -69,6 +69,14 @@ Dtype = Annotated[
         show_default="auto: float32 on a CPU",
     ),
 ]
+NativeDtype = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|float32|bfloat16|float16",
+        help="Weights' type.",
+        show_default="auto: bfloat16 where the device has it",
+    ),
+]
 Device = Annotated[
     str | None, typer.Option(help="torch device.", show_default="CUDA where there is one")
 ]
@@ -118,11 +126,11 @@ def hush() -> None:
 
 
 def print_table(columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    """Print rows on the terminal."""
+    """Print rows on the terminal, none of them cut."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table(*columns)
+    table = Table(*(Column(name, overflow="fold") for name in columns))
     for row in rows:
         table.add_row(*row)
     Console().print(table)

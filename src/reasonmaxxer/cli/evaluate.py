@@ -10,8 +10,8 @@ import typer
 
 from reasonmaxxer.cli.common import (
     Device,
-    Dtype,
     Extraction,
+    NativeDtype,
     Out,
     PromptStyle,
     Seed,
@@ -104,7 +104,7 @@ def evaluate(
         ),
     ] = None,
     seed: Seed = None,
-    dtype: Dtype = None,
+    dtype: NativeDtype = None,
     device: Device = None,
     out: Out = None,
     trust_remote_code: TrustRemoteCode = False,

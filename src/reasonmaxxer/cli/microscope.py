@@ -14,6 +14,7 @@ from reasonmaxxer.cli.common import (
     Extraction,
     Limit,
     MaxNewTokens,
+    NativeDtype,
     Out,
     Problems,
     PromptStyle,
@@ -179,12 +180,7 @@ def distill(
     ] = None,
     max_new_tokens: MaxNewTokens = None,
     seed: Seed = None,
-    dtype: Annotated[
-        str | None,
-        typer.Option(
-            metavar="auto|float32|bfloat16|float16", help="Weights' type.", show_default="auto"
-        ),
-    ] = None,
+    dtype: NativeDtype = None,
     out: Out = None,
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:

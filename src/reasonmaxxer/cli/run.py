@@ -140,11 +140,13 @@ def models() -> None:
     from reasonmaxxer.models.teachers import describe_teacher, teachers
 
     rows = [
-        (name, model.description, str(cache_path(name)) if is_cached(name) else "on first use")
+        (name, model.description, "cached" if is_cached(name) else "fetched on first use")
         for name, model in EMBEDDED.items()
     ]
     rows += [(name, describe_teacher(path), "in the package") for name, path in teachers().items()]
-    print_table(("name", "model", "cached"), rows)
+    print_table(("name", "model", "where"), rows)
+    for name in filter(is_cached, EMBEDDED):
+        typer.echo(f"{name}: {cache_path(name)}")  # outside the table, which breaks long words
     typer.echo("Any other causal language model: model.name=HUB_ID or model.name=FOLDER")
 
 

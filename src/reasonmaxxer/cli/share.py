@@ -94,7 +94,8 @@ def push(
 
     folder = hub.prepare(source, repo_id, license_id)
     rows = [(path.name, f"{path.stat().st_size:,}") for path in hub.published(folder)]
-    print_table((str(folder), "bytes"), rows)
+    print_table(("file", "bytes"), rows)
+    typer.echo(f"In {folder}")
     if dry_run:
         typer.echo("Nothing was uploaded: --dry-run.")
     else:

@@ -86,7 +86,7 @@ class GateConfig(Config):
         if self.sweep and self.kind == "all":
             raise ValueError("sweep has nothing to vary with kind 'all'")
         if self.sweep and self.kind != "threshold" and not all(0 <= v <= 1 for v in self.sweep):
-            raise ValueError("swept shares lie between 0 and 1")
+            raise ValueError(f"sweep holds shares with kind '{self.kind}', between 0 and 1")
         return self
 
 
@@ -96,8 +96,11 @@ class SignalConfig(Config):
     problems: Positive = Field(
         40, description="Mixed problems kept, nearest pass rate one half. Paper: 50."
     )
-    trim_longest: Share = Field(
-        0.0, description="Longest share of kept rollouts to drop. Paper's scripts: 0.2."
+    trim_longest: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Longest share of kept rollouts to drop. Paper's scripts: 0.2.",
     )
     advantage_clip: float = Field(2.5, gt=0, description="Bound of |advantage|. Paper: 2.5.")
     positive_only: bool = Field(
@@ -189,10 +192,12 @@ class TrainingConfig(Config):
                 f"micro_batch_size {self.micro_batch_size}"
             )
         if self.method in ("dpo", "kto") and not self.baseline.beta:
-            raise ValueError(f"baseline.beta must be above 0 for {self.method}; TRL's own is 0.1")
+            raise ValueError(
+                f"baseline.beta must be above 0 for method '{self.method}'; TRL's own is 0.1"
+            )
         if self.method == "kto" and self.micro_batch_size == 1:
             raise ValueError(
-                "kto compares sequences of a forward pass: micro_batch_size is 2 or more"
+                "method 'kto' compares sequences of a forward pass: micro_batch_size is 2 or more"
             )
         return self
 
@@ -212,9 +217,15 @@ class EvaluationConfig(SamplingConfig):
 
     @model_validator(mode="after")
     def _enough_samples(self) -> EvaluationConfig:
-        if self.samples and max(self.ks) > self.samples:
+        if self.samples and max(self.ks, default=1) > self.samples:
             raise ValueError(
-                f"pass@{max(self.ks)} needs at least that many samples, not {self.samples}"
+                f"pass@{max(self.ks)} needs at least that many samples, not {self.samples}: change ks or "
+                "samples"
+            )
+        if self.samples and self.temperature == 0:
+            raise ValueError(
+                f"at temperature 0 all {self.samples} samples are the greedy completion: set samples to 0, "
+                "or temperature above 0"
             )
         return self
 
@@ -271,7 +282,8 @@ class Recipe(Config):
         batch, group = self.training.batch_size, self.rollouts.rollouts_per_problem
         if self.training.method in ONLINE and (batch % group or group == 1):
             raise ValueError(
-                f"training.batch_size {batch} of {self.training.method} must hold whole groups: it is "
-                f"no multiple of rollouts.rollouts_per_problem {group}, which is 2 or more"
+                f"training.batch_size {batch} with training.method '{self.training.method}' must hold "
+                f"whole groups: it is no multiple of rollouts.rollouts_per_problem {group}, which is 2 or "
+                "more"
             )
         return self

@@ -53,7 +53,9 @@ class SuiteConfig(SamplingConfig):
     @model_validator(mode="after")
     def _enough_samples(self) -> SuiteConfig:
         if self.ks and (self.samples or 1) < max(self.ks):
-            raise ValueError(f"pass@{max(self.ks)} needs samples of at least {max(self.ks)}")
+            raise ValueError(
+                f"pass@{max(self.ks)} needs samples of at least {max(self.ks)}: change ks or samples"
+            )
         if self.temperature == 0 and (self.samples or 1) > 1:
             raise ValueError("at temperature 0 all samples are the same: leave samples at 1")
         return self

@@ -15,7 +15,7 @@ from reasonmaxxer.pipeline.session import Session
 from reasonmaxxer.report.progress import Task
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 from reasonmaxxer.run_directory import StageWork
-from reasonmaxxer.signal.gates import Gate
+from reasonmaxxer.signal.gates import Gate, gate_warnings
 from reasonmaxxer.signal.select import Example
 from reasonmaxxer.training.base_states import BaseStates
 from reasonmaxxer.training.train import planned_steps, train_adapter, training_layout
@@ -69,6 +69,8 @@ def _gated(session: Session, work: StageWork) -> list[Course]:
     """ReasonMaxxer: one course a gate, all on the same examples."""
     config, examples = session.recipe.training, session.examples()
     gates = [Gate(**gate) for gate in session.directory.record("signal")["counts"]["gates"]]
+    for text in gate_warnings(gates, [example.entropy for example in examples]):
+        session.display.warn(text)
     base_states = BaseStates() if len(gates) > 1 else None
     steps = planned_steps(len(examples), config)
     tokens = sum(len(e.prompt_ids) + len(e.completion_ids) for e in examples)

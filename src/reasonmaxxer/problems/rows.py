@@ -16,6 +16,7 @@ TEXT_COLUMNS = ("problem", "question", "prompt", "text", "input")
 ANSWER_COLUMNS = ("answer", "final_answer", "expected_answer", "target", "gold", "solution")
 ID_COLUMNS = ("id", "problem_id", "unique_id")
 DOMAIN_COLUMNS = ("domain", "subject", "type")
+_THOUSANDS = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
 
 Row = Mapping[str, Any]
 
@@ -142,8 +143,15 @@ def extract_answer(text: str) -> str | None:
     """What follows the last `####`, else the content of the last `\\boxed{}`, else None."""
     _, mark, after = text.rpartition("####")
     if mark:
-        return after.replace(",", "").strip()
+        return _ungrouped(after.strip())
     return _last_boxed(text)
+
+
+def _ungrouped(answer: str) -> str:
+    """Without thousands separators; between brackets a comma separates members."""
+    if any(bracket in answer for bracket in "([{"):
+        return answer
+    return _THOUSANDS.sub(lambda number: number[0].replace(",", ""), answer)
 
 
 def _last_boxed(text: str) -> str | None:

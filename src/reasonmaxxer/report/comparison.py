@@ -153,7 +153,11 @@ def _ratios(arms: Sequence[Arm]) -> list[dict[str, Any]]:
                 "to": reference.name,
                 "accuracy": float(curve[-1][2].mean()),
                 "validation_problems": len(ids),
-                **{unit: _ratio(curve, rival, unit) for unit in UNITS if curve[-1][1][unit]},
+                **{
+                    unit: _ratio(curve, rival, unit)
+                    for unit in UNITS
+                    if curve[-1][1][unit] and all(cost[unit] is not None for _, cost, _ in rival)
+                },
             }
         )
     return ratios

@@ -156,7 +156,7 @@ def _published() -> Table:
 
 def _multiple(ratio: dict[str, Any] | None) -> str:
     if ratio is None:
-        return ""
+        return "not priced"
     value, low, high = (
         "never" if ratio[n] is None else f"{ratio[n]:.2f}" for n in ("value", "low", "high")
     )

@@ -37,7 +37,8 @@ def import_rollouts(
     verifier grades anew.
 
     Raises:
-        UserError: an unreadable line, a missing key, or a problem that is not in `problems`.
+        UserError: an unreadable line, a missing key, a value of another type, or a problem that is not in
+            `problems`.
     """
     known = {problem.id: problem for problem in problems}
     by_prompt = _by_prompt(problems, prompt_style, tokenizer)
@@ -47,7 +48,8 @@ def import_rollouts(
         row = _row(line, where)
         problem = known[_problem_id(row, known, by_prompt, where)]
         ids, reason = _completion(row, tokenizer, eos_ids, where)
-        prompt_ids = row.get("prompt_ids") or render_prompt(prompt_style, problem.text, tokenizer)
+        prompt_ids = _ids(row, "prompt_ids", where)
+        prompt_ids = prompt_ids or render_prompt(prompt_style, problem.text, tokenizer)
         _check_ids([*prompt_ids, *ids], len(tokenizer), where)
         rollouts.append(
             Rollout(
@@ -68,7 +70,7 @@ def import_rollouts(
         )
         counts[problem.id] += 1
     if not rollouts:
-        raise UserError(f"rollouts.imported: {path} is empty.")
+        raise UserError(f"rollouts.imported: {path} is empty; name a file that holds rollouts.")
     grades = verifier.grade([(known[rollout.problem_id], rollout.text) for rollout in rollouts])
     return [
         replace(rollout, outcome=grade.outcome.value, extracted=grade.extracted)
@@ -101,18 +103,20 @@ def _by_prompt(problems: Sequence[Problem], style: PromptStyle, tokenizer: Any) 
     }
 
 
-def _lines(path: Path) -> Iterator[tuple[str, str]]:
+def _lines(path: Path) -> Iterator[tuple[str, bytes]]:
     """Lines that hold something, each with its place."""
     check_imported(str(path))
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:
         yield from ((f"{path}, line {n}", x) for n, x in enumerate(file, start=1) if x.strip())
 
 
-def _row(line: str, where: str) -> dict[str, Any]:
+def _row(line: bytes, where: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{where} is not valid JSON: {error}") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{where} is not valid JSON: {error}. Each line is one JSON object, as UTF-8 text."
+        ) from error
     if not isinstance(row, dict) or not row.keys() & {"problem_id", "prompt"}:
         raise UserError(f"{where} needs an object with 'problem_id' or 'prompt'.")
     if "chosen" in row:
@@ -127,26 +131,31 @@ def _problem_id(
     row: dict[str, Any], known: dict[str, Problem], by_prompt: dict[str, str], where: str
 ) -> str:
     if "problem_id" in row:
-        found, said = row["problem_id"], f"problem '{row['problem_id']}'"
+        found: str | None = str(row["problem_id"])  # ids of a problem file may be numbers, too
+        said = f"problem '{found}'"
     else:
         prompt = _text(row["prompt"], "user")
         found = by_prompt.get(normalise(prompt)) if prompt else None
         said = f"the problem of prompt {prompt!r:.80}"
-    if found not in known:
+    if found is None or found not in known:
         raise UserError(
             f"{where}: {said} is not among the {len(known)} training problems; import rollouts of the "
             "problems the recipe names."
         )
-    return str(found)
+    return found
 
 
 def _completion(
     row: dict[str, Any], tokenizer: Any, eos_ids: Sequence[int], where: str
 ) -> tuple[list[int], str]:
     """Token ids and how they ended."""
-    if row.get("completion_ids"):
-        ids = [int(token) for token in row["completion_ids"]]
-        return ids, row.get("finish_reason") or ("stop" if ids[-1] in eos_ids else "length")
+    said = row.get("finish_reason")
+    if not isinstance(said, str | None):
+        raise UserError(
+            f"{where}: 'finish_reason' must be text such as 'length', not {said!r:.80}."
+        )
+    if given := _ids(row, "completion_ids", where):
+        return given, said or ("stop" if given[-1] in eos_ids else "length")
     text = _text(row.get("completion"), "assistant")
     if text is None:
         raise UserError(
@@ -154,9 +163,19 @@ def _completion(
             "ids)."
         )
     ids = list(tokenizer.encode(text, add_special_tokens=False))
-    reason = row.get("finish_reason") or "stop"
+    reason = said or "stop"
     ended = reason == "length" or (ids and ids[-1] in eos_ids)
+    if ended and not ids:
+        raise UserError(f"{where}: a completion cut at the length limit cannot be empty; drop it.")
     return (ids if ended else [*ids, tokenizer.eos_token_id]), reason
+
+
+def _ids(row: dict[str, Any], name: str, where: str) -> list[int] | None:
+    """Token ids; None where there are none."""
+    ids = row.get(name)
+    if ids is not None and not (isinstance(ids, list) and all(type(i) is int for i in ids)):
+        raise UserError(f"{where}: '{name}' must be a list of token ids, not {ids!r:.80}.")
+    return ids or None
 
 
 def _text(value: Any, role: str) -> str | None:

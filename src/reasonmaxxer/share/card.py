@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from reasonmaxxer.config import EvaluationConfig
+from reasonmaxxer.config import ONLINE, EvaluationConfig
 from reasonmaxxer.problems.files import is_file_source
 from reasonmaxxer.report.numbers import number, signed
 from reasonmaxxer.report.tables import Table, markdown
@@ -37,7 +37,7 @@ def model_card(
     method = _method(recipe)
     what = "with a LoRA adapter merged into its weights," if merged else "with a LoRA adapter,"
     said = [
-        f"{shown} {what} trained by {method} on rollouts of its own, with the reasonmaxxer package.",
+        f"{shown} {what} trained by {method} on {_rollouts(recipe)}, with the reasonmaxxer package.",
         f"The method: {PAPER}" if method == "ReasonMaxxer" else "",
         _merge_note(merged) if merged else "",
         _protocol(recipe),
@@ -99,6 +99,14 @@ def _metadata(
 def _method(recipe: dict[str, Any]) -> str:
     name = recipe["training"]["method"]
     return "ReasonMaxxer" if name == "reasonmaxxer" else f"{name.upper()} through TRL"
+
+
+def _rollouts(recipe: dict[str, Any]) -> str:
+    """Whose rollouts it learnt from."""
+    imported = recipe["rollouts"]["imported"]
+    if imported is None or recipe["training"]["method"] in ONLINE:
+        return "rollouts of its own"
+    return f"rollouts made elsewhere ({Path(imported).name})"
 
 
 def _merge_note(merged: dict[str, Any]) -> str:

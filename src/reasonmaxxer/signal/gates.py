@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from reasonmaxxer.config import GateConfig
+from reasonmaxxer.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,39 @@ def resolve_gate(config: GateConfig, entropies: Sequence[Sequence[float]], seed:
         return Gate("random", None, config.share, seed)
     tau = config.tau if config.kind == "threshold" else _threshold(entropy_N, config.share)
     return Gate(config.kind, tau, float((entropy_N > np.float32(tau)).mean()))
+
+
+def gate_warnings(gates: Sequence[Gate], entropies: Sequence[Sequence[float]]) -> list[str]:
+    """What is said of the gates that let nothing through, and so train nothing but the anchor.
+
+    Args:
+        gates: all that are trained.
+        entropies: entropy at every token of every completion, nats.
+
+    Raises:
+        UserError: none of them lets anything through.
+    """
+    closed = [gate for gate in gates if gate.decision_share == 0]
+    highest = max(max(entropy_T, default=0.0) for entropy_T in entropies)
+    said = [_closed(gate, highest) for gate in closed]
+    if closed and len(closed) == len(gates):
+        raise UserError(
+            "\n".join([*said, "With --reuse, the rollouts of this run serve the next."])
+        )
+    return said
+
+
+def _closed(gate: Gate, highest: float) -> str:
+    lets = "lets no position through, so it would teach nothing"
+    if gate.kind == "threshold":
+        return (
+            f"signal.gate.tau = {gate.tau:g} {lets}: the highest entropy of the rollouts that teach is "
+            f"{highest:.3g} nats. Lower it, or the value in signal.gate.sweep (docs/gate.md)."
+        )
+    return (
+        f"signal.gate.share of kind '{gate.kind}' {lets}. Raise it, or the value in signal.gate.sweep "
+        "(docs/gate.md)."
+    )
 
 
 def _threshold(entropy_N: np.ndarray, share: float) -> float:

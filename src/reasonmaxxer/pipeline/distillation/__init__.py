@@ -84,6 +84,8 @@ def _summary(config: DistillationConfig, out: Path) -> dict[str, Any]:
         "command": "distill",
         "package_version": __version__,
         "seed": config.seed,
+        "top": config.top,
+        "confidence": config.confidence,
         "base": pair["base"],
         "teacher": pair["teacher"],
         "test_problems": teacher["accuracy"]["n"],
