@@ -99,6 +99,7 @@ def test_dumped_recipe_reads_back_equal(tmp_path):
             {"evaluation": {"temperature": 0, "samples": 8}},
             ["at temperature 0 all 8 samples", "set samples to 0"],
         ),
+        ({"rollouts": {"temperature": 0}}, ["all rollouts of a problem are the same", "above 0"]),
         ({"rollouts": None}, ["'rollouts' = None"]),
         ({"rollouts": 5}, ["'rollouts' = 5"]),
     ],

@@ -56,6 +56,15 @@ class RolloutsConfig(SamplingConfig):
         "problem_id or prompt, and completion or completion_ids; TRL's formats are read.",
     )
 
+    @model_validator(mode="after")
+    def _varied(self) -> RolloutsConfig:
+        if self.temperature == 0 and not self.imported:
+            raise ValueError(
+                "at temperature 0 all rollouts of a problem are the same and teach nothing: set temperature "
+                "above 0"
+            )
+        return self
+
 
 class GateConfig(Config):
     """Which completion positions are decision points."""
