@@ -6,7 +6,7 @@ from reasonmaxxer.artifacts import folder_hash, read_json, write_json
 from reasonmaxxer.config import Recipe
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.recipe import parse_recipe
-from reasonmaxxer.run_directory import RunDirectory
+from reasonmaxxer.run_directory import RunDirectory, read_recipe_values
 
 
 def directory(path, recipe=None):
@@ -92,8 +92,31 @@ def test_inputs_are_the_hashes_of_the_stages_read(tmp_path):
     assert run.record("rollouts")["inputs"] == {"problems": run.record("problems")["artifacts"]}
 
 
+def sample(path):
+    """As a run leaves its folder that was killed while it sampled."""
+    (path / "run" / ".rollouts.partial").mkdir()
+    (path / "run" / ".rollouts.partial" / "shard-00000.parquet").write_text("x")
+
+
+def test_a_run_that_has_not_come_beyond_its_problems_yields(tmp_path):
+    run = directory(tmp_path)
+    run.run_stage("problems", (), lambda stage: write_json({}, stage.folder / "train.parquet"))
+    (tmp_path / "run" / ".rollouts.partial").mkdir()  # the model could not be loaded
+    other = parse_recipe({"model": {"name": "smollm2-teacher"}})
+    with run.lock(), pytest.raises(UserError, match=r"model\.name"):
+        directory(tmp_path, other)
+    yielded = directory(tmp_path, other)
+    assert not yielded.is_done("problems") and read_recipe_values(yielded.path) == other.model_dump(
+        mode="json"
+    )
+    sample(tmp_path)
+    with pytest.raises(UserError, match=r"model\.name"):
+        directory(tmp_path)
+
+
 def test_another_recipe_is_refused_and_the_difference_named(tmp_path):
     directory(tmp_path)
+    sample(tmp_path)
     other = parse_recipe({"seed": 1, "signal": {"gate": {"tau": 1.2}}})
     with pytest.raises(UserError, match=r"seed is 0 there and 1 here.*signal\.gate\.tau") as error:
         directory(tmp_path, other)
@@ -107,6 +130,7 @@ def test_a_verifier_that_was_edited_since_is_refused(tmp_path):
     recipe = parse_recipe({"verify": {"function": f"{verifier}:grade"}})
     directory(tmp_path, recipe)
     directory(tmp_path, recipe)
+    sample(tmp_path)
     verifier.write_text("def grade(completion, answer, metadata): return False\n")
     with pytest.raises(UserError, match=r"mine\.py was edited since.*--out"):
         directory(tmp_path, recipe)

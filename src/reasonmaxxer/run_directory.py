@@ -90,7 +90,8 @@ class RunDirectory:
         usd_per_hour: price of the machine, None where unknown.
 
     Raises:
-        UserError: the folder belongs to another recipe, or holds something else.
+        UserError: the folder holds a run of another recipe that has come beyond its problems, or something
+            else.
     """
 
     def __init__(self, path: Path, recipe: Recipe, device: str, usd_per_hour: float | None) -> None:
@@ -118,7 +119,7 @@ class RunDirectory:
 
     def partial(self, stage: str) -> Path:
         """Where a stage works until it is complete."""
-        return self.path / f".{stage}.partial"
+        return self.path / _folders(stage)[1]
 
     def record(self, stage: str) -> dict[str, Any]:
         """A complete stage's `stage.json`."""
@@ -235,19 +236,35 @@ def _claim(path: Path, recipe: Recipe) -> None:
         there = yaml.safe_load(written.read_text(encoding="utf-8"))
         differing = differences(there, recipe.model_dump(mode="json"))
         differing += [f"{file} was edited since" for file in changed_since(path, recipe)]
-        if differing:
+        if differing and _begun(path):
             raise UserError(
                 f"{path} holds a run of another recipe ({'; '.join(differing[:3])}). Choose another "
                 "folder with --out, or delete this one."
             )
-        return
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if not differing:
+            return
+        for folder in (path / name for stage in STAGES for name in _folders(stage)):
+            if folder.exists():
+                shutil.rmtree(folder)
+    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise UserError(f"{path} exists and is not a run directory. Choose another with --out.")
     path.mkdir(parents=True, exist_ok=True)
     temporary = path / ".recipe.yaml.tmp"
     temporary.write_text(dump_recipe(recipe), encoding="utf-8")
     temporary.replace(written)
     write_json(contents(recipe.verify.file, recipe.rollouts.imported), path / CONTENTS)
+
+
+def _begun(path: Path) -> bool:
+    """Whether a run directory holds what took long, or is at work; problems alone yield."""
+    folders = [path / name for stage in STAGES[1:] for name in _folders(stage)]
+    made = (file.suffix for folder in folders for file in folder.rglob("*"))
+    return is_locked(path) or any(suffix in {".parquet", ".safetensors"} for suffix in made)
+
+
+def _folders(stage: str) -> tuple[str, str]:
+    """Names of a stage's folder, and of it while it is at work."""
+    return stage, f".{stage}.partial"
 
 
 def _now() -> str:

@@ -60,8 +60,8 @@ class RolloutsConfig(SamplingConfig):
     def _varied(self) -> RolloutsConfig:
         if self.temperature == 0 and not self.imported:
             raise ValueError(
-                "at temperature 0 all rollouts of a problem are the same and teach nothing: set temperature "
-                "above 0"
+                "at temperature 0 all rollouts of a problem are the same and teach nothing: set "
+                "temperature above 0"
             )
         return self
 
