@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from accelerate.data_loader import prepare_data_loader
-from peft.helpers import disable_input_dtype_casting
 from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainingArguments
@@ -80,13 +79,6 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
             sequences: of the whole step over all processes.
         """
         raise NotImplementedError
-
-    def train(self, *args: Any, **kwargs: Any) -> Any:
-        """As `Trainer.train`, with fewer copies: PEFT would turn what an adapter reads into the type of its
-        weights, and autocast that back into the type of its products.
-        """
-        with disable_input_dtype_casting(self.model, self.args.bf16):
-            return super().train(*args, **kwargs)
 
     def training_step(
         self, model: Any, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None

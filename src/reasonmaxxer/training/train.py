@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import torch
 from peft import LoraConfig, get_peft_model, load_peft_weights, set_peft_model_state_dict
+from peft.helpers import disable_input_dtype_casting
 from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME
 from transformers import PrinterCallback, TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, set_seed
@@ -226,7 +227,10 @@ def fit(
         trainer.add_callback(tracker)
     trainer.remove_callback(PrinterCallback)
     whole = whole_checkpoints(folder)
-    trainer.train(resume_from_checkpoint=str(whole[-1]) if whole else None)
+    # PEFT would turn what an adapter reads into the type of its weights, and autocast that back into the
+    # type of its products
+    with disable_input_dtype_casting(trainer.model, trainer.args.bf16):
+        trainer.train(resume_from_checkpoint=str(whole[-1]) if whole else None)
     return [row for row in trainer.state.log_history if "loss" in row]
 
 
