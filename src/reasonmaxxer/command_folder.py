@@ -16,7 +16,8 @@ from reasonmaxxer.problems import Problem, problems_table
 
 WRITTEN = "config.yaml"
 LOCK = ".lock"
-COSTLESS = frozenset({WRITTEN, LOCK, "problems.parquet", "train.parquet", "test.parquet"})
+PROBLEMS = "problems.parquet"
+COSTLESS = frozenset({WRITTEN, LOCK, PROBLEMS, "train.parquet", "test.parquet"})
 """Names of files that are soon made again."""
 
 
@@ -87,8 +88,7 @@ def _differing(folder: Path, values: dict[str, object]) -> list[str]:
     written = folder / WRITTEN
     if not written.is_file():
         return []
-    there = yaml.safe_load(written.read_text(encoding="utf-8"))
-    return differences({"contents": values["contents"], **there}, values)  # older ones have none
+    return differences(yaml.safe_load(written.read_text(encoding="utf-8")), values)
 
 
 def _begun(folder: Path) -> bool:

@@ -10,6 +10,14 @@ import typer
 
 from reasonmaxxer.errors import UserError
 
+
+def _dtype(auto: str) -> Any:
+    """The option of that name, of a command whose `auto` is this."""
+    return typer.Option(
+        metavar="auto|float32|bfloat16|float16", help="Weights' type.", show_default=f"auto: {auto}"
+    )
+
+
 Arguments = Annotated[
     list[str] | None,
     typer.Argument(
@@ -61,22 +69,8 @@ MaxNewTokens = Annotated[
     int | None, typer.Option(help="Longest answer, tokens.", show_default="120")
 ]
 Seed = Annotated[int | None, typer.Option(help="Of every draw.", show_default="0")]
-Dtype = Annotated[
-    str | None,
-    typer.Option(
-        metavar="auto|float32|bfloat16|float16",
-        help="Weights' type.",
-        show_default="auto: float32 on a CPU",
-    ),
-]
-NativeDtype = Annotated[
-    str | None,
-    typer.Option(
-        metavar="auto|float32|bfloat16|float16",
-        help="Weights' type.",
-        show_default="auto: bfloat16 where the device has it",
-    ),
-]
+Dtype = Annotated[str | None, _dtype("float32 on a CPU")]
+NativeDtype = Annotated[str | None, _dtype("bfloat16 where the device has it")]
 Device = Annotated[
     str | None, typer.Option(help="torch device.", show_default="CUDA where there is one")
 ]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reasonmaxxer.artifacts import read_json, write_json, write_table
-from reasonmaxxer.command_folder import claimed, refuse_other_problems
+from reasonmaxxer.command_folder import PROBLEMS, claimed, refuse_other_problems
 from reasonmaxxer.config import SuiteConfig
 from reasonmaxxer.environment import describe_environment
 from reasonmaxxer.evaluation.protocol import (
@@ -50,7 +50,7 @@ from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.verify import Verifier
 
 SCHEMA = 1
-RESULT, PROBLEMS = "result.json", "problems.parquet"
+RESULT = "result.json"
 AVERAGED = SUITES["paper"][:6]
 """Benchmarks over which arXiv 2605.06241, Table 3, averages."""
 

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from reasonmaxxer.artifacts import read_json, write_json, write_table
-from reasonmaxxer.command_folder import claimed, refuse_other_problems
+from reasonmaxxer.command_folder import PROBLEMS, claimed, refuse_other_problems
 from reasonmaxxer.config import DistillationConfig, MicroscopeConfig
 from reasonmaxxer.divergence.diff import compare_durably, mentioned_ids
 from reasonmaxxer.divergence.effects import Effects
@@ -36,7 +36,7 @@ from reasonmaxxer.report.progress import Display
 from reasonmaxxer.rollouts.table import Rollout, rollout_table
 from reasonmaxxer.verify import graded_by
 
-SUMMARY, PROBLEMS = "summary.json", "problems.parquet"
+SUMMARY = "summary.json"
 SCHEMA = 1
 
 Answers = dict[Arm, list[Rollout]]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from reasonmaxxer.artifacts import read_table
-from reasonmaxxer.config import DistillationConfig
 from reasonmaxxer.report import figures
 from reasonmaxxer.report.content import Content, Section, measured_with
 from reasonmaxxer.report.microscope.published import MARK, published_students
@@ -45,14 +44,14 @@ def content(folder: Path, found: Found) -> Content:
 
 def lead(found: Found) -> str:
     """What was done, and with how much."""
-    rollouts, protocol = found["rollouts"], _protocol(found)
+    rollouts = found["rollouts"]
     return (
         f"{counted(len(found['rows']) - 2, 'student')}, LoRA adapters of the base, learnt the teacher's "
         f"distributions on its own {counted(rollouts['rollouts'], 'rollout')} of "
         f"{counted(rollouts['problems'], 'problem')} ({rollouts['tokens']:,} tokens), the "
-        f"{protocol['top']} most likely tokens of each position and the rest as one (arXiv 2605.06241, "
+        f"{found['top']} most likely tokens of each position and the rest as one (arXiv 2605.06241, "
         f"Eq. 4). Accuracy is greedy, on {found['test_problems']} other problems, with "
-        f"{protocol['confidence']:.0%} bootstrap intervals."
+        f"{found['confidence']:.0%} bootstrap intervals."
     )
 
 
@@ -75,12 +74,6 @@ def findings(found: Found) -> list[str]:
             f"{part}; {student['kl']:.3f} nats of KL from the teacher are left."
         )
     return said
-
-
-def _protocol(found: Found) -> dict[str, Any]:
-    """`top` and `confidence`; a summary that lacks them is older, and they were always the defaults."""
-    fields = DistillationConfig.model_fields
-    return {name: found.get(name, fields[name].default) for name in ("top", "confidence")}
 
 
 def _panels(folder: Path, found: Found) -> list[Panel]:
