@@ -18,7 +18,6 @@ from reasonmaxxer.config import InspectionConfig
 from reasonmaxxer.divergence.positions import PositionScores, score_positions
 from reasonmaxxer.divergence.states import TokenSequence
 from reasonmaxxer.divergence.vocabulary import pieces_table
-from reasonmaxxer.models.adapter import light_adapter
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.signal.gates import Gate
@@ -148,8 +147,7 @@ def inspect_tokens(
     sequences = [TokenSequence.of(specimen.rollout) for specimen in specimens]
     with model.disable_adapter():
         base = score_positions(sequences, model, on_scored)
-    with light_adapter(model):
-        adapted = score_positions(sequences, model, on_scored)
+    adapted = score_positions(sequences, model, on_scored)
     rows = [_row(*found, gate) for found in zip(specimens, base, adapted, strict=True)]
     return pa.Table.from_pylist(rows, schema=TOKENS)
 

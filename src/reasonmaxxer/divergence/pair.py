@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -13,6 +13,7 @@ import torch
 from reasonmaxxer.config import ModelConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import LoadedModel, OutputHead, eos_ids, load_model, resolve_device
+from reasonmaxxer.models.frozen import frozen
 
 Arm = Literal["base", "tuned"]
 ARMS: tuple[Arm, Arm] = ("base", "tuned")
@@ -72,6 +73,14 @@ class Pair:
             yield model
         finally:
             model.to("cpu")
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Both models prepared for many products, as long as the block runs."""
+        with ExitStack() as stack:
+            for arm in ARMS if self.device == "cpu" else ():
+                stack.enter_context(frozen(self.loaded(arm).model))
+            yield
 
     def head(self, arm: Arm) -> OutputHead:
         """What makes logits of an arm's states; on the device even while its model waits."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from reasonmaxxer.divergence.states import TokenSequence, state_batches
 from reasonmaxxer.models import OutputHead
+from reasonmaxxer.models.frozen import frozen
 from reasonmaxxer.rollouts.sampling import CHUNK_NUMBERS, entropy_and_logprob
 
 TOP = 5
@@ -55,6 +56,13 @@ def score_positions(
     Returns:
         Scores in the order of the sequences.
     """
+    with frozen(model):
+        return _score(sequences, model, on_scored)
+
+
+def _score(
+    sequences: Sequence[TokenSequence], model: Any, on_scored: Callable[[int], None] | None
+) -> list[PositionScores]:
     head = OutputHead(model)
     scored: dict[int, PositionScores] = {}
     for batch, hidden_ND in state_batches(sequences, model):

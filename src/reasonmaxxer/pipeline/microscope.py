@@ -277,7 +277,8 @@ def _opened(
         turns = ", one at a time" if pair.in_turn else ""
         names = f"{pair.base.name} and {pair.tuned.name}"
         display.note(f"{names}, {pair.base.model.dtype} on {pair.device}{turns}")
-        yield _Work(command, config, out, display, problems, pair)
+        with pair.at_work():
+            yield _Work(command, config, out, display, problems, pair)
 
 
 def _ids_in(answers: Answers, outputs: Sequence[Outputs]) -> Iterator[int]:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from reasonmaxxer.config import SamplingConfig
 from reasonmaxxer.models import OutputHead, decoder
-from reasonmaxxer.models.adapter import light_adapter
+from reasonmaxxer.models.frozen import frozen
 from reasonmaxxer.models.attention import use_attention
 from reasonmaxxer.models.masks import attention_masks
 from reasonmaxxer.rollouts.cache import SlotCache
@@ -68,7 +68,7 @@ class TransformersEngine(Engine):
         was_training = self.model.training
         self.model.eval()
         try:
-            with light_adapter(self.model):
+            with frozen(self.model):
                 return _Decoding(self, requests, sampling).run(on_tokens)
         finally:
             self.model.train(was_training)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from reasonmaxxer.models import OutputHead, decoder
+from reasonmaxxer.models.frozen import frozen
 from reasonmaxxer.rollouts.sampling import entropy_and_logprob
 from reasonmaxxer.rollouts.table import Rollout
 
@@ -28,12 +29,13 @@ def score_rollouts(
         on_scored: called with the tokens of each sequence scored.
     """
     head, backbone = OutputHead(model), decoder(model)
-    return [
-        rollout
-        if rollout.entropy is not None and rollout.logprob is not None
-        else _scored(rollout, head, backbone, on_scored)
-        for rollout in rollouts
-    ]
+    with frozen(model):
+        return [
+            rollout
+            if rollout.entropy is not None and rollout.logprob is not None
+            else _scored(rollout, head, backbone, on_scored)
+            for rollout in rollouts
+        ]
 
 
 def _scored(

@@ -12,7 +12,7 @@ import torch
 from reasonmaxxer.divergence.distillation.loss import Opinions, joined, opinions_of, student_kl
 from reasonmaxxer.divergence.states import TokenSequence, state_batches
 from reasonmaxxer.models import OutputHead
-from reasonmaxxer.models.adapter import light_adapter
+from reasonmaxxer.models.frozen import frozen
 
 SCHEMA = pa.schema(
     [
@@ -41,15 +41,16 @@ def teacher_opinions(
     Returns:
         One a sequence, of as many positions as its completion has tokens, in main memory.
     """
-    head = OutputHead(model)
     found: dict[int, Opinions] = {}
-    for batch, hidden_ND in state_batches(sequences, model):
-        sizes = [len(sequences[i].completion_ids) for i in batch]
-        parts = opinions_of(head, hidden_ND, top).to("cpu").split(sizes)
-        for index, own in zip(batch, parts, strict=True):
-            found[index] = own
-            if on_scored:
-                on_scored(len(sequences[index]))
+    with frozen(model):
+        head = OutputHead(model)
+        for batch, hidden_ND in state_batches(sequences, model):
+            sizes = [len(sequences[i].completion_ids) for i in batch]
+            parts = opinions_of(head, hidden_ND, top).to("cpu").split(sizes)
+            for index, own in zip(batch, parts, strict=True):
+                found[index] = own
+                if on_scored:
+                    on_scored(len(sequences[index]))
     return [found[i] for i in range(len(sequences))]
 
 
@@ -72,7 +73,7 @@ def mean_kl(
         One number a sequence, float64.
     """
     means = np.empty(len(sequences))
-    with light_adapter(model):
+    with frozen(model):
         head = OutputHead(model)
         for batch, hidden_ND in state_batches(sequences, model):
             teacher = joined([opinions[i] for i in batch]).to(hidden_ND.device)
