@@ -5,7 +5,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from reasonmaxxer.models import frozen as module
+from reasonmaxxer.models import frozen as frozen_module
 from reasonmaxxer.models.frozen import frozen
 from tests.tiny import tiny_model
 
@@ -186,7 +186,7 @@ def test_a_forward_that_another_put_there_stays():
 
 
 def test_a_model_beyond_the_limit_takes_no_more_memory(monkeypatch):
-    monkeypatch.setattr(module, "LIMIT_BYTES", 1000)
+    monkeypatch.setattr(frozen_module, "LIMIT_BYTES", 1000)
     model = adapted()
     with torch.no_grad():
         apart = model(IDS).logits

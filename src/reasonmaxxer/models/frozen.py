@@ -33,8 +33,8 @@ def frozen(model: Any) -> Iterator[None]:
 
     A plain LoRA layer becomes two products in the type of its base. PEFT's own forward casts and copies
     several times more, which in a decoding step of few rows costs as much as the model itself. Adding the
-    adapter to the weights would cost nothing, but rounds away what is below half a unit in their last place:
-    of an adapter after a few steps at a small rate, nearly all.
+    adapter to the weights would cost nothing, but rounds away what is below half a unit in their last
+    place: of an adapter after a few steps at a small rate, nearly all.
 
     Args:
         model: a causal LM, with an adapter or without. A block within a block does nothing.

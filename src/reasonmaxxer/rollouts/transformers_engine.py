@@ -18,8 +18,8 @@ from torch import Tensor
 
 from reasonmaxxer.config import SamplingConfig
 from reasonmaxxer.models import OutputHead, decoder
-from reasonmaxxer.models.frozen import frozen
 from reasonmaxxer.models.attention import use_attention
+from reasonmaxxer.models.frozen import frozen
 from reasonmaxxer.models.masks import attention_masks
 from reasonmaxxer.rollouts.cache import SlotCache
 from reasonmaxxer.rollouts.engine import Completion, Engine, OnTokens, Request
