@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from reasonmaxxer.config import SamplingConfig
 from reasonmaxxer.divergence import lockstep
-from reasonmaxxer.divergence.lockstep import intervene
+from reasonmaxxer.divergence.lockstep import Job
+from reasonmaxxer.divergence.lockstep import intervene as decode
 from reasonmaxxer.divergence.pair import Pair
 from reasonmaxxer.divergence.policies import (
     ENTROPY_BINS,
@@ -51,6 +52,11 @@ def policy_of(text):
     return replace(parse_policy(text), reference=REFERENCE)
 
 
+def intervene(pair, policy, asked, max_new_tokens=LONG, batch_size=64):
+    jobs = [Job(policy, *one) for one in asked]
+    return decode(pair, jobs, max_new_tokens=max_new_tokens, seed=0, batch_size=batch_size)
+
+
 def opinion(model, ids):
     with torch.inference_mode():
         logits = model(input_ids=torch.tensor([ids])).logits[0, -1].double()
@@ -88,7 +94,7 @@ def requests(count=6, seed=0):
 
 def check(pair, text, asked):
     policy = policy_of(text)
-    found = intervene(pair, policy, asked, max_new_tokens=LONG, seed=0)
+    found = intervene(pair, policy, asked)
     for (problem, prompt), one in zip(asked, found, strict=True):
         made, edits = token_by_token(pair, policy, problem, prompt)
         assert one.ids == made
@@ -113,20 +119,57 @@ def test_every_family_decodes_alike(family):
 
 
 @settings(max_examples=8, deadline=None)
-@given(st.integers(0, 10), st.integers(1, 5), st.sampled_from([1, 3, 24]), st.floats(0, 1))
-def test_neither_batch_nor_length_of_drafts_counts(seed, count, longest, stands):
+@given(
+    st.integers(0, 10),
+    st.integers(1, 5),
+    st.sampled_from([1, 3, 24]),
+    st.floats(0, 1),
+    st.floats(0, 1),
+)
+def test_neither_batch_nor_length_of_drafts_counts(seed, count, longest, stands, waiting):
     pair, policy = make_pair(), policy_of("oracle:share=0.5")
     asked = requests(count, seed)
-    together = intervene(pair, policy, asked, max_new_tokens=LONG, seed=0)
+    together = intervene(pair, policy, asked)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lockstep, "LONGEST", longest)
         patch.setattr(lockstep, "STANDS", stands)
+        patch.setattr(lockstep, "WAITING", waiting)
         patch.setattr(lockstep, "CHUNK_BYTES", 4 * 97 * longest)
-        alone = [intervene(pair, policy, [one], max_new_tokens=LONG, seed=0)[0] for one in asked]
+        alone = [intervene(pair, policy, [one])[0] for one in asked]
     for one, other in zip(together, alone, strict=True):
         assert one.ids == other.ids
         for own, its in zip(one.edits, other.edits, strict=True):
             assert (own.position, own.emitted_id) == (its.position, its.emitted_id)
+
+
+@settings(max_examples=6, deadline=None)
+@given(st.integers(0, 10), st.integers(1, 7), st.permutations(POLICIES))
+def test_policies_decoded_side_by_side_do_as_each_alone(seed, batch_size, texts):
+    pair, asked = make_pair(), requests(3, seed)
+    policies = [policy_of(text) for text in (*texts[:4], "reverse-oracle:first=2", "reverse-gated")]
+    jobs = [Job(policy, *one) for one in asked for policy in policies]
+    together = decode(pair, jobs, max_new_tokens=LONG, seed=0, batch_size=batch_size)
+    for number, policy in enumerate(policies):
+        alone = intervene(pair, policy, asked)
+        for one, other in zip(together[number :: len(policies)], alone, strict=True):
+            assert (one.ids, one.stopped) == (other.ids, other.stopped)
+            for own, its in zip(one.edits, other.edits, strict=True):
+                assert (own.position, own.emitted_id) == (its.position, its.emitted_id)
+
+
+def test_a_prompt_is_read_once_for_its_neighbours():
+    pair, read = make_pair(), []
+    for arm in (pair.base, pair.tuned):
+        arm.model.model.register_forward_pre_hook(
+            lambda _m, _a, kw: read.append(tuple(kw["input_ids"].shape)), with_kwargs=True
+        )
+    policies = [policy_of(text) for text in ("oracle:first=1", "random", "second")]
+    asked = requests(4)
+    jobs = [Job(policy, *one) for one in asked for policy in policies]
+    decode(pair, jobs, max_new_tokens=LONG, seed=0, batch_size=5)
+    width = max(len(prompt) for _, prompt in asked)
+    assert read[:2] == [(4, width)] * 2  # all prompts, by each of the two models
+    assert not [shape for shape in read[2:] if shape[1] == width]
 
 
 def test_all_edits_make_the_donors_own_answer_and_none_the_hosts():
@@ -144,21 +187,21 @@ def test_all_edits_make_the_donors_own_answer_and_none_the_hosts():
         "oracle:first=0": "base", "reverse-oracle:first=0": "tuned",
         "oracle:share=1": "tuned", "gated:tau=0": "tuned", "oracle:share=0": "base",
     }.items():  # fmt: skip
-        found = intervene(pair, policy_of(text), requests(), max_new_tokens=LONG, seed=0)
+        found = intervene(pair, policy_of(text), requests())
         assert [one.ids for one in found] == [a.ids for a in answers[arm]], text
 
 
 def test_a_model_against_itself_is_never_edited():
     pair = make_pair(near=1.0)
     for text in ("oracle", "random", "second", "reverse-oracle"):
-        found = intervene(pair, policy_of(text), requests(), max_new_tokens=LONG, seed=0)
+        found = intervene(pair, policy_of(text), requests())
         assert [one.edits for one in found] == [[]] * len(found)
 
 
 def test_it_costs_little_more_than_one_model():
     pair = make_pair(near=0.98)
     for text in ("oracle", "oracle:first=1", "reverse-oracle:first=1"):
-        found = intervene(pair, policy_of(text), requests(9), max_new_tokens=60, seed=0)
+        found = intervene(pair, policy_of(text), requests(9), max_new_tokens=60)
         assert any(one.edits for one in found)
         tokens = sum(len(one.ids) for one in found)
         assert sum(one.passes for one in found) / tokens < 1.3, text
@@ -206,8 +249,6 @@ def test_a_policy_is_spelled_as_it_is_read(text):
 def test_models_that_take_turns_on_the_device_decode_alike():
     pair = make_pair()
     for text in ("oracle:share=0.5", "second", "oracle"):
-        together = intervene(pair, policy_of(text), requests(), max_new_tokens=LONG, seed=0)
-        turns = intervene(
-            replace(pair, in_turn=True), policy_of(text), requests(), max_new_tokens=LONG, seed=0
-        )
+        together = intervene(pair, policy_of(text), requests())
+        turns = intervene(replace(pair, in_turn=True), policy_of(text), requests(), batch_size=4)
         assert [one.ids for one in together] == [one.ids for one in turns]

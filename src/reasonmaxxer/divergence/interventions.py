@@ -6,7 +6,7 @@ directions and controls.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,19 @@ from reasonmaxxer.artifacts import read_table, write_table
 from reasonmaxxer.config import MicroscopeConfig
 from reasonmaxxer.divergence.diff import flat, lengths
 from reasonmaxxer.divergence.joint import UNSHIFTED
-from reasonmaxxer.divergence.lockstep import Intervened, intervene
+from reasonmaxxer.divergence.lockstep import Intervened, Job, intervene
 from reasonmaxxer.divergence.pair import Pair
-from reasonmaxxer.divergence.policies import ENTROPY_BINS, Policy, Reference, parse_policy
+from reasonmaxxer.divergence.policies import (
+    ENTROPY_BINS,
+    Policy,
+    Reference,
+    folder_name,
+    parse_policy,
+)
 from reasonmaxxer.divergence.search import SEARCH
 from reasonmaxxer.problems import Problem, render_prompt
-from reasonmaxxer.rollouts.collect import collect
-from reasonmaxxer.rollouts.table import Rollout
+from reasonmaxxer.rollouts.collect import read_rollouts
+from reasonmaxxer.rollouts.table import Rollout, rollout_table
 from reasonmaxxer.verify import Verifier
 
 DEFAULT = (
@@ -38,6 +44,8 @@ DEFAULT = (
     SEARCH,
 )  # fmt: skip
 """Where nothing is asked for: the paper's policies, the controls, dose and response, the search."""
+PER_SHARD = 32
+"""Problems whose answers are written at once."""
 EDITS = pa.schema(
     [
         pa.field("problem_id", pa.string(), nullable=False),
@@ -110,48 +118,61 @@ def reference_of(table: pa.Table) -> Reference:
 
 def intervene_durably(
     pair: Pair,
-    policy: Policy,
+    policies: Sequence[Policy],
     problems: Sequence[Problem],
     config: MicroscopeConfig,
     folder: Path,
     on_done: Callable[[int, int], None] | None = None,
-) -> Outputs:
-    """Answer all problems under one policy, shard by shard.
+) -> list[Outputs]:
+    """Answer all problems under several policies, a shard of problems under all of them at a time.
+
+    What an answer is does not depend on what is decoded beside it; how many passes it took may.
 
     Args:
         pair: the models.
-        policy: with the reference that it needs.
+        policies: with the references that they need.
         problems: what to answer.
         config: prompt style, length, batch, grading and seed.
-        folder: receives shards of rollouts, `edits.parquet` and `passes.parquet`.
+        folder: receives a folder of each policy: shards of rollouts, `edits.parquet` and `passes.parquet`.
         on_done: called with tokens made and answers finished.
     """
-    verifier = Verifier(config.verify, config.prompt_style)
     tokenizer = pair.base.tokenizer
-
-    def make(shard: Sequence[Problem]) -> list[Rollout]:
-        prompts = [(p.id, render_prompt(config.prompt_style, p.text, tokenizer)) for p in shard]
-        made = intervene(
-            pair,
+    prompts = {p.id: render_prompt(config.prompt_style, p.text, tokenizer) for p in problems}
+    folders = [folder / folder_name(policy.spelling) for policy in policies]
+    with Verifier(config.verify, config.prompt_style) as verifier:
+        for number, start in enumerate(range(0, len(problems), PER_SHARD)):
+            shard = problems[start : start + PER_SHARD]
+            name = f"{number:05d}.parquet"
+            missing = [
+                (policy, own)
+                for policy, own in zip(policies, folders, strict=True)
+                if not (own / f"shard-{name}").exists()
+            ]
+            if on_done:
+                on_done(0, len(shard) * (len(policies) - len(missing)))
+            made = intervene(
+                pair,
+                [Job(policy, p.id, prompts[p.id]) for p in shard for policy, _ in missing],
+                max_new_tokens=config.max_new_tokens,
+                seed=config.seed,
+                batch_size=config.batch_size,
+                on_done=on_done,
+            )
+            for index, (policy, own) in enumerate(missing):
+                answers = made[index :: len(missing)]
+                write_table(_edits(shard, answers), own / "parts" / f"edits-{name}")
+                write_table(_passes(shard, answers), own / "parts" / f"passes-{name}")
+                rollouts = _graded(shard, prompts, answers, policy, verifier, tokenizer)
+                write_table(rollout_table(rollouts), own / f"shard-{name}")
+    return [
+        Outputs(
             policy,
-            prompts,
-            max_new_tokens=config.max_new_tokens,
-            seed=config.seed,
-            on_done=on_done,
+            read_rollouts(own),
+            _joined(own, "edits"),
+            _joined(own, "passes")["passes"].to_pylist(),
         )
-        number = problems.index(shard[0]) // config.batch_size
-        write_table(_edits(shard, made), folder / "parts" / f"edits-{number:05d}.parquet")
-        write_table(_passes(shard, made), folder / "parts" / f"passes-{number:05d}.parquet")
-        return _graded(shard, prompts, made, policy, verifier, tokenizer)
-
-    def on_shard(rollouts: list[Rollout], fresh: bool) -> None:
-        if on_done and not fresh:
-            on_done(0, len(rollouts))
-
-    with verifier:
-        rollouts = collect(problems, folder, config.batch_size, make, on_shard)
-    edits, passes = (_joined(folder, name) for name in ("edits", "passes"))
-    return Outputs(policy, rollouts, edits, passes["passes"].to_pylist())
+        for policy, own in zip(policies, folders, strict=True)
+    ]
 
 
 def _joined(folder: Path, name: str) -> pa.Table:
@@ -188,7 +209,7 @@ def _passes(problems: Sequence[Problem], made: Sequence[Intervened]) -> pa.Table
 
 def _graded(
     problems: Sequence[Problem],
-    prompts: Sequence[tuple[str, list[int]]],
+    prompts: Mapping[str, Sequence[int]],
     made: Sequence[Intervened],
     policy: Policy,
     verifier: Verifier,
@@ -201,7 +222,7 @@ def _graded(
             problem_id=problem.id,
             rollout=0,
             seed=0,
-            prompt_ids=list(prompt),
+            prompt_ids=list(prompts[problem.id]),
             completion_ids=one.ids,
             text=text,
             finish_reason="stop" if one.stopped else "length",
@@ -212,7 +233,5 @@ def _graded(
             engine=policy.spelling,
             engine_version=__version__,
         )
-        for problem, (_, prompt), one, text, grade in zip(
-            problems, prompts, made, texts, grades, strict=True
-        )
+        for problem, one, text, grade in zip(problems, made, texts, grades, strict=True)
     ]

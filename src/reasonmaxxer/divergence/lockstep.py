@@ -21,13 +21,31 @@ from reasonmaxxer.divergence.policies import CANDIDATES, ENTROPY_BINS, Course, P
 from reasonmaxxer.divergence.reader import Reader
 from reasonmaxxer.rollouts.sampling import draw, entropy_and_logprob
 
-STANDS = 0.7
+STANDS = 0.75
 """A draft goes on while all of it stands with at least this probability: about what a pass is worth in
 tokens otherwise."""
 LONGEST = 24
 """Tokens drafted before they are verified, at most."""
 PRIOR = (1.0, 12.0)
 """Misses and positions counted in every bin of entropy before any is seen."""
+WAITING = 0.5
+"""Share of the answers at work that wait for the verifier before it reads: few at a time, a pass costs
+nearly what one of many does; and while most wait, so does a drafting pass."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """An answer to make.
+
+    Attributes:
+        policy: where its tokens are replaced and by which.
+        problem_id: what it answers; fixes the policy's draws together with a seed.
+        prompt: token ids.
+    """
+
+    policy: Policy
+    problem_id: str
+    prompt: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -95,12 +113,18 @@ class _Draft:
 class _Row:
     """One answer at work: what is settled, and what is drafted behind it."""
 
-    problem_id: str
+    number: int
+    job: Job
     course: Course
-    made: Intervened
+    misses: Misses
     prompt_D: Tensor  # the verifier's state behind the prompt
+    made: Intervened = field(default_factory=Intervened)
     drafts: list[_Draft] = field(default_factory=list)
     stands: float = 1.0
+
+    @property
+    def policy(self) -> Policy:
+        return self.job.policy
 
     @property
     def unsure(self) -> list[int]:
@@ -110,33 +134,36 @@ class _Row:
 
 def intervene(
     pair: Pair,
-    policy: Policy,
-    prompts: Sequence[tuple[str, Sequence[int]]],
+    jobs: Sequence[Job],
     *,
     max_new_tokens: int,
     seed: int,
+    batch_size: int = 64,
     on_done: Callable[[int, int], None] | None = None,
 ) -> list[Intervened]:
-    """Decode answers greedily under an intervention, side by side.
+    """Decode answers greedily under interventions, side by side.
 
     Args:
         pair: the models, both on the device.
-        policy: where tokens are replaced and by which.
-        prompts: problem id and token ids of each.
+        jobs: what to make; neighbours of one prompt share its reading.
         max_new_tokens: longest answer.
-        seed: of the policy's draws.
+        seed: of the policies' draws.
+        batch_size: answers at work at once.
         on_done: called with tokens made and answers finished since the last call.
 
     Returns:
-        Answers in the order of the prompts.
+        Answers in the order of the jobs.
     """
-    if not prompts:
-        return []
-    return _Lockstep(pair, policy, prompts, max_new_tokens, seed).run(on_done)
+    made: dict[int, Intervened] = {}
+    for drafter in ARMS:
+        own = {number: job for number, job in enumerate(jobs) if job.policy.drafter == drafter}
+        if own:
+            made |= _Lockstep(pair, drafter, own, max_new_tokens, seed, batch_size).run(on_done)
+    return [made[number] for number in range(len(jobs))]
 
 
 class _Lockstep:
-    """All answers at work, each in a slot of both models.
+    """Answers of one drafter, those at work each in a slot of both models.
 
     The drafter has read all but the last token of settled and drafted ones; the verifier has read some of
     the settled ones, never the last.
@@ -145,68 +172,97 @@ class _Lockstep:
     def __init__(
         self,
         pair: Pair,
-        policy: Policy,
-        prompts: Sequence[tuple[str, Sequence[int]]],
+        drafter: Arm,
+        jobs: dict[int, Job],
         max_new_tokens: int,
         seed: int,
+        batch_size: int,
     ) -> None:
-        self.pair, self.policy, self.limit = pair, policy, max_new_tokens
+        self.pair, self.limit, self.seed = pair, max_new_tokens, seed
+        self.own: Arm = drafter
+        self.other: Arm = "tuned" if drafter == "base" else "base"
         self.eos_ids = frozenset(pair.eos_ids)
-        self.misses = Misses()
-        ids = [ids for _, ids in prompts]
-        base, tuned = (
-            Reader(pair.loaded(arm).model, ids, max_new_tokens + LONGEST) for arm in ARMS
+        self.misses = {job.policy.spelling: Misses() for job in jobs.values()}
+        slots = min(batch_size, len(jobs))
+        prompts = [job.prompt for job in jobs.values()]
+        self.drafter, self.verifier = (
+            Reader(pair.loaded(arm).model, prompts, slots, max_new_tokens + LONGEST)
+            for arm in (self.own, self.other)
         )
-        self.base_drafts = policy.drafter == "base"
-        self.host_drafts = policy.drafter == policy.host
-        self.drafter, self.verifier = (base, tuned) if self.base_drafts else (tuned, base)
-        self.other: Arm = "tuned" if self.base_drafts else "base"
-        self.heads = (pair.head(policy.drafter), pair.head(self.other))
-        with pair.using(self.other):
-            prompt_BD = self.verifier.begin()
-        with pair.using(policy.drafter):
-            starts_BD = self.drafter.begin()
-        self.rows = [
-            _Row(id, policy.course(seed, id, max_new_tokens), Intervened(), prompt_D)
-            for (id, _), prompt_D in zip(prompts, prompt_BD, strict=True)
-        ]
-        self._draft(self.rows, starts_BD)
+        self.heads = (pair.head(self.own), pair.head(self.other))
+        self.waiting = iter(jobs.items())
+        self.left = len(jobs)
+        self.free = list(range(slots))
+        self.rows: dict[int, _Row] = {}  # by slot
 
-    def run(self, on_done: Callable[[int, int], None] | None) -> list[Intervened]:
-        active = list(range(len(self.rows)))
-        while active:
-            with self.pair.using(self.policy.drafter):
-                self._go_on([i for i in active if self._drafting(self.rows[i])])
+    def run(self, on_done: Callable[[int, int], None] | None) -> dict[int, Intervened]:
+        """The answers by number of their jobs."""
+        done: dict[int, Intervened] = {}
+        while self.left or self.rows:
+            if self.left and self.free and not (self.pair.in_turn and self.rows):
+                self._admit()
             before = self._made()
-            self._settle(active)
-            left = [i for i in active if not self._done(self.rows[i])]
+            self._go_on()
+            self._settle([slot for slot, row in self.rows.items() if self._ready(row)])
+            made = self._made() - before
+            ended = [slot for slot, row in self.rows.items() if self._done(row)]
+            done |= dict(map(self._retire, ended))
             if on_done:
-                on_done(self._made() - before, len(active) - len(left))
-            active = left
-        for i, row in enumerate(self.rows):
-            row.made.passes = self.drafter.passes[i] + self.verifier.passes[i]
-        return [row.made for row in self.rows]
+                on_done(made, len(ended))
+        return done
+
+    def _admit(self) -> None:
+        """Give the free slots to waiting jobs."""
+        count = min(self.left, len(self.free))
+        slots = [self.free.pop() for _ in range(count)]
+        self.left -= count
+        with self.pair.using(self.other):
+            prompt_BD = self.verifier.admit(slots)
+        with self.pair.using(self.own):
+            starts_BD = self.drafter.admit(slots)
+        for slot, prompt_D in zip(slots, prompt_BD, strict=True):
+            number, job = next(self.waiting)
+            course = job.policy.course(self.seed, job.problem_id, self.limit)
+            misses = self.misses[job.policy.spelling]
+            self.rows[slot] = _Row(number, job, course, misses, prompt_D)
+        self._draft([self.rows[slot] for slot in slots], starts_BD)
+
+    def _retire(self, slot: int) -> tuple[int, Intervened]:
+        """Free a slot; the number of its job, and its answer."""
+        row = self.rows.pop(slot)
+        row.made.passes = self.drafter.passes[slot] + self.verifier.passes[slot]
+        self.free.append(slot)
+        return row.number, row.made
 
     def _made(self) -> int:
-        return sum(len(row.made.ids) for row in self.rows)
+        return sum(len(row.made.ids) for row in self.rows.values())
 
     def _done(self, row: _Row) -> bool:
         return row.made.stopped or len(row.made.ids) >= self.limit
 
+    def _ready(self, row: _Row) -> bool:
+        """Whether a row's draft is at its end, and not settled yet."""
+        return bool(row.drafts) and not self._drafting(row)
+
     def _drafting(self, row: _Row) -> bool:
         """Whether a row's draft goes on."""
         if not row.drafts:
-            return True
+            return not self._done(row)
         full = len(row.made.ids) + len(row.drafts) >= self.limit or len(row.drafts) >= LONGEST
         return row.stands >= STANDS and not full and row.drafts[-1].token not in self.eos_ids
 
-    def _go_on(self, slots: list[int]) -> None:
-        """Draft until every row has reason to stop."""
-        while slots:
-            rows = [self.rows[i] for i in slots]
-            last = [[row.drafts[-1].token if row.drafts else row.made.ids[-1]] for row in rows]
-            self._draft(rows, torch.cat(self.drafter.read(slots, last)))
-            slots = [i for i in slots if self._drafting(self.rows[i])]
+    def _go_on(self) -> None:
+        """Draft until enough rows wait for the verifier, or have left their slots to others."""
+        enough = max(1, len(self.rows) * (1 if self.pair.in_turn else WAITING))
+        with self.pair.using(self.own):
+            while True:
+                self._settle([s for s, r in self.rows.items() if self._ready(r) and not r.unsure])
+                slots = [slot for slot, row in self.rows.items() if self._drafting(row)]
+                if not slots or len(self.rows) - len(slots) >= enough:
+                    return
+                rows = [self.rows[slot] for slot in slots]
+                last = [[row.drafts[-1].token if row.drafts else row.made.ids[-1]] for row in rows]
+                self._draft(rows, torch.cat(self.drafter.read(slots, last)))
 
     def _draft(self, rows: Sequence[_Row], states_BD: Tensor) -> None:
         """The drafter's choice behind each state joins the row's draft."""
@@ -217,74 +273,89 @@ class _Lockstep:
             rows, states_BD, drawn.token_B.tolist(), drawn.entropy_B.tolist(), strict=True
         ):
             t = len(row.made.ids) + len(row.drafts)
-            known = entropy if self.base_drafts else None
-            may = self.policy.may_edit(row.course, row.problem_id, t, known)
+            known = entropy if self.own == "base" else None
+            may = row.policy.may_edit(row.course, row.job.problem_id, t, known)
             row.drafts.append(_Draft(token, entropy, state_D if may else None))
-            if may and not self.policy.whole:
-                row.stands *= 1 - self.misses.chance(entropy)
+            if may and not row.policy.whole:
+                row.stands *= 1 - row.misses.chance(entropy)
 
     def _settle(self, slots: Sequence[int]) -> None:
         """Accept what stands of each draft and put in the first edit."""
-        unsure = [i for i in slots if self.rows[i].unsure]
+        unsure = [slot for slot in slots if self.rows[slot].unsure]
         opinions = self._second_opinions(unsure) if unsure else {}
         positions = self._positions(unsure, opinions)
-        for i in slots:
-            self._accept(i, positions.get(i, {}), verified=i in opinions)
+        for slot in slots:
+            self._accept(slot, positions.get(slot, {}), verified=slot in opinions)
 
     def _second_opinions(self, slots: Sequence[int]) -> dict[int, list[Tensor]]:
         """The verifier's states before all drafted tokens, for which it reads all but the last of them."""
         unread = {}
-        for i in slots:
-            row = self.rows[i]
-            known = self.verifier.lengths[i] - len(self.verifier.prompts[i])
-            unread[i] = [*row.made.ids[known:], *(draft.token for draft in row.drafts[:-1])]
-        busy = [i for i in slots if unread[i]]
+        for slot in slots:
+            row = self.rows[slot]
+            known = self.verifier.lengths[slot] - len(row.job.prompt)
+            unread[slot] = [*row.made.ids[known:], *(draft.token for draft in row.drafts[:-1])]
+        busy = [slot for slot in slots if unread[slot]]
         with self.pair.using(self.other):
-            read = self.verifier.read(busy, [unread[i] for i in busy]) if busy else []
+            read = self.verifier.read(busy, [unread[slot] for slot in busy]) if busy else []
         states = dict(zip(busy, read, strict=True))
         return {
-            i: [self.rows[i].prompt_D, *states.get(i, ())][-len(self.rows[i].drafts) :]
-            for i in slots
+            slot: [self.rows[slot].prompt_D, *states.get(slot, ())][-len(self.rows[slot].drafts) :]
+            for slot in slots
         }
 
     def _positions(
         self, slots: Sequence[int], opinions: dict[int, list[Tensor]]
     ) -> dict[int, dict[int, Position]]:
         """What both models think where an edit may be, by slot and place in the draft."""
-        places = [(i, d) for i in slots for d in self.rows[i].unsure]
-        found: dict[int, dict[int, Position]] = {i: {} for i in slots}
+        places = [(slot, d) for slot in slots for d in self.rows[slot].unsure]
+        found: dict[int, dict[int, Position]] = {slot: {} for slot in slots}
         if places:
-            drafts = [self.rows[i].drafts[d] for i, d in places]
+            drafts = [self.rows[slot].drafts[d] for slot, d in places]
+            policies = [self.rows[slot].policy for slot, _ in places]
             own_ND = torch.stack([draft.state_D for draft in drafts if draft.state_D is not None])
-            other_ND = torch.stack([opinions[i][d] for i, d in places])
-            token_N = torch.tensor([draft.token for draft in drafts], device=own_ND.device)
+            other_ND = torch.stack([opinions[slot][d] for slot, d in places])
+            columns = (
+                own_ND,
+                other_ND,
+                torch.tensor([draft.token for draft in drafts], device=own_ND.device),
+                torch.tensor([p.host == self.own for p in policies], device=own_ND.device),
+                torch.tensor([p.budget == "divergence" for p in policies], device=own_ND.device),
+            )
             weight = self.heads[0].projection.weight
             rows = max(1, CHUNK_BYTES // (4 * len(weight)))  # float32, whatever the weights are
-            parts = (torch.split(x, rows) for x in (own_ND, other_ND, token_N))
-            described = (
-                position for part in zip(*parts, strict=True) for position in self._describe(*part)
-            )
-            for (i, d), position in zip(places, described, strict=True):
-                found[i][d] = position
+            parts = zip(*(torch.split(column, rows) for column in columns), strict=True)
+            described = (position for part in parts for position in self._describe(*part))
+            for (slot, d), position in zip(places, described, strict=True):
+                found[slot][d] = position
         return found
 
-    def _describe(self, own_ND: Tensor, other_ND: Tensor, token_N: Tensor) -> list[Position]:
-        """Positions from the states of drafter and verifier and the drafter's choices."""
+    def _describe(
+        self, own_ND: Tensor, other_ND: Tensor, token_N: Tensor, hosted_N: Tensor, far_N: Tensor
+    ) -> list[Position]:
+        """Positions from the states of drafter and verifier and the drafter's choices.
+
+        Args:
+            own_ND: of the drafter.
+            other_ND: of the verifier.
+            token_N: the drafter's choices.
+            hosted_N: where the drafter is the host.
+            far_N: where the divergence is asked for.
+        """
         own_NV, other_NV = (
             head(states).float()
             for head, states in zip(self.heads, (own_ND, other_ND), strict=True)
         )
         other_N = other_NV.argmax(-1)
-        base_NV = own_NV if self.base_drafts else other_NV
-        host_NV = own_NV if self.host_drafts else other_NV
-        host_N, donor_N = (token_N, other_N) if self.host_drafts else (other_N, token_N)
-        base_N = token_N if self.base_drafts else other_N
+        base_NV, base_N = (own_NV, token_N) if self.own == "base" else (other_NV, other_N)
+        host_N, donor_N = (
+            torch.where(hosted_N, *pair) for pair in ((token_N, other_N), (other_N, token_N))
+        )
         entropy_N, _ = entropy_and_logprob(base_NV, base_N)
         jsd_N = torch.zeros_like(entropy_N)
-        if self.policy.budget == "divergence":
-            jsd_N = jensen_shannon(own_NV.softmax(-1), other_NV.softmax(-1))
+        jsd_N[far_N] = jensen_shannon(own_NV[far_N].softmax(-1), other_NV[far_N].softmax(-1))
+        rank_N = torch.where(hosted_N, rank_of(own_NV, donor_N), rank_of(other_NV, donor_N))
         columns = (
-            host_N, donor_N, ordered_top(base_NV, CANDIDATES), entropy_N, rank_of(host_NV, donor_N), jsd_N,
+            host_N, donor_N, ordered_top(base_NV, CANDIDATES), entropy_N, rank_N, jsd_N,
         )  # fmt: skip
         return [Position(*values) for values in zip(*(c.tolist() for c in columns), strict=True)]
 
@@ -301,9 +372,9 @@ class _Lockstep:
                 break
             stood += 1
         kept = min(stood, len(drafts) - 1)  # drafted tokens that were read and stay
-        self.drafter.lengths[slot] = len(self.drafter.prompts[slot]) + before + kept
+        self.drafter.lengths[slot] = len(row.job.prompt) + before + kept
         if verified:
-            self.verifier.lengths[slot] = len(self.verifier.prompts[slot]) + before + kept
+            self.verifier.lengths[slot] = len(row.job.prompt) + before + kept
         row.drafts, row.stands = [], 1.0
 
     def _emit(self, row: _Row, draft: _Draft, at: Position | None) -> int:
@@ -311,10 +382,10 @@ class _Lockstep:
         if at is None:
             return draft.token
         t = len(row.made.ids)
-        edited = self.policy.edit(row.course, row.problem_id, t, at)
+        edited = row.policy.edit(row.course, row.job.problem_id, t, at)
         emitted = at.host_id if edited is None else edited
         if edited is not None:
             row.course.edits += 1
             row.made.edits.append(Edit(t, at.host_id, edited, at.entropy))
-        self.misses.count(draft.entropy, emitted != draft.token)
+        row.misses.count(draft.entropy, emitted != draft.token)
         return emitted

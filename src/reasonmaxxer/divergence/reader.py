@@ -18,26 +18,30 @@ PREFILL_TOKENS = 1024
 
 
 class Reader:
-    """One model with a slot for each of several texts.
+    """One model with slots for several texts at a time; texts take them in order.
 
     Args:
         model: a causal LM as it stands.
-        prompts: a text each.
+        prompts: of all texts; one that is its neighbours', too, is read once for them.
+        slots: texts at work at once.
         room: tokens that may be read behind the longest prompt.
 
     Attributes:
-        lengths: tokens of each slot that the model has read; lower one to go back.
-        passes: forward passes of each slot so far.
+        lengths: tokens of each slot's text that the model has read; lower one to go back.
+        passes: forward passes of each slot's text so far.
     """
 
-    def __init__(self, model: Any, prompts: Sequence[Sequence[int]], room: int) -> None:
+    def __init__(self, model: Any, prompts: Sequence[Sequence[int]], slots: int, room: int) -> None:
         self.model = model
-        self.prompts = prompts
-        self.lengths = [0] * len(prompts)
-        self.passes = [0] * len(prompts)
+        self.prompts = [tuple(prompt) for prompt in prompts]
+        self.taken = 0
+        self.lengths = [0] * slots
+        self.passes = [0] * slots
+        self.read_prompts: dict[tuple[int, ...], int] = {}  # those read last, and their rows
+        self.states_PD = torch.empty(0)
         layers = model.config.get_text_config().num_hidden_layers
         self.capacity = max(map(len, prompts)) + room
-        self.cache = SlotCache(layers, len(prompts), self.capacity)
+        self.cache = SlotCache(layers, slots, self.capacity)
         use_attention(model)
 
     @property
@@ -46,33 +50,39 @@ class Reader:
         return self.model.device  # type: ignore[no-any-return]
 
     @torch.inference_mode()
-    def begin(self) -> Tensor:
-        """Read all prompts; the states [slots, D] that predict what follows them."""
-        width = max(map(len, self.prompts))
-        count = max(1, PREFILL_TOKENS // width)
-        return torch.cat(
-            [
-                self._prefill(range(start, min(start + count, len(self.prompts))))
-                for start in range(0, len(self.prompts), count)
-            ]
-        )
+    def admit(self, slots: Sequence[int]) -> Tensor:
+        """Give slots to the next texts; the states [slots, D] that predict what follows their prompts."""
+        states = []
+        for slot in slots:
+            prompt = self.prompts[self.taken]
+            if prompt not in self.read_prompts:
+                self._prefill()
+            row = self.read_prompts[prompt]
+            self.cache.admit(slot, row, len(prompt))
+            self.lengths[slot], self.passes[slot] = len(prompt), 1
+            self.taken += 1
+            states.append(self.states_PD[row])
+        return torch.stack(states)
 
-    def _prefill(self, slots: range) -> Tensor:
-        prompts = [self.prompts[slot] for slot in slots]
-        ids_PT = torch.zeros(len(prompts), max(map(len, prompts)), dtype=torch.long)
-        for row, prompt in enumerate(prompts):
+    def _prefill(self) -> None:
+        """Read the next few prompts together."""
+        self.read_prompts = {}
+        width = 0
+        for prompt in self.prompts[self.taken :]:
+            width = max(width, len(prompt))
+            if self.read_prompts and (len(self.read_prompts) + 1) * width > PREFILL_TOKENS:
+                break
+            self.read_prompts.setdefault(prompt, len(self.read_prompts))
+        last_P = torch.tensor([len(prompt) - 1 for prompt in self.read_prompts])
+        ids_PT = torch.zeros(len(last_P), int(last_P.max()) + 1, dtype=torch.long)
+        for row, prompt in enumerate(self.read_prompts):
             ids_PT[row, : len(prompt)] = torch.tensor(prompt)
         self.cache.prefill()
         states_PTD = decoder(self.model)(
             input_ids=ids_PT.to(self.device), past_key_values=self.cache, use_cache=True
         )[0]
-        for row, slot in enumerate(slots):
-            self.cache.admit(slot, row, len(prompts[row]))
-            self.lengths[slot] = len(prompts[row])
-            self.passes[slot] += 1
-        last_P = torch.tensor([len(prompt) - 1 for prompt in prompts], device=self.device)
-        found: Tensor = states_PTD[torch.arange(len(prompts), device=self.device), last_P]
-        return found
+        rows_P = torch.arange(len(last_P), device=self.device)
+        self.states_PD = states_PTD[rows_P, last_P.to(self.device)]
 
     @torch.inference_mode()
     def read(self, slots: Sequence[int], tokens: Sequence[Sequence[int]]) -> list[Tensor]:
@@ -92,11 +102,11 @@ class Reader:
         return [found[i] for i in range(len(slots))]
 
     def _fitting(self, slots: Sequence[int], tokens: Sequence[Sequence[int]]) -> list[list[int]]:
-        """Rows to read together: padded to the longest of them, none reaches beyond its slot."""
+        """Rows to read together: padded to the longest of them, at most twofold and within their slots."""
         groups: list[list[int]] = []
         for row in sorted(range(len(slots)), key=lambda row: -len(tokens[row])):
-            room = self.capacity - self.lengths[slots[row]]
-            group = next((g for g in groups if len(tokens[g[0]]) <= room), None)
+            widest = min(self.capacity - self.lengths[slots[row]], 2 * len(tokens[row]))
+            group = next((g for g in groups if len(tokens[g[0]]) <= widest), None)
             if group is None:
                 groups.append([row])
             else:

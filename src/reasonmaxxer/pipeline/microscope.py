@@ -24,7 +24,7 @@ from reasonmaxxer.divergence.interventions import (
 )
 from reasonmaxxer.divergence.overlap import read_trio, summarise_overlap
 from reasonmaxxer.divergence.pair import ARMS, Arm, Pair, open_pair
-from reasonmaxxer.divergence.policies import Policy, folder_name
+from reasonmaxxer.divergence.policies import Policy
 from reasonmaxxer.divergence.search import LEVELS, SEARCH, fewest_edits, words_of
 from reasonmaxxer.divergence.summary import summarise
 from reasonmaxxer.divergence.texts import given_answers, greedy_answers, microscope_problems
@@ -92,7 +92,7 @@ def intervene(
     named = policies_of([text for text in asked if text != SEARCH])
     with _opened("intervene", config, out, display, trust_remote_code) as work:
         answers: Answers = {arm: work.answers(arm) for arm in ARMS}
-        outputs = [work.outputs(policy) for policy in work.with_references(named, answers)]
+        outputs = work.outputs(work.with_references(named, answers))
         found = Effects(answers["base"], answers["tuned"], config).summary(outputs)
         fewest = work.fewest(answers) if SEARCH in asked else None
         work.keep_vocabulary(_ids_in(answers, outputs))
@@ -121,7 +121,8 @@ def overlap(
     with _opened("overlap", config, out, display, trust_remote_code) as work:
         pairs = (work.pair, work.pair.beside(config.tuned[1], config.base, trust_remote_code))
         rollouts = work.answers("base")
-        with display.task("reading three models", 3 * len(rollouts)) as task:
+        reading = display.task("reading three models", 3 * len(rollouts))
+        with pairs[1].at_work(), reading as task:
             trio = read_trio(
                 pairs, rollouts, work.pair.base.tokenizer, lambda tokens: task.advance(1, tokens)
             )
@@ -196,12 +197,16 @@ class _Work:
             replace(p, reference=references[p.donor]) if p.needs_reference else p for p in policies
         ]
 
-    def outputs(self, policy: Policy) -> Outputs:
-        """Answers under one policy."""
-        folder = self.out / "outputs" / folder_name(policy.spelling)
-        with self.display.task(policy.spelling, len(self.problems)) as task:
+    def outputs(self, policies: Sequence[Policy]) -> list[Outputs]:
+        """Answers under all policies."""
+        with self.display.task("interventions", len(policies) * len(self.problems)) as task:
             return intervene_durably(
-                self.pair, policy, self.problems, self.config, folder, task.on_tokens
+                self.pair,
+                policies,
+                self.problems,
+                self.config,
+                self.out / "outputs",
+                task.on_tokens,
             )
 
     def fewest(self, answers: Answers) -> dict[str, Any]:
