@@ -252,3 +252,13 @@ def test_models_that_take_turns_on_the_device_decode_alike():
         together = intervene(pair, policy_of(text), requests())
         turns = intervene(replace(pair, in_turn=True), policy_of(text), requests(), batch_size=4)
         assert [one.ids for one in together] == [one.ids for one in turns]
+
+
+@pytest.mark.parametrize("kind", ["entropy", "divergence"])
+def test_an_edit_of_the_donors_answer_counts_however_its_last_digits_fall(kind):
+    policy = policy_of(f"oracle:{kind}=2")
+    edge = {"entropy": 1.6, "divergence": 0.003}[kind]
+    for value, edited in ((edge - 1e-6, 9), (edge + 1e-6, 9), (edge - 2e-4, None)):
+        numbers = {"entropy": 3.0, "jsd": 0.5} | {kind.replace("divergence", "jsd"): value}
+        at = Position(7, 9, [7, 3, 9, 4], rank=3, **numbers)
+        assert policy.edit(policy.course(0, "p0", 3), "p0", 1, at) == edited

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 
 from reasonmaxxer.artifacts import read_json, read_table
 from reasonmaxxer.config import MicroscopeConfig
-from reasonmaxxer.divergence import interventions
+from reasonmaxxer.divergence import interventions, search
 from reasonmaxxer.divergence.pair import open_pair
 from reasonmaxxer.divergence.search import fewest_edits, words_of
 from reasonmaxxer.errors import UserError
@@ -226,7 +226,8 @@ def greedy_end(model, prompt, begun, limit):
     return made
 
 
-def test_the_fewest_edits_are_those_that_trying_all_finds(models, tmp_path):
+def test_the_fewest_edits_are_those_that_trying_all_finds(models, tmp_path, monkeypatch):
+    monkeypatch.setattr(search, "AT_ONCE", 1)
     asked = config(models, "a")
     problems = microscope.microscope_problems(asked)
     pair = open_pair(asked.base, str(models / "a"))
@@ -245,6 +246,8 @@ def test_the_fewest_edits_are_those_that_trying_all_finds(models, tmp_path):
     tried = {path: path.read_bytes() for path in folder.iterdir()}
     for name in ("tuned-3", "neither-2", "neither-3"):  # as a kill would leave it
         (folder / f"{name}.json").unlink()
+    for trials in read_json(folder / "tuned-1.json").values():  # none behind the first right one
+        assert all(trial["rollout"]["outcome"] != "correct" for trial in trials[:-1])
     kept = (folder / "tuned-2.json").stat().st_mtime_ns
     assert fewest_edits(pair, *columns, asked, folder) == found
     assert {path: path.read_bytes() for path in folder.iterdir()} == tried

@@ -44,6 +44,11 @@ ENTROPY_BINS = np.array([0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 1.75, 2.
 """Edges in nats, within which positions count as equally entropic."""
 
 
+SLACK = 1e-4
+"""Nats by which a position may fall short of its own edit in the donor's answer: the same place read twice,
+among other sequences, differs in its last digits."""
+
+
 @dataclass(frozen=True)
 class Position:
     """What is known of one position before its token is emitted.
@@ -196,9 +201,9 @@ class Policy:
         return others[int(course.draws[t, 1] * len(others))]
 
     def _least(self, values: Mapping[str, Sequence[float]], problem_id: str) -> float:
-        """The smallest that counts: of the K largest, or of all where there are fewer."""
+        """The smallest that counts: of the K largest, or of all where there are fewer; less `SLACK`."""
         own = values.get(problem_id, ())[: int(self.value)]
-        return own[-1] if own else 0.0
+        return own[-1] - SLACK if own else 0.0
 
     def _matched_share(self, entropy: float) -> float:
         return self.reference.edited_by_bin[int(np.searchsorted(ENTROPY_BINS, entropy))]

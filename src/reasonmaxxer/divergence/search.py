@@ -36,7 +36,9 @@ SEARCH = "fewest"
 LEVELS = 3
 """Edits tried together, at most."""
 CANDIDATES = 24
-"""Answers tried for each problem and level."""
+"""Answers tried for each problem and level, at most."""
+AT_ONCE = 6
+"""Answers tried of each problem before the next: one that is solved needs no more."""
 
 Substitute = Literal["tuned", "neither"]
 """The tuned model's choice, or the control's: the base's most likely token that neither model chose."""
@@ -220,8 +222,33 @@ def _tried(
     verifier: Verifier,
     config: MicroscopeConfig,
 ) -> dict[str, list[Trial]]:
-    """The trials with their answers brought to an end by the base, and graded."""
-    flat = [trial for group in trials.values() for trial in group]
+    """The trials of each problem, a few at a time, up to those with the first right answer."""
+    tried: dict[str, list[Trial]] = {id: [] for id, group in trials.items() if group}
+    left = {id: list(group) for id, group in trials.items() if group}
+    while left:
+        made = _finished(
+            pair,
+            [trial for group in left.values() for trial in group[:AT_ONCE]],
+            problems,
+            verifier,
+            config,
+        )
+        for trial in made:
+            tried[trial.rollout.problem_id].append(trial)
+        solved = {trial.rollout.problem_id for trial in made if trial.rollout.reward}
+        left = {id: group[AT_ONCE:] for id, group in left.items() if id not in solved}
+        left = {id: group for id, group in left.items() if group}
+    return tried
+
+
+def _finished(
+    pair: Pair,
+    flat: Sequence[Trial],
+    problems: dict[str, Problem],
+    verifier: Verifier,
+    config: MicroscopeConfig,
+) -> list[Trial]:
+    """Trials with their answers brought to an end by the base, and graded."""
     ends = [t.rollout.completion_ids[-1] in pair.eos_ids for t in flat]
     cut = [len(t.rollout.completion_ids) >= config.max_new_tokens for t in flat]
     going = [t for t, end, full in zip(flat, ends, cut, strict=True) if not end and not full]
@@ -235,17 +262,19 @@ def _tried(
     texts = [pair.base.tokenizer.decode(one, skip_special_tokens=True) for one in ids]
     owners = [problems[trial.rollout.problem_id] for trial in flat]
     grades = verifier.grade(list(zip(owners, texts, strict=True)))
-    done: dict[str, list[Trial]] = {}
-    for trial, own, text, grade in zip(flat, ids, texts, grades, strict=True):
-        rollout = replace(
-            trial.rollout,
-            completion_ids=own,
-            text=text,
-            outcome=grade.outcome.value,
-            extracted=grade.extracted,
+    return [
+        replace(
+            trial,
+            rollout=replace(
+                trial.rollout,
+                completion_ids=own,
+                text=text,
+                outcome=grade.outcome.value,
+                extracted=grade.extracted,
+            ),
         )
-        done.setdefault(rollout.problem_id, []).append(replace(trial, rollout=rollout))
-    return done
+        for trial, own, text, grade in zip(flat, ids, texts, grades, strict=True)
+    ]
 
 
 def _histogram(solved: dict[str, Trial], searched: int) -> dict[str, int]:
