@@ -7,7 +7,7 @@ directions and controls.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +124,7 @@ def intervene_durably(
     folder: Path,
     on_done: Callable[[int, int], None] | None = None,
 ) -> list[Outputs]:
-    """Answer all problems under several policies, a shard of problems under all of them at a time.
+    """Answer all problems under several policies side by side, in shards that are written as they are done.
 
     What an answer is does not depend on what is decoded beside it; how many passes it took may.
 
@@ -136,34 +136,17 @@ def intervene_durably(
         folder: receives a folder of each policy: shards of rollouts, `edits.parquet` and `passes.parquet`.
         on_done: called with tokens made and answers finished.
     """
-    tokenizer = pair.base.tokenizer
-    prompts = {p.id: render_prompt(config.prompt_style, p.text, tokenizer) for p in problems}
     folders = [folder / folder_name(policy.spelling) for policy in policies]
     with Verifier(config.verify, config.prompt_style) as verifier:
-        for number, start in enumerate(range(0, len(problems), PER_SHARD)):
-            shard = problems[start : start + PER_SHARD]
-            name = f"{number:05d}.parquet"
-            missing = [
-                (policy, own)
-                for policy, own in zip(policies, folders, strict=True)
-                if not (own / f"shard-{name}").exists()
-            ]
-            if on_done:
-                on_done(0, len(shard) * (len(policies) - len(missing)))
-            made = intervene(
-                pair,
-                [Job(policy, p.id, prompts[p.id]) for p in shard for policy, _ in missing],
-                max_new_tokens=config.max_new_tokens,
-                seed=config.seed,
-                batch_size=config.batch_size,
-                on_done=on_done,
-            )
-            for index, (policy, own) in enumerate(missing):
-                answers = made[index :: len(missing)]
-                write_table(_edits(shard, answers), own / "parts" / f"edits-{name}")
-                write_table(_passes(shard, answers), own / "parts" / f"passes-{name}")
-                rollouts = _graded(shard, prompts, answers, policy, verifier, tokenizer)
-                write_table(rollout_table(rollouts), own / f"shard-{name}")
+        shards = [
+            _Shard(policy, number, problems[start : start + PER_SHARD], own)
+            for number, start in enumerate(range(0, len(problems), PER_SHARD))
+            for policy, own in zip(policies, folders, strict=True)
+        ]
+        missing = [shard for shard in shards if not shard.path.exists()]
+        if on_done:
+            on_done(0, len(policies) * len(problems) - sum(len(s.problems) for s in missing))
+        _make(missing, pair, config, verifier, on_done)
     return [
         Outputs(
             policy,
@@ -173,6 +156,66 @@ def intervene_durably(
         )
         for policy, own in zip(policies, folders, strict=True)
     ]
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """Some problems under one policy: what is written at once."""
+
+    policy: Policy
+    number: int
+    problems: Sequence[Problem]
+    folder: Path
+    made: dict[str, Intervened] = field(default_factory=dict)
+
+    @property
+    def path(self) -> Path:
+        return self.folder / f"shard-{self.number:05d}.parquet"
+
+    def part(self, name: str) -> Path:
+        return self.folder / "parts" / f"{name}-{self.number:05d}.parquet"
+
+
+def _make(
+    shards: Sequence[_Shard],
+    pair: Pair,
+    config: MicroscopeConfig,
+    verifier: Verifier,
+    on_done: Callable[[int, int], None] | None,
+) -> None:
+    """Decode shards together, problem by problem; write each when its last answer is there."""
+    tokenizer = pair.base.tokenizer
+    places = sorted(
+        ((shard.number, n, i) for i, shard in enumerate(shards) for n in range(len(shard.problems)))
+    )
+    owners = [(shards[i], shards[i].problems[n]) for _, n, i in places]
+    asked = {problem.id: problem for _, problem in owners}
+    prompts = {
+        id: render_prompt(config.prompt_style, problem.text, tokenizer)
+        for id, problem in asked.items()
+    }
+
+    def keep(tokens: int, finished: dict[int, Intervened]) -> None:
+        for number, one in finished.items():
+            shard, problem = owners[number]
+            shard.made[problem.id] = one
+            if len(shard.made) == len(shard.problems):
+                answers = [shard.made[problem.id] for problem in shard.problems]
+                write_table(_edits(shard.problems, answers), shard.part("edits"))
+                write_table(_passes(shard.problems, answers), shard.part("passes"))
+                rollouts = _graded(shard, prompts, answers, verifier, tokenizer)
+                write_table(rollout_table(rollouts), shard.path)
+        if on_done:
+            on_done(tokens, len(finished))
+
+    intervene(
+        pair,
+        [Job(shard.policy, problem.id, prompts[problem.id]) for shard, problem in owners],
+        max_new_tokens=config.max_new_tokens,
+        seed=config.seed,
+        batch_size=config.batch_size,
+        on_done=keep,
+    )
 
 
 def _joined(folder: Path, name: str) -> pa.Table:
@@ -208,15 +251,14 @@ def _passes(problems: Sequence[Problem], made: Sequence[Intervened]) -> pa.Table
 
 
 def _graded(
-    problems: Sequence[Problem],
+    shard: _Shard,
     prompts: Mapping[str, Sequence[int]],
     made: Sequence[Intervened],
-    policy: Policy,
     verifier: Verifier,
     tokenizer: Any,
 ) -> list[Rollout]:
     texts = [tokenizer.decode(one.ids, skip_special_tokens=True) for one in made]
-    grades = verifier.grade(list(zip(problems, texts, strict=True)))
+    grades = verifier.grade(list(zip(shard.problems, texts, strict=True)))
     return [
         Rollout(
             problem_id=problem.id,
@@ -230,8 +272,8 @@ def _graded(
             logprob=None,
             outcome=grade.outcome.value,
             extracted=grade.extracted,
-            engine=policy.spelling,
+            engine=shard.policy.spelling,
             engine_version=__version__,
         )
-        for problem, one, text, grade in zip(problems, made, texts, grades, strict=True)
+        for problem, one, text, grade in zip(shard.problems, made, texts, grades, strict=True)
     ]

@@ -139,17 +139,18 @@ def intervene(
     max_new_tokens: int,
     seed: int,
     batch_size: int = 64,
-    on_done: Callable[[int, int], None] | None = None,
+    on_done: Callable[[int, dict[int, Intervened]], None] | None = None,
 ) -> list[Intervened]:
     """Decode answers greedily under interventions, side by side.
 
     Args:
         pair: the models, both on the device.
-        jobs: what to make; neighbours of one prompt share its reading.
+        jobs: what to make, those of one drafter in this order; neighbours of one prompt share its reading.
         max_new_tokens: longest answer.
         seed: of the policies' draws.
         batch_size: answers at work at once.
-        on_done: called with tokens made and answers finished since the last call.
+        on_done: called with the number of tokens made since the last call, and the answers finished since
+            then by the numbers of their jobs.
 
     Returns:
         Answers in the order of the jobs.
@@ -195,7 +196,9 @@ class _Lockstep:
         self.free = list(range(slots))
         self.rows: dict[int, _Row] = {}  # by slot
 
-    def run(self, on_done: Callable[[int, int], None] | None) -> dict[int, Intervened]:
+    def run(
+        self, on_done: Callable[[int, dict[int, Intervened]], None] | None
+    ) -> dict[int, Intervened]:
         """The answers by number of their jobs."""
         done: dict[int, Intervened] = {}
         while self.left or self.rows:
@@ -206,9 +209,10 @@ class _Lockstep:
             self._settle([slot for slot, row in self.rows.items() if self._ready(row)])
             made = self._made() - before
             ended = [slot for slot, row in self.rows.items() if self._done(row)]
-            done |= dict(map(self._retire, ended))
+            finished = dict(map(self._retire, ended))
             if on_done:
-                on_done(made, len(ended))
+                on_done(made, finished)
+            done |= finished
         return done
 
     def _admit(self) -> None:
