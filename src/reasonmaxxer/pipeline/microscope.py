@@ -199,6 +199,8 @@ class _Work:
 
     def outputs(self, policies: Sequence[Policy]) -> list[Outputs]:
         """Answers under all policies."""
+        if not policies:
+            return []
         with self.display.task("interventions", len(policies) * len(self.problems)) as task:
             return intervene_durably(
                 self.pair,
