@@ -89,13 +89,14 @@ def main() -> None:
         "ours": lambda: compare_texts(pair, rollouts),
     }
     seconds: dict[str, list[float]] = {name: [] for name in work}
-    for turn in range(1 + (arguments.repeats or (3 if quick else 5))):
-        for name, do in work.items():
-            start = time.perf_counter()
-            do()
-            wait_for_device()
-            if turn:  # the first warms up
-                seconds[name].append(time.perf_counter() - start)
+    with pair.at_work():  # as the commands do
+        for turn in range(1 + (arguments.repeats or (3 if quick else 5))):
+            for name, do in work.items():
+                start = time.perf_counter()
+                do()
+                wait_for_device()
+                if turn:  # the first warms up
+                    seconds[name].append(time.perf_counter() - start)
     ours, peer = (sorted(seconds[name])[len(seconds[name]) // 2] for name in ("ours", "bare"))
     flops = ModelFlops(loaded.model)
     tokens = sum(map(len, sequences))

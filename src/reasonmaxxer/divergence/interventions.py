@@ -185,15 +185,14 @@ def _make(
 ) -> None:
     """Decode shards together, problem by problem; write each when its last answer is there."""
     tokenizer = pair.base.tokenizer
-    places = sorted(
-        ((shard.number, n, i) for i, shard in enumerate(shards) for n in range(len(shard.problems)))
-    )
-    owners = [(shards[i], shards[i].problems[n]) for _, n, i in places]
+    owners = [(shard, problem) for shard in shards for problem in shard.problems]
     asked = {problem.id: problem for _, problem in owners}
     prompts = {
         id: render_prompt(config.prompt_style, problem.text, tokenizer)
         for id, problem in asked.items()
     }
+    order = {id: number for number, id in enumerate(asked)}
+    owners.sort(key=lambda owner: order[owner[1].id])
 
     def keep(tokens: int, finished: dict[int, Intervened]) -> None:
         for number, one in finished.items():

@@ -8,6 +8,7 @@ out is what deciding token by token would give.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -184,16 +185,14 @@ class _Lockstep:
         self.other: Arm = "tuned" if drafter == "base" else "base"
         self.eos_ids = frozenset(pair.eos_ids)
         self.misses = {job.policy.spelling: Misses() for job in jobs.values()}
-        slots = min(batch_size, len(jobs))
+        self.slots = min(batch_size, len(jobs))
         prompts = [job.prompt for job in jobs.values()]
         self.drafter, self.verifier = (
-            Reader(pair.loaded(arm).model, prompts, slots, max_new_tokens + LONGEST)
+            Reader(pair.loaded(arm).model, prompts, self.slots, max_new_tokens + LONGEST)
             for arm in (self.own, self.other)
         )
         self.heads = (pair.head(self.own), pair.head(self.other))
-        self.waiting = iter(jobs.items())
-        self.left = len(jobs)
-        self.free = list(range(slots))
+        self.waiting = deque(jobs.items())
         self.rows: dict[int, _Row] = {}  # by slot
 
     def run(
@@ -201,8 +200,8 @@ class _Lockstep:
     ) -> dict[int, Intervened]:
         """The answers by number of their jobs."""
         done: dict[int, Intervened] = {}
-        while self.left or self.rows:
-            if self.left and self.free and not (self.pair.in_turn and self.rows):
+        while self.waiting or self.rows:
+            if not (self.pair.in_turn and self.rows):
                 self._admit()
             before = self._made()
             self._go_on()
@@ -217,15 +216,16 @@ class _Lockstep:
 
     def _admit(self) -> None:
         """Give the free slots to waiting jobs."""
-        count = min(self.left, len(self.free))
-        slots = [self.free.pop() for _ in range(count)]
-        self.left -= count
+        free = [slot for slot in range(self.slots) if slot not in self.rows]
+        slots = free[: len(self.waiting)]
+        if not slots:
+            return
         with self.pair.using(self.other):
             prompt_BD = self.verifier.admit(slots)
         with self.pair.using(self.own):
             starts_BD = self.drafter.admit(slots)
         for slot, prompt_D in zip(slots, prompt_BD, strict=True):
-            number, job = next(self.waiting)
+            number, job = self.waiting.popleft()
             course = job.policy.course(self.seed, job.problem_id, self.limit)
             misses = self.misses[job.policy.spelling]
             self.rows[slot] = _Row(number, job, course, misses, prompt_D)
@@ -235,7 +235,6 @@ class _Lockstep:
         """Free a slot; the number of its job, and its answer."""
         row = self.rows.pop(slot)
         row.made.passes = self.drafter.passes[slot] + self.verifier.passes[slot]
-        self.free.append(slot)
         return row.number, row.made
 
     def _made(self) -> int:

@@ -56,27 +56,21 @@ def score_positions(
     Returns:
         Scores in the order of the sequences.
     """
-    with frozen(model):
-        return _score(sequences, model, on_scored)
-
-
-def _score(
-    sequences: Sequence[TokenSequence], model: Any, on_scored: Callable[[int], None] | None
-) -> list[PositionScores]:
     head = OutputHead(model)
     scored: dict[int, PositionScores] = {}
-    for batch, hidden_ND in state_batches(sequences, model):
-        members = [sequences[i] for i in batch]
-        ids_N = torch.tensor(
-            [i for m in members for i in m.completion_ids], device=hidden_ND.device
-        )
-        columns = _score_flat(head, hidden_ND, ids_N)
-        ends = np.cumsum([len(member.completion_ids) for member in members])[:-1]
-        of_each = zip(*(np.split(column, ends) for column in columns), strict=True)
-        for index, values in zip(batch, of_each, strict=True):
-            scored[index] = PositionScores(*values)
-            if on_scored:
-                on_scored(len(sequences[index]))
+    with frozen(model):
+        for batch, hidden_ND in state_batches(sequences, model):
+            members = [sequences[i] for i in batch]
+            ids_N = torch.tensor(
+                [i for m in members for i in m.completion_ids], device=hidden_ND.device
+            )
+            columns = _score_flat(head, hidden_ND, ids_N)
+            ends = np.cumsum([len(member.completion_ids) for member in members])[:-1]
+            of_each = zip(*(np.split(column, ends) for column in columns), strict=True)
+            for index, values in zip(batch, of_each, strict=True):
+                scored[index] = PositionScores(*values)
+                if on_scored:
+                    on_scored(len(sequences[index]))
     return [scored[i] for i in range(len(sequences))]
 
 

@@ -12,9 +12,7 @@ from reasonmaxxer.models import decoder
 from reasonmaxxer.models.attention import use_attention
 from reasonmaxxer.models.masks import attention_masks
 from reasonmaxxer.rollouts.cache import SlotCache
-
-PREFILL_TOKENS = 1024
-"""Prompt tokens read at once, padding included."""
+from reasonmaxxer.rollouts.prefill import next_prompts, read_together
 
 
 class Reader:
@@ -56,33 +54,14 @@ class Reader:
         for slot in slots:
             prompt = self.prompts[self.taken]
             if prompt not in self.read_prompts:
-                self._prefill()
+                self.read_prompts = next_prompts(self.prompts[self.taken :])
+                self.states_PD = read_together(self.model, self.cache, list(self.read_prompts))
             row = self.read_prompts[prompt]
             self.cache.admit(slot, row, len(prompt))
             self.lengths[slot], self.passes[slot] = len(prompt), 1
             self.taken += 1
             states.append(self.states_PD[row])
         return torch.stack(states)
-
-    def _prefill(self) -> None:
-        """Read the next few prompts together."""
-        self.read_prompts = {}
-        width = 0
-        for prompt in self.prompts[self.taken :]:
-            width = max(width, len(prompt))
-            if self.read_prompts and (len(self.read_prompts) + 1) * width > PREFILL_TOKENS:
-                break
-            self.read_prompts.setdefault(prompt, len(self.read_prompts))
-        last_P = torch.tensor([len(prompt) - 1 for prompt in self.read_prompts])
-        ids_PT = torch.zeros(len(last_P), int(last_P.max()) + 1, dtype=torch.long)
-        for row, prompt in enumerate(self.read_prompts):
-            ids_PT[row, : len(prompt)] = torch.tensor(prompt)
-        self.cache.prefill()
-        states_PTD = decoder(self.model)(
-            input_ids=ids_PT.to(self.device), past_key_values=self.cache, use_cache=True
-        )[0]
-        rows_P = torch.arange(len(last_P), device=self.device)
-        self.states_PD = states_PTD[rows_P, last_P.to(self.device)]
 
     @torch.inference_mode()
     def read(self, slots: Sequence[int], tokens: Sequence[Sequence[int]]) -> list[Tensor]:

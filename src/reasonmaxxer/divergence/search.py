@@ -223,8 +223,8 @@ def _tried(
     config: MicroscopeConfig,
 ) -> dict[str, list[Trial]]:
     """The trials of each problem, a few at a time, up to those with the first right answer."""
-    tried: dict[str, list[Trial]] = {id: [] for id, group in trials.items() if group}
-    left = {id: list(group) for id, group in trials.items() if group}
+    left = {id: group for id, group in trials.items() if group}
+    tried: dict[str, list[Trial]] = {id: [] for id in left}
     while left:
         made = _finished(
             pair,
@@ -236,8 +236,9 @@ def _tried(
         for trial in made:
             tried[trial.rollout.problem_id].append(trial)
         solved = {trial.rollout.problem_id for trial in made if trial.rollout.reward}
-        left = {id: group[AT_ONCE:] for id, group in left.items() if id not in solved}
-        left = {id: group for id, group in left.items() if group}
+        left = {
+            id: rest for id, group in left.items() if id not in solved and (rest := group[AT_ONCE:])
+        }
     return tried
 
 

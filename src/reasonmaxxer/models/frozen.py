@@ -75,7 +75,8 @@ def _product(weight_ED: Tensor, bias_E: Tensor | None) -> Product:
 
 def _lays_out(weight: Tensor) -> bool:
     """Whether PyTorch can lay these weights out: it does so for its own compiler."""
-    if weight.device.type != "cpu" or not torch._C._has_mkldnn:
+    there = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    if weight.device.type != "cpu" or not there:
         return False
     names = ("_reorder_linear_weight", "_linear_pointwise", "_is_mkldnn_bf16_supported")
     if not all(hasattr(torch.ops.mkldnn, name) for name in names):

@@ -17,16 +17,14 @@ import torch
 from torch import Tensor
 
 from reasonmaxxer.config import SamplingConfig
-from reasonmaxxer.models import OutputHead, decoder
+from reasonmaxxer.models import OutputHead
 from reasonmaxxer.models.attention import use_attention
 from reasonmaxxer.models.frozen import frozen
 from reasonmaxxer.models.masks import attention_masks
 from reasonmaxxer.rollouts.cache import SlotCache
 from reasonmaxxer.rollouts.engine import Completion, Engine, OnTokens, Request
+from reasonmaxxer.rollouts.prefill import next_prompts, read_together
 from reasonmaxxer.rollouts.sampling import draw, uniforms
-
-PREFILL_TOKENS = 1024
-"""Prompt tokens read at once, padding included."""
 
 
 class TransformersEngine(Engine):
@@ -132,27 +130,12 @@ class _Decoding:
 
     def _prefill(self) -> None:
         """Read the next few prompts of the queue together."""
-        self.prompts = {}
-        width = 0
-        for request in self.requests[self.waiting :]:
-            width = max(width, len(request.prompt_ids) - self.prefix)
-            if self.prompts and (len(self.prompts) + 1) * width > PREFILL_TOKENS:
-                break
-            self.prompts.setdefault(request.prompt_ids, len(self.prompts))
+        waiting = (request.prompt_ids for request in self.requests[self.waiting :])
+        self.prompts = next_prompts(waiting, self.prefix)
         self.prompt_logits_PV = self.head(self._read([p[self.prefix :] for p in self.prompts]))
 
     def _read(self, parts: Sequence[tuple[int, ...]]) -> Tensor:
-        """Final hidden state [P, D] of each part's last token; parts are padded on the right."""
-        last_P = torch.tensor([len(part) - 1 for part in parts], device=self.device)
-        ids_PT = torch.zeros(len(parts), int(last_P.max()) + 1, dtype=torch.long)
-        for row, part in enumerate(parts):
-            ids_PT[row, : len(part)] = torch.tensor(part)
-        self.cache.prefill()
-        output = decoder(self.model)(
-            input_ids=ids_PT.to(self.device), past_key_values=self.cache, use_cache=True
-        )
-        hidden_PD: Tensor = output[0][torch.arange(len(parts), device=self.device), last_P]
-        return hidden_PD
+        return read_together(self.model, self.cache, parts)
 
     def _step(self) -> Tensor:
         """One forward of every active slot; logits [B, V] of its next token."""

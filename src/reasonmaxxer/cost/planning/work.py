@@ -17,7 +17,7 @@ from reasonmaxxer.config import TrainingConfig
 from reasonmaxxer.cost.planning.devices import Device
 from reasonmaxxer.cost.planning.shapes import Shape
 from reasonmaxxer.models.packing import ROW_TOKENS
-from reasonmaxxer.rollouts.transformers_engine import PREFILL_TOKENS
+from reasonmaxxer.rollouts.prefill import PREFILL_TOKENS
 from reasonmaxxer.signal.select import Example
 from reasonmaxxer.training.loss import CHUNK_BYTES
 from reasonmaxxer.training.train import packed_rows
