@@ -20,6 +20,7 @@ from transformers import Trainer, TrainingArguments
 from reasonmaxxer.models import OutputHead, decoder
 from reasonmaxxer.models.attention import apart, use_attention
 from reasonmaxxer.models.masks import attention_masks
+from reasonmaxxer.models.recomputation import selective_recomputation
 from reasonmaxxer.training.data import PackedCollator, visible
 from reasonmaxxer.training.order import group_order
 from reasonmaxxer.training.processes import gathered
@@ -89,12 +90,15 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         losses = []
         state = self.accelerator.gradient_state
         ends_step = state.sync_gradients
-        for row in first:
-            state._set_sync_gradients(False)  # or DeepSpeed takes an optimiser step for every row
-            with self.accelerator.no_sync(model):
-                losses.append(step(row))
-        state._set_sync_gradients(ends_step)
-        return torch.stack([*losses, step(last)]).sum()
+        with selective_recomputation(model):
+            for row in first:
+                state._set_sync_gradients(
+                    False
+                )  # or DeepSpeed takes an optimiser step for every row
+                with self.accelerator.no_sync(model):
+                    losses.append(step(row))
+            state._set_sync_gradients(ends_step)
+            return torch.stack([*losses, step(last)]).sum()
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Every process is given whole batches, of which its collator takes a share.
