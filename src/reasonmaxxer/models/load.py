@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from reasonmaxxer.artifacts import file_hash, read_json
 from reasonmaxxer.config import ModelConfig
 from reasonmaxxer.errors import UserError, did_you_mean
-from reasonmaxxer.models.allocator import keep_freed_memory
 from reasonmaxxer.models.embedded import EMBEDDED, resolve_embedded
+from reasonmaxxer.models.memory import use_memory_well
 from reasonmaxxer.models.teachers import teachers
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def load_model(config: ModelConfig, trust_remote_code: bool = False) -> LoadedMo
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     if device == "cpu":
-        keep_freed_memory()
+        use_memory_well()
     if config.quantization == "none":
         model = model.to(device)  # quantized weights are where they were made
     model = model.eval().requires_grad_(False)
