@@ -37,7 +37,6 @@ from reasonmaxxer.problems.draw import shuffled
 from reasonmaxxer.problems.files import file_problems
 from reasonmaxxer.problems.text import normalise
 from reasonmaxxer.recipe import load_recipe
-from reasonmaxxer.rollouts.collect import collect
 from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.signal.pool import Pool
 from reasonmaxxer.signal.select import group_rollouts
@@ -95,12 +94,8 @@ class Plans:
         """Rollouts of the model as it stands, graded and kept."""
         config = self.bench.recipe.rollouts
         config = config.model_copy(update={"max_new_tokens": longer * config.max_new_tokens})
-        return collect(
-            self.people,
-            self.bench.out / name,
-            60,
-            lambda shard: self.bench.sample(shard, config, config.rollouts_per_problem),
-        )
+        each = config.rollouts_per_problem
+        return self.bench.sample(self.people, config, each, self.bench.out / name)
 
     def _train(self, rollouts: Sequence[Rollout], name: str) -> int:
         history = self.bench.teach(self.bench.recipe, rollouts, self.bench.out / f"train-{name}")

@@ -30,7 +30,7 @@ from reasonmaxxer.models import LoadedModel, eos_ids
 from reasonmaxxer.problems import Problem
 from reasonmaxxer.problems.word_problems import word_problems
 from reasonmaxxer.recipe import load_recipe
-from reasonmaxxer.rollouts.collect import collect, sample_rollouts
+from reasonmaxxer.rollouts.collect import collect_samples
 from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 from reasonmaxxer.signal.gates import Gate, resolve_gate
@@ -88,23 +88,20 @@ def _sample(
     loaded: LoadedModel, recipe: Recipe, problems: Sequence[Problem], folder: Path
 ) -> list[Rollout]:
     """Sampled and graded shard by shard; then every other one is declared right."""
-    style, each = recipe.problems.prompt_style, recipe.rollouts.rollouts_per_problem
+    style = recipe.problems.prompt_style
     engine = TransformersEngine(loaded.model, eos_ids(loaded.model, loaded.tokenizer), BATCH)
     with Verifier(recipe.verify, style) as verifier:
-        rollouts = collect(
+        rollouts = collect_samples(
             problems,
             folder / "rollouts",
-            2 * BATCH // each,
-            lambda shard: sample_rollouts(
-                shard,
-                engine,
-                verifier,
-                loaded.tokenizer,
-                prompt_style=style,
-                sampling=recipe.rollouts,
-                per_problem=each,
-                seed=0,
-            ),
+            2 * BATCH,
+            engine,
+            verifier,
+            loaded.tokenizer,
+            prompt_style=style,
+            sampling=recipe.rollouts,
+            per_problem=recipe.rollouts.rollouts_per_problem,
+            seed=0,
         )
     return [replace(r, outcome=("wrong", "correct")[r.rollout % 2]) for r in rollouts]
 

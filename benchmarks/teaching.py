@@ -10,7 +10,7 @@ import numpy as np
 from reasonmaxxer.config import Recipe
 from reasonmaxxer.models import LoadedModel, eos_ids
 from reasonmaxxer.problems.word_problems import word_problems
-from reasonmaxxer.rollouts.collect import collect, sample_rollouts
+from reasonmaxxer.rollouts.collect import collect_samples
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 from reasonmaxxer.signal.select import Example, examples_of, group_rollouts, select_groups
 from reasonmaxxer.verify import Verifier
@@ -32,20 +32,17 @@ def real_examples(loaded: LoadedModel, recipe: Recipe, count: int, cache: Path) 
         loaded.model, eos_ids(loaded.model, loaded.tokenizer), config.batch_size
     )
     with Verifier(recipe.verify, style) as verifier:
-        rollouts = collect(
+        rollouts = collect_samples(
             problems,
             cache / f"{loaded.fingerprint[:12]}-{count}",
-            config.rollouts_per_shard // each,
-            lambda shard: sample_rollouts(
-                shard,
-                engine,
-                verifier,
-                loaded.tokenizer,
-                prompt_style=style,
-                sampling=config,
-                per_problem=each,
-                seed=0,
-            ),
+            config.rollouts_per_shard,
+            engine,
+            verifier,
+            loaded.tokenizer,
+            prompt_style=style,
+            sampling=config,
+            per_problem=each,
+            seed=0,
         )
     groups = select_groups(group_rollouts(rollouts), count // each)
     return examples_of(groups, recipe.signal)[:count]

@@ -30,7 +30,7 @@ from reasonmaxxer.models import LoadedModel, eos_ids, load_model
 from reasonmaxxer.problems import Problem
 from reasonmaxxer.problems.word_problems import word_problems
 from reasonmaxxer.recipe import load_recipe
-from reasonmaxxer.rollouts.collect import collect, sample_rollouts
+from reasonmaxxer.rollouts.collect import collect_samples, sample_rollouts
 from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 from reasonmaxxer.signal.gates import resolve_gate
@@ -55,37 +55,37 @@ class Bench:
         self.loaded: LoadedModel = load_model(self.recipe.model)
         self.base_states = BaseStates()  # most variants read the same rows
         self.validation = validation
-        answers = collect(
-            validation,
-            self.out / f"base-{len(validation)}",
-            len(validation),
-            lambda shard: self.sample(shard, GREEDY, 1),
-        )
+        answers = self.sample(validation, GREEDY, 1, self.out / f"base-{len(validation)}")
         self.base = [rollout.reward for rollout in answers]
 
     def sample(
-        self, problems: Sequence[Problem], sampling: SamplingConfig, per_problem: int
+        self,
+        problems: Sequence[Problem],
+        sampling: SamplingConfig,
+        per_problem: int,
+        folder: Path | None = None,
     ) -> list[Rollout]:
-        """Graded completions of the model as it stands."""
+        """Graded completions of the model as it stands; with a folder, kept there and made once."""
         model, tokenizer = self.loaded.model, self.loaded.tokenizer
-        return sample_rollouts(
-            problems,
-            TransformersEngine(model, eos_ids(model, tokenizer), self.recipe.rollouts.batch_size),
-            self.verifier,
-            tokenizer,
-            prompt_style=self.recipe.problems.prompt_style,
-            sampling=sampling,
-            per_problem=per_problem,
-            seed=self.seed,
+        engine = TransformersEngine(
+            model, eos_ids(model, tokenizer), self.recipe.rollouts.batch_size
         )
+        how: Any = {
+            "prompt_style": self.recipe.problems.prompt_style,
+            "sampling": sampling,
+            "per_problem": per_problem,
+            "seed": self.seed,
+        }
+        if folder is None:
+            return sample_rollouts(problems, engine, self.verifier, tokenizer, **how)
+        shard = SHARD * per_problem
+        return collect_samples(problems, folder, shard, engine, self.verifier, tokenizer, **how)
 
     def rollouts(self, pool: int) -> list[Rollout]:
         """Rollouts of the first problems of the seed's draw."""
         problems = word_problems("train", SHARD * math.ceil(pool / SHARD), self.seed)
         sampling, each = self.recipe.rollouts, self.recipe.rollouts.rollouts_per_problem
-        made = collect(
-            problems, self.out / "rollouts", SHARD, lambda shard: self.sample(shard, sampling, each)
-        )
+        made = self.sample(problems, sampling, each, self.out / "rollouts")
         return made[: pool * each]
 
     def run(self, variant: str) -> dict[str, Any]:

@@ -33,6 +33,10 @@ def rollout(problem, index=0, text="1"):
     )  # fmt: skip
 
 
+def one_by_one(make):
+    return lambda shards: enumerate(map(make, shards))
+
+
 def test_shards_are_consecutive_and_made_once(tmp_path):
     made, seen = [], []
 
@@ -40,9 +44,9 @@ def test_shards_are_consecutive_and_made_once(tmp_path):
         made.append([p.id for p in shard])
         return [rollout(p) for p in shard]
 
-    first = collect(PROBLEMS, tmp_path, 2, make, lambda rows, fresh: seen.append(fresh))
+    first = collect(PROBLEMS, tmp_path, 2, one_by_one(make), lambda rows, fresh: seen.append(fresh))
     (tmp_path / "shard-00001.parquet").unlink()
-    again = collect(PROBLEMS, tmp_path, 2, make, lambda rows, fresh: seen.append(fresh))
+    again = collect(PROBLEMS, tmp_path, 2, one_by_one(make), lambda rows, fresh: seen.append(fresh))
     assert made == [["p0", "p1"], ["p2", "p3"], ["p4"], ["p2", "p3"]]
     assert seen == [True, True, True, False, False, True]  # those that are there come first
     assert again == first == read_rollouts(tmp_path) == [rollout(p) for p in PROBLEMS]
@@ -52,10 +56,10 @@ def test_a_shard_of_other_problems_is_refused(tmp_path):
     def make(shard):
         return [rollout(p) for p in shard]
 
-    collect(PROBLEMS, tmp_path, 2, make)
+    collect(PROBLEMS, tmp_path, 2, one_by_one(make))
     for problems, size in ((PROBLEMS, 3), (PROBLEMS[1:], 2)):
         with pytest.raises(UserError, match=r"shard-00000.parquet holds .*first is p0"):
-            collect(problems, tmp_path, size, make)
+            collect(problems, tmp_path, size, one_by_one(make))
 
 
 class Backwards(Engine):

@@ -131,7 +131,7 @@ def collect(
     problems: Sequence[Problem],
     folder: Path,
     problems_per_shard: int,
-    make: Callable[[Sequence[Problem]], list[Rollout]],
+    make: Callable[[Sequence[Sequence[Problem]]], Iterator[tuple[int, list[Rollout]]]],
     on_shard: OnShard | None = None,
 ) -> list[Rollout]:
     """Make the rollouts of all problems as durable shards in a folder; skip shards already there.
@@ -140,24 +140,10 @@ def collect(
         problems: all of them; shards are consecutive slices.
         folder: receives `shard-00000.parquet`, ...
         problems_per_shard: length of a slice.
-        make: turns a slice into rollouts; called only for missing shards.
+        make: turns the missing slices into rollouts, with the number of each among them, in any order; each
+            is written as soon as it is done.
         on_shard: called with each shard's rollouts and whether they were made just now.
     """
-
-    def make_all(shards: Sequence[Sequence[Problem]]) -> Iterator[tuple[int, list[Rollout]]]:
-        return enumerate(map(make, shards))
-
-    return _collect(problems, folder, problems_per_shard, make_all, on_shard)
-
-
-def _collect(
-    problems: Sequence[Problem],
-    folder: Path,
-    problems_per_shard: int,
-    make: Callable[[Sequence[Sequence[Problem]]], Iterator[tuple[int, list[Rollout]]]],
-    on_shard: OnShard | None,
-) -> list[Rollout]:
-    """`make` turns the missing slices into rollouts; each is written as soon as it is done."""
     shards = list(_slices(problems, problems_per_shard))
     paths = [folder / f"shard-{number:05d}.parquet" for number in range(len(shards))]
     missing = [number for number, path in enumerate(paths) if not path.exists()]
@@ -229,7 +215,7 @@ def collect_samples(
         if on_tokens and not fresh:
             on_tokens(0, len(rollouts))
 
-    return _collect(problems, folder, max(1, rollouts_per_shard // per_problem), make, report)
+    return collect(problems, folder, max(1, rollouts_per_shard // per_problem), make, report)
 
 
 def read_rollouts(folder: Path) -> list[Rollout]:

@@ -24,11 +24,11 @@ from reasonmaxxer.training.train import packed_rows
 
 LOGIT_BYTES = 40
 """Bytes moved a logit of a decoding step: the statistics pass over float32 logits about ten times."""
-MLP, NORM = 6, 20
+MLP, NORM = 4, 16
 """Bytes kept for the backward pass a token and layer, by the MLP's width and by the hidden state's.
 
-An MLP keeps three bfloat16 vectors; the rest is float32 copies in two norms, and queries, keys and values
-with their rotation.
+An MLP keeps two bfloat16 vectors; the rest is what two norms and the adapter read, and queries, keys and
+values with what attention makes of them.
 """
 
 
