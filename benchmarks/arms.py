@@ -33,6 +33,8 @@ from reasonmaxxer.models import (
 )
 
 Work = Callable[..., dict[str, Any]]
+ENVIRONMENT = dict(os.environ)
+"""As it was before a model was loaded here, which sets what the peers' processes should not inherit."""
 
 
 def load_base(name: str, dtype: Any = "auto") -> LoadedModel:
@@ -106,7 +108,11 @@ class Arm:
 
     def __enter__(self) -> Arm:
         self._process = subprocess.Popen(
-            list(self.command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            list(self.command),
+            env=ENVIRONMENT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         self.facts = self._receive()
         return self
