@@ -12,7 +12,7 @@ from reasonmaxxer.artifacts import file_hash, read_json
 from reasonmaxxer.config import ModelConfig
 from reasonmaxxer.errors import UserError, did_you_mean
 from reasonmaxxer.models.embedded import EMBEDDED, resolve_embedded
-from reasonmaxxer.models.memory import use_memory_well
+from reasonmaxxer.models.memory import configure_memory
 from reasonmaxxer.models.teachers import teachers
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def load_model(config: ModelConfig, trust_remote_code: bool = False) -> LoadedMo
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     if device == "cpu":
-        use_memory_well()
+        configure_memory()
     if config.quantization == "none":
         model = model.to(device)  # quantized weights are where they were made
     model = model.eval().requires_grad_(False)

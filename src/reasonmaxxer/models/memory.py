@@ -9,7 +9,7 @@ PRODUCTS = 128
 """Compiled ones to keep: those of a layer, forward and backward, and some to spare."""
 
 
-def use_memory_well() -> None:
+def configure_memory() -> None:
     """Keep memory that was freed, and only so many compiled products; call it before the first product."""
     _keep_freed_blocks()
     _limit_compiled_products()

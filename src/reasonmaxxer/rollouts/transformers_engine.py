@@ -101,7 +101,7 @@ class _Decoding:
     def run(self, on_tokens: OnTokens | None) -> list[Completion]:
         done: list[Completion | None] = [None] * len(self.requests)
         if self.prefix:
-            self._read([self.requests[0].prompt_ids[: self.prefix]])
+            read_together(self.model, self.cache, [self.requests[0].prompt_ids[: self.prefix]])
             self.cache.keep_prefix()
         while self.waiting < len(self.requests) or self.active:
             admitted = self._admit()
@@ -132,10 +132,8 @@ class _Decoding:
         """Read the next few prompts of the queue together."""
         waiting = (request.prompt_ids for request in self.requests[self.waiting :])
         self.prompts = next_prompts(waiting, self.prefix)
-        self.prompt_logits_PV = self.head(self._read([p[self.prefix :] for p in self.prompts]))
-
-    def _read(self, parts: Sequence[tuple[int, ...]]) -> Tensor:
-        return read_together(self.model, self.cache, parts)
+        parts = [prompt[self.prefix :] for prompt in self.prompts]
+        self.prompt_logits_PV = self.head(read_together(self.model, self.cache, parts))
 
     def _step(self) -> Tensor:
         """One forward of every active slot; logits [B, V] of its next token."""

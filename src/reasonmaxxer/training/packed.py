@@ -92,9 +92,8 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         ends_step = state.sync_gradients
         with selective_recomputation(model):
             for row in first:
-                state._set_sync_gradients(
-                    False
-                )  # or DeepSpeed takes an optimiser step for every row
+                # or DeepSpeed takes an optimiser step for every row
+                state._set_sync_gradients(False)
                 with self.accelerator.no_sync(model):
                     losses.append(step(row))
             state._set_sync_gradients(ends_step)
