@@ -133,7 +133,8 @@ class EngineConfig(Config):
     )
     cuda_graphs: bool = Field(
         False,
-        description="Of `transformers` alone: replay decoding steps on a GPU as CUDA graphs. Not yet measured.",
+        description="Of `transformers` alone: replay decoding steps on a GPU as CUDA graphs; not yet "
+        "measured.",
     )
     vllm: VllmConfig = Field(default_factory=VllmConfig, description="Of vLLM alone.")
     ray: RayConfig = Field(default_factory=RayConfig, description="Several machines.")

@@ -81,7 +81,7 @@ def _by_products(
 def _fused(
     query: Tensor, key: Tensor, value: Tensor, mask_B11S: Tensor | None, scale: float
 ) -> Tensor:
-    """One query a head: the R heads of a key-value head go as R queries, so that no key is copied for them."""
+    """One query a head: the R heads of a key-value head are R queries, so that no key is copied."""
     batch, groups, _, size = key.shape
     attended_BGRE = scaled_dot_product_attention(
         query.reshape(batch, groups, -1, size), key, value, attn_mask=mask_B11S, scale=scale

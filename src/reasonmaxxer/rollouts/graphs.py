@@ -39,7 +39,7 @@ class CudaGraphs:
 
     def _capture(self, state_3B: Tensor, span: int) -> tuple[Any, Tensor, Draws]:
         given_3B = state_3B.clone()
-        side = torch.cuda.Stream()
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(
             side

@@ -34,7 +34,7 @@ class Draws:
         token_B: int64 ids.
         entropy_B: float32 entropy of each raw distribution, nats.
         logprob_B: float32 log-probability of each token under it, nats.
-        found_B: bool, whether the token is a draw; false only of a nucleus that was not searched to its end.
+        found_B: bool, whether the token is a draw; not where the nucleus was not searched to its end.
     """
 
     token_B: Tensor
@@ -56,8 +56,8 @@ def draw(
         uniform_B: float64 numbers in [0, 1), one a row.
         temperature: 0 takes the most likely token.
         top_p: in (0, 1]; 1 keeps the whole vocabulary.
-        search: sort those rows, for which a GPU has to be waited for. Else they are not found, and to be drawn
-            again at the same number.
+        search: sort those rows, which makes the CPU wait for a GPU; else their tokens are not found, and
+            are to be drawn again at the same number.
     """
     on_cpu = logits_BV.device.type == "cpu"  # a GPU wants few large operators
     rows = max(1, CHUNK_NUMBERS // logits_BV.shape[-1]) if on_cpu else len(logits_BV)
@@ -113,7 +113,7 @@ def _entropy(shifted_NV: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def _nucleus(
     scaled_NV: Tensor, uniform_N: Tensor, top_p: float, search: bool
 ) -> tuple[Tensor, Tensor]:
-    """Token drawn from each row of tempered logits, int64 [N], and whether it was found; overwrites them."""
+    """Token drawn from each row of tempered logits, which it overwrites, and whether it was found."""
     vocabulary = scaled_NV.shape[-1]
     every_N = torch.ones_like(uniform_N, dtype=torch.bool)
     if top_p >= 1:

@@ -151,7 +151,7 @@ class _Decoding:
                 on_tokens(made, finished)
 
     def _fill(self) -> dict[int, Tensor]:
-        """Give free slots to waiting requests and close the gaps that stay; first logits [V] by slot filled."""
+        """Give free slots to waiting requests and close the other gaps; logits [V] of the slots filled."""
         fresh = {}
         for slot in [slot for slot, owner in enumerate(self.owners) if owner is None]:
             if self.waiting < len(self.requests):
@@ -188,7 +188,7 @@ class _Decoding:
         self.prompt_logits_PV = self.head(read_together(self.model, self.cache, parts))
 
     def _round(self, fresh: dict[int, Tensor]) -> list[tuple[Sequence[int], Draws]]:
-        """Draw a few tokens of every row, the first of new rows before the others; slots and their draws."""
+        """Draw a few tokens of every row, first those that begin new rows; slots and their draws."""
         drawn: list[tuple[Sequence[int], Draws]] = []
         state_3B = self._state()
         longest = int(state_3B[1].max()) + 1
@@ -207,7 +207,7 @@ class _Decoding:
         return drawn
 
     def _state(self) -> Tensor:
-        """Last token, its position and the tokens made so far of every row, int64 [3, B]; what pads is 0."""
+        """Last token, its position and number of tokens of every row, int64 [3, B]; rows that pad are 0."""
         made = [self.completions[owner].ids for owner in self.owners if owner is not None]
         last = [ids[-1] if ids else 0 for ids in made]  # those of new rows are drawn in this round
         lengths = [self._length(slot) for slot in range(len(made))]
