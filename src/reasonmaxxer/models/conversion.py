@@ -33,10 +33,14 @@ def convert(gguf: Path, folder: Path, dtype: str, end_tokens: tuple[int, ...] = 
         end_tokens: ids that end a completion; none takes the file's one.
     """
     import torch
+    from gguf import GGUFReader
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
     options: dict[str, Any] = {"gguf_file": gguf.name, "local_files_only": True}
-    AutoTokenizer.from_pretrained(gguf.parent, **options).save_pretrained(folder)
+    reader = GGUFReader(gguf)
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **options)
+    _name_special_tokens(tokenizer, reader)
+    tokenizer.save_pretrained(folder)
     config = AutoConfig.from_pretrained(gguf.parent, **options)
     if hasattr(config, "quantization_config"):
         del config.quantization_config  # the weights no longer are GGUF
@@ -52,15 +56,38 @@ def convert(gguf: Path, folder: Path, dtype: str, end_tokens: tuple[int, ...] = 
         pad_token_id=config.pad_token_id,
     ).save_pretrained(folder)
     shapes = {name: tuple(weight.shape) for name, weight in empty.named_parameters()}
-    _write_weights(gguf, shapes, config, folder / "model.safetensors")
+    _write_weights(reader, shapes, config, folder / "model.safetensors")
 
 
-def _write_weights(gguf: Path, shapes: dict[str, tuple[int, ...]], config: Any, path: Path) -> None:
+def _name_special_tokens(tokenizer: Any, reader: Any) -> None:
+    """Set what transformers before 5.20 left out: added tokens, and which one ends or pads."""
+    from gguf import TokenType
+    from tokenizers import AddedToken
+
+    fields = {key: field.contents() for key, field in reader.fields.items() if "ggml" in key}
+    tokens = fields["tokenizer.ggml.tokens"]
+    for kind in (TokenType.CONTROL, TokenType.USER_DEFINED):
+        special = kind == TokenType.CONTROL
+        named = zip(tokens, fields["tokenizer.ggml.token_type"], strict=True)
+        tokenizer.add_tokens(
+            [
+                AddedToken(t, normalized=False, special=special)
+                for t, type_ in named
+                if type_ == kind
+            ],
+            special_tokens=special,
+        )
+    for name, key in {"bos": "bos", "eos": "eos", "pad": "padding"}.items():
+        if (number := fields.get(f"tokenizer.ggml.{key}_token_id")) is not None:
+            setattr(tokenizer, f"{name}_token", tokens[number])
+
+
+def _write_weights(
+    reader: Any, shapes: dict[str, tuple[int, ...]], config: Any, path: Path
+) -> None:
     """Write tensors as `save_pretrained` would, byte for byte, but without holding them."""
     import torch
-    from gguf import GGUFReader
 
-    reader = GGUFReader(gguf)
     sources = _sources(reader, config.num_hidden_layers, shapes)
     with whole_file(path) as temporary, temporary.open("wb") as file:
         file.write(_header(shapes, config.dtype))
