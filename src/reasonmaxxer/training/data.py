@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reasonmaxxer.models.branches import Layout
 from reasonmaxxer.models.packing import Row, pack
 from reasonmaxxer.signal.gates import Gate
 from reasonmaxxer.signal.select import Example
@@ -210,22 +209,3 @@ def _anchors(targets: Sequence[_Targets]) -> dict[str, Tensor]:
     index, inverse = np.unique(places, return_inverse=True)
     weight = np.bincount(inverse, shares, minlength=len(index)).astype(np.float32)
     return {"anchor_index": torch.from_numpy(index), "anchor_weight": torch.from_numpy(weight)}
-
-
-def visible(layout: Layout, position_1T: Tensor) -> tuple[Tensor, Tensor]:
-    """Which tokens of its row each token may attend to, bool [1, T, T], and how far back they lie.
-
-    A completion sees the prompt of its stem and its own past.
-    """
-    sizes = [size for stem in layout for size in stem]
-    stem_T, branch_T = (
-        torch.from_numpy(np.repeat(numbers, sizes)).to(position_1T.device)
-        for numbers in (
-            [number for number, stem in enumerate(layout) for _ in stem],
-            [branch for stem in layout for branch in range(len(stem))],
-        )
-    )
-    own_TT = branch_T[:, None] == branch_T
-    seen_TT = (stem_T[:, None] == stem_T) & (own_TT | (branch_T == 0))
-    distance_1TT = position_1T[:, :, None] - position_1T[:, None, :]
-    return seen_TT & (distance_1TT >= 0), distance_1TT

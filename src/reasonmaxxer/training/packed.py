@@ -19,9 +19,10 @@ from transformers import Trainer, TrainingArguments
 
 from reasonmaxxer.models import OutputHead, decoder
 from reasonmaxxer.models.attention import apart, use_attention
+from reasonmaxxer.models.layout import RowLayout
 from reasonmaxxer.models.masks import attention_masks
 from reasonmaxxer.models.recomputation import selective_recomputation
-from reasonmaxxer.training.data import PackedCollator, visible
+from reasonmaxxer.training.data import PackedCollator
 from reasonmaxxer.training.order import group_order
 from reasonmaxxer.training.processes import gathered
 
@@ -192,5 +193,7 @@ def _attention(model: Any, row: dict[str, Any]) -> dict[str, Any]:
         return apart(row["layout"], row["input_ids"])
     if [len(stem) for stem in row["layout"]] == [2]:  # a sequence alone: plain causal attention
         return {"attention_mask": torch.ones_like(row["input_ids"])}
-    allowed_1TT, distance_1TT = visible(row["layout"], row["position_ids"])
+    position_1T = row["position_ids"]
+    allowed_1TT = RowLayout(row["layout"], position_1T.device).mask[0]
+    distance_1TT = position_1T[:, :, None] - position_1T[:, None, :]
     return {"attention_mask": attention_masks(model, allowed_1TT, distance_1TT)}
