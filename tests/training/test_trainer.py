@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
 
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.training.base_states import BaseStates
+from reasonmaxxer.training.base_states import BaseStates, row_key
 from reasonmaxxer.training.trainer import ReasonMaxxerConfig, ReasonMaxxerTrainer
 from tests.tiny import FAMILIES, tiny_model
 from tests.training.reference import sequence_loss
@@ -182,8 +183,10 @@ def test_the_base_is_read_once_for_all_epochs_and_gates(tmp_path):
 
 
 def test_base_states_keep_no_more_than_their_limit():
-    batch = {"input_ids": torch.arange(6)[None], "layout": [[2, 4]]}
-    other = {**batch, "layout": [[2, 2, 2]]}
+    batch, other = (
+        {"input_ids": torch.arange(6)[None], "key": row_key(np.arange(6), layout)}
+        for layout in ([[2, 4]], [[2, 2, 2]])
+    )
     states = BaseStates(limit_bytes=6 * 8 * 4)
     states.keep(batch, torch.ones(6, 8))
     states.keep(other, torch.zeros(6, 8))

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+import numpy as np
 from torch import Tensor
+
+from reasonmaxxer.models.layout import Layout
 
 LIMIT_BYTES = 4 * 2**30
 """Main memory to spend; rows beyond it are computed anew."""
@@ -26,17 +29,19 @@ class BaseStates:
 
     def get(self, row: dict[str, Any]) -> Tensor | None:
         """Hidden states [T, D] of a row seen before, on its device."""
-        kept = self._states.get(_key(row))
-        return None if kept is None else kept.to(row["input_ids"].device)
+        kept = self._states.get(row["key"])
+        return None if kept is None else kept.to(row["input_ids"].device, non_blocking=True)
 
     def keep(self, row: dict[str, Any], hidden_ND: Tensor) -> None:
         """Remember a row, if there is room."""
         size = hidden_ND.numel() * hidden_ND.element_size()
         if size <= self.left:
             self.left -= size
-            self._states[_key(row)] = hidden_ND.cpu()
+            kept = hidden_ND.cpu()
+            # from pinned memory it goes back without the host waiting for it
+            self._states[row["key"]] = kept.pin_memory() if hidden_ND.is_cuda else kept
 
 
-def _key(row: dict[str, Any]) -> bytes:
-    ids = row["input_ids"].cpu().numpy()
-    return hashlib.sha256(f"{row['layout']}".encode() + ids.tobytes()).digest()
+def row_key(ids: np.ndarray, layout: Layout) -> bytes:
+    """What tells a row from all others."""
+    return hashlib.sha256(f"{layout}".encode() + ids.tobytes()).digest()

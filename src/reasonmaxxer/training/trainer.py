@@ -101,6 +101,7 @@ class ReasonMaxxerTrainer(PackedTrainer):
             args.anchor_positions,
             process=args.process_index,
             processes=args.world_size,
+            device=args.device.type,
         )
         self.base_states = base_states or (BaseStates() if args.num_train_epochs > 1 else None)
         self._metrics: dict[str, list[Tensor]] = defaultdict(list)
