@@ -3,15 +3,47 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.utils.other import AuxiliaryTrainingWrapper
 from torch import Tensor
 
 from reasonmaxxer.models.layout import Layout
 
 LIMIT_BYTES = 4 * 2**30
 """Main memory to spend; rows beyond it are computed anew."""
+
+
+@contextmanager
+def as_base(model: Any) -> Iterator[None]:
+    """Within the block the model is its base, in eval mode and without gradients.
+
+    That is `eval()` and PEFT's `disable_adapter()`, which would keep a GPU waiting at every row: they set
+    every module anew, and whether its weights have gradients. Here only flags that differ are set.
+
+    Args:
+        model: one that carries an adapter.
+    """
+    flags = [(module, "training") for module in model.modules() if module.training]
+    flags += [
+        (module, "_disable_adapters")
+        for module in model.modules()
+        if isinstance(module, BaseTunerLayer | AuxiliaryTrainingWrapper)
+        and not module.disable_adapters
+    ]
+    for module, name in flags:
+        vars(module)[name] = not getattr(module, name)
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, name in flags:
+            vars(module)[name] = not getattr(module, name)
 
 
 class BaseStates:
