@@ -131,7 +131,7 @@ class _DecisionLoss(torch.autograd.Function):
             slope = torch.empty_like(logits)
             for part in score_parts(logits):
                 at = slice(rows.start + part.start, rows.start + part.stop)
-                scores = logits.detach()[part].float().log_softmax(-1)
+                scores = logits.detach()[part].log_softmax(-1, dtype=torch.float32)
                 target, advantage = target_N[at, None], advantage_N[at]
                 logprob = scores.gather(-1, target).squeeze(-1)
                 floored = (advantage < 0) & (logprob < floor)
@@ -168,9 +168,9 @@ class _AnchorLoss(torch.autograd.Function):
             slope = torch.empty_like(logits)
             for part in score_parts(logits):
                 at = slice(rows.start + part.start, rows.start + part.stop)
-                base_scores = base_logits[part].float().log_softmax(-1)
+                base_scores = base_logits[part].log_softmax(-1, dtype=torch.float32)
                 base = base_scores.exp()
-                scores = logits.detach()[part].float().log_softmax(-1)
+                scores = logits.detach()[part].log_softmax(-1, dtype=torch.float32)
                 kl_N[at] = torch.linalg.vecdot(base, base_scores.sub_(scores))
                 slope[part] = scores.exp_().sub_(base).mul_(weight_N[at, None])
             (gradient_ND[rows],) = torch.autograd.grad(logits, state, slope)
