@@ -152,7 +152,7 @@ def matmul_share(
     """FLOPs that one pass needs over those the machine could have done in the time."""
     gate = _gate(examples)
     decisions = sum(int(gate.decisions(e.entropy, e.key).sum()) for e in examples)
-    layout = training_layout(examples, CONFIG, 0)
+    layout = training_layout(examples, CONFIG, 0, loaded.model.device.type)
     anchored = CONFIG.anchor_weight > 0
     flops = ModelFlops(loaded.model)
     needed = flops.training(layout, decisions, anchored=anchored, base=anchored)

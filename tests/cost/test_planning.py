@@ -130,7 +130,7 @@ def test_gates_after_the_first_do_not_read_the_base():
     read = sum(
         small.flops.hidden(prompt)
         + sum(small.flops.hidden(prompt + own) - small.flops.hidden(prompt) for own in rest)
-        for row in first._rows
+        for row in first._rows["cpu"]
         for prompt, *rest in row
     )
     assert first.flops(small) - later.flops(small) == pytest.approx(read)

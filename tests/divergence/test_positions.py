@@ -10,6 +10,7 @@ from peft import LoraConfig, get_peft_model
 from reasonmaxxer.divergence import positions, states
 from reasonmaxxer.divergence.positions import score_positions
 from reasonmaxxer.divergence.states import TokenSequence
+from reasonmaxxer.models import packing
 from tests.tiny import FAMILIES, tiny_model
 
 FIELDS = ("entropy_T", "logprob_T", "rank_T", "top_ids_TK", "top_logprob_TK")
@@ -59,7 +60,7 @@ def test_scores_are_those_of_full_float64_logits(family):
 def test_batches_and_chunks_change_nothing(monkeypatch):
     model = tiny_model()
     together = score_positions(sequences(), model)
-    monkeypatch.setattr(states, "BATCH_TOKENS", 1)  # one sequence a batch
+    monkeypatch.setattr(packing, "ROW_TOKENS", 1)  # one sequence a batch
     monkeypatch.setattr(positions, "CHUNK_BYTES", 4 * 97 * 3)  # three positions a chunk
     alone = [score_positions([sequence], model)[0] for sequence in sequences()]
     for one, other in zip(together, alone, strict=True):
@@ -67,10 +68,9 @@ def test_batches_and_chunks_change_nothing(monkeypatch):
             np.testing.assert_allclose(getattr(one, name), getattr(other, name), atol=1e-4)
 
 
-def test_batches_hold_every_sequence_once_and_keep_to_their_size(monkeypatch):
-    monkeypatch.setattr(states, "BATCH_TOKENS", 20)
+def test_batches_hold_every_sequence_once_and_keep_to_their_size():
     lengths = [3, 9, 30, 10, 1, 10, 4]
-    batches = list(states._batches(lengths))
+    batches = list(states._batches(lengths, 20))
     assert batches == [[2], [3, 5], [1, 6], [0, 4]]  # 30 | 2 x 10 | 2 x 9 | 2 x 3
 
 

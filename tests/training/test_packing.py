@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reasonmaxxer.models import packing
+from reasonmaxxer.models.layout import RowLayout
 from reasonmaxxer.models.packing import pack
-from reasonmaxxer.training.data import Collator, visible
+from reasonmaxxer.training.data import Collator
 from reasonmaxxer.training.order import RUN, group_order
 
 
@@ -34,8 +35,8 @@ def test_a_row_stays_within_its_limit_unless_one_sequence_is_longer(monkeypatch)
 
 
 def test_tokens_see_their_prompt_and_their_own_past():
-    allowed, distance = visible([[1, 2, 1], [1, 1]], torch.tensor([[0, 1, 2, 1, 0, 1]]))
-    assert allowed[0].int().tolist() == [
+    layout = RowLayout([[1, 2, 1], [1, 1]], torch.device("cpu"))
+    assert layout.mask[0, 0].int().tolist() == [
         [1, 0, 0, 0, 0, 0],
         [1, 1, 0, 0, 0, 0],
         [1, 1, 1, 0, 0, 0],
@@ -43,7 +44,15 @@ def test_tokens_see_their_prompt_and_their_own_past():
         [0, 0, 0, 0, 1, 0],
         [0, 0, 0, 0, 1, 1],
     ]
-    assert distance[0, 2, :4].tolist() == [2, 1, 0, 1]
+
+
+def test_runs_of_keys_are_a_prompt_and_what_follows_it():
+    # Prompt 0 1; completions 2 3 4, none, 5. Prompt 6; completion 7.
+    runs = RowLayout([[2, 3, 0, 1], [1, 1]], torch.device("cpu")).segments
+    assert runs.query_ends.tolist() == [0, 2, 5, 6, 7, 8]
+    assert runs.key_ends.tolist() == [0, 2, 7, 10, 11, 13]
+    assert runs.key_S.tolist() == [0, 1, 0, 1, 2, 3, 4, 0, 1, 5, 6, 6, 7]
+    assert (runs.longest_query, runs.longest_key) == (3, 5)
 
 
 def sequence(prompt, completion, decision, advantage):

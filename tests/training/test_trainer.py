@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,8 +10,11 @@ from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
 
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.training.base_states import BaseStates
+from reasonmaxxer.models import attention
+from reasonmaxxer.models.accelerated import flash, masked
+from reasonmaxxer.training.base_states import BaseStates, as_base, row_key
 from reasonmaxxer.training.trainer import ReasonMaxxerConfig, ReasonMaxxerTrainer
+from tests.models.flash_stand_in import install
 from tests.tiny import FAMILIES, tiny_model
 from tests.training.reference import sequence_loss
 
@@ -105,6 +109,20 @@ def test_loss_and_gradients_equal_the_float64_transcription(family, floor, tmp_p
             )
 
 
+@pytest.mark.parametrize("read", [masked, flash])
+def test_rows_read_as_on_an_accelerator_teach_the_same(read, tmp_path, monkeypatch):
+    data = rows(9, seed=3)
+    trainer = make_trainer(adapted(tiny_model("qwen2")), data, tmp_path)
+    loss, gradients = loss_and_gradients(trainer, data)
+    library = install()
+    monkeypatch.setattr(attention, "branched", read)
+    same, others = loss_and_gradients(trainer, data)
+    library._destroy()
+    assert same == pytest.approx(loss, rel=1e-5)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(others[name], gradient, rtol=1e-5, atol=1e-5)
+
+
 def test_anchor_over_the_completion_only(tmp_path):
     data = rows(3, seed=4)
     base = tiny_model()
@@ -153,6 +171,20 @@ def test_the_reference_is_the_base_with_the_adapter_off(tmp_path):
     assert change.abs().max() > 0.1, "the adapter must do something for this to test"
 
 
+def test_as_base_leaves_the_model_as_it_was():
+    model = adapted(tiny_model()).train()
+    states = [(m.training, getattr(m, "disable_adapters", None)) for m in model.modules()]
+    learning = [p.requires_grad for p in model.parameters()]
+    ids = torch.arange(5, 12)[None]
+    with pytest.raises(ZeroDivisionError), as_base(model):
+        assert not any(m.training for m in model.modules())
+        assert torch.equal(model(ids).logits, tiny_model()(ids).logits)
+        _ = 1 / 0
+    assert states == [(m.training, getattr(m, "disable_adapters", None)) for m in model.modules()]
+    assert learning == [p.requires_grad for p in model.parameters()]
+    assert not torch.equal(model(ids).logits, tiny_model()(ids).logits)
+
+
 def test_the_base_is_read_once_for_all_epochs_and_gates(tmp_path):
     reads = []
     states = BaseStates()
@@ -182,8 +214,10 @@ def test_the_base_is_read_once_for_all_epochs_and_gates(tmp_path):
 
 
 def test_base_states_keep_no_more_than_their_limit():
-    batch = {"input_ids": torch.arange(6)[None], "layout": [[2, 4]]}
-    other = {**batch, "layout": [[2, 2, 2]]}
+    batch, other = (
+        {"input_ids": torch.arange(6)[None], "key": row_key(np.arange(6), layout)}
+        for layout in ([[2, 4]], [[2, 2, 2]])
+    )
     states = BaseStates(limit_bytes=6 * 8 * 4)
     states.keep(batch, torch.ones(6, 8))
     states.keep(other, torch.zeros(6, 8))

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from reasonmaxxer.models import OutputHead
+from reasonmaxxer.models.head import at_once
 from reasonmaxxer.rollouts.sampling import CHUNK_NUMBERS, IMPOSSIBLE
 
 TOP = 5
@@ -96,8 +97,9 @@ def score_joint(
     """
     weights = [head.projection.weight for head in heads]
     size = len(weights[0])
-    chunk = max(1, CHUNK_BYTES // (weights[0].element_size() * size))
-    few = max(1, CHUNK_NUMBERS // size)
+    limits = [at_once(n, weights[0].device.type) for n in (CHUNK_BYTES, CHUNK_NUMBERS)]
+    chunk = max(1, limits[0] // (weights[0].element_size() * size))
+    few = max(1, limits[1] // size)
     parts = []
     for base, tuned, ids in zip(
         *(torch.split(x, chunk) for x in (base_ND, tuned_ND, ids_N)), strict=True
@@ -159,8 +161,10 @@ def rank_of(logits_NV: Tensor, ids_N: Tensor) -> Tensor:
     own_N1 = logits_NV.gather(-1, ids_N[:, None])
     before_N = (logits_NV > own_N1).sum(-1, dtype=torch.int32)
     equal_NV = logits_NV == own_N1
-    for row in (equal_NV.sum(-1, dtype=torch.int32) > 1).nonzero().flatten().tolist():
-        before_N[row] += equal_NV[row, : int(ids_N[row])].sum(dtype=torch.int32)
+    tied = (equal_NV.sum(-1, dtype=torch.int32) > 1).nonzero().flatten()
+    if len(tied):
+        lower_NV = torch.arange(logits_NV.shape[-1], device=ids_N.device) < ids_N[tied, None]
+        before_N[tied] += (equal_NV[tied] & lower_NV).sum(-1, dtype=torch.int32)
     return before_N + 1
 
 
@@ -180,11 +184,13 @@ def ordered_top(logits_NV: Tensor, count: int) -> Tensor:
     first, int64 [N, K]."""
     count = min(count, logits_NV.shape[-1])
     top_NK, ids_NK = logits_NV.topk(count, dim=-1)
-    # topk promises no order among equals; where one of them was left out, sort the whole row
+    # topk promises no order among equals; where one of them was left out, sort whole rows
     tied_N = (top_NK[:, 1:] == top_NK[:, :-1]).any(-1)
     tied_N |= (logits_NV == top_NK[:, -1:]).sum(-1, dtype=torch.int32) > 1
-    for row in tied_N.nonzero().flatten().tolist():
-        ids_NK[row] = logits_NV[row].sort(descending=True, stable=True).indices[:count]
+    tied = tied_N.nonzero().flatten()
+    if len(tied):
+        ordered = logits_NV[tied].sort(descending=True, stable=True).indices
+        ids_NK[tied] = ordered[:, :count]
     return ids_NK
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from reasonmaxxer.divergence.states import TokenSequence, state_batches
 from reasonmaxxer.models import OutputHead
 from reasonmaxxer.models.frozen import frozen
+from reasonmaxxer.models.head import at_once
 from reasonmaxxer.rollouts.sampling import CHUNK_NUMBERS, entropy_and_logprob
 
 TOP = 5
@@ -77,8 +78,9 @@ def score_positions(
 def _score_flat(head: OutputHead, hidden_ND: Tensor, ids_N: Tensor) -> list[np.ndarray]:
     """Columns of `PositionScores` for N positions, chunk by chunk."""
     weight = head.projection.weight
-    chunk = max(1, CHUNK_BYTES // (weight.element_size() * len(weight)))
-    few = max(1, CHUNK_NUMBERS // len(weight))
+    limits = [at_once(n, weight.device.type) for n in (CHUNK_BYTES, CHUNK_NUMBERS)]
+    chunk = max(1, limits[0] // (weight.element_size() * len(weight)))
+    few = max(1, limits[1] // len(weight))
     parts = [
         _score_chunk(logits_NV.float(), part_ids_N)
         for h_ND, chunk_ids_N in zip(

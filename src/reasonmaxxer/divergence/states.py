@@ -16,11 +16,8 @@ from torch import Tensor
 
 from reasonmaxxer.models import decoder
 from reasonmaxxer.models.attention import apart, use_attention
-from reasonmaxxer.models.packing import pack
+from reasonmaxxer.models.packing import pack, row_tokens
 from reasonmaxxer.rollouts.table import Rollout
-
-BATCH_TOKENS = 1024
-"""Tokens read at once, padding included."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +97,7 @@ def _shared_batches(
     """Each prompt is read once for its neighbours in a row."""
     backbone = decoder(model)
     device = next(backbone.parameters()).device
-    for row in pack([(s.prompt_ids, s.completion_ids) for s in sequences]):
+    for row in pack([(s.prompt_ids, s.completion_ids) for s in sequences], device.type):
         starts = np.cumsum([0, *map(len, row)])
         before = [  # of each completion: the places before its tokens
             start + stem.places(number)[len(stem.prompt) - 1 : -1]
@@ -131,7 +128,7 @@ def _padded_batches(
     """
     backbone = decoder(model)
     device = next(backbone.parameters()).device
-    for batch in _batches([len(s) for s in sequences]):
+    for batch in _batches([len(s) for s in sequences], row_tokens(device.type)):
         members = [sequences[i] for i in batch]
         ids_BT = torch.zeros((len(members), max(map(len, members))), dtype=torch.long)
         target_BT = torch.zeros_like(ids_BT, dtype=torch.bool)
@@ -143,10 +140,10 @@ def _padded_batches(
         yield batch, hidden_BTD[:, :-1][target_BT[:, 1:].to(device)]
 
 
-def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Indices, longest first, in batches of at most `BATCH_TOKENS` padded tokens."""
+def _batches(lengths: Sequence[int], limit: int) -> Iterator[list[int]]:
+    """Indices, longest first, in batches of at most so many padded tokens."""
     order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
     while order:
-        size = max(1, BATCH_TOKENS // lengths[order[0]])
+        size = max(1, limit // lengths[order[0]])
         yield order[:size]
         order = order[size:]

@@ -1,8 +1,9 @@
 """The attention that layers call: two shapes of work have products of their own, the rest is sdpa.
 
-Training reads rows of a prompt and several completions (`branches`). Decoding asks one token of every
-sequence at once: there the fused kernel of a CPU, made for many queries, takes twice as long as the
-products it stands for, and on a GPU sdpa would copy the keys for each query head.
+Training reads rows of a prompt and several completions (`branches` on a CPU, `accelerated` elsewhere).
+Decoding asks one token of every sequence at once: there the fused kernel of a CPU, made for many
+queries, takes twice as long as the products it stands for, and on a GPU sdpa would copy the keys for
+each query head.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from reasonmaxxer.models.branches import Layout, branched
+from reasonmaxxer.models.accelerated import in_one_call
+from reasonmaxxer.models.branches import branched
 from reasonmaxxer.models.head import bare
+from reasonmaxxer.models.layout import Layout, RowLayout
 
 NAME = "reasonmaxxer"
 
@@ -30,7 +33,7 @@ def attention(
     attention_mask: Tensor | None,
     scaling: float | None = None,
     *,
-    layout: Layout | None = None,
+    layout: RowLayout | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """Attention of [B, heads, Q, head size] over S keys, in the form transformers calls it.
@@ -50,7 +53,8 @@ def attention(
     """
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     if layout is not None:
-        return branched(query, key, value, scale, layout), None
+        read = branched if query.device.type == "cpu" else in_one_call
+        return read(query, key, value, scale, layout), None
     if _decoding(query, attention_mask):
         one_query = _by_products if query.device.type == "cpu" else _fused
         return one_query(query, key, value, attention_mask, scale), None
@@ -113,7 +117,7 @@ def apart(layout: Layout, ids_1T: Tensor) -> dict[str, Any]:
     """
     # four dimensions, so that the model makes no mask of its own
     unused = ids_1T.new_ones(1, 1, 1, 1, dtype=torch.bool)
-    return {"attention_mask": unused, "layout": layout}
+    return {"attention_mask": unused, "layout": RowLayout(layout, ids_1T.device)}
 
 
 AttentionInterface.register(NAME, attention)

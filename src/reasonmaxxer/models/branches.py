@@ -1,4 +1,4 @@
-"""Attention within rows of several stems, each a prompt and completions of it.
+"""Attention within rows of several stems on a CPU, each stem a prompt and completions of it.
 
 Each completion attends to its prompt and to itself, in a product of its own: nothing is computed between
 completions, where a mask over the whole row would compute it and throw it away.
@@ -6,7 +6,6 @@ completions, where a mask over the whole row would compute it and throw it away.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -15,14 +14,13 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from transformers.integrations.sdpa_attention import repeat_kv
 
+from reasonmaxxer.models.layout import RowLayout
+
 SHORT = 384
 """Longest branch, tokens, that a CPU attends by plain products."""
 
-Layout = Sequence[Sequence[int]]
-"""Of each stem, the tokens of its prompt, then of each completion."""
 
-
-def branched(query: Tensor, key: Tensor, value: Tensor, scale: float, layout: Layout) -> Tensor:
+def branched(query: Tensor, key: Tensor, value: Tensor, scale: float, layout: RowLayout) -> Tensor:
     """Attention of a row [1, heads, T, head size].
 
     Args:
@@ -35,20 +33,20 @@ def branched(query: Tensor, key: Tensor, value: Tensor, scale: float, layout: La
     Returns:
         [1, T, heads, head size].
     """
-    if query.device.type == "cpu" and max(map(max, layout)) <= SHORT:
+    if max(map(max, layout.stems)) <= SHORT:
         products: Tensor = _Products.apply(query, key, value, scale, layout)  # type: ignore[no-untyped-call]
         return products
     repeats = query.shape[1] // key.shape[1]
     states = [query, repeat_kv(key, repeats), repeat_kv(value, repeats)]
     parts = []
-    for own, prompt in _branches(layout):
+    for own, prompt in layout.branches():
         before = prompt.stop - prompt.start
         own_query, own_keys, own_values = (state[:, :, own] for state in states)
         attended = scaled_dot_product_attention(
             own_query,
             torch.cat([states[1][:, :, prompt], own_keys], 2),
             torch.cat([states[2][:, :, prompt], own_values], 2),
-            attn_mask=_past(own, before, query) if before else None,
+            attn_mask=_past(own, before) if before else None,
             is_causal=not before,
             scale=scale,
         )
@@ -65,12 +63,12 @@ class _Products(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, query: Tensor, key: Tensor, value: Tensor, scale: float, layout: Layout
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, scale: float, layout: RowLayout
     ) -> Tensor:
         out_THE = query.new_empty(query.shape[2], query.shape[1], value.shape[3])
         kept = []
         query_HTE, key_GTE = query[0].float() * scale, key[0].float()
-        for own, prompt in _branches(layout):
+        for own, prompt in layout.branches():
             score_GNS = torch.bmm(
                 _by_group(query_HTE[:, own], key_GTE), _joined(key_GTE, prompt, own).transpose(1, 2)
             )
@@ -89,7 +87,7 @@ class _Products(torch.autograd.Function):
         query, key, value, *kept = ctx.saved_tensors
         d_query, d_key, d_value = (torch.zeros_like(state[0]) for state in (query, key, value))
         gradient_HTE = gradients[0][0].transpose(0, 1)
-        for probability, (own, prompt) in zip(kept, _branches(ctx.layout), strict=True):
+        for probability, (own, prompt) in zip(kept, ctx.layout.branches(), strict=True):
             keys, values = (_joined(state[0], prompt, own) for state in (key, value))
             gradient = _by_group(gradient_HTE[:, own], keys)
             slope = torch.bmm(gradient, values.transpose(1, 2))
@@ -106,18 +104,6 @@ class _Products(torch.autograd.Function):
         return d_query[None], d_key[None], d_value[None], None, None
 
 
-def _branches(layout: Layout) -> Iterator[tuple[slice, slice]]:
-    """Prompts and completions in turn: where each lies, and the prompt before it (of a prompt, none)."""
-    start = 0
-    for prompt, *completions in layout:
-        shared = slice(start, start + prompt)
-        yield shared, slice(start, start)
-        start = shared.stop
-        for size in completions:
-            yield slice(start, start + size), shared
-            start += size
-
-
 def _by_group(state_HNE: Tensor, key_GSE: Tensor) -> Tensor:
     """Heads that share a key-value head one after the other, [G, heads / G x N, E]."""
     return state_HNE.reshape(len(key_GSE), -1, state_HNE.shape[2])
@@ -128,10 +114,10 @@ def _joined(state_GTE: Tensor, prompt: slice, own: slice) -> Tensor:
     return torch.cat([state_GTE[:, prompt], state_GTE[:, own]], 1)
 
 
-def _past(own: slice, before: int, like: Tensor) -> Tensor:
+def _past(own: slice, before: int) -> Tensor:
     """Bool [N, before + N]: all that comes before, and each token's own past."""
     size = own.stop - own.start
-    return torch.ones(size, before + size, dtype=torch.bool, device=like.device).tril(before)
+    return torch.ones(size, before + size, dtype=torch.bool).tril(before)
 
 
 def _hide_future(score_GNS: Tensor, rows: int) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -42,7 +43,8 @@ def selective_recomputation(model: Any) -> Iterator[None]:
 
 
 def _recomputing(module: Any) -> Callable[[Tensor], Tensor] | None:
-    if _computes(module, LlamaRMSNorm) and not module.weight.requires_grad:
+    kind: Any = type(module)
+    if _computes(kind, LlamaRMSNorm) and not module.weight.requires_grad:
 
         def norm(x: Tensor) -> Tensor:
             if module.weight.dtype != x.dtype:
@@ -50,7 +52,7 @@ def _recomputing(module: Any) -> Callable[[Tensor], Tensor] | None:
             return _RMSNorm.apply(x, module.weight, module.variance_epsilon)  # type: ignore[no-any-return, no-untyped-call]
 
         return norm
-    if _computes(module, LlamaMLP) and isinstance(module.act_fn, torch.nn.SiLU | SiLUActivation):
+    if _computes(kind, LlamaMLP) and isinstance(module.act_fn, torch.nn.SiLU | SiLUActivation):
 
         def gated(x: Tensor) -> Tensor:
             states = module.gate_proj(x), module.up_proj(x)
@@ -60,9 +62,10 @@ def _recomputing(module: Any) -> Callable[[Tensor], Tensor] | None:
     return None
 
 
-def _computes(module: Any, known: type) -> bool:
-    """Whether a module's forward is, instruction by instruction, that of a known class."""
-    code = getattr(type(module).forward, "__code__", None)
+@cache  # a model has thousands of modules, and few kinds
+def _computes(kind: Any, known: type) -> bool:
+    """Whether a class's forward is, instruction by instruction, that of a known one."""
+    code = getattr(kind.forward, "__code__", None)
     ours = known.forward.__code__  # type: ignore[attr-defined]
     names = ("co_code", "co_names", "co_consts", "co_varnames")
     return code is not None and all(getattr(code, n) == getattr(ours, n) for n in names)

@@ -199,7 +199,8 @@ def _training_flops(
 ) -> Callable[[int], float]:
     """FLOPs of the first steps of a gate's training; the base reads each sequence once a run."""
     config = session.recipe.training
-    rows = training_layout(examples, config, session.recipe.seed)
+    device = session.loaded.model.device.type
+    rows = training_layout(examples, config, session.recipe.seed, device)
     decisions = sum(int(gate.decisions(e.entropy, e.key).sum()) for e in examples)
     anchored = config.anchor_weight > 0
 

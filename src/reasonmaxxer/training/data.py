@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reasonmaxxer.models.branches import Layout
 from reasonmaxxer.models.packing import Row, pack
 from reasonmaxxer.signal.gates import Gate
 from reasonmaxxer.signal.select import Example
+from reasonmaxxer.training.base_states import row_key
 
 
 def _shares(count: int, processes: int) -> list[slice]:
@@ -63,23 +63,28 @@ class PackedCollator:
         max_length: tokens kept of a sequence, cut on the right.
         process: which of the processes this is.
         processes: that share the sequences.
+        device: type of the one that reads the rows.
     """
 
     max_length: int
     process: int = field(default=0, kw_only=True)
     processes: int = field(default=1, kw_only=True)
+    device: str = field(default="cpu", kw_only=True)
 
     def __call__(self, sequences: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """A batch: `sequences`, how many all processes share, and `rows`, each of T tokens with
 
         - `input_ids`, `position_ids`, int64 [1, T]: tokens, and their positions within their sequence
         - `layout`: of each stem, the tokens of its prompt and of each completion
+        - `key`: bytes that tell the row from all others
         - what `targets` says of its sequences
 
         All processes have as many rows: weights that are gathered for a row are gathered by all of them.
         """
         shares = [sequences[part] for part in _shares(len(sequences), self.processes)]
-        packed = [pack([self._cut(sequence) for sequence in share]) for share in shares]
+        packed = [
+            pack([self._cut(sequence) for sequence in share], self.device) for share in shares
+        ]
         own, share = packed[self.process], shares[self.process]
         rows = [self._row(row, share) for row in own]
         idle = max(map(len, packed)) - len(own)
@@ -99,12 +104,14 @@ class PackedCollator:
                 for number, member in enumerate(stem.members)
             ]
             start += len(stem)
+        ids_T = np.concatenate([stem.ids for stem in row])
+        position_T = np.concatenate([stem.positions for stem in row])
+        layout = [stem.sizes for stem in row]
         return {
-            "input_ids": torch.from_numpy(np.concatenate([stem.ids for stem in row]))[None],
-            "position_ids": torch.from_numpy(np.concatenate([stem.positions for stem in row]))[
-                None
-            ],
-            "layout": [stem.sizes for stem in row],
+            "input_ids": torch.from_numpy(ids_T)[None],
+            "position_ids": torch.from_numpy(position_T)[None],
+            "layout": layout,
+            "key": row_key(ids_T, layout),
             **self.targets(members),
         }
 
@@ -113,7 +120,7 @@ class PackedCollator:
         prompt, completion = self._cut(sequence)
         (row,) = pack([(prompt[:1], completion[:1])])
         made = self._row(row, [sequence])
-        asked = made.keys() - {"input_ids", "position_ids", "layout"}
+        asked = made.keys() - {"input_ids", "position_ids", "layout", "key"}
         return {name: value[:0] if name in asked else value for name, value in made.items()}
 
     def _cut(self, sequence: dict[str, Any]) -> tuple[list[int], list[int]]:
@@ -210,22 +217,3 @@ def _anchors(targets: Sequence[_Targets]) -> dict[str, Tensor]:
     index, inverse = np.unique(places, return_inverse=True)
     weight = np.bincount(inverse, shares, minlength=len(index)).astype(np.float32)
     return {"anchor_index": torch.from_numpy(index), "anchor_weight": torch.from_numpy(weight)}
-
-
-def visible(layout: Layout, position_1T: Tensor) -> tuple[Tensor, Tensor]:
-    """Which tokens of its row each token may attend to, bool [1, T, T], and how far back they lie.
-
-    A completion sees the prompt of its stem and its own past.
-    """
-    sizes = [size for stem in layout for size in stem]
-    stem_T, branch_T = (
-        torch.from_numpy(np.repeat(numbers, sizes)).to(position_1T.device)
-        for numbers in (
-            [number for number, stem in enumerate(layout) for _ in stem],
-            [branch for stem in layout for branch in range(len(stem))],
-        )
-    )
-    own_TT = branch_T[:, None] == branch_T
-    seen_TT = (stem_T[:, None] == stem_T) & (own_TT | (branch_T == 0))
-    distance_1TT = position_1T[:, :, None] - position_1T[:, None, :]
-    return seen_TT & (distance_1TT >= 0), distance_1TT

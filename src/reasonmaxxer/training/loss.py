@@ -23,8 +23,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from reasonmaxxer.models.head import at_once
+
 CHUNK_BYTES = 32 * 2**20
-"""Logits held at once, in the weights' type: enough rows for a fast product with the output head."""
+"""Logits held at once on a CPU, in the weights' type: enough rows for a fast product with the head."""
 
 SCORE_NUMBERS = 2**20
 """Logits turned into float32 statistics at once, so that they stay in a CPU's cache."""
@@ -82,7 +84,7 @@ def decision_loss(
         head: the output head, its weights frozen.
         decisions: the positions.
         negative_floor: probability in [0, 1).
-        chunk: positions at once; none fits `CHUNK_BYTES`.
+        chunk: positions at once; none fits `CHUNK_BYTES`, on an accelerator more.
 
     Returns:
         The loss, a float32 scalar with gradient, and `log p` of each target in nats, float32 [N].
@@ -100,7 +102,7 @@ def anchor_loss(head: Head, anchors: Anchors, chunk: int | None = None) -> tuple
     Args:
         head: the output head, its weights frozen, the same for base and adapted model.
         anchors: the positions.
-        chunk: positions at once; none fits `CHUNK_BYTES`.
+        chunk: positions at once; none fits `CHUNK_BYTES`, on an accelerator more.
 
     Returns:
         The loss, a float32 scalar with gradient, and each KL in nats, float32 [N].
@@ -129,15 +131,14 @@ class _DecisionLoss(torch.autograd.Function):
             slope = torch.empty_like(logits)
             for part in score_parts(logits):
                 at = slice(rows.start + part.start, rows.start + part.stop)
-                scores = logits.detach()[part].float().log_softmax(-1)
+                scores = logits.detach()[part].log_softmax(-1, dtype=torch.float32)
                 target, advantage = target_N[at, None], advantage_N[at]
                 logprob = scores.gather(-1, target).squeeze(-1)
                 floored = (advantage < 0) & (logprob < floor)
                 push = (advantage * weight_N[at]).masked_fill(floored, 0.0)[:, None]
                 slope[part] = scores.exp_().mul_(push).scatter_add_(-1, target, -push)
                 logprob_N[at] = logprob
-                bounded = torch.where(floored, logprob.new_tensor(floor), logprob)
-                loss_N[at] = -advantage * bounded * weight_N[at]
+                loss_N[at] = -advantage * logprob.masked_fill(floored, floor) * weight_N[at]
             (gradient_ND[rows],) = torch.autograd.grad(logits, state, slope)
         ctx.save_for_backward(gradient_ND)
         ctx.mark_non_differentiable(logprob_N)
@@ -167,9 +168,9 @@ class _AnchorLoss(torch.autograd.Function):
             slope = torch.empty_like(logits)
             for part in score_parts(logits):
                 at = slice(rows.start + part.start, rows.start + part.stop)
-                base_scores = base_logits[part].float().log_softmax(-1)
+                base_scores = base_logits[part].log_softmax(-1, dtype=torch.float32)
                 base = base_scores.exp()
-                scores = logits.detach()[part].float().log_softmax(-1)
+                scores = logits.detach()[part].log_softmax(-1, dtype=torch.float32)
                 kl_N[at] = torch.linalg.vecdot(base, base_scores.sub_(scores))
                 slope[part] = scores.exp_().sub_(base).mul_(weight_N[at, None])
             (gradient_ND[rows],) = torch.autograd.grad(logits, state, slope)
@@ -189,18 +190,19 @@ def head_chunks(hidden_ND: Tensor, head: Head, chunk: int | None = None) -> list
     Args:
         hidden_ND: all positions.
         head: the output head.
-        chunk: positions at once; none fits `CHUNK_BYTES`.
+        chunk: positions at once; none fits `CHUNK_BYTES`, on an accelerator more.
     """
     rows = len(hidden_ND)
     if rows and chunk is None:
         empty = head(hidden_ND[:0])
-        chunk = max(1, CHUNK_BYTES // (empty.element_size() * empty.shape[-1]))
+        limit = at_once(CHUNK_BYTES, hidden_ND.device.type)
+        chunk = max(1, limit // (empty.element_size() * empty.shape[-1]))
     return [slice(start, start + (chunk or 1)) for start in range(0, rows, chunk or 1)]
 
 
 def score_parts(logits_NV: Tensor) -> list[slice]:
     """Runs of a chunk's positions whose float32 statistics are formed at once."""
-    rows = max(1, SCORE_NUMBERS // logits_NV.shape[-1])
+    rows = max(1, at_once(SCORE_NUMBERS, logits_NV.device.type) // logits_NV.shape[-1])
     count = len(logits_NV)
     return [slice(start, min(start + rows, count)) for start in range(0, count, rows)]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -19,9 +19,10 @@ from transformers import Trainer, TrainingArguments
 
 from reasonmaxxer.models import OutputHead, decoder
 from reasonmaxxer.models.attention import apart, use_attention
+from reasonmaxxer.models.layout import RowLayout
 from reasonmaxxer.models.masks import attention_masks
 from reasonmaxxer.models.recomputation import selective_recomputation
-from reasonmaxxer.training.data import PackedCollator, visible
+from reasonmaxxer.training.data import PackedCollator
 from reasonmaxxer.training.order import group_order
 from reasonmaxxer.training.processes import gathered
 
@@ -116,12 +117,23 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         )
         device = self.accelerator.device
         return prepare_data_loader(  # type: ignore[no-any-return]
-            loader, device, num_processes=1, process_index=0, put_on_device=True
+            loader,
+            device,
+            num_processes=1,
+            process_index=0,
+            put_on_device=True,
+            non_blocking=True,  # or the host would wait for the device once a tensor of a row
         )
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
-        """Of a batch, as `Trainer` estimates them for its logs."""
-        return sum(super(PackedTrainer, self).floating_point_ops(r) for r in inputs["rows"])
+        """Of a batch, as `Trainer` estimates them for its logs: so many a token."""
+        tokens: int = sum(row["input_ids"].numel() for row in inputs["rows"])
+        return self._token_ops * tokens
+
+    @cached_property
+    def _token_ops(self) -> int:
+        ops: int = super().floating_point_ops({"input_ids": torch.zeros(1, 1)})
+        return ops
 
     def compute_loss(
         self,
@@ -178,8 +190,8 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         return group_order(prompts, [row.get("advantage", 0.0) for row in rows], seed)
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> Tensor:
-        """Sequences of an optimiser step over all micro-batches and processes."""
-        return torch.tensor(sum(batch["sequences"] for batch in batch_samples), device=device)
+        """Sequences of an optimiser step over all micro-batches and processes, on the host."""
+        return torch.tensor(sum(batch["sequences"] for batch in batch_samples))
 
 
 def _sequences(row: dict[str, Any]) -> int:
@@ -192,5 +204,7 @@ def _attention(model: Any, row: dict[str, Any]) -> dict[str, Any]:
         return apart(row["layout"], row["input_ids"])
     if [len(stem) for stem in row["layout"]] == [2]:  # a sequence alone: plain causal attention
         return {"attention_mask": torch.ones_like(row["input_ids"])}
-    allowed_1TT, distance_1TT = visible(row["layout"], row["position_ids"])
+    position_1T = row["position_ids"]
+    allowed_1TT = RowLayout(row["layout"], position_1T.device).mask[0]
+    distance_1TT = position_1T[:, :, None] - position_1T[:, None, :]
     return {"attention_mask": attention_masks(model, allowed_1TT, distance_1TT)}

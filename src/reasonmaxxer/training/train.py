@@ -86,8 +86,10 @@ def planned_steps(sequences: int, config: TrainingConfig) -> int:
     return max(1, math.ceil(per_epoch * config.epochs))
 
 
-def packed_rows(examples: Sequence[Example], config: TrainingConfig, seed: int) -> list[Row]:
-    """The rows that one epoch reads, in order."""
+def packed_rows(
+    examples: Sequence[Example], config: TrainingConfig, seed: int, device: str
+) -> list[Row]:
+    """The rows that one epoch reads on a type of device, in order."""
     order = group_order([e.prompt_ids for e in examples], [e.advantage for e in examples], seed)
     batches = (
         order[start : start + config.micro_batch_size]
@@ -96,15 +98,17 @@ def packed_rows(examples: Sequence[Example], config: TrainingConfig, seed: int) 
     return [
         row
         for batch in batches
-        for row in pack([(examples[i].prompt_ids, examples[i].completion_ids) for i in batch])
+        for row in pack(
+            [(examples[i].prompt_ids, examples[i].completion_ids) for i in batch], device
+        )
     ]
 
 
 def training_layout(
-    examples: Sequence[Example], config: TrainingConfig, seed: int
+    examples: Sequence[Example], config: TrainingConfig, seed: int, device: str
 ) -> list[list[int]]:
     """Tokens of the prompt and of each completion of every stem that one epoch reads."""
-    return [stem.sizes for row in packed_rows(examples, config, seed) for stem in row]
+    return [stem.sizes for row in packed_rows(examples, config, seed, device) for stem in row]
 
 
 def train_adapter(

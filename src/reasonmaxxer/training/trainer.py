@@ -26,7 +26,7 @@ from peft import PeftModel, get_peft_model
 from torch import Tensor
 
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.training.base_states import BaseStates
+from reasonmaxxer.training.base_states import BaseStates, as_base
 from reasonmaxxer.training.data import Collator
 from reasonmaxxer.training.loss import Anchors, Decisions, anchor_loss, decision_loss
 from reasonmaxxer.training.packed import PackedArguments, PackedTrainer
@@ -101,6 +101,7 @@ class ReasonMaxxerTrainer(PackedTrainer):
             args.anchor_positions,
             process=args.process_index,
             processes=args.world_size,
+            device=args.device.type,
         )
         self.base_states = base_states or (BaseStates() if args.num_train_epochs > 1 else None)
         self._metrics: dict[str, list[Tensor]] = defaultdict(list)
@@ -139,7 +140,6 @@ class ReasonMaxxerTrainer(PackedTrainer):
         self._record(row, logprob_N, kl_N)
         return loss
 
-    @torch.no_grad()
     def _base_hidden(self, inputs: dict[str, Tensor]) -> Tensor | None:
         """Final hidden states [T, D] with the adapter off, computed once for each row."""
         if self.args.anchor_weight == 0:
@@ -148,11 +148,8 @@ class ReasonMaxxerTrainer(PackedTrainer):
         if kept is not None:
             return kept
         model = self.accelerator.unwrap_model(self.model)
-        training = model.training
-        model.eval()
-        with model.disable_adapter():
+        with as_base(model):
             hidden_ND = self.hidden(model, inputs)
-        model.train(training)
         if self.base_states:
             self.base_states.keep(inputs, hidden_ND)
         return hidden_ND

@@ -55,6 +55,11 @@ class Device:
     price: str | None
     kind: Kind
 
+    @property
+    def type(self) -> str:
+        """Of PyTorch's device: `cpu` or `cuda`."""
+        return "cpu" if self.name == "cpu" else "cuda"
+
 
 def devices() -> dict[str, Device]:
     """Every device of the table, by name."""

@@ -16,7 +16,8 @@ import numpy as np
 from reasonmaxxer.config import TrainingConfig
 from reasonmaxxer.cost.planning.devices import Device
 from reasonmaxxer.cost.planning.shapes import Shape
-from reasonmaxxer.models.packing import ROW_TOKENS
+from reasonmaxxer.models.head import at_once
+from reasonmaxxer.models.packing import row_tokens
 from reasonmaxxer.rollouts.prefill import PREFILL_TOKENS
 from reasonmaxxer.signal.select import Example
 from reasonmaxxer.training.loss import CHUNK_BYTES
@@ -167,10 +168,13 @@ class Training:
     kept_states: bool
 
     @cached_property
-    def _rows(self) -> list[list[list[int]]]:
-        """Of every row, the sizes of its stems."""
-        rows = packed_rows(self.examples, self.config, self.seed)
-        return [[stem.sizes for stem in row] for row in rows]
+    def _rows(self) -> dict[str, list[list[list[int]]]]:
+        """Of every row on a type of device, the sizes of its stems."""
+        rows = {
+            device: packed_rows(self.examples, self.config, self.seed, device)
+            for device in ("cpu", "cuda")
+        }
+        return {device: [[s.sizes for s in row] for row in own] for device, own in rows.items()}
 
     @property
     def tokens(self) -> int:
@@ -180,7 +184,7 @@ class Training:
 
     def flops(self, shape: Shape) -> float:
         """Forward, backward, and the base where it is not known."""
-        layout = [sizes for row in self._rows for sizes in row]
+        layout = [sizes for row in self._rows["cpu"] for sizes in row]
         made = sum(len(example.completion_ids) for example in self.examples)
         return shape.flops.course(
             layout,
@@ -196,18 +200,19 @@ class Training:
         rate = device.products * kind.train
         recomputed = 4 / 3 if self.config.gradient_checkpointing else 1.0
         products = recomputed * self.flops(shape) / rate
-        launches = 3 * shape.layers * kind.launch * len(self._rows) * self.config.epochs
+        rows = len(self._rows[device.type])
+        launches = 3 * shape.layers * kind.launch * rows * self.config.epochs
         return products + launches
 
     def memory(self, shape: Shape, device: Device) -> float:
         """Activations of the longest row, adapter with its optimiser, logits of a chunk of positions."""
-        packed = max(sum(map(sum, row)) for row in self._rows)
-        tokens = max(packed, self.longest) if self.longest > ROW_TOKENS else packed
+        packed = max(sum(map(sum, row)) for row in self._rows[device.type])
+        tokens = max(packed, self.longest) if self.longest > row_tokens(device.type) else packed
         kept = self.activations(tokens, shape)
         states = 6 * tokens * shape.hidden * shape.itemsize
         optimiser = 16 * shape.adapter  # float32: weight, gradient, two moments
-        total = kept + states + optimiser + 6 * CHUNK_BYTES
-        if self.kept_states and device.name == "cpu":
+        total = kept + states + optimiser + 6 * at_once(CHUNK_BYTES, device.type)
+        if self.kept_states and device.type == "cpu":
             total += self.tokens * shape.hidden * shape.itemsize
         return total
 

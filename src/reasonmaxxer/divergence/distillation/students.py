@@ -150,9 +150,8 @@ def train_student(
         **trainer_arguments(config, model, steps, seed=seed, folder=folder),
         num_train_epochs=config.epochs,
     )
-    trainer = DistillationTrainer(
-        model, arguments, DistillationCollator(config.max_length), rows, processing_class=tokenizer
-    )
+    collator = DistillationCollator(config.max_length, device=arguments.device.type)
+    trainer = DistillationTrainer(model, arguments, collator, rows, processing_class=tokenizer)
     return fit(trainer, config, folder, on_step=on_step)
 
 
