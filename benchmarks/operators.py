@@ -1,16 +1,19 @@
-"""Operators that a GPU is asked for: those of a decoding step, counted without a GPU.
+"""Operators that a GPU is asked for at a decoding step and a training row, counted without a GPU.
 
     python benchmarks/operators.py [--model NAME] [--json FILE]
 
-The engine decodes at a GPU's pace on the CPU, its attention by the GPU's kernels, and what PyTorch dispatches is
-counted: every operator that is no view of a tensor is one or two launches there. `reads` are operators that
-wait for a value. The count of a step does not depend on the rows, which is what keeps a GPU from waiting for Python.
+The CPU does what a GPU would be asked to do: decoding at a GPU's pace, with its kernels' calls; a
+training row (the base's forward, forward and backward with an adapter) read with a mask, since flash
+attention runs on GPUs alone. Every operator that PyTorch dispatches and that is no view of a tensor is one
+or two launches; those that wait for a value are counted apart. A GPU should not have to wait for Python.
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 from unittest.mock import patch
 
@@ -22,41 +25,39 @@ from rich.table import Table
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from reasonmaxxer.artifacts import write_json
-from reasonmaxxer.config import SamplingConfig
-from reasonmaxxer.models import attention
+from reasonmaxxer.config import AdapterConfig, SamplingConfig
+from reasonmaxxer.models import attention, head, packing
+from reasonmaxxer.models.accelerated import masked
 from reasonmaxxer.models.frozen import frozen
 from reasonmaxxer.rollouts import sampling
 from reasonmaxxer.rollouts.engine import Request
 from reasonmaxxer.rollouts.transformers_engine import PACES, TransformersEngine, _Decoding
+from reasonmaxxer.training import loss
+from reasonmaxxer.training.train import add_adapter
+from reasonmaxxer.training.trainer import ReasonMaxxerConfig, ReasonMaxxerTrainer
 
 READS = ("aten::_local_scalar_dense", "aten::nonzero")
-ROWS = (8, 32, 128)
+COUNTS = (8, 32, 128)
 
 
 class Operators(TorchDispatchMode):
-    """Counts the operators within its block, and the bytes that they allocate."""
+    """Counts the operators within its block."""
 
     def __init__(self) -> None:
         super().__init__()
         self.names: Counter[str] = Counter()
-        self.bytes = 0
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
-        out = func(*args, **(kwargs or {}))
         if not func.is_view:
             self.names[func.name()] += 1
-            given = {id(a) for a in args if isinstance(a, torch.Tensor)}
-            made = out if isinstance(out, (tuple, list)) else (out,)
-            tensors = (t for t in made if isinstance(t, torch.Tensor) and id(t) not in given)
-            self.bytes += sum(t.numel() * t.element_size() for t in tensors)
-        return out
+        return func(*args, **(kwargs or {}))
 
     def figures(self) -> dict[str, int]:
-        """Operators, reads and bytes."""
+        """All of them, and those that wait for a value."""
         reads = sum(count for name, count in self.names.items() if name.startswith(READS))
-        return {"operators": self.names.total(), "reads": reads, "bytes": self.bytes}
+        return {"operators": self.names.total(), "reads": reads}
 
 
 @torch.inference_mode()
@@ -65,11 +66,7 @@ def decoding_step(model: Any, rows: int) -> dict[str, int]:
     engine = TransformersEngine(model, [], rows)
     engine.pace = PACES["cuda"]
     requests = [Request(tuple(range(3, 67)), seed) for seed in range(rows)]
-    with (
-        frozen(model),
-        patch.object(attention, "_by_products", attention._fused),
-        patch.object(sampling, "CHUNK_NUMBERS", 2**40),  # all rows at once, as on a GPU
-    ):
+    with frozen(model):
         decoding = _Decoding(engine, requests, SamplingConfig(max_new_tokens=16))
         decoding._record(decoding._round(decoding._fill()))
         with Operators() as counted:
@@ -77,16 +74,55 @@ def decoding_step(model: Any, rows: int) -> dict[str, int]:
     return counted.figures()
 
 
+def training_row(model: Any, sequences: int) -> dict[str, int]:
+    """A row of so many sequences, eight a problem, of 8 tokens behind a prompt of 8."""
+    rows = [
+        {
+            "prompt_ids": [3 + n // 8] * 8,
+            "completion_ids": [11 + n, *range(20, 27)],
+            "decision": [True, False] * 4,
+            "advantage": (-1.0) ** n,
+        }
+        for n in range(sequences)
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        config = ReasonMaxxerConfig(output_dir=folder, use_cpu=True, report_to="none")
+        trainer = ReasonMaxxerTrainer(model=model, args=config, train_dataset=rows)
+        batch = trainer.data_collator(rows)
+        [row] = batch["rows"]
+        with Operators() as counted:
+            trainer.compute_loss(trainer.model, row).backward()
+    return counted.figures()
+
+
+def as_on_a_gpu() -> ExitStack:
+    """Within the block, a CPU is asked for what a GPU would be asked for."""
+    stack = ExitStack()
+    for module, name, value in (
+        (attention, "_by_products", attention._fused),
+        (attention, "branched", masked),
+        (sampling, "CHUNK_NUMBERS", 2**40),
+        (packing, "ROW_TOKENS", packing.ACCELERATED_ROW_TOKENS),
+        (loss, "at_once", lambda amount, device: amount * head.ACCELERATED),
+    ):
+        stack.enter_context(patch.object(module, name, value))
+    return stack
+
+
 def main() -> None:
-    parser = argument_parser(__doc__.splitlines()[0])
-    arguments = parser.parse_args()
+    arguments = argument_parser(__doc__.splitlines()[0]).parse_args()
     loaded = load_base(arguments.model)
-    found = {rows: decoding_step(loaded.model, rows) for rows in ROWS}
-    table = Table(title=f"A decoding step of {loaded.name}, {loaded.model.dtype}")
-    for column in ("rows", "operators", "that wait for a value", "MB allocated"):
+    with as_on_a_gpu():
+        found = {"decoding step, rows": {n: decoding_step(loaded.model, n) for n in COUNTS}}
+        model = add_adapter(loaded.model, AdapterConfig(), 0)
+        found["training row, sequences"] = {n: training_row(model, n) for n in COUNTS}
+    layers = loaded.model.config.get_text_config().num_hidden_layers
+    table = Table(title=f"{loaded.name}, {layers} layers, {loaded.model.dtype}")
+    for column in ("", "", "operators", "that wait for a value"):
         table.add_column(column, justify="right")
-    for rows, one in found.items():
-        table.add_row(*map(str, (rows, one["operators"], one["reads"], one["bytes"] // 10**6)))
+    for what, counts in found.items():
+        for number, one in counts.items():
+            table.add_row(what, *map(str, (number, one["operators"], one["reads"])))
     Console().print(table)
     if arguments.json:
         write_json(found, arguments.json)
