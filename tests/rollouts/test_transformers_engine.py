@@ -137,6 +137,22 @@ def test_greedy_at_a_gpus_pace_equals_generate(family):
     ]
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("graphs", [False, True])
+@pytest.mark.parametrize("family", ["llama", "qwen2", "mistral"])
+def test_on_cuda_greedy_equals_generate(family, graphs):
+    model = tiny_model(family).cuda()
+    batch = prompts(7)
+    made = TransformersEngine(model, [EOS], batch_size=3, cuda_graphs=graphs).generate(
+        requests_of(batch), SamplingConfig(temperature=0, top_p=1, max_new_tokens=20)
+    )
+    reference = [
+        model.generate(torch.tensor([p]).cuda(), max_new_tokens=20, do_sample=False)[0, len(p) :]
+        for p in batch
+    ]
+    assert [c.ids for c in made] == [ids.tolist() for ids in reference]
+
+
 @settings(max_examples=8, deadline=None)
 @given(draws=st.integers(1, 9), rows=st.integers(1, 5), span=st.integers(1, 40))
 def test_what_is_sampled_does_not_depend_on_the_pace(draws, rows, span):
