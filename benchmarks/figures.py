@@ -36,7 +36,7 @@ def argument_parser(description: str) -> argparse.ArgumentParser:
 
 
 def append_line(path: Path | None, **values: Any) -> None:
-    """Append a JSON object to a file of such lines, for whoever cuts a benchmark short; None does nothing."""
+    """Append a JSON object to a file of such lines, should the rest be cut short; None does nothing."""
     if path:
         with path.open("a", encoding="utf-8") as file:
             print(json.dumps(values), file=file)

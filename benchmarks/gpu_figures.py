@@ -1,6 +1,6 @@
 """The figures of `gpu.sh` and `gpu_rl.sh`: gathered into few files as they come, and put into a table.
 
-    python benchmarks/gpu_figures.py keep OUT NAME PATH    # of a run's, a command's or a benchmark's results
+    python benchmarks/gpu_figures.py keep OUT NAME PATH    # PATH: a folder of results, or a JSON file
     python benchmarks/gpu_figures.py table OUT             # Markdown, as in docs/devices.md
 
 OUT/figures.jsonl holds a JSON object a line: what the benchmarks append (`--lines`) and what `keep` adds.

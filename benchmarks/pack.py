@@ -2,8 +2,8 @@
 
     python benchmarks/pack.py FOLDER [--model NAME|FILE.gguf ...] [--data FILE ...]
 
-Bundle 1 begins with the wheels that such a machine lacks and with the data; the models' GGUF files follow in
-the order given, cut where a bundle is full, so that the first bundles carry what is worth most.
+Bundle 1 begins with the wheels that such a machine lacks and with the data; the models' GGUF files follow
+in the order given, cut where a bundle is full: name first what is worth most.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ WHEELS = (
     "trl",
     "typing-inspection",
 )
-"""Beside PyTorch, transformers, peft, accelerate, pyarrow and what those need; `constraints.txt` pins them."""
+"""Beside PyTorch, transformers, peft, accelerate and pyarrow; `constraints.txt` pins them."""
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 
 
@@ -81,7 +81,7 @@ class Bundles:
             shutil.copyfile(file, self._place(f"{kind}/{file.name}", file.stat().st_size))
 
     def cut(self, file: Path) -> None:
-        """Put a large file into subfolders `pieces`, as FILE.NN-of-MM beside FILE.sha256, the whole's hash."""
+        """Put a large file into subfolders `pieces`: FILE.NN-of-MM, and the whole's hash in FILE.sha256."""
         total, whole = file.stat().st_size, file_hash(file)
         first = min(total, self.room or self.size)
         sizes = [first, *(min(self.size, total - at) for at in range(first, total, self.size))]

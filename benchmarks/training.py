@@ -5,8 +5,9 @@
 Both arms train the same adapter on the same sequences in the same order, each in a process of its own,
 taking turns; what the trainer prepares before its first step is charged to its steps. The naive loop is
 `naive.py`. First both take a few steps in float32, and their losses are compared: with a difference above
-1e-4 the benchmark fails, after its figures. The sequences are rollouts of the model, sampled once into the cache; with
-`--quick` they are random tokens, half as long; with `--longest N` random tokens, up to N a completion.
+1e-4 the benchmark fails, after its figures. The sequences are rollouts of the model, sampled once into the
+cache; with `--quick` they are random tokens, half as long; with `--longest N` random tokens, up to N a
+completion.
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ def _gate(examples: Sequence[Example]) -> Any:
 def take_turns(
     ours: Arm, peer: Arm, examples: Path, steps: int, times: int, record: Callable[..., None]
 ) -> None:
-    """Ours, then the naive loop over the order ours took, several times; each result is recorded at once."""
+    """Ours, then the naive loop over the order ours took, several times; results are recorded at once."""
     for _ in range(times):
         made = ours.repeat(examples=str(examples), steps=steps)
         peer.repeat(examples=str(examples), steps=steps, order=made["order"])

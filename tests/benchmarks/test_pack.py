@@ -16,7 +16,7 @@ ROOM = 1000
 
 @pytest.fixture
 def packed(tmp_path):
-    """A file of data and a model of 2,500 bytes in bundles of 1,000: their folders and the model's bytes."""
+    """300 bytes of data and a model of 2,500 in bundles of 1,000: their folders, and the model's bytes."""
     data, model = tmp_path / "rows.jsonl", tmp_path / "small.gguf"
     data.write_text("{}\n" * 100)
     model.write_bytes(random.Random(0).randbytes(2500))
