@@ -48,12 +48,12 @@ def medians(lines: Lines, benchmark: str, key: str, model: str = "") -> dict[str
         lines: of the file.
         benchmark: its name, or how that begins.
         key: of the number.
-        model: likewise how its name begins.
+        model: its name; none takes all.
     """
     values: dict[str, list[float]] = {}
     for line in lines:
         of = line.get("benchmark", "").startswith(benchmark) and "check" not in line
-        if of and key in line and line["model"].startswith(model):
+        if of and key in line and model in ("", line["model"]):
             values.setdefault(line["arm"], []).append(line[key])
     return {arm: statistics.median(found) for arm, found in values.items()}
 
@@ -75,7 +75,7 @@ def _machine_rows(lines: Lines) -> Iterator[Row]:
 
 
 def _benchmark_rows(lines: Lines) -> Iterator[Row]:
-    named = {(line["benchmark"], line.get("model")) for line in lines if "arm" in line}
+    named = {(line["benchmark"], str(line["model"])) for line in lines if "arm" in line}
     for benchmark, model in sorted(named, reverse=True):
         decoding = benchmark.startswith("rollouts")
         key, peer = (RATE, "generate") if decoding else ("step_seconds", "naive")

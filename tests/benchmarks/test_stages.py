@@ -1,4 +1,4 @@
-"""Stages of a GPU machine's minutes: each ends in time, and what goes wrong is told and ends nothing else."""
+"""Stages of a GPU machine's minutes: each ends in time; what goes wrong is told and ends nothing else."""
 
 import os
 import subprocess
