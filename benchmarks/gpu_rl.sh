@@ -8,7 +8,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/gpu_stages.sh"
 
 begin_stages "${OUT:-runs/gpu-rl}" "${BUDGET:-540}"
-stage machine 40 "$python" "$here/machine.py" --json "$work/machine.json"
+stage machine 60 "$python" "$here/machine.py" --json "$work/machine.json"
 keep machine "$work/machine.json"
 load_model "$model"
 decoding "$model" 256 90

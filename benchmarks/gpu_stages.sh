@@ -14,7 +14,7 @@ model=${MODEL:-qwen2.5-coder-0.5b}
 recipe=${RECIPE:-gsm8k}
 slack=${QUICK:+5}
 slack=${slack:-1} # a rehearsal may be slow
-export HF_HUB_OFFLINE=1 REASONMAXXER_CACHE=$store REASONMAXXER_DATA=$store/data
+export PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1 REASONMAXXER_CACHE=$store REASONMAXXER_DATA=$store/data
 export PYTHONPATH=$here/../src:$store/site
 
 begin_stages() {
