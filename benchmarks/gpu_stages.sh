@@ -82,7 +82,7 @@ print(load_model(ModelConfig(name='$1')).source)"
 
 decoding() { # MODEL ROWS LIMIT
     local sizes=(--rows "$2" --tokens 256 --repeats 2)
-    if [[ -n ${QUICK:-} ]]; then sizes=(--rows "$(($2 / 32))" --tokens 8 --repeats 1); fi
+    if [[ -n ${QUICK:-} ]]; then sizes=(--rows "$(($2 / 32))" --tokens 3 --repeats 1); fi
     model_stage "$1" "decoding, $1, $2 rows" "$3" "$python" "$here/rollouts.py" --model "$1" \
         "${sizes[@]}" --lines "$out/figures.jsonl"
 }

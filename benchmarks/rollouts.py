@@ -130,7 +130,8 @@ def measure(
     record: Callable[..., None],
 ) -> None:
     """Warm every arm up with a few tokens, then let them take turns; each result is recorded at once."""
-    few = {**work["sampling"], "max_new_tokens": WARM_UP_TOKENS}
+    sampling = work["sampling"]
+    few = {**sampling, "max_new_tokens": min(WARM_UP_TOKENS, sampling["max_new_tokens"])}
     for one in arms:
         one.ask(**{**work, "sampling": few, "seed": 0, "batch_size": sizes[one.name]})
     for seed in range(1, times + 1):
