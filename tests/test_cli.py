@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from reasonmaxxer.config import Recipe
+from reasonmaxxer.models import EMBEDDED
 from reasonmaxxer.recipe import dump_recipe
 from tests.tiny import tiny_recipe
 
@@ -88,7 +89,10 @@ def test_plan_predicts_without_running_anything(tmp_path):
 
 
 def test_models_and_recipes_are_listed():
-    assert "smollm2" in reasonmaxxer("models").stdout
+    listed = reasonmaxxer("models", env={**os.environ, "COLUMNS": "80"}).stdout
+    for name, model in EMBEDDED.items():
+        assert any(name in line and model.licence in line for line in listed.splitlines())
+        assert model.hub_id in listed
     assert "default" in reasonmaxxer("recipes").stdout
 
 
@@ -96,10 +100,10 @@ def test_paths_and_names_are_not_cut_in_a_narrow_terminal(tmp_path):
     cache = tmp_path / "a-folder-of-some-length" / "[and] another" / ("x" * 60)
     made = cache / "models" / "smollm2"
     made.mkdir(parents=True)
-    (made / "source.json").write_text("{}")
+    (made / "source.json").write_text('{"source": "hub x@y"}')
     narrow = {**os.environ, "COLUMNS": "60", "REASONMAXXER_CACHE": str(cache)}
     shown = reasonmaxxer("models", env=narrow).stdout
-    assert f"smollm2: {made}" in shown.splitlines()
+    assert {"  from hub x@y", f"  in {made}"} <= set(shown.splitlines())
     assert "…" not in shown
 
 

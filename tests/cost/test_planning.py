@@ -17,10 +17,11 @@ from reasonmaxxer.cost.planning.assumed import Assumptions, assumptions
 from reasonmaxxer.cost.planning.devices import device_named, devices, this_cpu
 from reasonmaxxer.cost.planning.fit import usable
 from reasonmaxxer.cost.planning.plan import describe_plans, make_plan, place
-from reasonmaxxer.cost.planning.shapes import assumed_completion, known_models, shape_of
+from reasonmaxxer.cost.planning.shapes import assumed_completion, base_name, known_models, shape_of
 from reasonmaxxer.cost.planning.stages import stage_work
 from reasonmaxxer.cost.planning.work import Sampling, Training, lengths, scale_of
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.models.embedded import EMBEDDED
 from reasonmaxxer.pipeline import run
 from reasonmaxxer.recipe import RECIPES, load_recipe
 from reasonmaxxer.report.plan import print_plan
@@ -31,6 +32,8 @@ CPU = this_cpu(torch.bfloat16, (4e11, 4e10))
 PARAMETERS = {  # as the models' pages and weight files have them
     "HuggingFaceTB/SmolLM2-135M-Instruct": 134_515_008,
     "Qwen/Qwen2.5-1.5B": 1_543_714_304,
+    "Qwen/Qwen2.5-Coder-0.5B-Instruct": 494_032_768,
+    "Qwen/Qwen2.5-Coder-1.5B-Instruct": 1_543_714_304,
     "Qwen/Qwen2.5-7B": 7_615_616_512,
     "Qwen/Qwen2.5-Math-7B": 7_615_616_512,
     "Qwen/Qwen2.5-32B": 32_763_876_352,
@@ -51,8 +54,10 @@ def test_shapes_have_the_published_sizes(name):
 
 
 def test_every_shipped_recipe_has_a_shape():
-    names = {load_recipe(path.stem).model.name for path in RECIPES.glob("*.yaml")} - {"smollm2"}
-    assert names <= set(known_models()) == set(PARAMETERS)
+    named = [load_recipe(path.stem).model for path in RECIPES.glob("*.yaml")]
+    embedded = {model.hub_id for model in EMBEDDED.values()}
+    assert {base_name(model) for model in named} | embedded <= set(known_models())
+    assert set(known_models()) == set(PARAMETERS)
 
 
 def test_cache_and_adapter_by_hand():

@@ -61,6 +61,16 @@ def test_chat_template_is_one_user_message_and_the_generation_prompt():
     assert ids.count(256) == 2  # the template's own, no further beginning-of-sequence token
 
 
-def test_no_chat_template():
-    with pytest.raises(UserError, match=r"problems\.prompt_style .*qwen_boxed or llama_abel"):
-        render_prompt("chat_template", "1+1?", byte_tokenizer())
+def test_chat_boxed_asks_for_steps_and_a_box():
+    tokenizer = byte_tokenizer(TEMPLATE)
+    assert tokenizer.decode(render_prompt("chat_boxed", MATHS, tokenizer)) == (
+        f"<s>user: {MATHS}\n"
+        "Please reason step by step, and put your final answer within \\boxed{}.\n"
+        "<s>assistant:"
+    )
+
+
+@pytest.mark.parametrize("style", ["chat_template", "chat_boxed"])
+def test_no_chat_template(style):
+    with pytest.raises(UserError, match=f"'{style}'.* choose qwen_boxed or llama_abel"):
+        render_prompt(style, "1+1?", byte_tokenizer())

@@ -19,7 +19,7 @@ def estimate(value, low=None, high=None, n=40):
 def benchmark(name, title, accuracy, **more):
     protocol = {
         "metric": "pass@1", "samples": 1, "prompt_style": "qwen_boxed", "temperature": 0.6,
-        "top_p": 0.95, "max_new_tokens": 1024, "extraction": "boxed", "seed": 0,
+        "top_p": 0.95, "max_new_tokens": 1024, "stop": [], "extraction": "boxed", "seed": 0,
         "engine": "transformers 5.23", "dtype": "bfloat16",
         "data": {"source": name, "file": f"{name}.jsonl"}, "problems": 40,
         "problems_hash": "ab" * 32, "package_version": "0.1",

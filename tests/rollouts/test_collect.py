@@ -104,7 +104,9 @@ def test_shards_are_written_as_they_are_done_and_say_what_made_them(tmp_path, to
     places = [(problem.id, k) for problem in PROBLEMS for k in (0, 1)]
     assert [(r.problem_id, r.rollout) for r in rollouts] == places
     assert all(r.completion_ids == [r.seed % 7, len(r.prompt_ids)] for r in rollouts)
-    settings = {"temperature": 0.5, "top_p": 1.0, "max_new_tokens": 4, "dtype": "float32"}
+    settings = {
+        "temperature": 0.5, "top_p": 1.0, "max_new_tokens": 4, "stop": [], "dtype": "float32"
+    }  # fmt: skip
     assert {(r.engine, r.engine_version) for r in rollouts} == {("backwards", "3")}
     assert [json.loads(r.engine_settings) for r in rollouts] == [settings] * 10
 

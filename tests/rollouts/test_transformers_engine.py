@@ -4,10 +4,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from transformers import PreTrainedTokenizerFast
 
 from reasonmaxxer.config import SamplingConfig
+from reasonmaxxer.rollouts import sampling as sampling_module
 from reasonmaxxer.rollouts.engine import Request
-from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
+from reasonmaxxer.rollouts.transformers_engine import Pace, TransformersEngine
 from tests.tiny import FAMILIES, tiny_model
 
 EOS = 2
@@ -111,3 +115,99 @@ def test_progress_adds_up():
     )
     assert sum(t for t, _ in seen) == sum(len(c.ids) for c in made)
     assert sum(d for _, d in seen) == 5
+
+
+def at_pace(engine, draws, rows, span):
+    engine.pace = Pace(draws, rows, span)
+    return engine
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_greedy_at_a_gpus_pace_equals_generate(family):
+    model = tiny_model(family)
+    model.set_attn_implementation("eager" if family == "gemma2" else "sdpa")
+    batch = prompts(7)
+    engine = at_pace(TransformersEngine(model, [EOS], batch_size=3), draws=4, rows=8, span=16)
+    made = engine.generate(
+        requests_of(batch), SamplingConfig(temperature=0, top_p=1, max_new_tokens=20)
+    )
+    assert [c.ids for c in made] == [
+        model.generate(torch.tensor([p]), max_new_tokens=20, do_sample=False)[0, len(p) :].tolist()
+        for p in batch
+    ]
+
+
+@settings(max_examples=8, deadline=None)
+@given(draws=st.integers(1, 9), rows=st.integers(1, 5), span=st.integers(1, 40))
+def test_what_is_sampled_does_not_depend_on_the_pace(draws, rows, span):
+    # Nuclei of two tokens are found at once, wider ones only in the step that searches.
+    model = tiny_model("llama")
+    batch = requests_of(prompts(4), copies=3)
+    sampling = SamplingConfig(temperature=0.8, top_p=0.9, max_new_tokens=12)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sampling_module, "TOP", 2)
+        expected = TransformersEngine(model, [EOS], 5).generate(batch, sampling)
+        engine = at_pace(TransformersEngine(model, [EOS], 5), draws, rows, span)
+        found = engine.generate(batch, sampling)
+    assert [c.ids for c in found] == [c.ids for c in expected]
+    assert [c.finish_reason for c in found] == [c.finish_reason for c in expected]
+    for one, other in zip(found, expected, strict=True):
+        assert one.entropy == pytest.approx(other.entropy, abs=1e-4)
+        assert one.logprob == pytest.approx(other.logprob, abs=1e-4)
+
+
+def test_a_gpus_shapes_repeat_and_nothing_is_asked_of_it_between_looks():
+    model = tiny_model("llama")
+    engine = at_pace(TransformersEngine(model, [EOS], 8), draws=4, rows=4, span=16)
+    shapes, looks = set(), []
+    model.model.register_forward_pre_hook(
+        lambda _, __, kwargs: (
+            shapes.add((*kwargs["input_ids"].shape, kwargs["attention_mask"].shape[-1]))
+            if kwargs["input_ids"].shape[1] == 1
+            else None
+        ),
+        with_kwargs=True,
+    )
+    with torch.profiler.profile() as profile:
+        engine.generate(
+            requests_of(prompts(4), copies=4),
+            SamplingConfig(temperature=1.0, top_p=0.9, max_new_tokens=40),
+            lambda made, finished: looks.append(made),
+        )
+    assert shapes <= {(rows, 1, span) for rows in (4, 8) for span in (16, 32, 48, 64)}
+    count = {event.key: event.count for event in profile.key_averages()}
+    steps = count["aten::topk"]
+    # Of a round of four draws, those that search may ask: the first step and the first tokens.
+    assert steps > 3 * len(looks)
+    assert count.get("aten::nonzero", 0) <= 2 * len(looks)
+    assert count.get("aten::_local_scalar_dense", 0) <= 4 * len(looks)
+
+
+@pytest.mark.parametrize("pace", [(1, 1, 1), (4, 4, 16)])
+def test_a_stop_string_ends_a_completion_with_the_token_that_completes_it(pace):
+    # Words are joined by spaces: ids 11 and 12 spell " w11 w12", and the string begins within the first.
+    vocabulary = {f"w{id}": id for id in range(97)}
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(WordLevel(vocabulary, "w0")), unk_token="w0"
+    )
+    model = tiny_model("llama")
+    batch = requests_of(prompts(6), copies=2)
+    free = SamplingConfig(temperature=1.2, top_p=1, max_new_tokens=30)
+    whole = TransformersEngine(model, [EOS], 5).generate(batch, free)
+    pairs = [pair for c in whole for pair in zip(c.ids, c.ids[1:], strict=False)]
+    first, second = max(pairs, key=pairs.count)
+    stop = (f"{first} w{second}", "never")
+    engine = at_pace(TransformersEngine(model, [EOS], 5, tokenizer), *pace)
+    found = engine.generate(batch, free.model_copy(update={"stop": stop}))
+    stopped = 0
+    for one, other in zip(found, whole, strict=True):
+        places = [
+            n + 2
+            for n, (a, b) in enumerate(zip(other.ids, other.ids[1:], strict=False))
+            # " wX" ends in the digits of `first`, and " wY" begins with those of `second`
+            if str(a).endswith(str(first)) and f"w{b}".startswith(f"w{second}")
+        ]
+        assert one.ids == other.ids[: min(places, default=None)]
+        assert one.finish_reason == ("stop" if places else other.finish_reason)
+        stopped += bool(places)
+    assert stopped

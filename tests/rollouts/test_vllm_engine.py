@@ -23,8 +23,9 @@ from reasonmaxxer.problems import render_prompt
 from reasonmaxxer.problems.word_problems import word_problems
 from reasonmaxxer.rollouts.engine import Request
 from reasonmaxxer.rollouts.engines import check_engine, make_engine
+from reasonmaxxer.rollouts.stop import StopStrings
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
-from reasonmaxxer.rollouts.vllm_engine import VllmEngine, _rank
+from reasonmaxxer.rollouts.vllm_engine import VllmEngine, _cut, _rank
 from tests.tiny import tiny_folder, tiny_model
 
 PYTHON = os.environ.get("REASONMAXXER_VLLM_PYTHON")
@@ -131,6 +132,29 @@ def test_the_same_shard_gives_the_same_tokens_whatever_came_before(vllm, prompts
     vllm.generate([Request(p, k) for k, p in enumerate(prompts)], sampling)
     assert vllm.generate(shard, sampling) == first
     assert len({tuple(c.ids) for c in first}) > 3, "seeds must differ in what they draw"
+
+
+@pytest.mark.parametrize(("kept", "reason"), [(2, "stop"), (None, "length")])
+def test_a_stop_string_cuts_what_was_sampled_behind_it(base, kept, reason):
+    ids = base.tokenizer("one two three four", add_special_tokens=False)["input_ids"]
+    strings = ["e two"] if kept else ["five"]
+    made = _cut(ids, "length", StopStrings(strings, base.tokenizer))
+    assert (made.ids, made.finish_reason) == (ids[:kept], reason)
+
+
+@real
+def test_stop_strings_end_completions_where_they_end_under_transformers(base, vllm, prompts):
+    ends, greedy = (
+        eos_ids(base.model, base.tokenizer),
+        GREEDY.model_copy(update={"stop": (".", " is")}),
+    )
+    asked = [Request(p, 0) for p in prompts]
+    expected = TransformersEngine(base.model, ends, tokenizer=base.tokenizer).generate(
+        asked, greedy
+    )
+    made = vllm.generate(asked, greedy)
+    assert [(c.ids, c.finish_reason) for c in made] == [(c.ids, c.finish_reason) for c in expected]
+    assert any(c.ids[-1] not in ends and c.finish_reason == "stop" for c in made)
 
 
 @real

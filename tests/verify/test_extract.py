@@ -167,6 +167,7 @@ def test_gym_answers(text, answer):
         ("qwen_boxed", "boxed"),
         ("llama_abel", "last_number"),
         ("chat_template", "stated_answer"),
+        ("chat_boxed", "stated_answer"),
     ],
 )
 def test_auto_follows_the_prompt(style, extraction):

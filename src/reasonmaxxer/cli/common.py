@@ -44,7 +44,7 @@ Limit = Annotated[int | None, typer.Option(help="Problems taken.", show_default=
 PromptStyle = Annotated[
     str | None,
     typer.Option(
-        metavar="chat_template|qwen_boxed|llama_abel",
+        metavar="chat_template|chat_boxed|qwen_boxed|llama_abel",
         help="Prompt of all models.",
         show_default="chat_template",
     ),

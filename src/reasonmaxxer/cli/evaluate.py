@@ -86,6 +86,14 @@ def evaluate(
     max_new_tokens: Annotated[
         int | None, typer.Option(help="Longest completion, tokens.", show_default="8192")
     ] = None,
+    stop: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT",
+            help="String that ends a completion. May be given several times.",
+            show_default="none",
+        ),
+    ] = None,
     engine: Annotated[
         str | None,
         typer.Option(
@@ -147,7 +155,7 @@ def _config(options: dict[str, Any]) -> SuiteConfig:
         "engine": _engine(options["engine"]),
         **given(ks=None if ks is None else _numbers(ks)),
         **chosen(options, "adapter", "limit", "samples", "temperature", "batch_size"),
-        **chosen(options, "prompt_style", "max_new_tokens", "seed"),
+        **chosen(options, "prompt_style", "max_new_tokens", "stop", "seed"),
     }
     return parse_config(SuiteConfig, values, "evaluate")
 

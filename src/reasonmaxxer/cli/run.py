@@ -136,17 +136,26 @@ def compare(
 
 def models() -> None:
     """List the models that need no hub."""
-    from reasonmaxxer.models.embedded import EMBEDDED, cache_path, is_cached
+    from reasonmaxxer.models.embedded import EMBEDDED, is_cached, resolve_embedded
     from reasonmaxxer.models.teachers import describe_teacher, teachers
 
-    rows = [
-        (name, model.description, "cached" if is_cached(name) else "fetched on first use")
-        for name, model in EMBEDDED.items()
-    ]
-    rows += [(name, describe_teacher(path), "in the package") for name, path in teachers().items()]
-    print_table(("name", "model", "where"), rows)
-    for name in filter(is_cached, EMBEDDED):
-        typer.echo(f"{name}: {cache_path(name)}")  # outside the table, which breaks long words
+    rows, lines = [], []
+    for name, model in EMBEDDED.items():
+        here = is_cached(name)
+        where = "cached" if here else "fetched on first use"
+        rows.append((name, f"{model.bytes / 1e6:,.0f}", model.licence, where))
+        found = resolve_embedded(name) if here else None
+        lines += [
+            f"{name}: {model.description}",
+            f"  from {found.source if found else model.sources}",
+        ]
+        lines += [f"  in {found.path}"] if found else []
+    for name, path in teachers().items():
+        size = sum(file.stat().st_size for file in path.iterdir())
+        rows.append((name, f"{size / 1e6:,.0f}", "Apache-2.0", "in the package"))
+        lines.append(f"{name}: {describe_teacher(path)}")
+    print_table(("name", "MB", "licence", "where"), rows)
+    typer.echo("\n".join(lines))  # outside the table, which breaks long words
     typer.echo("Any other causal language model: model.name=HUB_ID or model.name=FOLDER")
 
 

@@ -35,7 +35,8 @@ class ProblemsConfig(Config):
     prompt_style: PromptStyle = Field(
         "chat_template",
         description="Prompt of base, teacher and adapted model alike. Paper: `qwen_boxed` for "
-        "Qwen base models, `llama_abel` for Mistral, `chat_template` for chat models.",
+        "Qwen base models, `llama_abel` for Mistral, `chat_template` for chat models. `chat_boxed` asks a "
+        "chat model for steps and a box.",
     )
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from reasonmaxxer.config.base import Config, Positive
 
@@ -68,7 +68,15 @@ class SourceConfig(Config):
     )
 
 
-PromptStyle = Literal["chat_template", "qwen_boxed", "llama_abel"]
+PromptStyle = Literal["chat_template", "chat_boxed", "qwen_boxed", "llama_abel"]
+
+
+StopString = Annotated[str, Field(min_length=1)]
+
+
+def _several(value: Any) -> Any:
+    """A string alone stands for a list of one."""
+    return (value,) if isinstance(value, str) else value
 
 
 class SamplingConfig(Config):
@@ -77,6 +85,11 @@ class SamplingConfig(Config):
     temperature: float = Field(0.6, ge=0, description="0 is greedy. Paper: 0.6.")
     top_p: float = Field(0.95, gt=0, le=1, description="Nucleus mass. Paper: 0.95.")
     max_new_tokens: Positive = Field(120, description="Longest completion, tokens. Paper: 8192.")
+    stop: Annotated[tuple[StopString, ...], BeforeValidator(_several)] = Field(
+        (),
+        description="Strings that end a completion, which keeps the token that completes one; beside the "
+        "model's own end-of-sequence tokens.",
+    )
 
 
 class VllmConfig(Config):
@@ -117,6 +130,11 @@ class EngineConfig(Config):
         "transformers",
         description="`transformers`, in this process, or `vllm`. Methods that sample while they train "
         "(`grpo`, `rloo`) use transformers for that.",
+    )
+    cuda_graphs: bool = Field(
+        False,
+        description="Of `transformers` alone: replay decoding steps on a GPU as CUDA graphs; not yet "
+        "measured.",
     )
     vllm: VllmConfig = Field(default_factory=VllmConfig, description="Of vLLM alone.")
     ray: RayConfig = Field(default_factory=RayConfig, description="Several machines.")

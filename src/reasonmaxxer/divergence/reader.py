@@ -54,7 +54,7 @@ class Reader:
         for slot in slots:
             prompt = self.prompts[self.taken]
             if prompt not in self.read_prompts:
-                self.read_prompts = next_prompts(self.prompts[self.taken :])
+                self.read_prompts = next_prompts(self.prompts[self.taken :], self.device)
                 self.states_PD = read_together(self.model, self.cache, list(self.read_prompts))
             row = self.read_prompts[prompt]
             self.cache.admit(slot, row, len(prompt))

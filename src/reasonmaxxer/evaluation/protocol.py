@@ -30,6 +30,7 @@ class Protocol:
         temperature: of sampling; 0 is greedy.
         top_p: nucleus mass.
         max_new_tokens: longest completion, tokens.
+        stop: strings that ended a completion, beside the model's end-of-sequence tokens.
         extraction: where the answer was read, or the verifier of one's own that graded.
         seed: of every draw.
         engine: that sampled, with its version.
@@ -46,6 +47,7 @@ class Protocol:
     temperature: float
     top_p: float
     max_new_tokens: int
+    stop: list[str]
     extraction: str
     seed: int
     engine: str
@@ -84,6 +86,7 @@ def protocol_of(
         temperature=config.temperature,
         top_p=config.top_p,
         max_new_tokens=config.max_new_tokens,
+        stop=list(config.stop),
         extraction=graded_by(config.verify, config.prompt_style),
         seed=config.seed,
         engine=engine,

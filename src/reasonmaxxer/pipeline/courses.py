@@ -134,7 +134,13 @@ def _online(session: Session, work: StageWork) -> Course:
         model = session.loaded.model
         environment = Environment(
             problems=session.splits.train,
-            engine=TransformersEngine(model, session.eos_ids, recipe.rollouts.batch_size),
+            engine=TransformersEngine(
+                model,
+                session.eos_ids,
+                recipe.rollouts.batch_size,
+                session.loaded.tokenizer,
+                recipe.rollouts.engine.cuda_graphs,
+            ),
             verifier=session.verifier,
             prompt_style=recipe.problems.prompt_style,
             sampling=recipe.rollouts.model_copy(

@@ -17,29 +17,36 @@ TEXT_STYLES = {
 }
 """What stands before and after the problem in the styles of base models."""
 
+CHAT_STYLES = {
+    "chat_template": "",
+    "chat_boxed": "\nPlease reason step by step, and put your final answer within \\boxed{}.",
+}
+"""What the user's message says after the problem in the styles of chat models."""
+
 
 def render_prompt(style: PromptStyle, text: str, tokenizer: Any) -> list[int]:
     """Token ids of the prompt that asks a model for this problem.
 
     Args:
         style: `chat_template` is the tokenizer's own, with the problem as the one user message;
-            the others are plain text, with the special tokens the tokenizer adds (such as BOS).
+            `chat_boxed` asks there for steps and a box as well; the others are plain text, with the special
+            tokens the tokenizer adds (such as BOS).
         text: the problem.
         tokenizer: a transformers tokenizer.
 
     Raises:
-        UserError: `chat_template` with a tokenizer that has none.
+        UserError: a style of chat models with a tokenizer that has no chat template.
     """
-    if style == "chat_template":
-        return _chat(text, tokenizer)
+    if style in CHAT_STYLES:
+        return _chat(style, text + CHAT_STYLES[style], tokenizer)
     before, after = TEXT_STYLES[style]
     return list(tokenizer(before + text + after, add_special_tokens=True)["input_ids"])
 
 
-def _chat(text: str, tokenizer: Any) -> list[int]:
+def _chat(style: PromptStyle, text: str, tokenizer: Any) -> list[int]:
     if not tokenizer.chat_template:
         raise UserError(
-            f"problems.prompt_style is 'chat_template', but {tokenizer.name_or_path or 'the model'}"
+            f"problems.prompt_style is '{style}', but {tokenizer.name_or_path or 'the model'}"
             f" has no chat template; choose {' or '.join(TEXT_STYLES)}."
         )
     messages = [{"role": "user", "content": text}]

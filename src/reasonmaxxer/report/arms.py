@@ -261,7 +261,7 @@ def _refuse_unlike(one: Run, other: Run) -> None:
             refuse(f"test problem {problem}", first, theirs[problem])
     for key in (
         "problems.prompt_style", "verify.extraction", "verify.function", "evaluation.temperature",
-        "evaluation.top_p", "evaluation.max_new_tokens",
+        "evaluation.top_p", "evaluation.max_new_tokens", "evaluation.stop",
     ):  # fmt: skip
         section, name = key.split(".")
         first, second = (run.recipe[section][name] for run in (one, other))

@@ -48,8 +48,9 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[misc]
             self.prompts = own if self.prefix is None else _joined(self.prefix, own)
             return self.prompts
         for offset in range(key_states.shape[2]):
-            self.keys[self.rows, :, self.positions + offset] = key_states[:, :, offset]
-            self.values[self.rows, :, self.positions + offset] = value_states[:, :, offset]
+            places = self.positions + offset if offset else self.positions
+            self.keys[self.rows, :, places] = key_states[:, :, offset]
+            self.values[self.rows, :, places] = value_states[:, :, offset]
         rows = self.rows if self.scattered else slice(len(self.rows))
         return self.keys[rows, :, : self.span], self.values[rows, :, : self.span]
 

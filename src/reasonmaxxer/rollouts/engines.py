@@ -28,7 +28,9 @@ def make_engine(
         return RayEngine(config, loaded, eos_ids, batch_size)
     if config.name == "vllm":
         return VllmEngine(config.vllm, loaded, eos_ids, batch_size)
-    return TransformersEngine(loaded.model, eos_ids, batch_size)
+    return TransformersEngine(
+        loaded.model, eos_ids, batch_size, loaded.tokenizer, config.cuda_graphs
+    )
 
 
 def check_engine(config: EngineConfig) -> None:

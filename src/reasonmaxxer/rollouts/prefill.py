@@ -11,22 +11,25 @@ from torch import Tensor
 from reasonmaxxer.models import decoder
 from reasonmaxxer.rollouts.cache import SlotCache
 
-PREFILL_TOKENS = 1024
+PREFILL_TOKENS = {"cpu": 1024, "cuda": 8192}
 """Prompt tokens read at once, padding included."""
 
 
-def next_prompts(waiting: Iterable[tuple[int, ...]], prefix: int = 0) -> dict[tuple[int, ...], int]:
+def next_prompts(
+    waiting: Iterable[tuple[int, ...]], device: torch.device, prefix: int = 0
+) -> dict[tuple[int, ...], int]:
     """The first few prompts of a queue, at least one, and the row of each when they are read together.
 
     Args:
         waiting: prompts in order.
+        device: that reads them.
         prefix: tokens of each that have been read.
     """
     rows: dict[tuple[int, ...], int] = {}
     width = 0
     for prompt in waiting:
         width = max(width, len(prompt) - prefix)
-        if rows and (len(rows) + 1) * width > PREFILL_TOKENS:
+        if rows and (len(rows) + 1) * width > PREFILL_TOKENS[device.type]:
             break
         rows.setdefault(prompt, len(rows))
     return rows

@@ -34,14 +34,18 @@ class Draws:
         token_B: int64 ids.
         entropy_B: float32 entropy of each raw distribution, nats.
         logprob_B: float32 log-probability of each token under it, nats.
+        found_B: bool, whether the token is a draw; not where the nucleus was not searched to its end.
     """
 
     token_B: Tensor
     entropy_B: Tensor
     logprob_B: Tensor
+    found_B: Tensor
 
 
-def draw(logits_BV: Tensor, uniform_B: Tensor, temperature: float, top_p: float) -> Draws:
+def draw(
+    logits_BV: Tensor, uniform_B: Tensor, temperature: float, top_p: float, search: bool = True
+) -> Draws:
     """Draw one token a row from the tempered distribution cut to its top-p nucleus.
 
     The nucleus is the smallest set of most likely tokens whose mass reaches `top_p`. It is sought
@@ -52,10 +56,13 @@ def draw(logits_BV: Tensor, uniform_B: Tensor, temperature: float, top_p: float)
         uniform_B: float64 numbers in [0, 1), one a row.
         temperature: 0 takes the most likely token.
         top_p: in (0, 1]; 1 keeps the whole vocabulary.
+        search: sort those rows, which makes the CPU wait for a GPU; else their tokens are not found, and
+            are to be drawn again at the same number.
     """
-    rows = max(1, CHUNK_NUMBERS // logits_BV.shape[-1])
+    on_cpu = logits_BV.device.type == "cpu"  # a GPU wants few large operators
+    rows = max(1, CHUNK_NUMBERS // logits_BV.shape[-1]) if on_cpu else len(logits_BV)
     parts = [
-        _draw(logits_NV.float(), uniform_N, temperature, top_p)
+        _draw(logits_NV.float(), uniform_N, temperature, top_p, search)
         for logits_NV, uniform_N in zip(
             torch.split(logits_BV, rows), torch.split(uniform_B, rows), strict=True
         )
@@ -74,18 +81,19 @@ def entropy_and_logprob(logits_NV: Tensor, ids_N: Tensor) -> tuple[Tensor, Tenso
 
 
 def _draw(
-    logits_NV: Tensor, uniform_N: Tensor, temperature: float, top_p: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Token, entropy and log-probability of a chunk of rows."""
+    logits_NV: Tensor, uniform_N: Tensor, temperature: float, top_p: float, search: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Token, entropy, log-probability and whether it was found, of a chunk of rows."""
     shifted_NV = _shift(logits_NV)
     entropy_N, normaliser_N1, scratch_NV = _entropy(shifted_NV)
     if temperature == 0:
-        token_N1 = shifted_NV.argmax(-1, keepdim=True)
+        token_N = shifted_NV.argmax(-1)
+        found_N = torch.ones_like(token_N, dtype=torch.bool)
     else:
         scaled_NV = torch.div(shifted_NV, temperature, out=scratch_NV)
-        token_N1 = _nucleus(scaled_NV, uniform_N, top_p)[:, None]
-    logprob_N1 = shifted_NV.gather(-1, token_N1) - normaliser_N1
-    return token_N1.squeeze(-1), entropy_N, logprob_N1.squeeze(-1)
+        token_N, found_N = _nucleus(scaled_NV, uniform_N, top_p, search)
+    logprob_N1 = shifted_NV.gather(-1, token_N[:, None]) - normaliser_N1
+    return token_N, entropy_N, logprob_N1.squeeze(-1), found_N
 
 
 def _shift(logits_NV: Tensor) -> Tensor:
@@ -102,23 +110,31 @@ def _entropy(shifted_NV: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return (normaliser_N - mean_N).clamp_min(0), normaliser_N[:, None], weight_NV
 
 
-def _nucleus(scaled_NV: Tensor, uniform_N: Tensor, top_p: float) -> Tensor:
-    """Token drawn from each row of tempered logits, int64 [N]; overwrites them."""
+def _nucleus(
+    scaled_NV: Tensor, uniform_N: Tensor, top_p: float, search: bool
+) -> tuple[Tensor, Tensor]:
+    """Token drawn from each row of tempered logits, which it overwrites, and whether it was found."""
     vocabulary = scaled_NV.shape[-1]
+    every_N = torch.ones_like(uniform_N, dtype=torch.bool)
     if top_p >= 1:
-        return _invert(scaled_NV.softmax(-1).double(), uniform_N, top_p)
+        return _invert(scaled_NV.softmax(-1).double(), uniform_N, top_p), every_N
     values_NK, ids_NK = scaled_NV.topk(min(TOP, vocabulary), dim=-1)
     total_N1 = scaled_NV.exp().sum(-1, keepdim=True)
     probability_NK = (values_NK - total_N1.log()).double().exp()
     rank_N = _invert(probability_NK, uniform_N, top_p)
     token_N = ids_NK.gather(-1, rank_N[:, None]).squeeze(-1)
-    wide_N = (probability_NK.sum(-1) < top_p).nonzero().squeeze(-1)
-    if len(wide_N) and values_NK.shape[-1] < vocabulary:
+    if values_NK.shape[-1] == vocabulary:
+        return token_N, every_N
+    narrow_N = probability_NK.sum(-1) >= top_p
+    if not search:
+        return token_N, narrow_N
+    wide_N = (~narrow_N).nonzero().squeeze(-1)
+    if len(wide_N):
         values_WV, ids_WV = scaled_NV[wide_N].sort(-1, descending=True)
         probability_WV = (values_WV - total_N1[wide_N].log()).double().exp()
         rank_W = _invert(probability_WV, uniform_N[wide_N], top_p)
         token_N[wide_N] = ids_WV.gather(-1, rank_W[:, None]).squeeze(-1)
-    return token_N
+    return token_N, every_N
 
 
 def _invert(probability_BK: Tensor, uniform_B: Tensor, top_p: float) -> Tensor:

@@ -1,20 +1,25 @@
 """The engine that drives a transformers model's own forward.
 
 A prompt is read once for all its rollouts, the beginning that all prompts share once for all of them. A
-finished row is filled by the last active one and its place by a waiting request, so every row of every
-step makes a token that is kept. Requests are taken strictly in order, so the same list gives the same bytes
-on the same machine.
+place that a finished rollout leaves is given to the next request, or to the last row where none waits.
+Requests are taken strictly in order, so the same list gives the same bytes on the same machine.
+
+Tokens are drawn on the device, several a row between two looks at them (`Pace`): a rollout that has ended
+meanwhile is cut where it ended. On a CPU every token is looked at, so every row of every step makes a token
+that is kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from reasonmaxxer.config import SamplingConfig
 from reasonmaxxer.models import OutputHead
@@ -23,8 +28,29 @@ from reasonmaxxer.models.frozen import frozen
 from reasonmaxxer.models.masks import attention_masks
 from reasonmaxxer.rollouts.cache import SlotCache
 from reasonmaxxer.rollouts.engine import Completion, Engine, OnTokens, Request
+from reasonmaxxer.rollouts.graphs import CudaGraphs
 from reasonmaxxer.rollouts.prefill import next_prompts, read_together
-from reasonmaxxer.rollouts.sampling import draw, uniforms
+from reasonmaxxer.rollouts.sampling import Draws, draw, uniforms
+from reasonmaxxer.rollouts.stop import StopStrings
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How a device is kept busy while tokens are decoded.
+
+    Attributes:
+        draws: tokens a row between two looks at what was drawn.
+        rows: rows of a step are rounded up to a multiple of it, so that shapes repeat.
+        span: positions attended to, likewise.
+    """
+
+    draws: int
+    rows: int
+    span: int
+
+
+PACES = {"cpu": Pace(draws=1, rows=1, span=1), "cuda": Pace(draws=8, rows=32, span=128)}
+"""A CPU computes while it is asked, and every row costs; a GPU waits for whoever looks."""
 
 
 class TransformersEngine(Engine):
@@ -34,14 +60,26 @@ class TransformersEngine(Engine):
         model: any causal LM with full or sliding-window attention, PEFT-wrapped or not.
         eos_ids: tokens that end a completion.
         batch_size: sequences decoded at once.
+        tokenizer: the model's, which only stop strings need.
+        cuda_graphs: replay a decoding step on a GPU as one CUDA graph a shape.
     """
 
     name = "transformers"
 
-    def __init__(self, model: Any, eos_ids: Sequence[int], batch_size: int = 64) -> None:
+    def __init__(
+        self,
+        model: Any,
+        eos_ids: Sequence[int],
+        batch_size: int = 64,
+        tokenizer: Any = None,
+        cuda_graphs: bool = False,
+    ) -> None:
         self.model = model
         self.eos_ids = frozenset(eos_ids)
         self.batch_size = batch_size
+        self.tokenizer = tokenizer
+        self.cuda_graphs = cuda_graphs
+        self.pace = PACES[model.device.type]
         self.version = version("transformers")
 
     @property
@@ -78,122 +116,171 @@ class _Decoding:
     def __init__(
         self, engine: TransformersEngine, requests: Sequence[Request], sampling: SamplingConfig
     ) -> None:
-        self.model, self.eos_ids = engine.model, engine.eos_ids
+        self.model, self.eos_ids, self.pace = engine.model, engine.eos_ids, engine.pace
         self.requests, self.sampling = requests, sampling
-        self.config = self.model.config.get_text_config()
+        self.stop = StopStrings(sampling.stop, engine.tokenizer)
         self.device = self.model.device
-        slots = min(engine.batch_size, len(requests))
-        capacity = max(len(r.prompt_ids) for r in requests) + sampling.max_new_tokens
-        self.slots = slots
-        self.cache = SlotCache(self.config.num_hidden_layers, slots, capacity)
+        self.owners: list[int | None] = [None] * min(engine.batch_size, len(requests))
+        rows = _up(len(self.owners), self.pace.rows)
+        limit = sampling.max_new_tokens + self.pace.draws  # rows that have ended go on for a while
+        capacity = _up(max(len(r.prompt_ids) for r in requests) + limit, self.pace.span)
+        config = self.model.config.get_text_config()
+        self.cache = SlotCache(config.num_hidden_layers, rows, capacity)
+        self.uniform_SL = torch.zeros(rows, limit, dtype=torch.float64, device=self.device)
         use_attention(self.model)
         self.head = OutputHead(self.model)
+        step = partial(self._step, search=False)
+        self.replay = CudaGraphs(step) if engine.cuda_graphs else step
         self.prefix = _common_prefix([request.prompt_ids for request in requests])
         self.prompts: dict[tuple[int, ...], int] = {}  # those read last, and their rows
         self.prompt_logits_PV = torch.empty(0)
         self.waiting = 0
-        self.active: list[int] = []  # request of each slot
-        self.lengths: list[int] = []  # positions of each slot held in the cache
-        count = len(requests)
-        self.completions = [Completion([], [], [], "length") for _ in range(count)]
-        self.uniforms: dict[int, np.ndarray] = {}
+        self.completions = [Completion([], [], [], "length") for _ in requests]
+        self.tails = [bytearray() for _ in requests]  # what stop strings may begin with
 
     def run(self, on_tokens: OnTokens | None) -> list[Completion]:
-        done: list[Completion | None] = [None] * len(self.requests)
         if self.prefix:
             read_together(self.model, self.cache, [self.requests[0].prompt_ids[: self.prefix]])
             self.cache.keep_prefix()
-        while self.waiting < len(self.requests) or self.active:
-            admitted = self._admit()
-            made = self._emit(*admitted) if admitted else self._emit(self._step(), 0)
-            finished = self._retire(done)
+        while True:
+            fresh = self._fill()
+            if not self.owners:
+                return self.completions
+            made, finished = self._record(self._round(fresh))
             if on_tokens:
                 on_tokens(made, finished)
-        return [completion for completion in done if completion is not None]
 
-    def _admit(self) -> tuple[Tensor, int] | None:
-        """Fill free slots from the queue; the logits of their first tokens, and the first slot."""
-        first = len(self.active)
-        logits = []
-        while self.waiting < len(self.requests) and len(self.active) < self.slots:
-            request = self.requests[self.waiting]
-            if request.prompt_ids not in self.prompts:
-                self._prefill()
-            row = self.prompts[request.prompt_ids]
-            self.cache.admit(len(self.active), row, len(request.prompt_ids))
-            self.uniforms[self.waiting] = uniforms(request.seed, self.sampling.max_new_tokens)
-            self.active.append(self.waiting)
-            self.lengths.append(len(request.prompt_ids))
-            logits.append(self.prompt_logits_PV[row])
-            self.waiting += 1
-        return (torch.stack(logits), first) if logits else None
+    def _fill(self) -> dict[int, Tensor]:
+        """Give free slots to waiting requests and close the other gaps; logits [V] of the slots filled."""
+        fresh = {}
+        for slot in [slot for slot, owner in enumerate(self.owners) if owner is None]:
+            if self.waiting < len(self.requests):
+                fresh[slot] = self._admit(slot)
+        taken = [slot for slot, owner in enumerate(self.owners) if owner is not None]
+        count = len(taken)
+        for slot in range(count):
+            if self.owners[slot] is None:
+                last = taken.pop()
+                self.cache.move(last, slot, self._length(last))
+                self.uniform_SL[slot] = self.uniform_SL[last]
+                self.owners[slot] = self.owners[last]
+        del self.owners[count:]
+        return fresh
+
+    def _admit(self, slot: int) -> Tensor:
+        """Give a slot to the next request; the logits [V] of its first token."""
+        request = self.requests[self.waiting]
+        if request.prompt_ids not in self.prompts:
+            self._prefill()
+        row = self.prompts[request.prompt_ids]
+        self.cache.admit(slot, row, len(request.prompt_ids))
+        numbers = torch.from_numpy(uniforms(request.seed, self.sampling.max_new_tokens))
+        self.uniform_SL[slot, : len(numbers)] = numbers.to(self.device)
+        self.owners[slot] = self.waiting
+        self.waiting += 1
+        return self.prompt_logits_PV[row]
 
     def _prefill(self) -> None:
         """Read the next few prompts of the queue together."""
         waiting = (request.prompt_ids for request in self.requests[self.waiting :])
-        self.prompts = next_prompts(waiting, self.prefix)
+        self.prompts = next_prompts(waiting, self.device, self.prefix)
         parts = [prompt[self.prefix :] for prompt in self.prompts]
         self.prompt_logits_PV = self.head(read_together(self.model, self.cache, parts))
 
-    def _step(self) -> Tensor:
-        """One forward of every active slot; logits [B, V] of its next token."""
-        positions_B = torch.tensor(self.lengths, device=self.device)
-        span = max(self.lengths) + 1
-        self.cache.decode(positions_B, span)
-        last_B = [self.completions[request].ids[-1] for request in self.active]
+    def _round(self, fresh: dict[int, Tensor]) -> list[tuple[Sequence[int], Draws]]:
+        """Draw a few tokens of every row, first those that begin new rows; slots and their draws."""
+        drawn: list[tuple[Sequence[int], Draws]] = []
+        state_3B = self._state()
+        longest = int(state_3B[1].max()) + 1
+        state_3B = state_3B.to(self.device)
+        if fresh:
+            slots_F = torch.tensor(list(fresh), device=self.device)
+            first = self._draw(torch.stack(list(fresh.values())), self.uniform_SL[slots_F, 0])
+            state_3B[0, slots_F] = first.token_B
+            drawn.append((list(fresh), first))
+        for number in range(self.pace.draws - bool(fresh)):
+            # the first step searches every nucleus: a row that was not found goes on there
+            step = self.replay if number else self._step
+            draws = step(state_3B, _up(longest + number, self.pace.span))
+            drawn.append((range(len(self.owners)), draws))
+            state_3B = torch.stack([draws.token_B, state_3B[1] + 1, state_3B[2] + 1])
+        return drawn
+
+    def _state(self) -> Tensor:
+        """Last token, its position and number of tokens of every row, int64 [3, B]; rows that pad are 0."""
+        made = [self.completions[owner].ids for owner in self.owners if owner is not None]
+        last = [ids[-1] if ids else 0 for ids in made]  # those of new rows are drawn in this round
+        lengths = [self._length(slot) for slot in range(len(made))]
+        state_3B = torch.tensor([last, lengths, [max(1, len(ids)) for ids in made]])
+        return pad(state_3B, (0, _up(len(made), self.pace.rows) - len(made)))
+
+    def _step(self, state_3B: Tensor, span: int, search: bool = True) -> Draws:
+        """One forward of every row, and the draw of its next token; nothing in it depends on values."""
+        token_B, position_B, made_B = state_3B
+        self.cache.decode(position_B, span)
         output = self.model(
-            input_ids=torch.tensor(last_B, device=self.device)[:, None],
-            position_ids=positions_B[:, None],
-            attention_mask=self._mask(positions_B, span),
+            input_ids=token_B[:, None],
+            position_ids=position_B[:, None],
+            attention_mask=self._mask(position_B, span),
             past_key_values=self.cache,
             use_cache=True,
         )
-        self.lengths = [length + 1 for length in self.lengths]
-        logits: Tensor = output.logits[:, -1]
-        return logits
+        uniform_B1 = self.uniform_SL[: len(made_B)].gather(1, made_B[:, None])
+        return self._draw(output.logits[:, -1], uniform_B1[:, 0], search)
 
-    def _mask(self, positions_B: Tensor, span: int) -> Tensor | dict[str, Tensor]:
+    def _mask(self, position_B: Tensor, span: int) -> Tensor | dict[str, Tensor]:
         """Mask of each row's own past."""
-        distance_B1S = (positions_B[:, None] - torch.arange(span, device=self.device))[:, None]
+        distance_B1S = (position_B[:, None] - torch.arange(span, device=self.device))[:, None]
         return attention_masks(self.model, distance_B1S >= 0, distance_B1S)
 
-    def _emit(self, logits_BV: Tensor, first: int) -> int:
-        """Sample the next token of slots `first`, `first + 1`, ... and record it."""
-        requests = self.active[first : first + len(logits_BV)]
-        steps = [len(self.completions[request].ids) for request in requests]
-        numbers = [self.uniforms[r][s] for r, s in zip(requests, steps, strict=True)]
-        uniform_B = torch.tensor(np.array(numbers), dtype=torch.float64).to(self.device)
-        drawn = draw(logits_BV, uniform_B, self.sampling.temperature, self.sampling.top_p)
-        statistics = (drawn.token_B.tolist(), drawn.entropy_B.tolist(), drawn.logprob_B.tolist())
-        columns = zip(requests, *statistics, strict=True)
-        for request, token, entropy, logprob in columns:
-            completion = self.completions[request]
-            assert completion.entropy is not None and completion.logprob is not None
-            completion.ids.append(token)
-            completion.entropy.append(entropy)
-            completion.logprob.append(logprob)
-        return len(requests)
+    def _draw(self, logits_BV: Tensor, uniform_B: Tensor, search: bool = True) -> Draws:
+        return draw(logits_BV, uniform_B, self.sampling.temperature, self.sampling.top_p, search)
 
-    def _retire(self, done: list[Completion | None]) -> int:
-        """Take out finished rows, each replaced by the last active one."""
-        finished = 0
-        for slot in reversed(range(len(self.active))):
-            request = self.active[slot]
-            made = self.completions[request]
-            stopped = made.ids[-1] in self.eos_ids
-            if not stopped and len(made.ids) < self.sampling.max_new_tokens:
-                continue
-            reason = "stop" if stopped else "length"
-            done[request] = Completion(made.ids, made.entropy, made.logprob, reason)  # type: ignore[arg-type]
-            del self.uniforms[request]
-            last = len(self.active) - 1
-            if slot != last:
-                self.cache.move(last, slot, self.lengths[last])
-                self.active[slot], self.lengths[slot] = self.active[last], self.lengths[last]
-            self.active.pop()
-            self.lengths.pop()
-            finished += 1
-        return finished
+    def _record(self, drawn: Sequence[tuple[Sequence[int], Draws]]) -> tuple[int, int]:
+        """Keep what was drawn, each row's up to its end; tokens kept and completions finished."""
+        columns = [(d.token_B, d.entropy_B, d.logprob_B, d.found_B) for _, d in drawn]
+        packed = torch.cat([torch.stack([c.double() for c in four], 1) for four in columns])
+        rows = iter(packed.tolist())  # the one transfer of a round
+        made = finished = 0
+        unfound: set[int] = set()
+        for slots, draws in drawn:
+            own = [next(rows) for _ in draws.token_B]
+            for slot, (token, entropy, logprob, found) in zip(slots, own, strict=False):
+                owner = self.owners[slot]
+                if not found:
+                    unfound.add(slot)
+                if owner is None or slot in unfound:
+                    continue
+                made += 1
+                if self._keep(owner, int(token), entropy, logprob):
+                    self.owners[slot] = None
+                    finished += 1
+        return made, finished
+
+    def _keep(self, owner: int, token: int, entropy: float, logprob: float) -> bool:
+        """Add a token to a completion; whether it is the last."""
+        kept = self.completions[owner]
+        assert kept.entropy is not None and kept.logprob is not None
+        kept.ids.append(token)
+        kept.entropy.append(entropy)
+        kept.logprob.append(logprob)
+        if token in self.eos_ids or self.stop.ends(self.tails[owner], token):
+            self.completions[owner] = replace(kept, finish_reason="stop")
+            return True
+        return len(kept.ids) >= self.sampling.max_new_tokens
+
+    def _length(self, slot: int) -> int:
+        """Tokens of a slot that the cache holds: all but the one drawn last."""
+        owner = self.owners[slot]
+        if owner is None:
+            return 0
+        made = len(self.completions[owner].ids)
+        return len(self.requests[owner].prompt_ids) + max(0, made - 1)
+
+
+def _up(number: int, multiple: int) -> int:
+    """A number rounded up to a multiple."""
+    return -(-number // multiple) * multiple
 
 
 def _common_prefix(prompts: Sequence[tuple[int, ...]]) -> int:

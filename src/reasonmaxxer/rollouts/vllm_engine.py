@@ -21,7 +21,8 @@ from reasonmaxxer.child import Child, ChildError
 from reasonmaxxer.config import SamplingConfig, VllmConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import LoadedModel
-from reasonmaxxer.rollouts.engine import Completion, Engine, OnTokens, Request
+from reasonmaxxer.rollouts.engine import Completion, Engine, FinishReason, OnTokens, Request
+from reasonmaxxer.rollouts.stop import StopStrings
 
 WORKER = Path(__file__).with_name("vllm_worker.py")
 SILENCE = 3600.0
@@ -53,6 +54,7 @@ class VllmEngine(Engine):
         self.device = loaded.model.device
         self._child: Child | None = None
         self._length = self._rank = 0
+        self._reads_text = False
         self._saved: tempfile.TemporaryDirectory[str] | None = None
 
     @property
@@ -79,6 +81,7 @@ class VllmEngine(Engine):
         if not requests:
             return []
         child = self._started(requests, sampling)
+        stop = StopStrings(sampling.stop, self.loaded.tokenizer)
         [adapter] = {request.adapter for request in requests}
         child.send(
             {
@@ -89,6 +92,7 @@ class VllmEngine(Engine):
                     "top_p": sampling.top_p,
                     "max_tokens": sampling.max_new_tokens,
                     "stop_token_ids": self.eos_ids,
+                    "stop": list(sampling.stop),
                 },
                 "adapter": adapter,
             }
@@ -99,7 +103,7 @@ class VllmEngine(Engine):
         reasons = {reason for _, reason in message["completions"]}
         if not reasons <= {"stop", "length"}:
             raise RuntimeError(f"vLLM ended completions for reasons unknown here: {reasons}")
-        made = [Completion(ids, None, None, reason) for ids, reason in message["completions"]]
+        made = [_cut(ids, reason, stop) for ids, reason in message["completions"]]
         if on_tokens:
             on_tokens(sum(len(completion.ids) for completion in made), 0)
         return made
@@ -130,10 +134,12 @@ class VllmEngine(Engine):
         """The process, started again where it was not made ready for what is asked now."""
         length = max(len(request.prompt_ids) for request in requests) + sampling.max_new_tokens
         rank = max(map(_rank, {r.adapter for r in requests if r.adapter}), default=0)
-        if self._child and length <= self._length and rank <= self._rank:
+        reads_text = bool(sampling.stop)
+        ready = length <= self._length and rank <= self._rank and reads_text <= self._reads_text
+        if self._child and ready:
             return self._child
         self.close()
-        self._length, self._rank = length, rank
+        self._length, self._rank, self._reads_text = length, rank, reads_text
         self.loaded.model.to("cpu")
         _free_gpu()
         command = [self.config.python or sys.executable, str(WORKER), json.dumps(self._arguments())]
@@ -157,7 +163,7 @@ class VllmEngine(Engine):
             "tensor_parallel_size": config.tensor_parallel_size,
             "enforce_eager": config.enforce_eager,
             "generation_config": "vllm",  # not the model's own temperature and penalties
-            "skip_tokenizer_init": True,  # ids go in and come out
+            "skip_tokenizer_init": not self._reads_text,  # ids go in and come out
             "seed": 0,
             **(lora if self._rank else {}),
         }
@@ -166,6 +172,7 @@ class VllmEngine(Engine):
         """Folder of weights that are nowhere on disk, since an adapter was merged into them."""
         self._saved = tempfile.TemporaryDirectory(prefix="reasonmaxxer-")
         self.loaded.model.save_pretrained(self._saved.name)
+        self.loaded.tokenizer.save_pretrained(self._saved.name)
         return self._saved.name
 
     def _receive(self, child: Child) -> dict[str, Any]:
@@ -204,6 +211,12 @@ def check_vllm(config: VllmConfig) -> None:
             "environment of its own and name its interpreter in rollouts.engine.vllm.python "
             "(docs/engines.md), or beside this package: pip install 'reasonmaxxer[vllm]'."
         )
+
+
+def _cut(ids: list[int], reason: FinishReason, stop: StopStrings) -> Completion:
+    """A completion up to where a stop string ends it: vLLM stops soon after, and lists what it sampled."""
+    kept = stop.cut(ids)
+    return Completion(ids[:kept], None, None, "stop" if kept else reason)
 
 
 def _rank(adapter: str) -> int:

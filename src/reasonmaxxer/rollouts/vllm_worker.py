@@ -67,9 +67,11 @@ def _serve(llm: Any, order: Message, adapters: dict[str, int], send: Send) -> No
         else None
     )
     llm.reset_prefix_cache()  # what came before must not change how these are batched
+    # only stop strings need text; a special token is text as any other, as it is for the parent
+    text = {"detokenize": bool(order["sampling"]["stop"]), "skip_special_tokens": False}
     made = llm.generate(
         [TokensPrompt(prompt_token_ids=ids) for ids in order["prompts"]],
-        [SamplingParams(**order["sampling"], seed=s, detokenize=False) for s in order["seeds"]],
+        [SamplingParams(**order["sampling"], **text, seed=seed) for seed in order["seeds"]],
         use_tqdm=Bar,
         lora_request=lora,
     )

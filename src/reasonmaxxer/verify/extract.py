@@ -20,6 +20,7 @@ _STYLES: dict[PromptStyle, Extraction] = {
     "qwen_boxed": "boxed",
     "llama_abel": "last_number",
     "chat_template": "stated_answer",
+    "chat_boxed": "stated_answer",
 }
 
 

@@ -109,7 +109,8 @@ class Sampling:
     def memory(self, shape: Shape, device: Device) -> float:
         """Cache of all slots, of the prompts read at once, and a step's logits."""
         slots = min(self.slots, self.shard, len(self.lengths))
-        return slots * self.slot(shape, device) + PREFILL_TOKENS * shape.key_value
+        prompts = PREFILL_TOKENS["cpu" if device.name == "cpu" else "cuda"] * shape.key_value
+        return slots * self.slot(shape, device) + prompts
 
     def slot(self, shape: Shape, device: Device) -> float:
         """Bytes of one more sequence decoded at once; a GPU repeats a layer's keys for all query heads."""

@@ -67,7 +67,9 @@ class Examination:
             problems,
             folder,
             self.config.rollouts_per_shard,
-            TransformersEngine(model, self.eos_ids, self.config.decoding_batch_size),
+            TransformersEngine(
+                model, self.eos_ids, self.config.decoding_batch_size, self.tokenizer
+            ),
             self.verifier,
             self.tokenizer,
             prompt_style=self.config.prompt_style,

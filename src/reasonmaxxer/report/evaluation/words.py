@@ -23,9 +23,11 @@ def lead(found: Found) -> str:
         if protocol["temperature"] == 0
         else f"sampled at temperature {protocol['temperature']}, top-p {protocol['top_p']}"
     )
+    stop = listed([repr(text) for text in protocol["stop"]])
+    ended = f", ended by {stop}" if stop else ""
     return (
         f"{counted(asked, 'problem')} of {counted(len(found['benchmarks']), 'benchmark')}, {drawn}, at "
-        f"most {protocol['max_new_tokens']:,} new tokens, prompt style {protocol['prompt_style']}. "
+        f"most {protocol['max_new_tokens']:,} new tokens{ended}, prompt style {protocol['prompt_style']}. "
         f"Intervals are {found['confidence']:.0%} bootstrap over problems."
     )
 
