@@ -16,7 +16,7 @@ gsm8k 150
 
 made=$work/gsm8k/recipe.yaml
 if [[ -f $made ]]; then
-    steps=(training.baseline.steps=1 training.{batch_size=8,checkpoints=1} rollouts.max_new_tokens=16)
+    steps=(training.baseline.steps=1 training.{batch_size=8,checkpoints=1})
     if [[ -z ${QUICK:-} ]]; then mapfile -t steps < <(sizes "$made" 200 --online); fi
     stage "GRPO" 200 "$python" -m reasonmaxxer baseline grpo "$made" "${steps[@]}" --out "$work/grpo"
     keep grpo "$work/grpo"

@@ -100,9 +100,9 @@ gsm8k() { # LIMIT: the recipe, with as many problems as fit; a run that is there
     if [[ ! -f $made ]]; then
         options=("$recipe" model.name="$model")
         if [[ -n ${QUICK:-} ]]; then
-            options+=(problems.train.limit=12 problems.{validation,test}.limit=4 signal.problems=1
-                signal.gate.sweep=[] rollouts.{rollouts_per_problem=8,max_new_tokens=120}
-                evaluation.max_new_tokens=16 training.checkpoints=1)
+            options+=(problems.{train,validation,test}.limit=3 {rollouts,evaluation}.max_new_tokens=8
+                rollouts.rollouts_per_problem=8 signal.problems=1 signal.gate.sweep=[]
+                training.checkpoints=1 verify.function="$here/quick_verifier.py:coin")
         else
             mapfile -t -O 2 options < <(sizes "$recipe" "$1")
         fi
