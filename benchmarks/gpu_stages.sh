@@ -45,7 +45,7 @@ stage() {
     *) result="failed ($status)" broken=1 ;;
     esac
     tell_stage "$name" "$result" $((SECONDS - start)) "$limit"
-    if ((status)); then tail -c "+$((from + 1))" "$out/log.txt" | tail -n 12 | sed 's/^/    /'; fi
+    if ((status)); then tail -c "+$((from + 1))" "$out/log.txt" | tail -n 40 | sed 's/^/    /'; fi
 }
 
 leave_out() { # NAME WHY

@@ -232,7 +232,7 @@ def main() -> None:
         temperature=config.temperature,
         top_p=config.top_p,
         max_new_tokens=arguments.tokens or (24 if quick else config.max_new_tokens),
-    ).model_dump()
+    ).model_dump(exclude={"stop"})
     each = config.rollouts_per_problem
     loaded = load_base(arguments.model)
     count = -(-2 * arguments.rows // each) if arguments.rows else 8 if quick else 30
