@@ -22,7 +22,7 @@ gsm8k 240
 default=(default)
 compared=100
 if [[ -n ${QUICK:-} ]]; then
-    default+=(problems.{train,validation,test}.limit=8 signal.problems=2 training.checkpoints=1)
+    default+=("${tiny[@]}")
     compared=2
 fi
 model_stage smollm2 "default recipe" 100 "$python" -m reasonmaxxer run "${default[@]}" --out "$work/default"

@@ -14,6 +14,9 @@ model=${MODEL:-qwen2.5-coder-0.5b}
 recipe=${RECIPE:-gsm8k}
 slack=${QUICK:+5}
 slack=${slack:-1} # a rehearsal may be slow
+tiny=(problems.{train,validation,test}.limit=3 {rollouts,evaluation}.max_new_tokens=8 signal.problems=1
+    rollouts.rollouts_per_problem=8 signal.gate.sweep=[] training.checkpoints=1
+    verify.function="$here/quick_verifier.py:coin") # of a rehearsal
 export PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1 REASONMAXXER_CACHE=$store REASONMAXXER_DATA=$store/data
 export PYTHONPATH=$here/../src:$store/site
 
@@ -100,9 +103,7 @@ gsm8k() { # LIMIT: the recipe, with as many problems as fit; a run that is there
     if [[ ! -f $made ]]; then
         options=("$recipe" model.name="$model")
         if [[ -n ${QUICK:-} ]]; then
-            options+=(problems.{train,validation,test}.limit=3 {rollouts,evaluation}.max_new_tokens=8
-                rollouts.rollouts_per_problem=8 signal.problems=1 signal.gate.sweep=[]
-                training.checkpoints=1 verify.function="$here/quick_verifier.py:coin")
+            options+=("${tiny[@]}")
         else
             mapfile -t -O 2 options < <(sizes "$recipe" "$1")
         fi
