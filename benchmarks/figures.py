@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,18 @@ def argument_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--save-baseline", action="store_true", help="store the figures for this kind of machine"
     )
+    parser.add_argument(
+        "--lines", type=Path, metavar="FILE", help="append there what is measured, at once"
+    )
     parser.add_argument("--arm", help=argparse.SUPPRESS)
     return parser
+
+
+def append_line(path: Path | None, **values: Any) -> None:
+    """Append a JSON object to a file of such lines, should the rest be cut short; None does nothing."""
+    if path:
+        with path.open("a", encoding="utf-8") as file:
+            print(json.dumps(values), file=file)
 
 
 def finish(
@@ -53,6 +64,7 @@ def finish(
     key = f"{name}-quick" if arguments.quick else name
     Console().print(figure_table(name, figures, baseline(path, key, settings)))
     limits = {"matmul_rate": machine.matmul_rate, "copy_rate": machine.copy_rate}
+    append_line(arguments.lines, benchmark=name, settings=settings, figures=figures)
     if arguments.json:
         rest = {"settings": settings, "machine": asdict(machine), "details": details}
         write_json(figures | rest, arguments.json)

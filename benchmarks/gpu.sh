@@ -1,79 +1,39 @@
 #!/usr/bin/env bash
-# The default recipe and the benchmarks on one CUDA machine, without a network:
+# What a CUDA machine without a network can show in nine minutes, in order of worth:
 #
-#     PARTS=FOLDER OUT=FOLDER benchmarks/gpu.sh
+#     OUT=FOLDER benchmarks/gpu.sh
 #
-# PARTS holds the embedded model as benchmarks/split_model.sh cut it; without it the model must be in the
-# cache. OUT (default: runs/gpu) receives figures, reports and logs. PYTHON is an interpreter with PyTorch and
-# reasonmaxxer; docs/devices.md says how to make one from a folder of wheels. QUICK=1 takes short benchmarks
-# and a run of a few problems. Without CUDA it warns and measures the CPU.
+# STORE is what unpack.sh has filled (default: ~/.cache/reasonmaxxer-gpu); OUT (default: runs/gpu) receives a
+# handful of files as they come. PYTHON is the interpreter that has PyTorch, BUDGET the seconds that all may
+# take, MODEL and RECIPE what is measured. QUICK=1 does each stage in miniature. Without CUDA the CPU is
+# measured. docs/devices.md has the rest.
 set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/gpu_stages.sh"
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-python=${PYTHON:-python}
-out=${OUT:-runs/gpu}
-mkdir -p "$out"
-out=$(cd "$out" && pwd)
-export HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1
+begin_stages "${OUT:-runs/gpu}" "${BUDGET:-540}"
+stage machine 60 "$python" "$here/machine.py" --json "$work/machine.json"
+keep machine "$work/machine.json"
+load_model "$model"
+decoding "$model" 256 90
+decoding "$model" 64 70
+training "$model" 90
+gsm8k 240
 
-fail() {
-    echo "Error: $*" >&2
-    exit 2
-}
-
-unpack_model() {
-    local parts=$1 cache=$2
-    (cd "$parts" && sha256sum --check --quiet SHA256SUMS) ||
-        fail "$parts: a part is missing or differs from SHA256SUMS. Copy the folder again."
-    [[ $(cat "$parts"/smollm2.tar.* | sha256sum | cut -d' ' -f1) == "$(cat "$parts/WHOLE")" ]] ||
-        fail "$parts: the joined parts are not the whole. Copy the folder again, into an empty one."
-    mkdir -p "$cache/models"
-    cat "$parts"/smollm2.tar.* | tar --extract --file - --directory "$cache/models"
-}
-
-benchmark() {
-    local name=$1
-    shift
-    echo "== $name"
-    "$python" "$here/$name.py" "${quick[@]}" "$@" --json "$out/$name.json" 2>&1 | tee "$out/$name.log"
-}
-
-if [[ -n ${PARTS:-} ]]; then
-    export REASONMAXXER_CACHE="$out/cache"
-    unpack_model "$PARTS" "$REASONMAXXER_CACHE"
-fi
-"$python" -c 'from reasonmaxxer.models.embedded import is_cached; raise SystemExit(not is_cached("smollm2"))' ||
-    fail "the embedded model is not in the cache: set PARTS to the folder that split_model.sh made."
-
-quick=()
-recipe=(default)
+default=(default)
+compared=100
 if [[ -n ${QUICK:-} ]]; then
-    quick=(--quick)
-    recipe+=(problems.train.limit=12 problems.validation.limit=4 problems.test.limit=8 signal.problems=4)
+    default+=("${tiny[@]}")
+    compared=2
 fi
+model_stage smollm2 "default recipe" 100 "$python" -m reasonmaxxer run "${default[@]}" --out "$work/default"
+keep default "$work/default"
 
-"$python" - "$out/environment.json" <<'PYTHON'
-import json, sys
-from pathlib import Path
-
-import torch
-
-from reasonmaxxer.artifacts import write_json
-from reasonmaxxer.config import ModelConfig
-from reasonmaxxer.environment import describe_environment
-from reasonmaxxer.models import resolve_device
-
-device = resolve_device(ModelConfig())
-found = describe_environment(device, 0) | {"cuda": torch.version.cuda}
-write_json(found, Path(sys.argv[1]))
-print(json.dumps(found, indent=2))
-if device == "cpu":
-    print("Warning: no CUDA device; these are figures of the CPU.", file=sys.stderr)
-PYTHON
-
-echo "== default recipe"
-"$python" -m reasonmaxxer run "${recipe[@]}" --out "$out/run" 2>&1 | tee "$out/run.log"
-benchmark rollouts
-benchmark training --cache "$out/rollouts"
-benchmark divergence
-echo "Figures: $out/*.json, $out/run/summary.json"
+if [[ -f $work/gsm8k/training/adapter/adapter_config.json ]]; then
+    stage "diff of base and adapter" 60 "$python" -m reasonmaxxer diff "$model" \
+        "$work/gsm8k/training/adapter" --problems gsm8k --limit "$compared" --out "$work/diff" \
+        --prompt-style "$(setting prompt_style)" --max-new-tokens "$(setting max_new_tokens)"
+    keep diff "$work/diff"
+else
+    leave_out "diff of base and adapter" "no adapter was trained"
+fi
+end_stages

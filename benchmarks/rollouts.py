@@ -1,11 +1,13 @@
 """Rollouts a second: this package's engine against `transformers.generate`, and vLLM if you have it.
 
     python benchmarks/rollouts.py [--quick] [--json FILE] [--save-baseline] [--vllm PYTHON]
+    python benchmarks/rollouts.py --rows 256 [--tokens 256] [--lines FILE]
 
 Every arm samples the same number of rollouts of the same prompts from the same model at the same
 temperature, top-p and limit, in a process of its own; the arms take turns. Only tokens that are kept
 count: what `generate` decodes for rows that have ended does not. `generate` pads on the left and gets
-the fastest of a few batch sizes, tried beforehand. The package's engine also records each token's
+the fastest of a few batch sizes, tried beforehand; with `--rows N` every arm decodes N of 2 N
+sequences at once. The package's engine also records each token's
 entropy and log-probability, the others do not.
 
 vLLM on a CPU needs an environment of its own, whose interpreter `--vllm` names:
@@ -17,14 +19,15 @@ vLLM on a CPU needs an environment of its own, whose interpreter `--vllm` names:
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from arms import Arm, Work, arm, load_base, load_plain, model_folder, serve
-from figures import argument_parser, arm_table, details_of, finish
+from figures import append_line, argument_parser, arm_table, details_of, finish
 from machine import Machine, measure_machine
 from rich.console import Console
 
@@ -43,6 +46,7 @@ from reasonmaxxer.rollouts.engine import Request
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 
 Prompts = Sequence[Sequence[int]]
+WARM_UP_TOKENS = 8
 
 
 def load_ours(arguments: argparse.Namespace) -> tuple[Work, dict[str, Any]]:
@@ -118,16 +122,25 @@ def fastest_batch(work: dict[str, Any], sizes: Sequence[int]) -> int:
     return max(speeds, key=lambda size: speeds[size])
 
 
-def measure(arms: Sequence[Arm], work: dict[str, Any], sizes: dict[str, int], times: int) -> None:
-    """Warm every arm up, then let them take turns."""
-    first = {"prompts": work["prompts"][:1], "each": 2}
+def measure(
+    arms: Sequence[Arm],
+    work: dict[str, Any],
+    sizes: dict[str, int],
+    times: int,
+    record: Callable[..., None],
+) -> None:
+    """Warm every arm up with a few tokens, then let them take turns; each result is recorded at once."""
+    sampling = work["sampling"]
+    few = {**sampling, "max_new_tokens": min(WARM_UP_TOKENS, sampling["max_new_tokens"])}
     for one in arms:
-        one.ask(**{**work, **first, "seed": 0, "batch_size": sizes[one.name]})
+        one.ask(**{**work, "sampling": few, "seed": 0, "batch_size": sizes[one.name]})
     for seed in range(1, times + 1):
         for one in arms:
             result = one.repeat(**work, seed=seed, batch_size=sizes[one.name])
             result["tokens"] = sum(result["lengths"])
             result["tokens_per_second"] = result["tokens"] / result["seconds"]
+            told = {key: value for key, value in result.items() if key != "lengths"}
+            record(arm=one.name, rows=sizes[one.name], **told)
 
 
 def floors(loaded: LoadedModel, machine: Machine, rows: int) -> dict[str, float]:
@@ -207,6 +220,8 @@ def main() -> None:
     parser = argument_parser(__doc__.splitlines()[0])
     parser.add_argument("--vllm", metavar="PYTHON", help="interpreter of an environment with vLLM")
     parser.add_argument("--problems", type=int, help="prompts; default 30, with --quick 8")
+    parser.add_argument("--rows", type=int, help="sequences at once in every arm, half of all")
+    parser.add_argument("--tokens", type=int, help="limit of a rollout; default the recipe's")
     parser.add_argument("--repeats", type=int, help="turns of each arm; default 3, with --quick 1")
     arguments = parser.parse_args()
     if arguments.arm:
@@ -216,30 +231,35 @@ def main() -> None:
     sampling = SamplingConfig(
         temperature=config.temperature,
         top_p=config.top_p,
-        max_new_tokens=24 if quick else config.max_new_tokens,
-    ).model_dump()
+        max_new_tokens=arguments.tokens or (24 if quick else config.max_new_tokens),
+    ).model_dump(exclude={"stop"})
     each = config.rollouts_per_problem
     loaded = load_base(arguments.model)
-    problems = word_problems("train", arguments.problems or (8 if quick else 30), 0)
+    count = -(-2 * arguments.rows // each) if arguments.rows else 8 if quick else 30
+    problems = word_problems("train", arguments.problems or count, 0)
     prompts = [render_prompt("chat_template", p.text, loaded.tokenizer) for p in problems]
     machine = measure_machine(loaded.model.dtype)
     work = {"prompts": prompts, "each": each, "sampling": sampling}
 
-    batches = {"ours": config.batch_size, "generate": 64, "vllm": config.batch_size}
-    if not quick:
+    batches = dict.fromkeys(("ours", "generate", "vllm"), arguments.rows or config.batch_size)
+    if not arguments.rows:
+        batches["generate"] = 64
+    if not arguments.rows and not quick:
         batches["generate"] = fastest_batch(work, (32, 64, 128))
     longest = max(map(len, prompts)) + sampling["max_new_tokens"]
+    name = f"rollouts-{arguments.rows}" if arguments.rows else "rollouts"
+    record = partial(append_line, arguments.lines, benchmark=name, model=arguments.model)
     with ExitStack() as stack:
         arms = [stack.enter_context(one) for one in arms_of(arguments, loaded, longest)]
-        measure(arms, work, batches, arguments.repeats or (1 if quick else 3))
+        measure(arms, work, batches, arguments.repeats or (1 if quick else 3), record)
     title = f"{len(prompts) * each} rollouts of at most {sampling['max_new_tokens']} tokens"
     Console().print(arm_table(title, arms, "tokens_per_second", "tokens/s"))
     settings = {"model": loaded.name, "problems": len(prompts), "each": each, **sampling}
     figures = figures_of(arms)
     figures["matmul_share"] = matmul_share(loaded, machine, prompts, each, arms[0])
-    figures |= floors(loaded, machine, min(config.batch_size, len(prompts) * each))
+    figures |= floors(loaded, machine, min(batches["ours"], len(prompts) * each))
     details = {**details_of(arms), "batch_sizes": batches}
-    finish("rollouts", arguments, machine, figures, settings, details)
+    finish(name, arguments, machine, figures, settings, details)
 
 
 if __name__ == "__main__":

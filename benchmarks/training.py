@@ -4,23 +4,25 @@
 
 Both arms train the same adapter on the same sequences in the same order, each in a process of its own,
 taking turns; what the trainer prepares before its first step is charged to its steps. The naive loop is
-`naive.py`. First both take a few steps in float32, and their losses are compared: a difference above
-1e-4 ends the benchmark. The sequences are rollouts of the model, sampled once into the cache; with
-`--quick` they are random tokens, half as long; with `--longest N` random tokens, up to N a completion.
+`naive.py`. First both take a few steps in float32, and their losses are compared: with a difference above
+1e-4 the benchmark fails, after its figures. The sequences are rollouts of the model, sampled once into the
+cache; with `--quick` they are random tokens, half as long; with `--longest N` random tokens, up to N a
+completion.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import naive
 from arms import Arm, Work, arm, load_base, load_plain, serve
-from figures import argument_parser, arm_table, details_of, finish
+from figures import append_line, argument_parser, arm_table, details_of, finish
 from machine import Machine, measure_machine
 from rich.console import Console
 from teaching import real_examples, steps_of, synthetic_examples
@@ -109,13 +111,17 @@ def _gate(examples: Sequence[Example]) -> Any:
     return resolve_gate(RECIPE.signal.gate, [e.entropy for e in examples], 0)
 
 
-def take_turns(ours: Arm, peer: Arm, examples: Path, steps: int, times: int) -> None:
-    """Ours, then the naive loop over the order ours took, several times."""
+def take_turns(
+    ours: Arm, peer: Arm, examples: Path, steps: int, times: int, record: Callable[..., None]
+) -> None:
+    """Ours, then the naive loop over the order ours took, several times; results are recorded at once."""
     for _ in range(times):
         made = ours.repeat(examples=str(examples), steps=steps)
         peer.repeat(examples=str(examples), steps=steps, order=made["order"])
         for one in (ours, peer):
-            one.results[-1]["step_seconds"] = one.results[-1]["seconds"] / steps
+            result = one.results[-1]
+            result["step_seconds"] = result["seconds"] / steps
+            record(arm=one.name, **{k: v for k, v in result.items() if k != "order"})
 
 
 def loss_difference(ours: Arm, peer: Arm) -> float:
@@ -124,25 +130,17 @@ def loss_difference(ours: Arm, peer: Arm) -> float:
     return max(abs(a - b) for a, b in pairs)
 
 
-def check_losses(examples: Path, steps: int) -> float:
-    """The arms' largest difference of a step's loss in float32.
-
-    Raises:
-        SystemExit: they differ by more than `TOLERANCE`.
-    """
+def check_losses(examples: Path, steps: int, record: Callable[..., None]) -> float:
+    """The arms' largest difference of a step's loss in float32."""
     with ExitStack() as stack:
         ours, peer = (
             stack.enter_context(arm(name, __file__, "--dtype=float32")) for name in LOADERS
         )
-        take_turns(ours, peer, examples, steps, 1)
+        take_turns(ours, peer, examples, steps, 1, record)
     difference = loss_difference(ours, peer)
     for one in (ours, peer):
         losses = " ".join(f"{loss:+.6f}" for loss in one.results[-1]["losses"])
         print(f"float32 losses, {one.name:>5}: {losses}", flush=True)
-    if difference > TOLERANCE:
-        raise SystemExit(
-            f"The losses differ by {difference:.2g}: the arms do not do the same work."
-        )
     return difference
 
 
@@ -174,6 +172,8 @@ def main() -> None:
     steps = arguments.steps or (2 if quick else 8)
     loaded = load_base(arguments.model, arguments.dtype)
     machine = measure_machine(loaded.model.dtype)
+    name = f"training-{arguments.longest}" if arguments.longest else "training"
+    record = partial(append_line, arguments.lines, benchmark=name, model=arguments.model)
     count = steps * CONFIG.batch_size
     vocabulary = loaded.model.config.get_text_config().vocab_size
     if quick or arguments.longest:
@@ -186,16 +186,16 @@ def main() -> None:
         write_table(example_table(examples), path)
         short = synthetic_examples(vocabulary, count) if arguments.longest else examples
         write_table(example_table(short), checked)
-        difference = check_losses(checked, min(steps, 3))
+        difference = check_losses(checked, min(steps, 3), partial(record, check="float32"))
         ours, peer = (stack.enter_context(arm(name, __file__)) for name in LOADERS)
-        take_turns(ours, peer, path, 1, 1)  # warm up
+        take_turns(ours, peer, path, 1, 1, lambda **result: None)  # warm up
         ours.results.clear()
         peer.results.clear()
-        take_turns(ours, peer, path, steps, arguments.repeats or (1 if quick else 3))
+        take_turns(ours, peer, path, steps, arguments.repeats or (1 if quick else 3), record)
     title = f"{steps} steps of {CONFIG.batch_size} sequences"
     Console().print(arm_table(title, [ours, peer], "step_seconds", "s a step"))
     finish(
-        f"training-{arguments.longest}" if arguments.longest else "training",
+        name,
         arguments,
         machine,
         figures_of(ours, peer, difference)
@@ -203,6 +203,10 @@ def main() -> None:
         {"model": loaded.name, "steps": steps, "dtype": machine.dtype},
         details_of([ours, peer]),
     )
+    if difference > TOLERANCE:
+        raise SystemExit(
+            f"The losses differ by {difference:.2g}: the arms do not do the same work."
+        )
 
 
 def figures_of(ours: Arm, peer: Arm, difference: float) -> dict[str, float]:

