@@ -15,9 +15,11 @@ stage machine 60 "$python" "$here/machine.py" --json "$work/machine.json"
 keep machine "$work/machine.json"
 load_model "$model"
 decoding "$model" 256 90
+cuda_tests 60
 decoding "$model" 64 70
 training "$model" 90
 gsm8k 240
+decoding "$model" 256 60 --cuda-graphs
 
 default=(default)
 compared=100

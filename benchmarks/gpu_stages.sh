@@ -83,11 +83,16 @@ from reasonmaxxer.models import load_model
 print(load_model(ModelConfig(name='$1')).source)"
 }
 
-decoding() { # MODEL ROWS LIMIT
+cuda_tests() { # LIMIT: what the tests can hold only here
+    stage "tests on CUDA" "$1" "$python" -m pytest -q -k on_cuda -c "$here/../pyproject.toml" \
+        "$here/../tests/models/test_attention.py" "$here/../tests/rollouts/test_transformers_engine.py"
+}
+
+decoding() { # MODEL ROWS LIMIT [OPTION...]
     local sizes=(--rows "$2" --tokens 256 --repeats 2)
     if [[ -n ${QUICK:-} ]]; then sizes=(--rows "$(($2 / 32))" --tokens 3 --repeats 1); fi
-    model_stage "$1" "decoding, $1, $2 rows" "$3" "$python" "$here/rollouts.py" --model "$1" \
-        "${sizes[@]}" --lines "$out/figures.jsonl"
+    model_stage "$1" "decoding, $1, $2 rows${4:+, ${4#--}}" "$3" "$python" "$here/rollouts.py" \
+        --model "$1" "${sizes[@]}" --lines "$out/figures.jsonl" "${@:4}"
 }
 
 training() { # MODEL LIMIT: 8 sequences, 4,096 tokens together

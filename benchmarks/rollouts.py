@@ -62,7 +62,9 @@ def load_ours(arguments: argparse.Namespace) -> tuple[Work, dict[str, Any]]:
             for n, prompt in enumerate(prompts)
             for k in range(each)
         ]
-        engine = TransformersEngine(loaded.model, ends, batch_size)
+        engine = TransformersEngine(
+            loaded.model, ends, batch_size, cuda_graphs=arguments.cuda_graphs
+        )
         made = engine.generate(requests, SamplingConfig(**sampling))
         return {"lengths": [len(completion.ids) for completion in made]}
 
@@ -219,6 +221,9 @@ def arms_of(arguments: argparse.Namespace, loaded: LoadedModel, longest: int) ->
 def main() -> None:
     parser = argument_parser(__doc__.splitlines()[0])
     parser.add_argument("--vllm", metavar="PYTHON", help="interpreter of an environment with vLLM")
+    parser.add_argument(
+        "--cuda-graphs", action="store_true", help="ours replays its steps as graphs"
+    )
     parser.add_argument("--problems", type=int, help="prompts; default 30, with --quick 8")
     parser.add_argument("--rows", type=int, help="sequences at once in every arm, half of all")
     parser.add_argument("--tokens", type=int, help="limit of a rollout; default the recipe's")
@@ -247,7 +252,8 @@ def main() -> None:
     if not arguments.rows and not quick:
         batches["generate"] = fastest_batch(work, (32, 64, 128))
     longest = max(map(len, prompts)) + sampling["max_new_tokens"]
-    name = f"rollouts-{arguments.rows}" if arguments.rows else "rollouts"
+    kind = "rollouts-graphs" if arguments.cuda_graphs else "rollouts"
+    name = f"{kind}-{arguments.rows}" if arguments.rows else kind
     record = partial(append_line, arguments.lines, benchmark=name, model=arguments.model)
     with ExitStack() as stack:
         arms = [stack.enter_context(one) for one in arms_of(arguments, loaded, longest)]

@@ -23,6 +23,16 @@ def test_table_of_an_arm_cut_short_and_of_a_whole_benchmark():
     assert "| - peak memory, ours and theirs |  | 2.00 against 4.00 GiB |" in both
 
 
+def test_graphs_are_a_benchmark_of_their_own():
+    lines = [decoding("ours", 1_000, 2), decoding("ours", 9_000, 2)]
+    lines[1]["benchmark"] = "rollouts-graphs-256"
+    assert gpu_figures.medians(lines, "rollouts-256", "tokens_per_second") == {"ours": 1_000}
+    table = gpu_figures.table(lines)
+    assert (
+        "| decoding, some-0.5b, CUDA graphs, 256 rows | 30,000 tokens/s | 9,000 tokens/s |" in table
+    )
+
+
 def test_checks_in_float32_are_no_timings():
     line = {"benchmark": "training-850", "model": "m", "arm": "ours", "step_seconds": 9.0}
     lines = [{**line, "check": "float32"}, {**line, "step_seconds": 1.0}]
