@@ -23,6 +23,8 @@ TEST = 1319
 """GSM8K's."""
 GROUP, BATCH = 20, 8
 """The paper's rollouts a problem and sequences a step."""
+ROWS, SHARD = 256, 4096
+"""Sequences decoded at once, as measured, and rollouts before anything waits for the last of them."""
 ONLINE_GROUPS, ONLINE_CHECKPOINTS = 4, 4
 """Problems a step of GRPO, and checkpoints tried."""
 
@@ -58,7 +60,8 @@ def sizes(recipe: Recipe, completion: float, step: float, seconds: float) -> dic
         "problems.test.limit": max(50, int(share * TEST)),
         "signal.problems": max(8, int(share * SELECTED)),
         "rollouts.rollouts_per_problem": GROUP,
-        "rollouts.rollouts_per_shard": 4096,
+        "rollouts.batch_size": ROWS,
+        "rollouts.rollouts_per_shard": SHARD,
         "training.batch_size": BATCH,
         "training.micro_batch_size": BATCH,
         "evaluation.samples": 0,
@@ -89,7 +92,7 @@ def main() -> None:
     parser.add_argument("--online", action="store_true")
     arguments = parser.parse_args()
     lines = read_lines(arguments.figures)
-    rate = medians(lines, "rollouts-256", "tokens_per_second").get("ours", SLOW_RATE)
+    rate = medians(lines, f"rollouts-{ROWS}", "tokens_per_second").get("ours", SLOW_RATE)
     step = medians(lines, "training", "step_seconds").get("ours", SLOW_STEP)
     times = (TOKENS * TAIL / rate, step, arguments.seconds)
     recipe = load_recipe(arguments.recipe)
