@@ -63,7 +63,6 @@ def test_every_shipped_recipe_has_a_shape():
 def test_cache_and_adapter_by_hand():
     small = shape()
     assert small.key_value == 2 * 28 * 2 * 128 * 2  # keys and values, layers, groups, size, bytes
-    assert small.repeats == 6
     # the paper's Table 4 has 8.7 M weights in QKVO at rank 32
     assert small.adapter == 28 * 32 * (2 * (1536 + 1536) + 2 * (1536 + 256)) == 8_716_288
 

@@ -32,7 +32,6 @@ class Shape:
         intermediate: width of an MLP.
         vocabulary: logits a position.
         key_value: bytes of keys and values a token, all layers.
-        repeats: query heads that share a key-value head.
         adapter: weights of the LoRA adapter.
     """
 
@@ -44,7 +43,6 @@ class Shape:
     intermediate: int
     vocabulary: int
     key_value: int
-    repeats: int
     adapter: int
 
     @property
@@ -91,7 +89,6 @@ def shape_of(
         intermediate=text.intermediate_size,
         vocabulary=text.vocab_size,
         key_value=2 * text.num_hidden_layers * groups * size * itemsize,
-        repeats=heads // groups,
         adapter=sum(adapter.rank * (m.in_features + m.out_features) for m in adapted),
     )
 

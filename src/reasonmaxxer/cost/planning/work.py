@@ -114,11 +114,11 @@ class Sampling:
         return slots * self.slot(shape, device) + prompts
 
     def slot(self, shape: Shape, device: Device) -> float:
-        """Bytes of one more sequence decoded at once; a GPU repeats a layer's keys for all query heads."""
+        """Bytes of one more sequence decoded at once; a GPU draws from the logits of all at once."""
         positions = self.prompt + self.limit
-        repeated = shape.repeats / shape.layers if device.name != "cpu" and shape.repeats > 1 else 0
-        logits = 2 * shape.itemsize * shape.vocabulary
-        return positions * shape.key_value * (1 + repeated) + logits
+        float32 = 0 if device.name == "cpu" else 4 * 4  # logits, shifted, their exponentials, scaled
+        logits = (2 * shape.itemsize + float32) * shape.vocabulary
+        return positions * shape.key_value + logits
 
     def _steps(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Of each shard: sequences decoded at every step, and tokens of the longest of them."""
