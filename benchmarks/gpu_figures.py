@@ -75,8 +75,8 @@ def _machine_rows(lines: Lines) -> Iterator[Row]:
 
 
 def _benchmark_rows(lines: Lines) -> Iterator[Row]:
-    named = {(line["benchmark"], str(line["model"])) for line in lines if "arm" in line}
-    for benchmark, model in sorted(named, reverse=True):
+    named = [(line["benchmark"], str(line["model"])) for line in lines if "arm" in line]
+    for benchmark, model in dict.fromkeys(named):
         decoding = benchmark.startswith("rollouts")
         key, peer = (RATE, "generate") if decoding else ("step_seconds", "naive")
         one = medians(lines, benchmark, key, model)
