@@ -31,7 +31,7 @@ from reasonmaxxer.models.accelerated import masked
 from reasonmaxxer.models.frozen import frozen
 from reasonmaxxer.rollouts import sampling
 from reasonmaxxer.rollouts.engine import Request
-from reasonmaxxer.rollouts.transformers_engine import PACES, TransformersEngine, _Decoding
+from reasonmaxxer.rollouts.transformers_engine import ACCELERATED, TransformersEngine, _Decoding
 from reasonmaxxer.training import loss
 from reasonmaxxer.training.train import add_adapter
 from reasonmaxxer.training.trainer import ReasonMaxxerConfig, ReasonMaxxerTrainer
@@ -64,7 +64,7 @@ class Operators(TorchDispatchMode):
 def decoding_step(model: Any, rows: int) -> dict[str, int]:
     """A step of so many rows, after a prompt of 64 tokens."""
     engine = TransformersEngine(model, [], rows)
-    engine.pace = PACES["cuda"]
+    engine.pace = ACCELERATED
     requests = [Request(tuple(range(3, 67)), seed) for seed in range(rows)]
     with frozen(model):
         decoding = _Decoding(engine, requests, SamplingConfig(max_new_tokens=16))

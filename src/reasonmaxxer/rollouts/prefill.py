@@ -11,8 +11,15 @@ from torch import Tensor
 from reasonmaxxer.models import decoder
 from reasonmaxxer.rollouts.cache import SlotCache
 
-PREFILL_TOKENS = {"cpu": 1024, "cuda": 8192}
-"""Prompt tokens read at once, padding included."""
+PREFILL_TOKENS = 1024
+"""Prompt tokens that a CPU reads at once, padding included."""
+ACCELERATED_PREFILL_TOKENS = 8192
+"""Prompt tokens that another device reads at once."""
+
+
+def prefill_tokens(device: str) -> int:
+    """Prompt tokens that a type of device, `cpu` or another, reads at once."""
+    return PREFILL_TOKENS if device == "cpu" else ACCELERATED_PREFILL_TOKENS
 
 
 def next_prompts(
@@ -27,9 +34,10 @@ def next_prompts(
     """
     rows: dict[tuple[int, ...], int] = {}
     width = 0
+    most = prefill_tokens(device.type)
     for prompt in waiting:
         width = max(width, len(prompt) - prefix)
-        if rows and (len(rows) + 1) * width > PREFILL_TOKENS[device.type]:
+        if rows and (len(rows) + 1) * width > most:
             break
         rows.setdefault(prompt, len(rows))
     return rows

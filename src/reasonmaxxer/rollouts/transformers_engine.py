@@ -49,8 +49,10 @@ class Pace:
     span: int
 
 
-PACES = {"cpu": Pace(draws=1, rows=1, span=1), "cuda": Pace(draws=8, rows=32, span=128)}
-"""A CPU computes while it is asked, and every row costs; a GPU waits for whoever looks."""
+CPU = Pace(draws=1, rows=1, span=1)
+"""Of a device that computes while it is asked, and where every row costs."""
+ACCELERATED = Pace(draws=8, rows=32, span=128)
+"""Of a device that waits for whoever looks."""
 
 
 class TransformersEngine(Engine):
@@ -79,7 +81,7 @@ class TransformersEngine(Engine):
         self.batch_size = batch_size
         self.tokenizer = tokenizer
         self.cuda_graphs = cuda_graphs
-        self.pace = PACES[model.device.type]
+        self.pace = CPU if model.device.type == "cpu" else ACCELERATED
         self.version = version("transformers")
 
     @property

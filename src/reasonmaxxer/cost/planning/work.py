@@ -18,7 +18,7 @@ from reasonmaxxer.cost.planning.devices import Device
 from reasonmaxxer.cost.planning.shapes import Shape
 from reasonmaxxer.models.head import at_once
 from reasonmaxxer.models.packing import row_tokens
-from reasonmaxxer.rollouts.prefill import PREFILL_TOKENS
+from reasonmaxxer.rollouts.prefill import prefill_tokens
 from reasonmaxxer.signal.select import Example
 from reasonmaxxer.training.loss import CHUNK_BYTES
 from reasonmaxxer.training.train import packed_rows
@@ -110,13 +110,15 @@ class Sampling:
     def memory(self, shape: Shape, device: Device) -> float:
         """Cache of all slots, of the prompts read at once, and a step's logits."""
         slots = min(self.slots, self.shard, len(self.lengths))
-        prompts = PREFILL_TOKENS["cpu" if device.name == "cpu" else "cuda"] * shape.key_value
+        prompts = prefill_tokens(device.name) * shape.key_value
         return slots * self.slot(shape, device) + prompts
 
     def slot(self, shape: Shape, device: Device) -> float:
         """Bytes of one more sequence decoded at once; a GPU draws from the logits of all at once."""
         positions = self.prompt + self.limit
-        float32 = 0 if device.name == "cpu" else 4 * 4  # logits, shifted, their exponentials, scaled
+        float32 = (
+            0 if device.name == "cpu" else 4 * 4
+        )  # logits, shifted, their exponentials, scaled
         logits = (2 * shape.itemsize + float32) * shape.vocabulary
         return positions * shape.key_value + logits
 
