@@ -84,6 +84,10 @@ print(load_model(ModelConfig(name='$1')).source)"
 }
 
 cuda_tests() { # LIMIT: what the tests can hold only here
+    if ! "$python" -c "import pytest, hypothesis" 2>/dev/null; then
+        leave_out "tests on CUDA" "no pytest"
+        return
+    fi
     stage "tests on CUDA" "$1" "$python" -m pytest -q -k on_cuda -c "$here/../pyproject.toml" \
         "$here/../tests/models/test_attention.py" "$here/../tests/rollouts/test_transformers_engine.py"
 }

@@ -132,7 +132,8 @@ class _Decoding:
         use_attention(self.model)
         self.head = OutputHead(self.model)
         step = partial(self._step, search=False)
-        self.replay = CudaGraphs(step) if engine.cuda_graphs else step
+        graphs = engine.cuda_graphs and self.device.type == "cuda"
+        self.replay = CudaGraphs(step) if graphs else step
         self.prefix = _common_prefix([request.prompt_ids for request in requests])
         self.prompts: dict[tuple[int, ...], int] = {}  # those read last, and their rows
         self.prompt_logits_PV = torch.empty(0)
