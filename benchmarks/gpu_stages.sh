@@ -27,7 +27,7 @@ begin_stages() {
     mkdir -p "$out" "$work"
     out=$(cd "$out" && pwd)
     printf 'stage\tresult\tseconds\tlimit\n' | tee "$out/stages.tsv"
-    rm -f "$out/figures.jsonl"
+    rm -f "$out/figures.jsonl" "$work/machine.json"
     { nvidia-smi || echo "no nvidia-smi"; } >"$out/log.txt" 2>&1
 }
 
