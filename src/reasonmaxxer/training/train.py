@@ -231,6 +231,9 @@ def fit(
         trainer.add_callback(tracker)
     trainer.remove_callback(PrinterCallback)
     whole = whole_checkpoints(folder)
+    if whole and len(trainer.model.peft_config) > 1:
+        # beside TRL's adapter of the reference, transformers before 5.23 leaves out the one in training
+        load_adapter_weights(trainer.model, whole[-1])
     # PEFT would turn what an adapter reads into the type of its weights, and autocast that back into the
     # type of its products
     with disable_input_dtype_casting(trainer.model, trainer.args.bf16):
