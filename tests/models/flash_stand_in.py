@@ -9,7 +9,7 @@ import torch
 
 
 def runs(query, key, value, query_ends, key_ends, scale):
-    """Of each run: its places, [heads, N, E] queries, keys and values, and probabilities."""
+    """Places of each run, [heads, N, E] queries, keys and values, and probabilities."""
     assert query_ends.dtype == key_ends.dtype == torch.int32
     repeats = query.shape[1] // key.shape[1]
     for own, past in zip(pairwise(query_ends.tolist()), pairwise(key_ends.tolist()), strict=True):

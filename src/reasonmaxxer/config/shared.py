@@ -176,5 +176,5 @@ class VerifyConfig(Config):
 
     @property
     def file(self) -> str | None:
-        """Of the verifier of your own."""
+        """File that holds the verifier of your own."""
         return self.function and self.function.rpartition(":")[0]

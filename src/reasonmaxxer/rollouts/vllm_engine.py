@@ -148,7 +148,7 @@ class VllmEngine(Engine):
         return self._child
 
     def _arguments(self) -> dict[str, Any]:
-        """Of `vllm.LLM`."""
+        """Arguments of `vllm.LLM`."""
         config, loaded = self.config, self.loaded
         model = loaded.path or self._save()
         lora = {"enable_lora": True, "max_lora_rank": self._rank, "max_loras": 1}

@@ -147,7 +147,7 @@ class Collator(PackedCollator):
         return {**batch, "advantage": torch.cat([row["advantage"] for row in batch["rows"]])}
 
     def targets(self, members: Sequence[Member]) -> dict[str, Tensor]:
-        """Of a row of S sequences
+        """Targets of a row of S sequences
 
         - `decision_index`, `decision_target`, int64 [N]: place in the row whose hidden state predicts
           each decision point, and its token; `decision_advantage`, `decision_weight` (one over the

@@ -126,7 +126,7 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         )
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
-        """Of a batch, as `Trainer` estimates them for its logs: so many a token."""
+        """FLOPs of a batch, as `Trainer` estimates them for its logs: so many a token."""
         tokens: int = sum(row["input_ids"].numel() for row in inputs["rows"])
         return self._token_ops * tokens
 

@@ -125,7 +125,7 @@ def base_name(model: ModelConfig) -> str:
 
 
 def _config(model: ModelConfig, trust_remote_code: bool) -> Any:
-    """Of a folder, of the table, or of the hub, in this order."""
+    """Configuration from a folder, the table, or the hub, in this order."""
     from transformers import AutoConfig
 
     name, known = base_name(model), known_models()

@@ -123,7 +123,7 @@ class Sampling:
         return positions * shape.key_value + logits
 
     def _steps(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Of each shard: sequences decoded at every step, and tokens of the longest of them."""
+        """Sequences decoded at every step of each shard, and tokens of the longest of them."""
         size = max(1, self.shard // self.each) * self.each
         for start in range(0, len(self.lengths), size):
             made = np.array(self.lengths[start : start + size])
@@ -171,7 +171,7 @@ class Training:
 
     @cached_property
     def _rows(self) -> dict[str, list[list[list[int]]]]:
-        """Of every row on a type of device, the sizes of its stems."""
+        """Sizes of the stems of every row, by type of device."""
         rows = {
             device: packed_rows(self.examples, self.config, self.seed, device)
             for device in ("cpu", "cuda")
@@ -238,7 +238,7 @@ class Scoring:
 
     @property
     def tokens(self) -> int:
-        """Of all sequences."""
+        """Tokens of all sequences."""
         return sum(self.sequences)
 
     def flops(self, shape: Shape) -> float:
