@@ -52,7 +52,7 @@ PromptStyle = Annotated[
 Extraction = Annotated[
     str | None,
     typer.Option(
-        metavar="auto|boxed|last_number|stated_number|stated_answer",
+        metavar="auto|answer|boxed|last_number",
         help="Where the answer is read.",
         show_default="auto",
     ),

@@ -153,7 +153,10 @@ class EngineConfig(Config):
             )
 
 
-Extraction = Literal["auto", "boxed", "last_number", "stated_number", "stated_answer"]
+Extraction = Literal["auto", "answer", "boxed", "last_number"]
+Percent = Literal["dropped", "hundredths"]
+Units = Literal["compared", "dropped"]
+Order = Literal["any", "given"]
 
 
 class VerifyConfig(Config):
@@ -161,9 +164,20 @@ class VerifyConfig(Config):
 
     extraction: Extraction = Field(
         "auto",
-        description="Where the answer is read. `boxed`: last \\boxed{}; `last_number`: last "
-        "number; `stated_number`: the number first stated as the answer; `stated_answer`: the last box, "
-        "else that number. `auto`: by prompt style.",
+        description="Where the answer is read. `answer`: the last explicit answer or box, else the last "
+        "conclusion, else the last expression; `boxed`: last \\boxed{}; `last_number`: last number or "
+        "formula. `auto`: by prompt style.",
+    )
+    percent: Percent = Field(
+        "dropped", description="Whether 50% is 50 (`dropped`) or 0.5 (`hundredths`)."
+    )
+    units: Units = Field(
+        "compared",
+        description="Whether 5 hours is other than 5 minutes where gold and extracted answer both name a "
+        "unit (`compared`), or units count for nothing (`dropped`).",
+    )
+    order: Order = Field(
+        "any", description="Whether the members of a list count in `any` order, or as `given`."
     )
     function: str | None = Field(
         None,

@@ -11,6 +11,7 @@ from typing import Any
 from reasonmaxxer.config import SourceConfig
 from reasonmaxxer.errors import UserError, did_you_mean
 from reasonmaxxer.problems.problem import Problem
+from reasonmaxxer.problems.reading import gold_answer
 
 TEXT_COLUMNS = ("problem", "question", "prompt", "text", "input")
 ANSWER_COLUMNS = ("answer", "final_answer", "expected_answer", "target", "gold", "solution")
@@ -140,11 +141,9 @@ def _is_scalar(value: Any) -> bool:
 
 
 def extract_answer(text: str) -> str | None:
-    """What follows the last `####`, else the content of the last `\\boxed{}`, else None."""
-    _, mark, after = text.rpartition("####")
-    if mark:
-        return _ungrouped(after.strip())
-    return _last_boxed(text)
+    """The answer of a gold solution, without thousands separators; none if the text marks none."""
+    found = gold_answer(text)
+    return None if found is None else _ungrouped(found)
 
 
 def _ungrouped(answer: str) -> str:
@@ -152,27 +151,3 @@ def _ungrouped(answer: str) -> str:
     if any(bracket in answer for bracket in "([{"):
         return answer
     return _THOUSANDS.sub(lambda number: number[0].replace(",", ""), answer)
-
-
-def _last_boxed(text: str) -> str | None:
-    before, mark, after = text.rpartition("\\boxed")
-    if not mark:
-        return None
-    content = _braced(after[1:]) if after.startswith("{") else _unbraced(after)
-    return _last_boxed(before) if content is None else content
-
-
-def _unbraced(after: str) -> str | None:
-    """What TeX boxes without braces, as in `\\boxed 2`, read up to the end of the word."""
-    match = re.match(r"\s+([^\s{}$.,;]+)", after)
-    return match[1] if match else None
-
-
-def _braced(after: str) -> str | None:
-    """Up to the brace that closes the one just opened; None where none does."""
-    depth = 1
-    for match in re.finditer(r"\\.|[{}]", after, re.DOTALL):
-        depth += {"{": 1, "}": -1}.get(match[0], 0)
-        if depth == 0:
-            return after[: match.start()].strip()
-    return None

@@ -99,25 +99,24 @@ def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _graded(request: dict[str, Any]) -> dict[str, str | None]:
-    """The outcome, and for a failure of the grader the exception."""
+    """The outcome and its reason, for a failure of the grader the exception."""
     try:
-        same = _same(request)
+        same, detail = _same(request)
     except Exception as error:
         return {"outcome": Outcome.ERROR.value, "detail": repr(error)[:500]}
     outcomes = {True: Outcome.CORRECT, False: Outcome.WRONG, None: Outcome.UNPARSED}
-    detail = None
     if same is None:
         own_says = request["verifier"] == "function"
         detail = "the function found none" if own_says else "the extracted answer does not parse"
     return {"outcome": outcomes[same].value, "detail": detail}
 
 
-def _same(request: dict[str, Any]) -> bool | None:
-    """Whether the answer is right; none if there is none to read."""
+def _same(request: dict[str, Any]) -> tuple[bool | None, str | None]:
+    """Whether the answer is right, none if it cannot be read; and why that is not what math-verify says."""
     if request["verifier"] == "math":
-        conventions = Conventions(**request["conventions"])
-        return maths.equivalent(request["gold"], request["extracted"], conventions)
+        comparison = maths.Comparison(Conventions(**request["conventions"]))
+        return comparison.of(request["gold"], request["extracted"]), comparison.note
     if request["verifier"] == "function":
         asked = (request[name] for name in ("function", "completion", "answer", "metadata"))
-        return own.ask_function(*asked)
-    return gym.score(request["task"], request["entry"], request["extracted"])
+        return own.ask_function(*asked), None
+    return gym.score(request["task"], request["entry"], request["extracted"]), None
