@@ -9,7 +9,15 @@ from pathlib import Path
 
 import yaml
 
-from reasonmaxxer.artifacts import contents, differences, folder_lock, read_table, write_text
+from reasonmaxxer.artifacts import (
+    AGAIN,
+    contents,
+    differences,
+    folder_lock,
+    read_table,
+    read_yaml,
+    write_text,
+)
 from reasonmaxxer.config import Config
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.problems import Problem, problems_table
@@ -88,7 +96,7 @@ def _differing(folder: Path, values: dict[str, object]) -> list[str]:
     written = folder / WRITTEN
     if not written.is_file():
         return []
-    return differences(yaml.safe_load(written.read_text(encoding="utf-8")), values)
+    return differences(read_yaml(written, AGAIN.format(folder)), values)
 
 
 def _begun(folder: Path) -> bool:

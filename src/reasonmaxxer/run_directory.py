@@ -17,15 +17,18 @@ from pathlib import Path
 from typing import Any
 
 import filelock
-import yaml
 
 from reasonmaxxer import __version__
 from reasonmaxxer.artifacts import (
+    AGAIN,
+    check_files,
     contents,
     differences,
-    folder_hash,
+    files_hash,
+    folder_files,
     folder_lock,
     read_json,
+    read_yaml,
     write_json,
 )
 from reasonmaxxer.config import ONLINE, Recipe
@@ -34,6 +37,7 @@ from reasonmaxxer.errors import UserError
 from reasonmaxxer.recipe import dump_recipe
 
 RECORD, COST, SCRATCH = "stage.json", "cost.json", "scratch"
+SUMMARY, REPORT = "summary.json", "report.html"
 STAGES = ("problems", "rollouts", "signal", "training", "evaluation", "inspection")
 
 
@@ -111,7 +115,7 @@ class RunDirectory:
 
     def is_done(self, stage: str) -> bool:
         """Whether a stage is complete."""
-        return (self.path / stage / RECORD).is_file()
+        return (self.path / stage).is_dir()
 
     def is_recorded(self, stage: str) -> bool:
         """Whether a stage's work is done, though its folder may not have taken its name."""
@@ -122,9 +126,8 @@ class RunDirectory:
         return self.path / _folders(stage)[1]
 
     def record(self, stage: str) -> dict[str, Any]:
-        """A complete stage's `stage.json`."""
-        record: dict[str, Any] = read_json(self.path / stage / RECORD)
-        return record
+        """A complete stage's `stage.json`, its files checked by size."""
+        return read_record(self.path, stage)
 
     def costs(self) -> list[StageCost]:
         """Cost of each complete stage, in order."""
@@ -141,7 +144,10 @@ class RunDirectory:
             work: fills the folder; called again after a kill with what was left there.
         """
         if self.is_done(stage):
+            self.record(stage)
             return
+        for name in (SUMMARY, REPORT):  # of a finished run, one of whose stages was deleted
+            (self.path / name).unlink(missing_ok=True)
         partial = self.partial(stage)
         partial.mkdir(exist_ok=True)
         if not self.is_recorded(stage):
@@ -166,13 +172,15 @@ class RunDirectory:
         with Meter(stage, self.device, self.usd_per_hour) as meter:
             done = StageWork(partial, meter, spent)
             work(done)
+        files = folder_files(partial, without=(SCRATCH, COST))
         write_json(
             {
                 "stage": stage,
                 "config": self.recipe.model_dump(mode="json"),
                 "config_hash": self.recipe.hash(),
                 "inputs": {name: self.record(name)["artifacts"] for name in inputs},
-                "artifacts": folder_hash(partial, without=SCRATCH),
+                "artifacts": files_hash(files),
+                "files": files,
                 "package_version": __version__,
                 "seed": self.recipe.seed,
                 "counts": done.counts,
@@ -198,11 +206,18 @@ def is_locked(run: Path) -> bool:
     return False
 
 
-def read_recipe_values(run: Path) -> dict[str, Any]:
-    """The resolved recipe in a run directory, as it was written.
+def open_run(run: Path, hashes: bool = True) -> dict[str, Any]:
+    """The resolved recipe in a run directory, as it was written, once its stages are found whole.
+
+    Every reader of a run begins here.
+
+    Args:
+        run: the directory.
+        hashes: compare what the stages wrote by content, not by size alone.
 
     Raises:
-        UserError: the folder is no run directory; it names those that lie in it.
+        UserError: the folder is no run directory, and it names those that lie in it; or a complete stage is
+            damaged.
     """
     written = run / "recipe.yaml"
     if not written.is_file():
@@ -212,7 +227,45 @@ def read_recipe_values(run: Path) -> dict[str, Any]:
             f"{run} is not a run directory: it has no recipe.yaml.{below} A run directory is what "
             "`reasonmaxxer run` calls --out."
         )
-    values: dict[str, Any] = yaml.safe_load(written.read_text(encoding="utf-8"))
+    for stage in STAGES:
+        if (run / stage).is_dir():
+            read_record(run, stage, hashes)
+    return _recipe(run)
+
+
+def read_record(run: Path, stage: str, hashes: bool = False) -> dict[str, Any]:
+    """A complete stage's `stage.json`, once its files are found as it left them.
+
+    Args:
+        run: the directory.
+        stage: whose folder is there.
+        hashes: compare its files by content, not by size alone.
+
+    Raises:
+        UserError: a file is missing or damaged, or the stage read another one than is there now.
+    """
+    folder = run / stage
+    remedy = AGAIN.format(folder)
+    if not (folder / RECORD).is_file():
+        raise UserError(f"{folder / RECORD} is missing. {remedy}")
+    record: dict[str, Any] = read_json(folder / RECORD, remedy)
+    if "files" in record:  # those of older versions say nothing of single files
+        check_files(folder, record["files"], hashes, remedy)
+    for name, digest in record.get("inputs", {}).items():
+        source = run / name / RECORD
+        if (
+            source.is_file()
+            and read_json(source, AGAIN.format(source.parent))["artifacts"] != digest
+        ):
+            raise UserError(
+                f"{folder} was made from other {name} than {source.parent} holds. {remedy}"
+            )
+    return record
+
+
+def _recipe(run: Path) -> dict[str, Any]:
+    remedy = f"Write it again with `reasonmaxxer run --print-recipe`, or delete {run}."
+    values: dict[str, Any] = read_yaml(run / "recipe.yaml", remedy)
     return values
 
 
@@ -233,7 +286,7 @@ def _claim(path: Path, recipe: Recipe) -> None:
     """Make the folder this recipe's, or refuse."""
     written = path / "recipe.yaml"
     if written.is_file():
-        there = yaml.safe_load(written.read_text(encoding="utf-8"))
+        there = _recipe(path)
         differing = differences(there, recipe.model_dump(mode="json"))
         differing += [f"{file} was edited since" for file in changed_since(path, recipe)]
         if differing and _begun(path):

@@ -1,6 +1,7 @@
 """The main job from end to end on a tiny model: its files, its figures, its resume, its errors."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from reasonmaxxer.errors import UserError
 from reasonmaxxer.pipeline import run
 from reasonmaxxer.recipe import dump_recipe, parse_recipe
 from reasonmaxxer.report.progress import Display
+from reasonmaxxer.report.results import read_results
 from reasonmaxxer.report.viewer import viewer_data
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.signal.gates import Gate
@@ -218,6 +220,34 @@ def test_finished_run_is_not_run_again(unbroken, recipe):
     assert {
         p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file() and p.name != ".lock"
     } == {p: t for p, t in before.items() if p.name != ".lock"}
+
+
+def test_a_finished_run_that_lost_a_shard_is_refused_and_mended(unbroken, recipe, tmp_path):
+    out, summary = unbroken
+    there = shutil.copytree(out, tmp_path / "there")
+    (there / "rollouts" / "shard-00001.parquet").unlink()
+    for look in (lambda: run(recipe, there), lambda: read_results(there)):
+        with pytest.raises(UserError, match=r"shard-00001.parquet is missing. Delete .*/rollouts "):
+            look()
+    shutil.rmtree(there / "rollouts")
+    assert run(recipe, there)["selection"] == summary["selection"]
+    assert artifacts(there) == artifacts(out) and (there / "report.html").is_file()
+
+
+def test_a_shard_cut_short_is_refused_and_made_again(unbroken, recipe, tmp_path):
+    out, _ = unbroken
+    there = tmp_path / "there"
+    shutil.copytree(out / "problems", there / "problems")
+    shutil.copytree(out / "rollouts", there / ".rollouts.partial")
+    (there / ".rollouts.partial" / "stage.json").unlink()
+    shutil.copyfile(out / "recipe.yaml", there / "recipe.yaml")
+    shard = there / ".rollouts.partial" / "shard-00000.parquet"
+    shard.write_bytes(shard.read_bytes()[:-50])
+    with pytest.raises(UserError, match=r"shard-00000.parquet is damaged .* Delete it"):
+        run(recipe, there)
+    shard.unlink()
+    run(recipe, there)
+    assert artifacts(there) == artifacts(out)
 
 
 def test_a_report_that_is_missing_is_drawn_again_the_same(unbroken, recipe):

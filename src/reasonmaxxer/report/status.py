@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from reasonmaxxer.artifacts import read_json
 from reasonmaxxer.rollouts.collect import read_columns
-from reasonmaxxer.run_directory import SCRATCH, is_locked, read_recipe_values, stages_of
+from reasonmaxxer.run_directory import SCRATCH, is_locked, open_run, stages_of
 from reasonmaxxer.training.progress import read_progress
 
 State = Literal["done", "running", "stopped", "waiting"]
@@ -88,7 +88,7 @@ def read_status(run: Path) -> RunStatus:
 
 
 def _look(run: Path) -> RunStatus:
-    recipe = read_recipe_values(run)
+    recipe = open_run(run, hashes=False)
     summary = read_json(run / "summary.json") if (run / "summary.json").is_file() else None
     at_work = summary is None and is_locked(run)
     state: State = "done" if summary else "running" if at_work else "stopped"
