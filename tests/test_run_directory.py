@@ -38,10 +38,11 @@ def test_a_stage_runs_once_and_is_recorded(tmp_path):
 
 def test_a_broken_stage_keeps_its_work_and_what_it_spent(tmp_path):
     def breaks(stage):
-        (stage.folder / "shard").write_text("done")
         stage.meter.add(tokens=5)
-        stage.save_cost()
-        stage.meter.add(tokens=100)  # after the last durable piece: not counted twice
+        stage.save_cost(stage.folder / "shard")
+        (stage.folder / "shard").write_text("done")
+        stage.meter.add(tokens=100)
+        stage.save_cost(stage.folder / "next")  # killed before it took its name: not counted
         raise KeyboardInterrupt
 
     def finishes(stage):
@@ -52,7 +53,7 @@ def test_a_broken_stage_keeps_its_work_and_what_it_spent(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run.run_stage("problems", (), breaks)
     assert not run.is_done("problems")
-    before = read_json(tmp_path / "run" / ".problems.partial" / "cost.json")["seconds"]
+    before = read_json(tmp_path / "run" / ".problems.partial" / "cost.json")["before"]["seconds"]
     run.run_stage("problems", (), finishes)
     [cost] = run.costs()
     assert cost.tokens == 7

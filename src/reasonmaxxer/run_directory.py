@@ -3,7 +3,8 @@
 A stage works in `.NAME.partial`, which survives a kill. Once `stage.json` is in place its work is done:
 what only an unfinished stage needs is removed and the folder renamed to `NAME`. What a stage has cost
 is kept beside its work, so that the ledger of a run that was killed and taken up again still counts
-what was spent up to the last durable piece.
+what was spent up to the last durable piece: it is written just before that piece takes its name, and
+counts if the piece is there.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ class StageWork:
     Attributes:
         folder: where to write; it may hold finished shards of an attempt that was killed.
         meter: counts tokens and FLOPs; seconds and memory count themselves.
+        spent: by earlier attempts, up to the last durable piece.
         counts: numbers for `stage.json`.
     """
 
@@ -67,6 +69,7 @@ class StageWork:
     meter: Meter
     spent: StageCost | None
     counts: dict[str, Any] = field(default_factory=dict)
+    _saved: StageCost | None = None
 
     @property
     def scratch(self) -> Path:
@@ -79,9 +82,18 @@ class StageWork:
         now = self.meter.snapshot()
         return self.spent + now if self.spent else now
 
-    def save_cost(self) -> None:
-        """Make the cost so far durable; call it after each durable piece of work."""
-        write_json(self.cost.to_dict(), self.folder / COST)
+    def save_cost(self, piece: Path) -> StageCost:
+        """Put the cost so far on record, just before a file takes its name that makes work durable.
+
+        Args:
+            piece: the file.
+        """
+        cost, before = self.cost, self._saved or self.spent
+        name = piece.relative_to(self.folder).as_posix()
+        values = {**cost.to_dict(), "piece": name, "before": before and before.to_dict()}
+        write_json(values, self.folder / COST)
+        self._saved = cost
+        return cost
 
 
 class RunDirectory:
@@ -165,10 +177,7 @@ class RunDirectory:
         partial: Path,
     ) -> None:
         """Do a stage's work, then write its record."""
-        spent = (
-            StageCost.from_dict(read_json(partial / COST)) if (partial / COST).exists() else None
-        )
-        started = _now()
+        spent, started = _spent(partial), _now()
         with Meter(stage, self.device, self.usd_per_hour) as meter:
             done = StageWork(partial, meter, spent)
             work(done)
@@ -313,6 +322,16 @@ def _begun(path: Path) -> bool:
     folders = [path / name for stage in STAGES[1:] for name in _folders(stage)]
     made = (file.suffix for folder in folders for file in folder.rglob("*"))
     return is_locked(path) or any(suffix in {".parquet", ".safetensors"} for suffix in made)
+
+
+def _spent(partial: Path) -> StageCost | None:
+    """What earlier attempts at a stage have cost, up to the last piece of work that is there."""
+    if not (partial / COST).is_file():
+        return None
+    values = read_json(partial / COST)
+    before, piece = values.pop("before", None), values.pop("piece", ".")
+    values = values if (partial / piece).exists() else before
+    return values and StageCost.from_dict(values)
 
 
 def _folders(stage: str) -> tuple[str, str]:

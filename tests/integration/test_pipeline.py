@@ -181,10 +181,13 @@ def test_same_seed_same_bytes_other_seed_other_bytes(unbroken, recipe, tmp_path)
 
 KILLS = [
     ("os.rename", "/problems"),
+    ("os.rename", ".rollouts.partial/cost.json"),
     ("os.rename", ".rollouts.partial/shard-00001.parquet"),
     ("os.rename", "/rollouts"),
     ("open", ".signal.partial/.examples.parquet.tmp"),
+    ("os.rename", ".training.partial/cost.json"),
     ("open", "checkpoint-4/trainer_state.json"),
+    ("os.rename", "checkpoint-4/cost.json"),
     ("os.rename", "validation-4/shard-00000.parquet"),
     ("os.remove", "trainer_state.json"),
     ("os.rename", "/training"),
@@ -192,6 +195,11 @@ KILLS = [
     ("open", ".inspection.partial/.vocabulary.parquet.tmp"),
     ("os.rename", "summary.json"),
 ]
+
+
+def ledger(summary):
+    """What does not depend on the clock; FLOPs but for the order in which they are added."""
+    return [(s["stage"], s["tokens"], f"{s['flops']:.12e}") for s in summary["cost"]["stages"]]
 
 
 def test_killed_in_every_stage_it_ends_the_same(unbroken, recipe, tmp_path):
@@ -206,6 +214,7 @@ def test_killed_in_every_stage_it_ends_the_same(unbroken, recipe, tmp_path):
         assert not (broken / "summary.json").exists()
     resumed = run(recipe, broken)
     assert artifacts(broken) == artifacts(out)
+    assert ledger(resumed) == ledger(summary)
     apart = {"cost", "training", "environment"}
     assert {k: v for k, v in resumed.items() if k not in apart} == {
         k: v for k, v in summary.items() if k not in apart

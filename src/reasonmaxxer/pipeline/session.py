@@ -166,13 +166,13 @@ class Session:
         adapter on it, for an engine elsewhere."""
         recipe = self.recipe
 
-        def on_shard(rollouts: list[Rollout], fresh: bool) -> None:
+        def on_shard(rollouts: list[Rollout], path: Path | None) -> None:
             if on_rollouts:
                 on_rollouts(rollouts)
-            if fresh:
+            if path:
                 tokens = sum(len(r.completion_ids) for r in rollouts)
                 work.meter.add(tokens=tokens, flops=self.flops.rollouts(rollouts))
-                work.save_cost()
+                work.save_cost(path)
 
         return collect_samples(
             problems,
