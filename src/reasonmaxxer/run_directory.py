@@ -10,6 +10,7 @@ counts if the piece is there.
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,6 +39,8 @@ from reasonmaxxer.errors import UserError
 from reasonmaxxer.recipe import dump_recipe
 
 RECORD, COST, SCRATCH = "stage.json", "cost.json", "scratch"
+AT_WORK, LOOK = "at-work.json", 5.0
+"""Of a stage at work: how far it is within a shard, written again after so many seconds."""
 SUMMARY, REPORT = "summary.json", "report.html"
 STAGES = ("problems", "rollouts", "signal", "training", "evaluation", "inspection")
 
@@ -70,6 +73,7 @@ class StageWork:
     spent: StageCost | None
     counts: dict[str, Any] = field(default_factory=dict)
     _saved: StageCost | None = None
+    _told: float = 0.0
 
     @property
     def scratch(self) -> Path:
@@ -94,6 +98,20 @@ class StageWork:
         write_json(values, self.folder / COST)
         self._saved = cost
         return cost
+
+    def tell(self, folder: Path, finished: int, tokens: int) -> None:
+        """Tell whoever looks at the run how far it is, if it is time to.
+
+        Args:
+            folder: of the completions at work.
+            finished: completions of it.
+            tokens: of the shard at work, which the meter does not know yet.
+        """
+        if time.monotonic() - self._told >= LOOK:
+            self._told, cost = time.monotonic(), self.cost
+            values = {"seconds": cost.seconds, "tokens": cost.tokens + tokens}
+            name = folder.relative_to(self.folder).as_posix()
+            write_json({"folder": name, "finished": finished, **values}, self.folder / AT_WORK)
 
 
 class RunDirectory:
@@ -164,7 +182,8 @@ class RunDirectory:
         partial.mkdir(exist_ok=True)
         if not self.is_recorded(stage):
             self._work(stage, inputs, work, partial)
-        (partial / COST).unlink(missing_ok=True)
+        for name in (COST, AT_WORK):
+            (partial / name).unlink(missing_ok=True)
         if (partial / SCRATCH).exists():
             shutil.rmtree(partial / SCRATCH)
         partial.replace(self.path / stage)
@@ -181,7 +200,7 @@ class RunDirectory:
         with Meter(stage, self.device, self.usd_per_hour) as meter:
             done = StageWork(partial, meter, spent)
             work(done)
-        files = folder_files(partial, without=(SCRATCH, COST))
+        files = folder_files(partial, without=(SCRATCH, COST, AT_WORK))
         write_json(
             {
                 "stage": stage,

@@ -166,7 +166,17 @@ class Session:
         adapter on it, for an engine elsewhere."""
         recipe = self.recipe
 
+        tokens_at_work, finished = 0, 0
+
+        def on_tokens(tokens: int, done: int) -> None:
+            nonlocal tokens_at_work, finished
+            tokens_at_work, finished = tokens_at_work + tokens, finished + done
+            task.on_tokens(tokens, done)
+            work.tell(folder, finished, tokens_at_work)
+
         def on_shard(rollouts: list[Rollout], path: Path | None) -> None:
+            nonlocal tokens_at_work
+            tokens_at_work = 0
             if on_rollouts:
                 on_rollouts(rollouts)
             if path:
@@ -186,7 +196,7 @@ class Session:
             per_problem=per_problem,
             seed=recipe.seed,
             adapter=adapter,
-            on_tokens=task.on_tokens,
+            on_tokens=on_tokens,
             on_shard=on_shard,
         )
 
