@@ -150,9 +150,10 @@ def test_a_stage_that_was_deleted_is_made_again_and_must_be_the_one_others_read(
         run.run_stage("signal", ("rollouts",), writes([2]))
 
 
-def test_a_recipe_that_was_damaged_is_no_traceback(tmp_path):
+@pytest.mark.parametrize("left", ["seed: [", ""])
+def test_a_recipe_that_was_damaged_is_no_traceback(tmp_path, left):
     written = directory(tmp_path).path / "recipe.yaml"
-    written.write_text("seed: [")
+    written.write_text(left)
     with pytest.raises(UserError, match=r"recipe.yaml is damaged.*--print-recipe"):
         directory(tmp_path)
 

@@ -81,14 +81,17 @@ def read_json(path: Path, remedy: str = AGAIN.format("it")) -> Any:
         raise _damaged(path, error, remedy) from error
 
 
-def read_yaml(path: Path, remedy: str) -> Any:
-    """Read YAML.
+def read_yaml(path: Path, remedy: str) -> dict[str, Any]:
+    """Read a mapping in YAML.
 
     Raises:
         UserError: it is damaged; the remedy follows.
     """
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if isinstance(values, dict):
+            return values
+        raise ValueError("it holds no keys")
     except (ValueError, yaml.YAMLError) as error:
         raise _damaged(path, error, remedy) from error
 

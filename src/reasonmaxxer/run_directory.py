@@ -258,7 +258,7 @@ def open_run(run: Path, hashes: bool = True) -> dict[str, Any]:
     for stage in STAGES:
         if (run / stage).is_dir():
             read_record(run, stage, hashes)
-    return _recipe(run)
+    return written_recipe(run)
 
 
 def read_record(run: Path, stage: str, hashes: bool = False) -> dict[str, Any]:
@@ -291,10 +291,14 @@ def read_record(run: Path, stage: str, hashes: bool = False) -> dict[str, Any]:
     return record
 
 
-def _recipe(run: Path) -> dict[str, Any]:
+def written_recipe(run: Path) -> dict[str, Any]:
+    """Values of the `recipe.yaml` in a run directory.
+
+    Raises:
+        UserError: it is damaged.
+    """
     remedy = f"Write it again with `reasonmaxxer run --print-recipe`, or delete {run}."
-    values: dict[str, Any] = read_yaml(run / "recipe.yaml", remedy)
-    return values
+    return read_yaml(run / "recipe.yaml", remedy)
 
 
 def read_contents(run: Path) -> dict[str, str]:
@@ -314,7 +318,7 @@ def _claim(path: Path, recipe: Recipe) -> None:
     """Make the folder this recipe's, or refuse."""
     written = path / "recipe.yaml"
     if written.is_file():
-        there = _recipe(path)
+        there = written_recipe(path)
         differing = differences(there, recipe.model_dump(mode="json"))
         differing += [f"{file} was edited since" for file in changed_since(path, recipe)]
         if differing and _begun(path):

@@ -18,11 +18,13 @@ from transformers import AutoModelForCausalLM
 from reasonmaxxer.artifacts import file_hash, read_json, read_table
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.pipeline import run
+from reasonmaxxer.pipeline.session import Session
 from reasonmaxxer.recipe import dump_recipe, parse_recipe
 from reasonmaxxer.report.progress import Display
 from reasonmaxxer.report.results import read_results
 from reasonmaxxer.report.viewer import viewer_data
 from reasonmaxxer.rollouts.collect import read_rollouts
+from reasonmaxxer.run_directory import open_run
 from reasonmaxxer.signal.gates import Gate
 from tests.tiny import tiny_recipe
 
@@ -229,6 +231,21 @@ def test_finished_run_is_not_run_again(unbroken, recipe):
     assert {
         p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file() and p.name != ".lock"
     } == {p: t for p, t in before.items() if p.name != ".lock"}
+
+
+def test_shards_are_as_long_as_when_the_run_began(unbroken, recipe, tmp_path):
+    out, summary = unbroken
+    values = recipe.model_dump(mode="json")
+    values["rollouts"]["rollouts_per_shard"] = None
+    assert run(parse_recipe(values), out) == summary  # of shards of 18
+    with pytest.raises(UserError, match="seed is 0 there and 7 here"):
+        run(parse_recipe({**values, "seed": 7}), out)
+    values["seed"] = 7
+    for temperature, length in ((1.0, 18), (0.5, 512)):  # reused, or as so small a model asks for
+        values["rollouts"]["temperature"] = temperature
+        folder = tmp_path / str(length)
+        Session(parse_recipe(values), folder, Display(), False, reuse=out)
+        assert open_run(folder)["rollouts"]["rollouts_per_shard"] == length
 
 
 def test_a_finished_run_that_lost_a_shard_is_refused_and_mended(unbroken, recipe, tmp_path):

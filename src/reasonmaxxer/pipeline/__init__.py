@@ -46,7 +46,7 @@ def run(
     Raises:
         UserError: bad input, or a pool of problems that nothing can be learnt from.
     """
-    session = Session(recipe, out, display or Display(), trust_remote_code)
+    session = Session(recipe, out, display or Display(), trust_remote_code, reuse)
     directory = session.directory
     written = directory.path / SUMMARY
     with directory.lock(), session.verifier:
