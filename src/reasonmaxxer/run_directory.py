@@ -182,8 +182,8 @@ class RunDirectory:
         partial.mkdir(exist_ok=True)
         if not self.is_recorded(stage):
             self._work(stage, inputs, work, partial)
-        for name in (COST, AT_WORK):
-            (partial / name).unlink(missing_ok=True)
+        for path in (partial / COST, partial / AT_WORK, *partial.rglob(".*.tmp")):
+            path.unlink(missing_ok=True)
         if (partial / SCRATCH).exists():
             shutil.rmtree(partial / SCRATCH)
         partial.replace(self.path / stage)
