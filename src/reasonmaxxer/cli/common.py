@@ -115,8 +115,13 @@ def split_arguments(arguments: list[str]) -> tuple[str, tuple[str, ...]]:
 
 
 def hush() -> None:
-    """Keep what transformers says about its own future off the terminal."""
+    """Keep what transformers says of its own future, and its bars of weights, off the terminal."""
+    from huggingface_hub.utils import enable_progress_bars  # type: ignore[attr-defined]
+    from transformers.utils.logging import disable_progress_bar
+
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+    disable_progress_bar()
+    enable_progress_bars()  # those of downloads
 
 
 def print_table(columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:

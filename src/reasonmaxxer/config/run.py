@@ -46,10 +46,11 @@ class RolloutsConfig(SamplingConfig):
     engine: EngineConfig = Field(default_factory=EngineConfig, description="What samples.")
     rollouts_per_problem: Positive = Field(8, description="Completions a problem. Paper: 20.")
     batch_size: Positive = Field(256, description="Sequences decoded at once.")
-    rollouts_per_shard: Positive = Field(
-        512,
+    rollouts_per_shard: Positive | None = Field(
+        None,
         description="Rollouts a shard, whole problems: what is written at once, and what a killed run "
-        "loses at most.",
+        "loses at most. None is what a CPU makes in about two minutes, 512 at most, and 512 on a GPU; "
+        "the run's `recipe.yaml` fixes it when it begins.",
     )
     imported: str | None = Field(
         None,

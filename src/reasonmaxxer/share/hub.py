@@ -8,7 +8,7 @@ from pathlib import Path
 from reasonmaxxer.artifacts import read_json, write_text
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models.load import CONFIG, is_adapter
-from reasonmaxxer.run_directory import read_recipe_values
+from reasonmaxxer.run_directory import open_run
 from reasonmaxxer.share.card import model_card
 from reasonmaxxer.share.merge import RECORD
 from reasonmaxxer.share.source import read_finished
@@ -113,7 +113,7 @@ def _card(folder: Path, repo_id: str) -> str:
         repo_id,
         base,
         read_json(folder / "summary.json"),
-        read_recipe_values(folder),
+        open_run(folder),
         merged,
         _is_hub_id(base),
     )

@@ -10,7 +10,7 @@ from reasonmaxxer.artifacts import read_json
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models.load import CONFIG, is_adapter
 from reasonmaxxer.models.teachers import teachers
-from reasonmaxxer.run_directory import read_recipe_values
+from reasonmaxxer.run_directory import open_run
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def read_finished(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     Raises:
         UserError: the folder is no run directory, or the run is not finished.
     """
-    recipe = read_recipe_values(run)
+    recipe = open_run(run)
     if not (run / "summary.json").is_file():
         raise UserError(
             f"{run} is not finished: it has no summary.json. `reasonmaxxer show {run}` says where it is; "
