@@ -14,6 +14,7 @@ import signal
 import sys
 from typing import Any, TextIO
 
+from reasonmaxxer.errors import UserError
 from reasonmaxxer.verify import gym, maths, own
 from reasonmaxxer.verify.conventions import Conventions
 from reasonmaxxer.verify.outcome import Outcome
@@ -30,7 +31,11 @@ def main(timeout: float) -> None:
     forbid_side_effects()
     for line in requests:
         request = json.loads(line)
-        _prepare(request)
+        try:
+            _prepare(request)
+        except UserError as error:
+            _reply(replies, {"refused": str(error)})
+            continue
         _reply(replies, {"ready": True})
         faulthandler.dump_traceback_later(timeout + _ORPHAN, exit=True)
         answer = _graded(request)
