@@ -168,6 +168,12 @@ def test_all_faults_come_at_once():
         (f"seed: {'1' * 5000}", "not valid YAML.*Exceeds the limit"),
         ("seed: 2026-13-45", "not valid YAML.*month must be"),
         ("seed: " + "[" * 5000, "not valid YAML.*maximum recursion"),
+        ("model: &a {name: *a}", "more than 100,000 values"),
+        (
+            "a: [&a [1,1], &b [*a,*a,*a,*a,*a,*a,*a,*a,*a], " + "[*b,*b,*b]," * 9999 + "]",
+            "more than",
+        ),
+        ('model: {name: "\\ud800"}', "surrogates not allowed"),
         (b"# caf\xe9\nseed: 1", "not valid YAML, in UTF-8: .*#x00e9"),
     ],
 )

@@ -22,6 +22,8 @@ RECIPES = Path(__file__).parent / "recipes"
 BASELINES = RECIPES / "baselines"
 SHARED = ("adapter", "max_length", "gradient_checkpointing", "report_to")
 """Keys of `training` that a baseline takes from the recipe it is a baseline of."""
+MOST_VALUES = 100_000
+"""In one file."""
 EXTENDS = "extends"
 """Key of a file that names the recipe whose values it starts from."""
 
@@ -167,9 +169,30 @@ def _apply(values: dict[str, Any], override: str) -> None:
 
 def _yaml(text: str | bytes, what: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        read = yaml.safe_load(text)
+        _check(read)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # no such date, too many digits
         raise UserError(f"{what} is not valid YAML, in UTF-8: {error}") from error
+    return read
+
+
+def _check(read: Any) -> None:
+    """Refuse aliases that make many values of few, or a value that holds itself, and lone surrogates.
+
+    Raises:
+        ValueError: it says which.
+    """
+    left, count = [read], 0
+    while left:
+        value, count = left.pop(), count + 1
+        if count > MOST_VALUES:
+            raise ValueError(f"it holds more than {MOST_VALUES:,} values; write out its aliases")
+        if isinstance(value, str):
+            value.encode()
+        elif isinstance(value, dict):
+            left += [*value, *value.values()]
+        elif isinstance(value, list):
+            left += value
 
 
 def _explain(fault: Any, kind: type[Config]) -> str:
