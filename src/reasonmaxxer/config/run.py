@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from reasonmaxxer.config.base import Config, Positive, Share
+from reasonmaxxer.config.base import Config, Place, Positive, Share
 from reasonmaxxer.config.shared import (
     EngineConfig,
     ModelConfig,
@@ -51,7 +51,7 @@ class RolloutsConfig(SamplingConfig):
         description="Rollouts a shard, whole problems: what is written at once, and what a killed run "
         "loses at most.",
     )
-    imported: str | None = Field(
+    imported: Place | None = Field(
         None,
         description="JSON Lines file of rollouts made elsewhere, used instead of sampling: "
         "problem_id or prompt, and completion or completion_ids; TRL's formats are read.",
