@@ -101,6 +101,7 @@ def test_dumped_recipe_reads_back_equal(tmp_path):
             ["at temperature 0 all 8 samples", "set samples to 0"],
         ),
         ({"rollouts": {"temperature": 0}}, ["all rollouts of a problem are the same", "above 0"]),
+        ({"training": {"adapter": {"rank": 10**7}}}, ["adapter.rank' = 10000000", "to 16384"]),
         ({"rollouts": None}, ["'rollouts' = None"]),
         ({"rollouts": 5}, ["'rollouts' = 5"]),
     ],

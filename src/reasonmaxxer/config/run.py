@@ -122,7 +122,7 @@ class SignalConfig(Config):
 class AdapterConfig(Config):
     """Shape of the LoRA adapter."""
 
-    rank: Positive = Field(32, description="LoRA rank. Paper: 32.")
+    rank: int = Field(32, gt=0, le=16_384, description="LoRA rank. Paper: 32.")
     alpha: float = Field(64, gt=0, description="LoRA alpha. Paper: 64.")
     dropout: Share = Field(0.0, description="LoRA dropout. Paper: 0.")
     target_modules: tuple[str, ...] = Field(
