@@ -23,12 +23,13 @@ LOOP = "{% for a in range(99999) %}" * 3 + "{% endfor %}" * 3
         ("{{ messages[0].content + bos_token }}" + LOOP, "took longer than 0.5 s"),
         ("{% if messages[0].content is not string %}" + LOOP + "{% endif %}", "took longer"),
         ("{{ 'a' * 3000000000 }}", "ended its process .*MemoryError"),
-        ("{{ 'a' * 30000000 }}", "makes 30,000,000 characters"),
+        ("{{ 'a' * 3000000 }}", "makes 3,000,000 characters"),
         ({"default": "{{ messages[0].content }}", "tool_use": LOOP}, "took longer"),
     ],
 )
 def test_templates_without_end_or_measure_are_refused(template, said, monkeypatch):
-    monkeypatch.setattr(trial, "SECONDS", 0.5)
+    if "took" in said:
+        monkeypatch.setattr(trial, "SECONDS", 0.5)
     with pytest.raises(UserError, match=rf"^The model's chat template .*{said}"):
         check(template)
 
@@ -53,9 +54,9 @@ def test_no_prompt_is_rendered_before_its_template_was_tried(monkeypatch):
 
 
 def test_expressions_that_take_for_ever_are_refused(monkeypatch):
-    monkeypatch.setattr(trial, "SECONDS", 0.5)
     names = ["model.layers.0.self_attn.q_proj", "a" * 60]
     trial.check_patterns([r".*\.(q|k)_proj", "(", "o_proj"], names, "adapter_config.json")
+    monkeypatch.setattr(trial, "SECONDS", 0.5)
     with pytest.raises(UserError, match=r"adapter_config\.json \('\(a\+\)\+b'\) took longer"):
         trial.check_patterns(["(a+)+b"], names, "adapter_config.json")
     monkeypatch.setattr(trial, "_try", None)
