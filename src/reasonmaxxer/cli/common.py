@@ -35,7 +35,7 @@ Problems = Annotated[
     str | None,
     typer.Option(
         metavar="SOURCE",
-        help="word-problems, reasoning-gym/TASK, a .jsonl or .parquet file, or a data set's hub id.",
+        help="word-problems, reasoning-gym/TASK, a file of problems, or a data set's hub id.",
         show_default="word-problems",
     ),
 ]

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from reasonmaxxer.config.base import Config, Positive, Share
+from reasonmaxxer.config.base import Config, Place, Positive, Share
 from reasonmaxxer.config.shared import (
     EngineConfig,
     ModelConfig,
@@ -52,7 +52,7 @@ class RolloutsConfig(SamplingConfig):
         "loses at most. None is what a CPU makes in about two minutes, 512 at most, and 512 on a GPU; "
         "the run's `recipe.yaml` fixes it when it begins.",
     )
-    imported: str | None = Field(
+    imported: Place | None = Field(
         None,
         description="JSON Lines file of rollouts made elsewhere, used instead of sampling: "
         "problem_id or prompt, and completion or completion_ids; TRL's formats are read.",
@@ -123,7 +123,7 @@ class SignalConfig(Config):
 class AdapterConfig(Config):
     """Shape of the LoRA adapter."""
 
-    rank: Positive = Field(32, description="LoRA rank. Paper: 32.")
+    rank: int = Field(32, gt=0, le=16_384, description="LoRA rank. Paper: 32.")
     alpha: float = Field(64, gt=0, description="LoRA alpha. Paper: 64.")
     dropout: Share = Field(0.0, description="LoRA dropout. Paper: 0.")
     target_modules: tuple[str, ...] = Field(

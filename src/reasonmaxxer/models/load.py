@@ -14,11 +14,19 @@ from reasonmaxxer.errors import UserError, did_you_mean
 from reasonmaxxer.models.embedded import EMBEDDED, resolve_embedded
 from reasonmaxxer.models.memory import configure_memory
 from reasonmaxxer.models.teachers import teachers
+from reasonmaxxer.trial import check_patterns
 
 if TYPE_CHECKING:
     import torch
 
 CONFIG = "adapter_config.json"
+PATTERNS = (
+    *("target_modules", "exclude_modules", "modules_to_save"),
+    *("layers_pattern", "rank_pattern", "alpha_pattern"),
+)
+"""Keys of an adapter's config whose strings PEFT takes for regular expressions."""
+SIZES = ("r", "init_r", "num_vectors", "n_frequency")
+"""Keys that say how large an adapter is."""
 
 
 @dataclass
@@ -188,6 +196,7 @@ def with_adapter(base: LoadedModel, folder: Path) -> LoadedModel:
     from peft import PeftModel
 
     weights = adapter_weights(folder)
+    _refuse_extremes(read_json(folder / CONFIG), weights, base.model)
     try:
         model = PeftModel.from_pretrained(base.model, str(folder))
     except (RuntimeError, ValueError) as error:
@@ -201,6 +210,31 @@ def with_adapter(base: LoadedModel, folder: Path) -> LoadedModel:
         source=f"adapter on {base.name} ({base.source})",
         fingerprint=hashlib.sha256((base.fingerprint + file_hash(weights)).encode()).hexdigest(),
     )
+
+
+def _refuse_extremes(config: dict[str, Any], weights: Path, model: Any) -> None:
+    """Refuse an adapter's config that would keep PEFT busy for ever, or fill the memory, before it tries.
+
+    Raises:
+        UserError: it says which key.
+    """
+    from safetensors import safe_open
+
+    with safe_open(weights, framework="np") as file:
+        shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118
+    widest = max((length for shape in shapes for length in shape), default=1)
+    sizes = {key: config.get(key) for key in SIZES} | dict(config.get("rank_pattern") or {})
+    for key, size in sizes.items():
+        if isinstance(size, int) and size > widest:
+            raise UserError(
+                f"{weights.with_name(CONFIG)}: '{key}' is {size:,}, and no weight beside it is larger than "
+                f"{widest:,}: it is damaged or another adapter's."
+            )
+    values = [config.get(key) or () for key in PATTERNS]
+    listed = [p for value in values for p in ((value,) if isinstance(value, str) else value)]
+    patterns = [pattern for pattern in listed if isinstance(pattern, str)]
+    names = [name for name, _ in model.named_modules()]
+    check_patterns(patterns, names, str(weights.with_name(CONFIG)))
 
 
 def _untie(model: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from reasonmaxxer.config import PromptStyle
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.trial import check_template
 
 TEXT_STYLES = {
     "qwen_boxed": (
@@ -38,6 +39,7 @@ def render_prompt(style: PromptStyle, text: str, tokenizer: Any) -> list[int]:
         UserError: a style of chat models with a tokenizer that has no chat template.
     """
     if style in CHAT_STYLES:
+        check_template(tokenizer)
         return _chat(style, text + CHAT_STYLES[style], tokenizer)
     before, after = TEXT_STYLES[style]
     return list(tokenizer(before + text + after, add_special_tokens=True)["input_ids"])

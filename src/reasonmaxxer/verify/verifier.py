@@ -18,7 +18,6 @@ from reasonmaxxer.verify.conventions import Conventions, conventions_of
 from reasonmaxxer.verify.extract import extract, resolve_extraction
 from reasonmaxxer.verify.maths import plainly_equivalent
 from reasonmaxxer.verify.outcome import Grade, Outcome
-from reasonmaxxer.verify.own import load_function
 from reasonmaxxer.verify.process import GradingProcess
 
 Item = tuple[Problem, str]
@@ -43,9 +42,9 @@ class Verifier:
         self._extraction = resolve_extraction(config.extraction, prompt_style)
         self._function = config.function
         self._config = config
-        if config.function:
-            load_function(config.function)  # what is wrong with it is said now, not after sampling
         self._workers = [GradingProcess(config.timeout) for _ in range(config.workers)]
+        if config.function:
+            self._workers[0].check_function(config.function)
         self._idle: SimpleQueue[GradingProcess] = SimpleQueue()
         for worker in self._workers:
             self._idle.put(worker)

@@ -14,11 +14,12 @@ import signal
 import sys
 from typing import Any, TextIO
 
+from reasonmaxxer.child import limit_memory
+from reasonmaxxer.errors import UserError
 from reasonmaxxer.verify import gym, maths, own
 from reasonmaxxer.verify.conventions import Conventions
 from reasonmaxxer.verify.outcome import Outcome
 
-_MEMORY = 2 * 2**30  # bytes that grading may add to what the imports take
 _ORPHAN = 10.0  # seconds past the limit after which no parent is left to kill us
 
 
@@ -30,7 +31,11 @@ def main(timeout: float) -> None:
     forbid_side_effects()
     for line in requests:
         request = json.loads(line)
-        _prepare(request)
+        try:
+            _prepare(request)
+        except UserError as error:
+            _reply(replies, {"refused": str(error)})
+            continue
         _reply(replies, {"ready": True})
         faulthandler.dump_traceback_later(timeout + _ORPHAN, exit=True)
         answer = _graded(request)
@@ -60,21 +65,6 @@ def _prepare(request: dict[str, Any]) -> None:
     else:
         import reasoning_gym  # noqa: F401
     limit_memory()
-
-
-def limit_memory() -> None:
-    """Let allocations fail beyond the bound, and leave no core file."""
-    if sys.platform != "linux":
-        return
-    import resource
-    from pathlib import Path
-
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    limit = pages * resource.getpagesize() + _MEMORY
-    bounded = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (bounded, hard))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def forbid_side_effects() -> None:
