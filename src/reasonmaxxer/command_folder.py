@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -31,7 +32,7 @@ def claimed(folder: Path, command: str, config: Config, *files: str | None) -> I
         folder: made if it is not there.
         command: whose it is.
         config: what it does.
-        files: what it reads besides models and problems; their content counts like the config.
+        files: what it reads besides problems; their content counts like the config.
 
     Raises:
         UserError: it holds something else, or another process is at work in it.
@@ -68,7 +69,7 @@ def refuse_other_problems(folder: Path, table: str, problems: Sequence[Problem])
         )
 
 
-def _refuse(folder: Path, values: dict[str, object]) -> None:
+def _refuse(folder: Path, values: dict[str, Any]) -> None:
     if not folder.exists():
         return
     if not folder.is_dir() or (not (folder / WRITTEN).is_file() and any(folder.glob("[!.]*"))):
@@ -84,11 +85,14 @@ def _refuse(folder: Path, values: dict[str, object]) -> None:
         )
 
 
-def _differing(folder: Path, values: dict[str, object]) -> list[str]:
+def _differing(folder: Path, values: dict[str, Any]) -> list[str]:
     written = folder / WRITTEN
     if not written.is_file():
         return []
-    return differences(yaml.safe_load(written.read_text(encoding="utf-8")), values)
+    there, now = yaml.safe_load(written.read_text(encoding="utf-8")), values["contents"]
+    read = there.get("contents", {})  # a model that is gone since has answered what is kept
+    there["contents"] = {file: read.get(file, hashed) for file, hashed in now.items()}
+    return differences(there, values)
 
 
 def _begun(folder: Path) -> bool:

@@ -26,7 +26,8 @@ from reasonmaxxer.evaluation.suite import (
     specimens,
 )
 from reasonmaxxer.models import LoadedModel, eos_ids, load_model
-from reasonmaxxer.models.load import adapter_of, adapter_weights, base_config, base_of, with_adapter
+from reasonmaxxer.models.files import files_behind
+from reasonmaxxer.models.load import adapter_of, base_config, base_of, check_adapter, with_adapter
 from reasonmaxxer.pipeline.against import (
     AGAINST,
     SUMMARY,
@@ -79,11 +80,12 @@ def evaluate(
     """
     problems = load_samples(config.problems, config.limit, config.seed)
     if config.adapter:
-        adapter_weights(Path(config.adapter))
+        check_adapter(Path(config.adapter))
     check_engine(config.engine)
     if against:
         refuse_unlike(config, problems, against)
-    with claimed(out, "evaluate", config, config.verify.file):
+    read = files_behind(config.model.name, config.adapter)
+    with claimed(out, "evaluate", config, config.verify.file, *read):
         for name, wanted in problems.items():
             refuse_other_problems(out / name, PROBLEMS, wanted)
         if not (out / SUMMARY).exists():

@@ -29,6 +29,7 @@ from reasonmaxxer.divergence.search import LEVELS, SEARCH, fewest_edits, words_o
 from reasonmaxxer.divergence.summary import summarise
 from reasonmaxxer.divergence.texts import given_answers, greedy_answers, microscope_problems
 from reasonmaxxer.divergence.vocabulary import pieces_table, texts_of
+from reasonmaxxer.models.files import files_behind
 from reasonmaxxer.pipeline import distillation
 from reasonmaxxer.problems import Problem, problems_table
 from reasonmaxxer.report.microscope.page import write_page
@@ -277,7 +278,8 @@ def _opened(
 ) -> Iterator[_Work]:
     """Read the problems, take the folder, load the models."""
     problems = microscope_problems(config)
-    with claimed(out, command, config, config.verify.file, config.text):
+    models = files_behind(config.base.name, *config.tuned)
+    with claimed(out, command, config, config.verify.file, config.text, *models):
         refuse_other_problems(out, PROBLEMS, problems)
         write_table(problems_table(problems), out / PROBLEMS)
         pair = open_pair(config.base, config.tuned[0], trust_remote_code)
