@@ -11,6 +11,7 @@ from reasonmaxxer.config import AdapterConfig, ModelConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import OutputHead, decoder, eos_ids, load, load_model, resolve_dtype
 from reasonmaxxer.models.head import check_head
+from reasonmaxxer.models.load import table_positions
 from reasonmaxxer.training.train import add_adapter
 from tests.tiny import FAMILIES, tiny_folder, tiny_model
 
@@ -57,6 +58,28 @@ def test_end_of_sequence_ids_of_generation_config_and_tokenizer(folder):
     assert eos_ids(loaded.model, loaded.tokenizer) == (2,)
     loaded.model.generation_config.eos_token_id = [5, 7]
     assert eos_ids(loaded.model, loaded.tokenizer) == (2, 5, 7)
+
+
+def test_a_model_that_nothing_ends_is_refused(folder):
+    loaded = load_model(ModelConfig(name=str(folder), device="cpu"))
+    loaded.tokenizer.eos_token = None
+    loaded.model.generation_config.eos_token_id = None
+    with pytest.raises(UserError, match=r"no token that ends .*eos_token_id .*generation_config"):
+        eos_ids(loaded.model, loaded.tokenizer)
+
+
+@pytest.mark.parametrize(
+    "family, positions", [("gpt2", 256), ("opt", 256), ("gptj", 256), ("llama", None)]
+)
+def test_which_models_have_a_table_of_positions(monkeypatch, family, positions):
+    monkeypatch.setitem(FAMILIES, family, FAMILIES.get(family, {"rotary_dim": 4}))
+    model = tiny_model(family)
+    assert table_positions(model) == positions
+    if positions:
+        beyond = torch.full((1, 257), 5)
+        model(beyond[:, :256])
+        with pytest.raises((IndexError, RuntimeError), match="out of"):
+            model(beyond)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

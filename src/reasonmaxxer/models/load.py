@@ -253,7 +253,7 @@ def _own_tokenizer(base: LoadedModel, folder: Path) -> Any:
 def _set_padding(tokenizer: Any, model: Any) -> None:
     """Give a tokenizer a padding token that the model has."""
     pad = tokenizer.pad_token_id
-    if pad is None or pad >= model.get_input_embeddings().num_embeddings:
+    if pad is None or pad >= len(model.get_input_embeddings().weight):
         tokenizer.pad_token = tokenizer.eos_token
 
 
@@ -270,11 +270,29 @@ def _untie(model: Any) -> None:
 
 
 def eos_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:
-    """Token ids that end a completion, by generation config and tokenizer."""
+    """Token ids that end a completion, by generation config and tokenizer.
+
+    Raises:
+        UserError: neither names any.
+    """
     listed = model.generation_config.eos_token_id
     listed = [listed] if isinstance(listed, int) else list(listed or [])
     own = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+    if not listed and not own:
+        raise UserError(
+            f"{tokenizer.name_or_path or 'The model'} names no token that ends a completion: write its "
+            "eos_token_id into generation_config.json."
+        )
     return tuple(sorted({*listed, *own}))
+
+
+def table_positions(model: Any) -> int | None:
+    """Positions that a model has a table of, learnt or made; None of one that computes them as it goes."""
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    tensors = (*model.named_parameters(), *model.named_buffers())
+    tables = [t for n, t in tensors if t.dim() == 2 and ("pos" in n or "wpe" in n)]
+    # OPT's has two rows more
+    return limit if limit and any(0 <= len(t) - limit <= 2 for t in tables) else None
 
 
 def resolve_device(config: ModelConfig) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ from reasonmaxxer.problems import (
 from reasonmaxxer.problems.catalogue import CATALOGUE, SUITES
 from reasonmaxxer.report.evaluation.page import write_evaluation
 from reasonmaxxer.report.progress import Display
-from reasonmaxxer.rollouts.collect import collect_samples, read_rollouts
+from reasonmaxxer.rollouts.collect import check_prompts, collect_samples, read_rollouts
 from reasonmaxxer.rollouts.engine import Engine
 from reasonmaxxer.rollouts.engines import check_engine, make_engine
 from reasonmaxxer.rollouts.table import Rollout
@@ -89,10 +90,10 @@ def evaluate(
         for name, wanted in problems.items():
             refuse_other_problems(out / name, PROBLEMS, wanted)
         if not (out / SUMMARY).exists():
-            work = _Work(config, out, display, trust_remote_code)
+            work = _Work(config, out, display, trust_remote_code, problems)
             with closing(work):
-                results = [work.result(*named) for named in problems.items()]
-            write_json(work.summary(problems, results), out / SUMMARY)
+                results = [work.result(name) for name in problems]
+            write_json(work.summary(results), out / SUMMARY)
         summary = read_evaluation(out)
         if against:
             write_json(differences(config, problems, out, against), out / AGAINST)
@@ -108,6 +109,7 @@ class _Work:
     out: Path
     display: Display
     trust_remote_code: bool
+    problems: dict[str, list[Problem]]
 
     @property
     def base_and_adapter(self) -> tuple[str, Path | None]:
@@ -131,12 +133,9 @@ class _Work:
             loaded = replace(with_adapter(loaded, adapter), name=name)
         model = loaded.model
         self.display.note(f"{loaded.name} ({loaded.source}), {model.dtype} on {model.device}")
-        text, limit = model.config.get_text_config(), self.config.max_new_tokens
-        if limit >= (window := getattr(text, "max_position_embeddings", limit + 1)):
-            self.display.warn(
-                f"With {limit:,} new tokens a completion can leave the {window:,} positions that the "
-                "model was made for; lower --max-new-tokens."
-            )
+        asked = list(chain(*self.problems.values()))
+        style, limit = self.config.prompt_style, self.config.max_new_tokens
+        check_prompts(asked, loaded, style, limit, self.display.warn)
         return loaded
 
     @cached_property
@@ -150,11 +149,11 @@ class _Work:
         if "engine" in vars(self):
             self.engine.close()
 
-    def result(self, name: str, problems: list[Problem]) -> dict[str, Any]:
+    def result(self, name: str) -> dict[str, Any]:
         """Scores of one source, measured unless they are there."""
         path = self.out / name / RESULT
         if not path.exists():
-            write_json(self._measured(name, problems), path)
+            write_json(self._measured(name), path)
         result: dict[str, Any] = read_json(path)
         if result["truncated_share"] > TRUNCATED:
             self.display.warn(
@@ -163,7 +162,8 @@ class _Work:
             )
         return result
 
-    def _measured(self, name: str, problems: list[Problem]) -> dict[str, Any]:
+    def _measured(self, name: str) -> dict[str, Any]:
+        problems = self.problems[name]
         source = next(s for s in self.config.problems if source_name(s) == name)
         samples = samples_of(self.config, source)
         engine = self.engine  # first: nothing is written for a model that cannot be loaded
@@ -211,14 +211,12 @@ class _Work:
                 on_tokens=task.on_tokens,
             )
 
-    def summary(
-        self, problems: dict[str, list[Problem]], results: list[dict[str, Any]]
-    ) -> dict[str, Any]:
+    def summary(self, results: list[dict[str, Any]]) -> dict[str, Any]:
         """Everything `summary.json` holds."""
         averaged = None
-        if set(AVERAGED) <= set(problems):
+        if set(AVERAGED) <= set(self.problems):
             rates = [
-                pass_rates(problems[name], read_rollouts(self.out / name / "rollouts"))
+                pass_rates(self.problems[name], read_rollouts(self.out / name / "rollouts"))
                 for name in AVERAGED
             ]
             averaged = average(rates, self.config)

@@ -34,6 +34,7 @@ from reasonmaxxer.pipeline import distillation
 from reasonmaxxer.problems import Problem, problems_table
 from reasonmaxxer.report.microscope.page import write_page
 from reasonmaxxer.report.progress import Display
+from reasonmaxxer.rollouts.collect import check_prompts
 from reasonmaxxer.rollouts.table import Rollout, rollout_table
 from reasonmaxxer.verify import graded_by
 
@@ -286,6 +287,8 @@ def _opened(
         turns = ", one at a time" if pair.in_turn else ""
         names = f"{pair.base.name} and {pair.tuned.name}"
         display.note(f"{names}, {pair.base.model.dtype} on {pair.device}{turns}")
+        style, limit = config.prompt_style, config.max_new_tokens
+        check_prompts(problems, pair.base, style, limit, display.warn)
         with pair.at_work():
             yield _Work(command, config, out, display, problems, pair)
 
