@@ -157,6 +157,30 @@ def test_the_fingerprint_covers_what_makes_prompts_and_answers(folder, name):
     assert load(folder).fingerprint != before
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"hidden_size": None},
+        {"num_hidden_layers": "three"},
+        {"num_attention_heads": 3},
+        {"hidden_act": "nope"},
+        {"model_type": "nope"},
+        {"pad_token_id": 900},
+    ],
+)
+def test_a_config_that_makes_no_model_is_a_sentence(folder, values):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | values))
+    with pytest.raises(UserError, match=r"cannot be loaded\."):
+        load(folder)
+
+
+def test_weights_that_are_no_numbers_are_refused(folder):
+    rewrite(folder, lambda weights: {key: value * float("nan") for key, value in weights.items()})
+    with pytest.raises(UserError, match=r"no numbers.*NaN"):
+        load(folder)
+
+
 def test_a_pointer_of_git_lfs_is_named(folder):
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 1\n"
     (folder / "model.safetensors").write_text(pointer)
@@ -174,7 +198,9 @@ def test_truncated_weights_are_named(folder, end):
         load(folder)
 
 
-@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "tokenizer.json"])
+@pytest.mark.parametrize(
+    "name", ["config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json"]
+)
 @pytest.mark.parametrize("held", [b"null", b"{", b"\xff\xfe", b"[]"])
 def test_a_file_that_cannot_be_read_is_a_sentence(folder, name, held):
     (folder / name).write_bytes(held)

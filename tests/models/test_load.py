@@ -63,9 +63,12 @@ def test_end_of_sequence_ids_of_generation_config_and_tokenizer(folder):
 def test_a_model_that_nothing_ends_is_refused(folder):
     loaded = load_model(ModelConfig(name=str(folder), device="cpu"))
     loaded.tokenizer.eos_token = None
-    loaded.model.generation_config.eos_token_id = None
-    with pytest.raises(UserError, match=r"no token that ends .*eos_token_id .*generation_config"):
-        eos_ids(loaded.model, loaded.tokenizer)
+    for named in (None, [], "2", [2, "5"]):
+        loaded.model.generation_config.eos_token_id = named
+        with pytest.raises(
+            UserError, match=r"no token that ends .*eos_token_id.*generation_config"
+        ):
+            eos_ids(loaded.model, loaded.tokenizer)
 
 
 @pytest.mark.parametrize(

@@ -204,6 +204,8 @@ def _refuse_broken(file: Path) -> None:
             raise UserError(
                 f"{file} is a pointer of Git LFS, not the file itself: run `git lfs pull` in {file.parent}."
             )
+    if file.name.endswith("config.json"):
+        read_settings(file)
     if file.suffix != ".safetensors":
         return
     try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,9 +29,6 @@ from reasonmaxxer.models.teachers import teachers
 
 if TYPE_CHECKING:
     import torch
-
-FOREIGN = (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError, RuntimeError)
-"""What libraries raise over a folder that they cannot make sense of."""
 
 
 @dataclass
@@ -92,7 +91,7 @@ def load_model(config: ModelConfig, trust_remote_code: bool = False) -> LoadedMo
     device = resolve_device(config)
     check_quantization(config)
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": config.revision}
-    try:
+    with _in_a_sentence(_cannot_load(config)):
         files = _files(path, config.revision)
         tokenizer = AutoTokenizer.from_pretrained(path, **options)
         model, found = AutoModelForCausalLM.from_pretrained(
@@ -105,8 +104,6 @@ def load_model(config: ModelConfig, trust_remote_code: bool = False) -> LoadedMo
             **_quantized(config, device),
             **options,
         )
-    except FOREIGN as error:
-        raise UserError(_cannot_load(config, error)) from error
     _set_padding(tokenizer, model)
     shapes = [f"{key} {tuple(a)}, not {tuple(b)}" for key, a, b in found["mismatched_keys"]]
     refuse_other_weights(path, found["missing_keys"], found["unexpected_keys"], shapes)
@@ -154,13 +151,11 @@ def merge_adapter(adapted: LoadedModel) -> LoadedModel:
         UserError: it is of a kind that weights cannot hold.
     """
     _untie(adapted.model)
-    try:
+    with _in_a_sentence(
+        f"The adapter in {adapted.name} cannot be merged into its base; `reasonmaxxer evaluate` can read "
+        "it beside the weights."
+    ):
         merged = adapted.model.merge_and_unload()
-    except FOREIGN as error:
-        raise UserError(
-            f"The adapter in {adapted.name} cannot be merged into its base: {_sentence(error)} "
-            "`reasonmaxxer evaluate` reads it beside the weights."
-        ) from error
     return replace(adapted, model=merged.eval().requires_grad_(False), path=None)
 
 
@@ -175,10 +170,8 @@ def check_adapter(folder: Path) -> list[Path]:
 
     adapter_config(folder)
     files = files_of(folder)
-    try:
+    with _in_a_sentence(f"{folder / CONFIG} cannot be read: save it again with PEFT."):
         config = PeftConfig.from_pretrained(str(folder))
-    except FOREIGN as error:
-        raise UserError(f"{folder / CONFIG} cannot be read: {_sentence(error)}") from error
     if config.is_prompt_learning:
         raise UserError(
             f"The adapter in {folder} is {config.peft_type.value}, learnt tokens before the prompt: only "
@@ -212,14 +205,13 @@ def with_adapter(base: LoadedModel, folder: Path) -> LoadedModel:
     from peft import PeftModel
 
     files = check_adapter(folder)
-    try:
+    with _in_a_sentence(
+        f"The adapter in {folder} does not fit its base {base.name}: name the one it was trained on in "
+        f"{CONFIG}."
+    ):
         model = PeftModel.from_pretrained(base.model, str(folder))
         found = model.load_adapter(str(folder), "default")  # again: the first tells of nothing
         tokenizer = _own_tokenizer(base, folder)
-    except FOREIGN as error:
-        raise UserError(
-            f"The adapter in {folder} does not fit its base {base.name}: {_sentence(error)}"
-        ) from error
     # VB-LoRA's bank is one for all layers, and there
     missing = [key for key in found.missing_keys if "vblora_vector_bank" not in key]
     names = [[k.replace(".default.", ".") for k in ks] for ks in (missing, found.unexpected_keys)]
@@ -278,12 +270,13 @@ def eos_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:
     listed = model.generation_config.eos_token_id
     listed = [listed] if isinstance(listed, int) else list(listed or [])
     own = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
-    if not listed and not own:
+    ends = {*listed, *own}
+    if not ends or not all(isinstance(id, int) for id in ends):
         raise UserError(
             f"{tokenizer.name_or_path or 'The model'} names no token that ends a completion: write its "
-            "eos_token_id into generation_config.json."
+            "eos_token_id, a number, into generation_config.json."
         )
-    return tuple(sorted({*listed, *own}))
+    return tuple(sorted(ends))
 
 
 def table_positions(model: Any) -> int | None:
@@ -377,20 +370,28 @@ def _locate(config: ModelConfig) -> tuple[str, str, str]:
     return config.name, config.name, "folder" if Path(config.name).is_dir() else "hub"
 
 
-def _cannot_load(config: ModelConfig, error: Exception) -> str:
-    if Path(config.name).is_dir():
-        return f"model.name = '{config.name}' cannot be loaded: {_sentence(error)}"
+def _cannot_load(config: ModelConfig) -> str:
     known = [*EMBEDDED, *teachers()]
+    says = f"model.name = '{config.name}' cannot be loaded."
+    if Path(config.name).is_dir():
+        return f"{says} Download it or save it again, and install what it asks for."
     return (
-        f"model.name = '{config.name}' cannot be loaded.{did_you_mean(config.name, known)} It must be "
-        f"a local folder, a hub id that can be reached, or one of: {', '.join(known)}. ({_sentence(error)})"
+        f"{says}{did_you_mean(config.name, known)} It must be a local folder, a hub id that can be "
+        f"reached, or one of: {', '.join(known)}."
     )
 
 
-def _sentence(error: Exception) -> str:
-    """The start of what a library says, in one line."""
-    said = " ".join(str(error).split()) or type(error).__name__
-    return said if len(said) < 300 else f"{said[:300]} ..."
+@contextmanager
+def _in_a_sentence(says: str) -> Iterator[None]:
+    """Make whatever a library raises over other people's files a user's error; it may be of any kind."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())
+        said = said if " " in said else f"{type(error).__name__} {said}"
+        raise UserError(f"{says} ({said[:300]}{' ...' if said[300:] else ''})") from error
 
 
 def _files(path: str, revision: str | None) -> list[Path]:

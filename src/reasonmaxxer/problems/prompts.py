@@ -56,6 +56,7 @@ def _chat(style: PromptStyle, text: str, tokenizer: Any) -> list[int]:
         asked = {"add_generation_prompt": True, "return_dict": False}
         try:
             prompt = tokenizer.apply_chat_template(messages, tokenize=False, **asked)
+            ids = list(tokenizer.apply_chat_template(messages, **asked))
         except Exception as error:  # a template is a program, and fails as it likes
             faults.append((f"a chat template that fails ({error})", error))
             continue
@@ -65,7 +66,7 @@ def _chat(style: PromptStyle, text: str, tokenizer: Any) -> list[int]:
         elif tokenizer.eos_token and prompt.rstrip().endswith(tokenizer.eos_token):
             faults.append((f"a chat template that ends the prompt in {tokenizer.eos_token}", None))
         else:
-            return list(tokenizer.apply_chat_template(messages, **asked))
+            return ids
     fault, cause = faults[0] if faults else ("no chat template", None)
     raise UserError(
         f"problems.prompt_style is '{style}', but {tokenizer.name_or_path or 'the model'} has {fault}; "
