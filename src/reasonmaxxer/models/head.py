@@ -84,10 +84,10 @@ def check_head(model: Any) -> None:
     watch.remove()
     ours = OutputHead(model)(hidden[0]).float()
     if own.isnan().any():
+        dtype = str(model.dtype).removeprefix("torch.")
         raise UserError(
             f"{model.name_or_path} gives logits that are no numbers: its weights hold NaN, or are too "
-            f"large for {str(model.dtype).removeprefix('torch.')}; set model.dtype to float32, or take another "
-            "copy."
+            f"large for {dtype}; set model.dtype to float32, or take another copy."
         )
     tolerance = 1e-4 if model.dtype == torch.float32 else 2e-2
     if not torch.allclose(own, ours, rtol=tolerance, atol=tolerance * own.abs().max().item()):
