@@ -31,8 +31,7 @@ def files_of(folder: Path) -> list[Path]:
     Raises:
         UserError: no safetensors weights, or files that are not whole.
     """
-    settings = {f for name in SETTINGS for f in folder.glob(name) if f.is_file()}
-    files = [*weights_of(folder), *sorted(settings)]
+    files = [*weights_of(folder), *_matching(folder, SETTINGS)]
     for file in files:
         _refuse_broken(file)
     return files
@@ -41,13 +40,22 @@ def files_of(folder: Path) -> list[Path]:
 def files_behind(*names: str | None) -> list[str]:
     """Files that models' answers depend on, of an adapter its base's too; only local folders have any.
 
-    Raises:
-        UserError: as `files_of`.
+    They are listed, not looked into: a model that is not whole may have answered what is kept.
     """
-    folders = [Path(name) for name in names if name and Path(name).is_dir()]
-    bases = [base_name(folder) for folder in folders if is_adapter(folder)]
-    below = files_behind(*bases) if bases else []
-    return [*below, *(str(file) for folder in folders for file in files_of(folder))]
+    folders: list[Path] = []
+    waiting: list[Any] = list(names)
+    while waiting:
+        name = waiting.pop()
+        if isinstance(name, str) and (folder := Path(name)).is_dir() and folder not in folders:
+            folders.append(folder)
+            if is_adapter(folder):
+                waiting.append(adapter_config(folder).get("base_model_name_or_path"))
+    patterns = ("*.safetensors", *SETTINGS)
+    return [str(file) for folder in folders for file in _matching(folder, patterns)]
+
+
+def _matching(folder: Path, patterns: Iterable[str]) -> list[Path]:
+    return sorted({f for pattern in patterns for f in folder.glob(pattern) if f.is_file()})
 
 
 def is_adapter(path: Path) -> bool:
