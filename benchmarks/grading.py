@@ -1,46 +1,53 @@
-"""How often the verifier is wrong: gold answers against themselves, and against others.
+"""How often the verifier and math-verify are wrong, on gold answers and answers made from them.
 
-    python benchmarks/grading.py --data-dir DIR [--workers 2] [--json FILE]
+    python benchmarks/grading.py --data-dir DIR [--only NAME ...] [--workers 2] [--peer] [--json FILE]
 
-DIR holds the benchmarks as JSON Lines (`math500.jsonl`, `gsm8k_test.jsonl`, ...). Of each, four sets are
+DIR holds the benchmarks as JSON Lines (`math500.jsonl`, `gsm8k_test.jsonl`, ...). Of each, five sets are
 graded: the gold solutions, read as a completion would be; the gold answers written another way; the answers
-of other problems of the same kind; and the gold answers with one digit or the sign changed. The first two
-should be correct, the others wrong; one that is accepted is no error if the second checker calls it equal
-too (as 1/2 and 0.5, or within the tolerance of the benchmark).
+of other problems of the same kind; the gold answers with one digit or the sign changed; and predictions
+made to please any grader. The first two should be correct, the others wrong; one that is accepted is no
+error if a second checker, which shares no code with the first, calls it equal too (as 1/2 and 0.5, or
+within the tolerance of the benchmark). With `--peer`, math-verify grades the same pairs, parsed and
+verified as its README does, and both grade the cases of the tests (`tests/verify/cases.py`) by kind.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import random
 import re
+import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing import Pool
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from second import agreement, second_opinion
 
 from reasonmaxxer.artifacts import write_json
 from reasonmaxxer.config import Extraction, VerifyConfig
 from reasonmaxxer.environment import describe_environment
 from reasonmaxxer.problems.problem import Problem
+from reasonmaxxer.problems.reading import answer_of, gold_answer, last_boxed
 from reasonmaxxer.verify import Grade, Outcome, Verifier
 from reasonmaxxer.verify.conventions import conventions_of
-from reasonmaxxer.verify.second import agreement, second_opinion
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 Case = tuple[Problem, str]
 BENCHMARKS: dict[str, tuple[str, str, Extraction]] = {
     "MATH-500": ("math500", "math500", "boxed"),
     "MATH test, the rest": ("math_test_minus_math500", "math500", "boxed"),
     "MATH train": ("math_train", "math-train", "boxed"),
-    "GSM8K test": ("gsm8k_test", "gsm8k", "stated_number"),
-    "GSM8K train": ("gsm8k_train", "gsm8k-train", "stated_number"),
+    "GSM8K test": ("gsm8k_test", "gsm8k", "answer"),
+    "GSM8K train": ("gsm8k_train", "gsm8k-train", "answer"),
     "Minerva": ("minerva_math", "minerva", "boxed"),
     "OlympiadBench": ("olympiadbench", "olympiadbench", "boxed"),
 }
@@ -58,6 +65,7 @@ class Result:
         compared: grades on which it had an opinion.
         seconds: that grading took; the workers had been started.
         cpu_seconds: of all processes together, their start included.
+        peer_errors: those of math-verify, if it was asked.
     """
 
     benchmark: str
@@ -70,6 +78,7 @@ class Result:
     compared: int
     seconds: float
     cpu_seconds: float
+    peer_errors: int | None = None
 
 
 def problems(file: Path, benchmark: str) -> list[Problem]:
@@ -160,17 +169,87 @@ def spoilt(pool: Sequence[Problem]) -> Iterator[Case]:
             yield boxed(problem, problem.answer[1:] if minus else f"-{problem.answer}")
 
 
+UNIVERSAL = (
+    "1, 2, 3, 4, 5, 6, 7, 8, 9, 10", "0 or 1 or 2 or 3", r"\{0, 1, 2, 3, 4, 5\}", r"\mathbb{R}",
+    r"(-\infty, \infty)", "x", "x = x", "0 = 0", r"\text{the answer}", r"\text{any number}", "", " ", "{}",
+    r"\emptyset \cup \mathbb{R}",
+    "1\u200b2\u200b3\u200b4", r"\pm 1", "n", "1 2 3 4 5", "0..100", r"\infty", "?", "a, b, c",
+    r"\text{see above}",
+    r"x \ge 0 or x < 0", r"\max(1, x)", "10^{-50}", r"\frac{0}{0}", r"\text{A, B, C, D}", "[0, 100]",
+)  # fmt: skip
+"""Predictions that name many answers, or none."""
+
+
+def gaming(pool: Sequence[Problem]) -> Iterator[Case]:
+    """Predictions that should never be paid, against some of the gold answers."""
+    some = random.Random(0).sample(pool, min(len(pool), 20))
+    for problem in some:
+        for answer in UNIVERSAL:
+            if answer.strip(" {}") != problem.answer:
+                yield boxed(problem, answer)
+        yield problem, rf"\boxed{{0}} \boxed{{{problem.answer}}} and \boxed{{2}}, \boxed{{3}}"
+        yield problem, rf"<think>it is \boxed{{{problem.answer}}}"
+        yield problem, rf"It is not {problem.answer} but \boxed{{}}"
+
+
 ARMS: dict[str, tuple[Callable[[Sequence[Problem]], Iterator[Case]], bool]] = {
     "gold solutions": (solutions, True),
     "rewritten": (rewritten, True),
     "shuffled": (shuffled, False),
     "spoilt": (spoilt, False),
+    "gaming": (gaming, False),
 }
 """What is graded, and whether it is right."""
 
 
+def peer(cases: Sequence[Case], workers: int) -> list[bool]:
+    """What math-verify says, parsed and verified as its README does."""
+    with Pool(workers) as pool:
+        return pool.map(_peer, [(problem.answer, text) for problem, text in cases], chunksize=20)
+
+
+def _peer(pair: tuple[str, str]) -> bool:
+    from math_verify import parse, verify
+
+    logging.disable(logging.CRITICAL)
+    gold, text = pair
+    text = f"${text}$" if answer_of(text) == text.strip() else text
+    return bool(verify(parse(f"${gold}$"), parse(text)))
+
+
+def kinds(workers: int) -> list[tuple[str, int, int, int, int, int]]:
+    """Of the cases of the tests: kind, how many, wrong paid and right refused, by us and by math-verify."""
+    from tests.verify.cases import CASES
+
+    rows = [(kind, *case) for kind, cases in CASES.items() for case in cases]
+    made = [
+        (Problem(kind, "", gold_answer(gold) or gold, ""), text) for kind, gold, text, _ in rows
+    ]
+    with Verifier(VerifyConfig(workers=workers), "qwen_boxed") as verifier:
+        grades = verifier.grade_answers([(problem, answer_of(text)) for problem, text in made])
+    ours = [grade.outcome is Outcome.CORRECT for grade in grades]
+    theirs = peer([(p, t) for (_, g, t, _), (p, _) in zip(rows, made, strict=True)], workers)
+    found = []
+    for kind, cases in CASES.items():
+        counts = [
+            sum(
+                row[0] == kind and row[3] is not said and said is paid
+                for row, said in zip(rows, verdicts, strict=True)
+            )
+            for verdicts in (ours, theirs)
+            for paid in (True, False)
+        ]
+        found.append((kind, len(cases), *counts))
+    return found
+
+
 def measure(
-    name: str, arm: str, cases: Sequence[Case], extraction: Extraction, workers: int
+    name: str,
+    arm: str,
+    cases: Sequence[Case],
+    extraction: Extraction,
+    workers: int,
+    with_peer: bool = False,
 ) -> Result:
     config = VerifyConfig(extraction=extraction, workers=workers)
     cpu = _cpu()
@@ -198,6 +277,17 @@ def measure(
         compared=opinion.compared,
         seconds=seconds,
         cpu_seconds=cpu,
+        peer_errors=_peer_errors(cases, ARMS[arm][1], workers) if with_peer else None,
+    )
+
+
+def _peer_errors(cases: Sequence[Case], right: bool, workers: int) -> int:
+    """Errors of math-verify, by the same rule."""
+    unlike = [
+        case for case, same in zip(cases, peer(cases, workers), strict=True) if same is not right
+    ]
+    return sum(
+        right or not _equal(p, Grade(Outcome.CORRECT, last_boxed(text))) for p, text in unlike
     )
 
 
@@ -208,7 +298,7 @@ def _cpu() -> float:
 
 
 def _equal(problem: Problem, grade: Grade) -> bool:
-    conventions = conventions_of(problem)
+    conventions = conventions_of(problem, VerifyConfig())
     return second_opinion(problem.answer, grade.extracted or "", conventions) is True
 
 
@@ -217,6 +307,7 @@ COLUMNS = (
     "graded",
     "cases",
     "errors",
+    "math-verify",
     "equal",
     "second disagrees",
     "a second",
@@ -232,8 +323,17 @@ def table(results: Sequence[Result]) -> Table:
         errors = f"{len(r.errors)} ({len(r.errors) / r.cases:.2%})"
         disagreed = f"{len(r.disagreements)} of {r.compared:,}"
         rate, each = f"{r.cases / r.seconds:,.0f}", f"{1000 * r.cpu_seconds / r.cases:.1f}"
+        theirs = "" if r.peer_errors is None else f"{r.peer_errors} ({r.peer_errors / r.cases:.2%})"
         shown.add_row(
-            r.benchmark, r.graded, f"{r.cases:,}", errors, str(r.equal), disagreed, rate, each
+            r.benchmark,
+            r.graded,
+            f"{r.cases:,}",
+            errors,
+            theirs,
+            str(r.equal),
+            disagreed,
+            rate,
+            each,
         )
     return shown
 
@@ -243,6 +343,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--only", nargs="*", choices=BENCHMARKS, default=list(BENCHMARKS))
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--peer", action="store_true")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     results = []
@@ -252,9 +353,22 @@ def main() -> None:
         for arm, (make, _) in ARMS.items():
             if cases := list(make(pool)):
                 reader = extraction if arm == "gold solutions" else "boxed"
-                results.append(measure(name, arm, cases, reader, arguments.workers))
+                results.append(measure(name, arm, cases, reader, arguments.workers, arguments.peer))
     console = Console(width=140)
     console.print(table(results))
+    if arguments.peer:
+        by_kind = Table(
+            "kind",
+            "cases",
+            "paid",
+            "refused",
+            "math-verify paid",
+            "refused",
+            title="Cases of the tests",
+        )
+        for row in kinds(arguments.workers):
+            by_kind.add_row(*map(str, row))
+        console.print(by_kind)
     for result in results:
         for kind, cases in (("error", result.errors), ("disagreement", result.disagreements)):
             for case in cases:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from reasonmaxxer.config import Recipe
+from reasonmaxxer.cost.planning.stages import SHARD
 from reasonmaxxer.models import LoadedModel, eos_ids
 from reasonmaxxer.problems.word_problems import word_problems
 from reasonmaxxer.rollouts.collect import collect_samples
@@ -35,7 +36,7 @@ def real_examples(loaded: LoadedModel, recipe: Recipe, count: int, cache: Path) 
         rollouts = collect_samples(
             problems,
             cache / f"{loaded.fingerprint[:12]}-{count}",
-            config.rollouts_per_shard,
+            SHARD,
             engine,
             verifier,
             loaded.tokenizer,

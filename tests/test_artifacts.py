@@ -8,12 +8,15 @@ import pytest
 
 from reasonmaxxer.artifacts import (
     file_hash,
-    folder_hash,
+    files_hash,
+    folder_files,
     read_json,
     read_table,
     write_json,
     write_table,
+    write_text,
 )
+from reasonmaxxer.errors import UserError
 
 
 def test_table_round_trip_and_equal_bytes(tmp_path):
@@ -39,13 +42,37 @@ def test_file_hash_is_sha256(tmp_path):
     assert file_hash(tmp_path / "f") == hashlib.sha256(content).hexdigest()
 
 
-def test_folder_hash_sees_names_and_tables_but_not_records(tmp_path):
+def test_files_hash_sees_names_and_tables_but_not_records(tmp_path):
+    def digest(name):
+        return files_hash(folder_files(tmp_path / name))
+
     for name in ("a", "b"):
         write_table(pa.table({"x": [1]}), tmp_path / name / "x.parquet")
         write_json({"seconds": name}, tmp_path / name / "stage.json")
-    assert folder_hash(tmp_path / "a") == folder_hash(tmp_path / "b")
+    assert digest("a") == digest("b")
     write_table(pa.table({"x": [2]}), tmp_path / "b" / "x.parquet")
-    assert folder_hash(tmp_path / "a") != folder_hash(tmp_path / "b")
+    assert digest("a") != digest("b")
     (tmp_path / "a" / "x.parquet").rename(tmp_path / "a" / "y.parquet")
     write_table(pa.table({"x": [1]}), tmp_path / "b" / "x.parquet")
-    assert folder_hash(tmp_path / "a") != folder_hash(tmp_path / "b")
+    assert digest("a") != digest("b")
+
+
+def test_files_are_described_less_hidden_ones_and_those_left_out(tmp_path):
+    for name in ("x.parquet", ".x.parquet.tmp", "sub/y.txt", "scratch/z.parquet"):
+        write_text("abc", tmp_path / name)
+    abc = {"bytes": 3, "sha256": hashlib.sha256(b"abc").hexdigest()}
+    found = folder_files(tmp_path, without=("scratch",))
+    assert found == {"sub/y.txt": abc, "x.parquet": abc}
+
+
+@pytest.mark.parametrize("kept", [0, 3, 100])
+def test_a_file_cut_short_is_refused_by_name(tmp_path, kept):
+    write_table(pa.table({"x": list(range(500))}), tmp_path / "t.parquet")
+    write_json({"x": "y" * 200}, tmp_path / "v.json")
+    for name, read in (("t.parquet", read_table), ("v.json", read_json)):
+        path = tmp_path / name
+        path.write_bytes(path.read_bytes()[:kept])
+        with pytest.raises(UserError, match=rf"{name} is damaged \(.*Delete it"):
+            read(path)
+    with pytest.raises(FileNotFoundError):
+        read_table(tmp_path / "none.parquet")

@@ -2,10 +2,11 @@
 
 import pytest
 
-from reasonmaxxer.artifacts import write_table
+from reasonmaxxer.artifacts import read_json, write_table
 from reasonmaxxer.command_folder import claimed, refuse_other_problems
 from reasonmaxxer.config import SourceConfig, SuiteConfig
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.pipeline.against import read_evaluation
 from reasonmaxxer.problems import Problem, problems_table
 
 
@@ -90,3 +91,33 @@ def test_what_is_hidden_and_not_ours_stays(tmp_path):
     (tmp_path / ".git" / "HEAD").write_text("kept")
     with claimed(tmp_path, "evaluate", config()):
         assert (tmp_path / ".git" / "HEAD").read_text() == "kept"
+
+
+def test_what_was_damaged_since_is_refused_by_name(tmp_path):
+    folder = tmp_path / "out"
+    name = "gsm8k/rollouts/shard-00000.parquet"
+    begin(folder, name)
+    begin(folder)  # nothing has changed
+    (folder / name).write_text("keqt")
+    with pytest.raises(UserError, match=f"{name} was changed .*Delete what holds it in {folder}"):
+        begin(folder)
+    with pytest.raises(UserError, match="was changed"):  # as one that is compared with
+        read_evaluation(folder)
+    for path in (name, "files.json"):
+        (folder / path).unlink()
+    begin(folder)
+
+
+def test_what_a_killed_command_left_is_no_damage(tmp_path):
+    folder, name = tmp_path / "out", "gsm8k/rollouts/shard-00000.parquet"
+    begin(folder, name)
+    with claimed(folder, "evaluate", config()):
+        assert not (folder / "files.json").exists()  # as a kill leaves it, whatever is made again
+    assert list(read_json(folder / "files.json")) == [name]
+
+
+def test_a_config_that_was_damaged_is_no_traceback(tmp_path):
+    begin(tmp_path / "out", "x.parquet")
+    (tmp_path / "out" / "config.yaml").write_text("command: [")
+    with pytest.raises(UserError, match=r"config.yaml is damaged .* Delete .*out and give"):
+        begin(tmp_path / "out")

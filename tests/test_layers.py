@@ -6,7 +6,7 @@ from pathlib import Path
 import reasonmaxxer
 
 ORDER = [
-    "errors", "config", "recipe", "artifacts", "child", "problems", "verify", "models", "rollouts",
+    "errors", "config", "recipe", "artifacts", "child", "trial", "problems", "verify", "models", "rollouts",
     "signal", "training", "baselines", "evaluation", "divergence", "cost", "environment",
     "run_directory", "command_folder", "report", "pipeline", "share", "cli",
 ]  # fmt: skip

@@ -1,5 +1,6 @@
 """Recipes: defaults, overrides, and errors that name the key."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from reasonmaxxer.recipe import dump_recipe, load_recipe, parse_config, parse_re
 
 def write(folder, text):
     path = folder / "mine.yaml"
-    path.write_text(text, encoding="utf-8")
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return str(path)
 
 
@@ -100,6 +101,7 @@ def test_dumped_recipe_reads_back_equal(tmp_path):
             ["at temperature 0 all 8 samples", "set samples to 0"],
         ),
         ({"rollouts": {"temperature": 0}}, ["all rollouts of a problem are the same", "above 0"]),
+        ({"training": {"adapter": {"rank": 10**7}}}, ["adapter.rank' = 10000000", "to 16384"]),
         ({"rollouts": None}, ["'rollouts' = None"]),
         ({"rollouts": 5}, ["'rollouts' = 5"]),
     ],
@@ -164,6 +166,16 @@ def test_all_faults_come_at_once():
     [
         ("seed: [1", "not valid YAML"),
         ("- seed\n", "must be a mapping of sections, not a list"),
+        (f"seed: {'1' * 5000}", "not valid YAML.*Exceeds the limit"),
+        ("seed: 2026-13-45", "not valid YAML.*month must be"),
+        ("seed: " + "[" * 5000, "not valid YAML.*maximum recursion"),
+        ("model: &a {name: *a}", "more than 100,000 values"),
+        (
+            "a: [&a [1,1], &b [*a,*a,*a,*a,*a,*a,*a,*a,*a], " + "[*b,*b,*b]," * 9999 + "]",
+            "more than",
+        ),
+        ('model: {name: "\\ud800"}', "surrogates not allowed"),
+        (b"# caf\xe9\nseed: 1", "not valid YAML, in UTF-8: .*#x00e9"),
     ],
 )
 def test_files_that_are_no_recipe(tmp_path, text, words):
@@ -177,11 +189,54 @@ def test_files_that_are_no_recipe(tmp_path, text, words):
         ("=3", "not of the form"),
         ("seed.x=1", "'seed' is a value, not a section"),
         ("seed=[1", "not valid YAML"),
+        ("seed=" + "1" * 5000, "not valid YAML"),
     ],
 )
 def test_overrides_that_make_no_sense(tmp_path, override, words):
     with pytest.raises(UserError, match=words):
         load_recipe(write(tmp_path, "seed: 1\n"), (override,))
+
+
+ELSEWHERE = [
+    ("verify", {"function": "elsewhere/grading.py:grade"}, "verify.function"),
+    (
+        "rollouts",
+        {"engine": {"vllm": {"python": "elsewhere/python"}}},
+        "rollouts.engine.vllm.python",
+    ),
+    ("rollouts", {"engine": {"ray": {"address": "host:6379"}}}, "rollouts.engine.ray.address"),
+]
+
+
+@pytest.mark.parametrize("section, values, key", ELSEWHERE)
+def test_a_recipe_runs_nothing_of_elsewhere_unless_that_is_allowed(
+    tmp_path, monkeypatch, section, values, key
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("grading.py", "python"):
+        (tmp_path / "elsewhere" / name).touch()
+    text = yaml.safe_dump({section: values})
+    with pytest.raises(UserError, match=rf"^mine.yaml: {key} = '.*' would run, .*--allow-code"):
+        load_recipe(Path(write(tmp_path, text)).name, ("seed=1",))
+    load_recipe("mine.yaml", allow_code=True)
+    load_recipe("mine.yaml", (f"{section}={json.dumps(values)}",))
+    load_recipe("mine.yaml", (f"{key}=typed-here",))
+
+
+def test_code_in_a_recipes_folder_may_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "below").mkdir()
+    (tmp_path / "grading.py").touch()
+    write(tmp_path, "verify: {function: 'below/../grading.py:grade'}")
+    assert load_recipe("mine.yaml").verify.function
+    (tmp_path / "below" / "other.yaml").write_text("extends: mine.yaml")
+    with pytest.raises(UserError, match="would run"):  # not beside the recipe that is run
+        load_recipe("below/other.yaml")
+    (tmp_path / "link").symlink_to("/usr/lib")
+    write(tmp_path, "verify: {function: 'link/../grading.py:grade'}")  # of another folder
+    with pytest.raises(UserError, match="would run"):
+        load_recipe("mine.yaml")
 
 
 def test_configs_are_immutable_and_hash_by_value():

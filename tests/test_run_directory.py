@@ -1,14 +1,17 @@
 """The run directory: stages whole or absent, a ledger over all attempts, one owner."""
 
+import shutil
+
+import pyarrow as pa
 import pytest
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
-from reasonmaxxer.artifacts import folder_hash, read_json, write_json
+from reasonmaxxer.artifacts import file_hash, read_json, read_table, write_json, write_table
 from reasonmaxxer.config import Recipe
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.recipe import parse_recipe
-from reasonmaxxer.run_directory import RunDirectory, read_recipe_values
+from reasonmaxxer.run_directory import RunDirectory, open_run
 from tests.tiny import tiny_folder
 
 
@@ -38,10 +41,11 @@ def test_a_stage_runs_once_and_is_recorded(tmp_path):
 
 def test_a_broken_stage_keeps_its_work_and_what_it_spent(tmp_path):
     def breaks(stage):
-        (stage.folder / "shard").write_text("done")
         stage.meter.add(tokens=5)
-        stage.save_cost()
-        stage.meter.add(tokens=100)  # after the last durable piece: not counted twice
+        stage.save_cost(stage.folder / "shard")
+        (stage.folder / "shard").write_text("done")
+        stage.meter.add(tokens=100)
+        stage.save_cost(stage.folder / "next")  # killed before it took its name: not counted
         raise KeyboardInterrupt
 
     def finishes(stage):
@@ -52,7 +56,7 @@ def test_a_broken_stage_keeps_its_work_and_what_it_spent(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run.run_stage("problems", (), breaks)
     assert not run.is_done("problems")
-    before = read_json(tmp_path / "run" / ".problems.partial" / "cost.json")["seconds"]
+    before = read_json(tmp_path / "run" / ".problems.partial" / "cost.json")["before"]["seconds"]
     run.run_stage("problems", (), finishes)
     [cost] = run.costs()
     assert cost.tokens == 7
@@ -85,7 +89,8 @@ def test_what_only_an_unfinished_stage_needs_goes_when_its_work_is_on_record(tmp
         "stage.json",
         "x.parquet",
     ]
-    assert run.record("problems")["artifacts"] == folder_hash(folder)
+    kept = {"bytes": 4, "sha256": file_hash(folder / "x.parquet")}
+    assert run.record("problems")["files"] == {"x.parquet": kept}
 
 
 def test_inputs_are_the_hashes_of_the_stages_read(tmp_path):
@@ -93,6 +98,67 @@ def test_inputs_are_the_hashes_of_the_stages_read(tmp_path):
     run.run_stage("problems", (), lambda stage: None)
     run.run_stage("rollouts", ("problems",), lambda stage: None)
     assert run.record("rollouts")["inputs"] == {"problems": run.record("problems")["artifacts"]}
+
+
+def writes(rows):
+    return lambda stage: write_table(pa.table({"x": rows}), stage.folder / "a" / "x.parquet")
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGE = [
+    ("a/x.parquet", lambda path: path.unlink(), "is missing", True),
+    ("a/x.parquet", lambda path: path.write_bytes(path.read_bytes()[:-9]), "bytes, not the", True),
+    ("a/x.parquet", flip, "was changed since", False),
+    ("a/y.parquet", lambda path: path.write_text("x"), "was not written by", True),
+    ("stage.json", lambda path: path.write_text(path.read_text()[:99]), "is damaged", True),
+    ("stage.json", lambda path: path.unlink(), "is missing", True),
+]
+
+
+@pytest.mark.parametrize(("name", "damage", "fault", "by_size"), DAMAGE)
+def test_a_complete_stage_that_was_damaged_is_refused_by_name(
+    tmp_path, name, damage, fault, by_size
+):
+    run = directory(tmp_path)
+    run.run_stage("rollouts", (), writes([1, 2]))
+    open_run(run.path)
+    folder = run.path / "rollouts"
+    damage(folder / name)
+    with pytest.raises(UserError, match=f"{name} .*{fault}.* Delete {folder} and give the same"):
+        open_run(run.path)
+    if by_size:  # which every later reader sees too
+        with pytest.raises(UserError, match=fault):
+            run.record("rollouts")
+
+
+def test_a_stage_that_was_deleted_is_made_again_and_must_be_the_one_others_read(tmp_path):
+    run = directory(tmp_path)
+    run.run_stage("rollouts", (), writes([1]))
+    run.run_stage("signal", ("rollouts",), writes([2]))
+    for name in ("summary.json", "report.html"):
+        (run.path / name).write_text("of the stages that were there")
+    shutil.rmtree(run.path / "rollouts")
+    run.run_stage("rollouts", (), writes([1]))
+    assert not (run.path / "summary.json").exists() and not (run.path / "report.html").exists()
+    run.run_stage("signal", ("rollouts",), writes([7]))
+    assert read_table(run.path / "signal" / "a" / "x.parquet")["x"].to_pylist() == [2]
+    shutil.rmtree(run.path / "rollouts")
+    run.run_stage("rollouts", (), writes([3]))
+    with pytest.raises(UserError, match=r"signal was made from other rollouts.*Delete .*signal"):
+        run.run_stage("signal", ("rollouts",), writes([2]))
+
+
+@pytest.mark.parametrize("left", ["seed: [", ""])
+def test_a_recipe_that_was_damaged_is_no_traceback(tmp_path, left):
+    written = directory(tmp_path).path / "recipe.yaml"
+    written.write_text(left)
+    with pytest.raises(UserError, match=r"recipe.yaml is damaged.*--print-recipe"):
+        directory(tmp_path)
 
 
 def sample(path):
@@ -109,7 +175,7 @@ def test_a_run_that_has_not_come_beyond_its_problems_yields(tmp_path):
     with run.lock(), pytest.raises(UserError, match=r"model\.name"):
         directory(tmp_path, other)
     yielded = directory(tmp_path, other)
-    assert not yielded.is_done("problems") and read_recipe_values(yielded.path) == other.model_dump(
+    assert not yielded.is_done("problems") and open_run(yielded.path) == other.model_dump(
         mode="json"
     )
     sample(tmp_path)

@@ -1,7 +1,7 @@
 """Files that are either whole or absent: Parquet tables, JSON, and stage folders.
 
 Everything is written to a temporary sibling, flushed to disk and renamed, so that a reader, or the
-next run after a kill, never meets half a file.
+next run after a kill, never meets half a file. One that was damaged later is refused by name.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -18,8 +18,14 @@ from typing import Any
 import filelock
 import pyarrow as pa
 import pyarrow.parquet as pq
+import yaml
 
 from reasonmaxxer.errors import UserError
+
+CONTENT = (".parquet", ".safetensors")
+"""Endings of the files that hold what was made: tables and weights."""
+AGAIN = "Delete {} and give the same command again: it makes it anew."
+"""What to do about a damaged file or folder of ours."""
 
 
 @contextmanager
@@ -40,8 +46,17 @@ def write_table(table: pa.Table, path: Path) -> None:
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read one Parquet file, or only some of its columns."""
-    return pq.ParquetFile(path).read(columns=list(columns) if columns else None)
+    """Read one Parquet file, or only some of its columns.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        return pq.ParquetFile(path).read(columns=list(columns) if columns else None)
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError) as error:  # the latter where a page does not unpack
+        raise _damaged(path, error) from error
 
 
 def write_text(text: str, path: Path) -> None:
@@ -55,9 +70,36 @@ def write_json(value: Any, path: Path) -> None:
     write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", path)
 
 
-def read_json(path: Path) -> Any:
-    """Read JSON."""
-    return json.loads(path.read_text(encoding="utf-8"))
+def read_json(path: Path, remedy: str = AGAIN.format("it")) -> Any:
+    """Read JSON.
+
+    Raises:
+        UserError: it is damaged; the remedy follows.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # of the encoding or of the syntax
+        raise _damaged(path, error, remedy) from error
+
+
+def read_yaml(path: Path, remedy: str) -> dict[str, Any]:
+    """Read a mapping in YAML.
+
+    Raises:
+        UserError: it is damaged; the remedy follows.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if isinstance(values, dict):
+            return values
+        raise ValueError("it holds no keys")
+    except (ValueError, yaml.YAMLError) as error:
+        raise _damaged(path, error, remedy) from error
+
+
+def _damaged(path: Path, error: Exception, remedy: str = AGAIN.format("it")) -> UserError:
+    said = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return UserError(f"{path} is damaged ({said}). {remedy}")
 
 
 @contextmanager
@@ -123,9 +165,47 @@ def contents(*files: str | None) -> dict[str, str]:
     return {file: file_hash(Path(file)) for file in files if file and Path(file).is_file()}
 
 
-def folder_hash(folder: Path, without: str | None = None) -> str:
-    """SHA-256 over the names and hashes of a folder's tables and weights, save one subfolder's."""
-    files = [p for p in sorted(folder.rglob("*")) if p.suffix in {".parquet", ".safetensors"}]
-    names = [(p.relative_to(folder), p) for p in files]
-    lines = [f"{name.as_posix()} {file_hash(p)}" for name, p in names if name.parts[0] != without]
+def folder_files(folder: Path, without: Collection[str] = ()) -> dict[str, dict[str, Any]]:
+    """Size in bytes and SHA-256 of every file of a folder, by its path in it.
+
+    Args:
+        folder: to describe.
+        without: files and subfolders of it to leave out; hidden ones are left out too.
+    """
+    paths = ((path.relative_to(folder), path) for path in sorted(folder.rglob("*")))
+    return {
+        name.as_posix(): {"bytes": path.stat().st_size, "sha256": file_hash(path)}
+        for name, path in paths
+        if path.is_file() and name.parts[0] not in without and not path.name.startswith(".")
+    }
+
+
+def files_hash(files: dict[str, dict[str, Any]]) -> str:
+    """SHA-256 over the names and hashes of the tables and weights among `folder_files`."""
+    lines = [f"{name} {file['sha256']}" for name, file in files.items() if name.endswith(CONTENT)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def check_files(folder: Path, files: dict[str, dict[str, Any]], hashes: bool, remedy: str) -> None:
+    """Compare a folder with what `folder_files` said when it was made.
+
+    Args:
+        folder: to check.
+        files: of `folder_files`.
+        hashes: compare contents too, not sizes alone.
+        remedy: a sentence for the error.
+
+    Raises:
+        UserError: a file is missing, or another.
+    """
+    for name, file in files.items():
+        path = folder / name
+        if not path.is_file():
+            fault = "is missing"
+        elif (size := path.stat().st_size) != file["bytes"]:
+            fault = f"has {size:,} bytes, not the {file['bytes']:,} that were written"
+        elif hashes and file_hash(path) != file["sha256"]:
+            fault = "was changed since it was written"
+        else:
+            continue
+        raise UserError(f"{path} {fault}. {remedy}")

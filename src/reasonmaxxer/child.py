@@ -11,12 +11,16 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+MEMORY = 2 * 2**30
+"""Bytes that a program may add, once it limits itself, to what it has by then."""
 LAST_LINES = 12
 """Of what it said on stderr, how many are told when it has failed."""
 
@@ -114,3 +118,17 @@ class Child:
         self._errors.seek(0)
         said = self._errors.read().decode(errors="replace").strip()
         return said.splitlines()[-LAST_LINES:]
+
+
+def limit_memory() -> None:
+    """In the program: let allocations fail beyond the bound, and leave no core file."""
+    if sys.platform != "linux":
+        return
+    import resource
+
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    limit = pages * resource.getpagesize() + MEMORY
+    bounded = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (bounded, hard))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -10,15 +10,30 @@ from typing import Any
 
 import yaml
 
-from reasonmaxxer.artifacts import contents, differences, folder_lock, read_table, write_text
+from reasonmaxxer.artifacts import (
+    AGAIN,
+    CONTENT,
+    check_files,
+    contents,
+    differences,
+    folder_files,
+    folder_lock,
+    read_json,
+    read_table,
+    read_yaml,
+    write_json,
+    write_text,
+)
 from reasonmaxxer.config import Config
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.problems import Problem, problems_table
 
 WRITTEN = "config.yaml"
 LOCK = ".lock"
+FILES = "files.json"
+"""Size and hash of every table and weight file, unless a command is at work or was killed."""
 PROBLEMS = "problems.parquet"
-COSTLESS = frozenset({WRITTEN, LOCK, PROBLEMS, "train.parquet", "test.parquet"})
+COSTLESS = frozenset({WRITTEN, LOCK, FILES, PROBLEMS, "train.parquet", "test.parquet"})
 """Names of files that are soon made again."""
 
 
@@ -35,7 +50,7 @@ def claimed(folder: Path, command: str, config: Config, *files: str | None) -> I
         files: what it reads besides problems; their content counts like the config.
 
     Raises:
-        UserError: it holds something else, or another process is at work in it.
+        UserError: it holds something else, a file in it is damaged, or another process is at work in it.
     """
     values = {"command": command, **config.model_dump(mode="json"), "contents": contents(*files)}
     _refuse(folder, values)
@@ -47,7 +62,28 @@ def claimed(folder: Path, command: str, config: Config, *files: str | None) -> I
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
             text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
             write_text(text, folder / WRITTEN)
-        yield
+        check_folder(folder)
+        (folder / FILES).unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            made = folder_files(folder).items()
+            kept = {name: file for name, file in made if name.endswith(CONTENT)}
+            write_json(kept, folder / FILES)
+
+
+def check_folder(folder: Path) -> None:
+    """Check that what a command has left in its folder is still there as it was.
+
+    Raises:
+        UserError: a file is missing or another; it says what to delete.
+    """
+    if (folder / FILES).is_file():
+        remedy = (
+            f"Delete what holds it in {folder}, with summary.json and {FILES} there, and give the same "
+            "command again: it makes them anew."
+        )
+        check_files(folder, read_json(folder / FILES), True, remedy)
 
 
 def refuse_other_problems(folder: Path, table: str, problems: Sequence[Problem]) -> None:
@@ -89,7 +125,7 @@ def _differing(folder: Path, values: dict[str, Any]) -> list[str]:
     written = folder / WRITTEN
     if not written.is_file():
         return []
-    there, now = yaml.safe_load(written.read_text(encoding="utf-8")), values["contents"]
+    there, now = read_yaml(written, AGAIN.format(folder)), values["contents"]
     read = there.get("contents", {})  # a model that is gone since has answered what is kept
     there["contents"] = {file: read.get(file, hashed) for file, hashed in now.items()}
     return differences(there, values)

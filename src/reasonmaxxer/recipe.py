@@ -22,12 +22,17 @@ RECIPES = Path(__file__).parent / "recipes"
 BASELINES = RECIPES / "baselines"
 SHARED = ("adapter", "max_length", "gradient_checkpointing", "report_to")
 """Keys of `training` that a baseline takes from the recipe it is a baseline of."""
+MOST_VALUES = 100_000
+"""In one file."""
 EXTENDS = "extends"
 """Key of a file that names the recipe whose values it starts from."""
 
 
 def load_recipe(
-    name: str = "default", overrides: tuple[str, ...] = (), baseline: str | None = None
+    name: str = "default",
+    overrides: tuple[str, ...] = (),
+    baseline: str | None = None,
+    allow_code: bool = False,
 ) -> Recipe:
     """Read a recipe by shipped name or path and apply ``section.key=value`` overrides.
 
@@ -36,9 +41,10 @@ def load_recipe(
         overrides: applied last.
         baseline: method that trains instead. Problems, prompts, verifier, rollouts, evaluation and
             the adapter's shape stay the recipe's; the rest of `training` is the baseline's.
+        allow_code: take a recipe that names code outside its own folder.
 
     Raises:
-        UserError: no such recipe, unreadable YAML, an unknown key or an ill-typed value.
+        UserError: no such recipe, unreadable YAML, an unknown key, an ill-typed value, or such code.
     """
     values = _read(name)
     if baseline:
@@ -46,7 +52,39 @@ def load_recipe(
         values["training"] = {**_read(_baseline(baseline))["training"], **shared}
     for override in overrides:
         _apply(values, override)
-    return parse_recipe(values, where=name)
+    recipe = parse_recipe(values, where=name)
+    if not allow_code:
+        _refuse_code(recipe, name, overrides)
+    return recipe
+
+
+def _refuse_code(recipe: Recipe, name: str, overrides: tuple[str, ...]) -> None:
+    """Refuse code that neither lies in the recipe's folder nor was named by whoever runs it."""
+    engine = recipe.rollouts.engine
+    address = engine.ray.address if engine.ray.address != "auto" else None
+    named = {  # what a cluster sends is unpickled here, so it is code too
+        "verify.function": (recipe.verify.function, recipe.verify.file, "in the grading processes"),
+        "rollouts.engine.vllm.python": (engine.vllm.python, engine.vllm.python, "as a program"),
+        "rollouts.engine.ray.address": (address, None, "as a cluster that is trusted"),
+    }
+    typed = {override.partition("=")[0] for override in overrides}
+    for key, (value, file, how) in named.items():
+        if (
+            value
+            and not any(f"{key}.".startswith(f"{t}.") for t in typed)
+            and not _beside(file, name)
+        ):
+            raise UserError(
+                f"{name}: {key} = '{value}' would run, {how}, and is no file in the recipe's folder. Look "
+                "at it, then allow it with --allow-code, or set the key on the command line."
+            )
+
+
+def _beside(file: str | None, name: str) -> bool:
+    """Whether it is a file in the folder of a recipe."""
+    if not file or not Path(file).is_file():
+        return False
+    return Path(file).parent.resolve() == Path(name).parent.resolve()
 
 
 def _baseline(method: str) -> str:
@@ -70,10 +108,7 @@ def _read(name: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
             f"No recipe '{name}'.{did_you_mean(name, known)} Shipped recipes: {', '.join(known)}; "
             "a file of your own ends in .yaml."
         )
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {error}") from error
+    values = _yaml(path.read_bytes(), str(path)) or {}
     if not isinstance(values, dict):
         raise UserError(f"{path} must be a mapping of sections, not a {type(values).__name__}.")
     base = values.pop(EXTENDS, None)
@@ -129,10 +164,35 @@ def _apply(values: dict[str, Any], override: str) -> None:
         values = values.setdefault(section, {})
         if not isinstance(values, dict):
             raise UserError(f"'{override}': '{section}' is a value, not a section.")
+    values[last] = _yaml(text, f"'{override}': the value")
+
+
+def _yaml(text: str | bytes, what: str) -> Any:
     try:
-        values[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"'{override}': the value is not valid YAML: {error}") from error
+        read = yaml.safe_load(text)
+        _check(read)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # no such date, too many digits
+        raise UserError(f"{what} is not valid YAML, in UTF-8: {error}") from error
+    return read
+
+
+def _check(read: Any) -> None:
+    """Refuse aliases that make many values of few, or a value that holds itself, and lone surrogates.
+
+    Raises:
+        ValueError: it says which.
+    """
+    left, count = [read], 0
+    while left:
+        value, count = left.pop(), count + 1
+        if count > MOST_VALUES:
+            raise ValueError(f"it holds more than {MOST_VALUES:,} values; write out its aliases")
+        if isinstance(value, str):
+            value.encode()
+        elif isinstance(value, dict):
+            left += [*value, *value.values()]
+        elif isinstance(value, list):
+            left += value
 
 
 def _explain(fault: Any, kind: type[Config]) -> str:

@@ -3,12 +3,14 @@
 A stage works in `.NAME.partial`, which survives a kill. Once `stage.json` is in place its work is done:
 what only an unfinished stage needs is removed and the folder renamed to `NAME`. What a stage has cost
 is kept beside its work, so that the ledger of a run that was killed and taken up again still counts
-what was spent up to the last durable piece.
+what was spent up to the last durable piece: it is written just before that piece takes its name, and
+counts if the piece is there.
 """
 
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,15 +19,18 @@ from pathlib import Path
 from typing import Any
 
 import filelock
-import yaml
 
 from reasonmaxxer import __version__
 from reasonmaxxer.artifacts import (
+    AGAIN,
+    check_files,
     contents,
     differences,
-    folder_hash,
+    files_hash,
+    folder_files,
     folder_lock,
     read_json,
+    read_yaml,
     write_json,
 )
 from reasonmaxxer.config import ONLINE, Recipe
@@ -35,6 +40,9 @@ from reasonmaxxer.models.files import files_behind
 from reasonmaxxer.recipe import dump_recipe
 
 RECORD, COST, SCRATCH = "stage.json", "cost.json", "scratch"
+AT_WORK, LOOK = "at-work.json", 5.0
+"""Of a stage at work: how far it is within a shard, written again after so many seconds."""
+SUMMARY, REPORT = "summary.json", "report.html"
 STAGES = ("problems", "rollouts", "signal", "training", "evaluation", "inspection")
 
 
@@ -57,6 +65,7 @@ class StageWork:
     Attributes:
         folder: where to write; it may hold finished shards of an attempt that was killed.
         meter: counts tokens and FLOPs; seconds and memory count themselves.
+        spent: by earlier attempts, up to the last durable piece.
         counts: numbers for `stage.json`.
     """
 
@@ -64,6 +73,8 @@ class StageWork:
     meter: Meter
     spent: StageCost | None
     counts: dict[str, Any] = field(default_factory=dict)
+    _saved: StageCost | None = None
+    _told: float = 0.0
 
     @property
     def scratch(self) -> Path:
@@ -76,9 +87,32 @@ class StageWork:
         now = self.meter.snapshot()
         return self.spent + now if self.spent else now
 
-    def save_cost(self) -> None:
-        """Make the cost so far durable; call it after each durable piece of work."""
-        write_json(self.cost.to_dict(), self.folder / COST)
+    def save_cost(self, piece: Path) -> StageCost:
+        """Put the cost so far on record, just before a file takes its name that makes work durable.
+
+        Args:
+            piece: the file.
+        """
+        cost, before = self.cost, self._saved or self.spent
+        name = piece.relative_to(self.folder).as_posix()
+        values = {**cost.to_dict(), "piece": name, "before": before and before.to_dict()}
+        write_json(values, self.folder / COST)
+        self._saved = cost
+        return cost
+
+    def tell(self, folder: Path, finished: int, tokens: int) -> None:
+        """Tell whoever looks at the run how far it is, if it is time to.
+
+        Args:
+            folder: of the completions at work.
+            finished: completions of it.
+            tokens: of the shard at work, which the meter does not know yet.
+        """
+        if time.monotonic() - self._told >= LOOK:
+            self._told, cost = time.monotonic(), self.cost
+            values = {"seconds": cost.seconds, "tokens": cost.tokens + tokens}
+            name = folder.relative_to(self.folder).as_posix()
+            write_json({"folder": name, "finished": finished, **values}, self.folder / AT_WORK)
 
 
 class RunDirectory:
@@ -112,7 +146,7 @@ class RunDirectory:
 
     def is_done(self, stage: str) -> bool:
         """Whether a stage is complete."""
-        return (self.path / stage / RECORD).is_file()
+        return (self.path / stage).is_dir()
 
     def is_recorded(self, stage: str) -> bool:
         """Whether a stage's work is done, though its folder may not have taken its name."""
@@ -123,9 +157,8 @@ class RunDirectory:
         return self.path / _folders(stage)[1]
 
     def record(self, stage: str) -> dict[str, Any]:
-        """A complete stage's `stage.json`."""
-        record: dict[str, Any] = read_json(self.path / stage / RECORD)
-        return record
+        """A complete stage's `stage.json`, its files checked by size."""
+        return read_record(self.path, stage)
 
     def costs(self) -> list[StageCost]:
         """Cost of each complete stage, in order."""
@@ -142,12 +175,16 @@ class RunDirectory:
             work: fills the folder; called again after a kill with what was left there.
         """
         if self.is_done(stage):
+            self.record(stage)
             return
+        for name in (SUMMARY, REPORT):  # of a finished run, one of whose stages was deleted
+            (self.path / name).unlink(missing_ok=True)
         partial = self.partial(stage)
         partial.mkdir(exist_ok=True)
         if not self.is_recorded(stage):
             self._work(stage, inputs, work, partial)
-        (partial / COST).unlink(missing_ok=True)
+        for path in (partial / COST, partial / AT_WORK, *partial.rglob(".*.tmp")):
+            path.unlink(missing_ok=True)
         if (partial / SCRATCH).exists():
             shutil.rmtree(partial / SCRATCH)
         partial.replace(self.path / stage)
@@ -160,20 +197,19 @@ class RunDirectory:
         partial: Path,
     ) -> None:
         """Do a stage's work, then write its record."""
-        spent = (
-            StageCost.from_dict(read_json(partial / COST)) if (partial / COST).exists() else None
-        )
-        started = _now()
+        spent, started = _spent(partial), _now()
         with Meter(stage, self.device, self.usd_per_hour) as meter:
             done = StageWork(partial, meter, spent)
             work(done)
+        files = folder_files(partial, without=(SCRATCH, COST, AT_WORK))
         write_json(
             {
                 "stage": stage,
                 "config": self.recipe.model_dump(mode="json"),
                 "config_hash": self.recipe.hash(),
                 "inputs": {name: self.record(name)["artifacts"] for name in inputs},
-                "artifacts": folder_hash(partial, without=SCRATCH),
+                "artifacts": files_hash(files),
+                "files": files,
                 "package_version": __version__,
                 "seed": self.recipe.seed,
                 "counts": done.counts,
@@ -199,11 +235,18 @@ def is_locked(run: Path) -> bool:
     return False
 
 
-def read_recipe_values(run: Path) -> dict[str, Any]:
-    """The resolved recipe in a run directory, as it was written.
+def open_run(run: Path, hashes: bool = True) -> dict[str, Any]:
+    """The resolved recipe in a run directory, as it was written, once its stages are found whole.
+
+    Every reader of a run begins here.
+
+    Args:
+        run: the directory.
+        hashes: compare what the stages wrote by content, not by size alone.
 
     Raises:
-        UserError: the folder is no run directory; it names those that lie in it.
+        UserError: the folder is no run directory, and it names those that lie in it; or a complete stage is
+            damaged.
     """
     written = run / "recipe.yaml"
     if not written.is_file():
@@ -213,8 +256,53 @@ def read_recipe_values(run: Path) -> dict[str, Any]:
             f"{run} is not a run directory: it has no recipe.yaml.{below} A run directory is what "
             "`reasonmaxxer run` calls --out."
         )
-    values: dict[str, Any] = yaml.safe_load(written.read_text(encoding="utf-8"))
-    return values
+    for stage in STAGES:
+        if (run / stage).is_dir():
+            read_record(run, stage, hashes)
+    return written_recipe(run)
+
+
+def read_record(run: Path, stage: str, hashes: bool = False) -> dict[str, Any]:
+    """A complete stage's `stage.json`, once its files are found as it left them.
+
+    Args:
+        run: the directory.
+        stage: whose folder is there.
+        hashes: compare its files by content, not by size alone.
+
+    Raises:
+        UserError: a file is missing or damaged, or the stage read another one than is there now.
+    """
+    folder = run / stage
+    remedy = AGAIN.format(folder)
+    if not (folder / RECORD).is_file():
+        raise UserError(f"{folder / RECORD} is missing. {remedy}")
+    record: dict[str, Any] = read_json(folder / RECORD, remedy)
+    if "files" in record:  # those of older versions say nothing of single files
+        check_files(folder, record["files"], hashes, remedy)
+        for path in folder.rglob("*.parquet"):  # a shard too many would be read
+            if path.relative_to(folder).as_posix() not in record["files"]:
+                raise UserError(f"{path} was not written by this run. {remedy}")
+    for name, digest in record.get("inputs", {}).items():
+        source = run / name / RECORD
+        if (
+            source.is_file()
+            and read_json(source, AGAIN.format(source.parent))["artifacts"] != digest
+        ):
+            raise UserError(
+                f"{folder} was made from other {name} than {source.parent} holds. {remedy}"
+            )
+    return record
+
+
+def written_recipe(run: Path) -> dict[str, Any]:
+    """Values of the `recipe.yaml` in a run directory.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    remedy = f"Write it again with `reasonmaxxer run --print-recipe`, or delete {run}."
+    return read_yaml(run / "recipe.yaml", remedy)
 
 
 def read_contents(run: Path) -> dict[str, str]:
@@ -234,7 +322,7 @@ def _claim(path: Path, recipe: Recipe) -> None:
     """Make the folder this recipe's, or refuse."""
     written = path / "recipe.yaml"
     if written.is_file():
-        there = yaml.safe_load(written.read_text(encoding="utf-8"))
+        there = written_recipe(path)
         differing = differences(there, recipe.model_dump(mode="json"))
         differing += [f"{file} was edited since" for file in changed_since(path, recipe)]
         if differing and _begun(path):
@@ -265,6 +353,16 @@ def _begun(path: Path) -> bool:
     folders = [path / name for stage in STAGES[1:] for name in _folders(stage)]
     made = (file.suffix for folder in folders for file in folder.rglob("*"))
     return is_locked(path) or any(suffix in {".parquet", ".safetensors"} for suffix in made)
+
+
+def _spent(partial: Path) -> StageCost | None:
+    """What earlier attempts at a stage have cost, up to the last piece of work that is there."""
+    if not (partial / COST).is_file():
+        return None
+    values = read_json(partial / COST)
+    before, piece = values.pop("before", None), values.pop("piece", ".")
+    values = values if (partial / piece).exists() else before
+    return values and StageCost.from_dict(values)
 
 
 def _folders(stage: str) -> tuple[str, str]:

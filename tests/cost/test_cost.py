@@ -64,6 +64,7 @@ def test_training_is_what_the_counter_sees_of_a_plain_loss():
     length = 10
     flops = ModelFlops(model)
     model = get_peft_model(model, LoraConfig(r=1, target_modules=["q_proj", "k_proj", "v_proj"]))
+    assert vars(ModelFlops(model)) == vars(flops)  # whenever in a run they are made
     ids = torch.arange(length)[None] + 3
 
     def base():

@@ -18,7 +18,7 @@ from reasonmaxxer.cost.planning.devices import device_named, devices, this_cpu
 from reasonmaxxer.cost.planning.fit import usable
 from reasonmaxxer.cost.planning.plan import describe_plans, make_plan, place
 from reasonmaxxer.cost.planning.shapes import assumed_completion, base_name, known_models, shape_of
-from reasonmaxxer.cost.planning.stages import stage_work
+from reasonmaxxer.cost.planning.stages import stage_work, with_shards
 from reasonmaxxer.cost.planning.work import Sampling, Training, lengths, scale_of
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models.embedded import EMBEDDED
@@ -245,3 +245,18 @@ def test_a_plan_of_a_real_run_has_its_tokens_and_flops(tmp_path):
     assert rows["rollouts"]["tokens"] == pytest.approx(1, abs=0.05)
     for stage in ("rollouts", "training", "total"):
         assert rows[stage]["flops"] == pytest.approx(1, abs=0.25), stage
+
+
+@pytest.mark.parametrize("name", ["smollm2", "qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b"])
+def test_a_shard_takes_about_two_minutes_on_a_cpu(name):
+    where = (f"model.name={name}", "rollouts.max_new_tokens=256")
+    recipe = load_recipe("default", where)
+    small = shape_of(recipe.model, recipe.training.adapter, 4)
+    chosen = with_shards(recipe, small).rollouts.rollouts_per_shard
+    # 0.6 of the limit, at 55 % of 90 GFLOP/s a thread; prompts, cache and launches come on top
+    rate = 0.55 * 90e9 * torch.get_num_threads()
+    decoding = chosen * 0.6 * 256 * 2 * small.parameters / rate
+    assert decoding < 170 and (chosen == 512 or decoding > 170 / 4)
+    assert with_shards(recipe, None).rollouts.rollouts_per_shard == 512
+    told = load_recipe("default", (*where, "rollouts.rollouts_per_shard=3"))
+    assert with_shards(told, small) == told

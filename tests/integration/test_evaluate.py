@@ -158,7 +158,7 @@ def test_what_was_killed_goes_on_to_the_same_end(measured, model, tmp_path):
     found = evaluate(one, out, Display())
     bytes_of = {p: p.read_bytes() for p in out.rglob("*") if p.is_file() and p.name != ".lock"}
     kept = (out / "aime24" / "rollouts" / "shard-00000.parquet").stat().st_mtime_ns
-    for name in ("summary.json", "report.html", "aime24/result.json"):
+    for name in ("summary.json", "report.html", "aime24/result.json", "files.json"):
         (out / name).unlink()
     (out / "aime24" / "rollouts" / "shard-00002.parquet").unlink()
     assert evaluate(one, out, Display()) == found

@@ -149,7 +149,8 @@ def test_intervene_goes_on_with_more_policies(models, tmp_path, monkeypatch):
     out, asked = tmp_path / "intervene", config(models, "a")
     microscope.intervene(asked, out, Display(), policies=["oracle"])
     kept = (out / "outputs" / "oracle" / "shard-00000.parquet").stat().st_mtime_ns
-    (out / "outputs" / "oracle" / "shard-00001.parquet").unlink()  # as a kill would leave it
+    for name in ("outputs/oracle/shard-00001.parquet", "files.json"):  # as a kill would leave it
+        (out / name).unlink()
     found = microscope.intervene(asked, out, Display(), policies=["oracle", "second"])
     assert (out / "outputs" / "oracle" / "shard-00000.parquet").stat().st_mtime_ns == kept
     whole = tmp_path / "whole"

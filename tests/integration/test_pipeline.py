@@ -1,6 +1,7 @@
 """The main job from end to end on a tiny model: its files, its figures, its resume, its errors."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,9 +21,10 @@ from reasonmaxxer.pipeline import run, stages
 from reasonmaxxer.pipeline.session import Session
 from reasonmaxxer.recipe import dump_recipe, parse_recipe
 from reasonmaxxer.report.progress import Display
+from reasonmaxxer.report.results import read_results
 from reasonmaxxer.report.viewer import viewer_data
 from reasonmaxxer.rollouts.collect import read_rollouts
-from reasonmaxxer.run_directory import StageWork
+from reasonmaxxer.run_directory import StageWork, open_run
 from reasonmaxxer.signal.gates import Gate
 from tests.tiny import tiny_recipe
 
@@ -181,10 +183,13 @@ def test_same_seed_same_bytes_other_seed_other_bytes(unbroken, recipe, tmp_path)
 
 KILLS = [
     ("os.rename", "/problems"),
+    ("os.rename", ".rollouts.partial/cost.json"),
     ("os.rename", ".rollouts.partial/shard-00001.parquet"),
     ("os.rename", "/rollouts"),
     ("open", ".signal.partial/.examples.parquet.tmp"),
+    ("os.rename", ".training.partial/cost.json"),
     ("open", "checkpoint-4/trainer_state.json"),
+    ("os.rename", "checkpoint-4/cost.json"),
     ("os.rename", "validation-4/shard-00000.parquet"),
     ("os.remove", "trainer_state.json"),
     ("os.rename", "/training"),
@@ -192,6 +197,11 @@ KILLS = [
     ("open", ".inspection.partial/.vocabulary.parquet.tmp"),
     ("os.rename", "summary.json"),
 ]
+
+
+def ledger(summary):
+    """What does not depend on the clock; FLOPs but for the order in which they are added."""
+    return [(s["stage"], s["tokens"], f"{s['flops']:.12e}") for s in summary["cost"]["stages"]]
 
 
 def test_killed_in_every_stage_it_ends_the_same(unbroken, recipe, tmp_path):
@@ -206,6 +216,7 @@ def test_killed_in_every_stage_it_ends_the_same(unbroken, recipe, tmp_path):
         assert not (broken / "summary.json").exists()
     resumed = run(recipe, broken)
     assert artifacts(broken) == artifacts(out)
+    assert ledger(resumed) == ledger(summary)
     apart = {"cost", "training", "environment"}
     assert {k: v for k, v in resumed.items() if k not in apart} == {
         k: v for k, v in summary.items() if k not in apart
@@ -220,6 +231,49 @@ def test_finished_run_is_not_run_again(unbroken, recipe):
     assert {
         p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file() and p.name != ".lock"
     } == {p: t for p, t in before.items() if p.name != ".lock"}
+
+
+def test_shards_are_as_long_as_when_the_run_began(unbroken, recipe, tmp_path):
+    out, summary = unbroken
+    values = recipe.model_dump(mode="json")
+    values["rollouts"]["rollouts_per_shard"] = None
+    assert run(parse_recipe(values), out) == summary  # of shards of 18
+    with pytest.raises(UserError, match="seed is 0 there and 7 here"):
+        run(parse_recipe({**values, "seed": 7}), out)
+    values["seed"] = 7
+    for temperature, length in ((1.0, 18), (0.5, 512)):  # reused, or as so small a model asks for
+        values["rollouts"]["temperature"] = temperature
+        folder = tmp_path / str(length)
+        Session(parse_recipe(values), folder, Display(), False, reuse=out)
+        assert open_run(folder)["rollouts"]["rollouts_per_shard"] == length
+
+
+def test_a_finished_run_that_lost_a_shard_is_refused_and_mended(unbroken, recipe, tmp_path):
+    out, summary = unbroken
+    there = shutil.copytree(out, tmp_path / "there")
+    (there / "rollouts" / "shard-00001.parquet").unlink()
+    for look in (lambda: run(recipe, there), lambda: read_results(there)):
+        with pytest.raises(UserError, match=r"shard-00001.parquet is missing. Delete .*/rollouts "):
+            look()
+    shutil.rmtree(there / "rollouts")
+    assert run(recipe, there)["selection"] == summary["selection"]
+    assert artifacts(there) == artifacts(out) and (there / "report.html").is_file()
+
+
+def test_a_shard_cut_short_is_refused_and_made_again(unbroken, recipe, tmp_path):
+    out, _ = unbroken
+    there = tmp_path / "there"
+    shutil.copytree(out / "problems", there / "problems")
+    shutil.copytree(out / "rollouts", there / ".rollouts.partial")
+    (there / ".rollouts.partial" / "stage.json").unlink()
+    shutil.copyfile(out / "recipe.yaml", there / "recipe.yaml")
+    shard = there / ".rollouts.partial" / "shard-00000.parquet"
+    shard.write_bytes(shard.read_bytes()[:-50])
+    with pytest.raises(UserError, match=r"shard-00000.parquet is damaged .* Delete it"):
+        run(recipe, there)
+    shard.unlink()
+    run(recipe, there)
+    assert artifacts(there) == artifacts(out)
 
 
 def test_a_report_that_is_missing_is_drawn_again_the_same(unbroken, recipe):

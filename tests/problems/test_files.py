@@ -1,4 +1,7 @@
+import datetime
+import gzip
 import json
+from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -139,6 +142,8 @@ def test_relative_path_is_of_the_working_directory(jsonl, monkeypatch):
 
 
 GOOD = {"problem": "p", "answer": "1"}
+SYSTEM = {"role": "system", "content": "Think."}
+USER = {"role": "user", "content": "1+1?"}
 
 
 @pytest.mark.parametrize(
@@ -154,7 +159,14 @@ GOOD = {"problem": "p", "answer": "1"}
         ([GOOD], {"id_column": "nr"}, r"id_column 'nr' is not a column; there are 'problem'"),
         ([GOOD, {"problem": " ", "answer": "1"}], {}, r"row 1 .*'problem' but ' '"),
         ([GOOD, {"problem": "p"}], {}, r"row 1 .*'answer' but None"),
-        ([GOOD, {"problem": "p", "answer": ["1"]}], {}, r"row 1 .*'answer' but \['1'\]"),
+        ([GOOD, {"problem": "p", "answer": ["1", "2"]}], {}, r"row 1 .*'answer' but \['1', '2'\]"),
+        ([GOOD, {"problem": "p", "answer": []}], {}, r"row 1 .*'answer' but \[\]"),
+        ([GOOD, '{"problem": "p", "answer": 1e999}'], {}, r"row 1 .*'answer' but inf"),
+        ([{**GOOD, "problem": [SYSTEM, USER]}], {}, r"row 0 .*'problem' but .*one user message"),
+        ([{**GOOD, "problem": [SYSTEM]}], {}, r"row 0 .*'problem' but .*one user message"),
+        ([GOOD, '{"problem": "p", "answer": ' + "1" * 5000 + "}"], {}, "line 2 .*numbers as text"),
+        (['{"problem": "\\ud800", "answer": "1"}'], {}, "line 1 .*surrogates not allowed"),
+        (["[" * 100_000], {}, "line 1 is not valid JSON: maximum recursion"),
         ([GOOD, '{"problem": "p", "answer": NaN}'], {}, r"row 1 .*'answer' but nan"),
         ([{"problem": "p", "answer": "####"}], {}, r"row 0 .*empty answer"),
         ([GOOD], {"options": {"x": 1}}, r"problems\.train\.options are for reasoning-gym"),
@@ -169,8 +181,83 @@ def test_missing_and_foreign_files(tmp_path):
     with pytest.raises(UserError, match=r"problems\.train\.source: there is no file .*none\.jsonl"):
         load(tmp_path / "none.jsonl")
     (tmp_path / "text.parquet").write_text("not parquet")
-    with pytest.raises(UserError, match=r"text\.parquet is not a Parquet file"):
+    with pytest.raises(UserError, match=r"text\.parquet is not a parquet file"):
         load(tmp_path / "text.parquet")
     (tmp_path / "latin.jsonl").write_bytes(b'{"problem": "\xe9"}')
-    with pytest.raises(UserError, match=r"latin\.jsonl is not UTF-8"):
+    with pytest.raises(UserError, match=r"latin\.jsonl, line 1 .*'utf-8'"):
         load(tmp_path / "latin.jsonl")
+    (tmp_path / "short.jsonl.gz").write_bytes(gzip.compress(b'{"problem": "p"}' * 99)[:-9])
+    with pytest.raises(UserError, match=r"short\.jsonl\.gz cannot be read: Truncated"):
+        load(tmp_path / "short.jsonl.gz")
+    for text, message in (
+        ("problem,answer\np,1,2", "line 2 has more fields than the header"),
+        ('problem,answer\np,"1', "unexpected end of data"),
+        (b"problem,answer\n\xe9,1", "can't decode byte 0xe9"),
+        ("problem;answer\np;1", "none of the usual columns .*'problem;answer'"),
+    ):
+        (tmp_path / "wrong.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
+        with pytest.raises(UserError, match=message):
+            load(tmp_path / "wrong.csv")
+
+
+def test_other_endings_compressed_or_in_the_home_folder(jsonl, tmp_path, monkeypatch):
+    rows = [{"problem": f"{n}+1?", "answer": str(n + 1)} for n in range(3)]
+    lines = jsonl(*rows)
+    text = lines.read_bytes()
+    expected = [(p.text, p.answer) for p in load(lines)]
+    for name, content in (
+        ("data.ndjson", text),
+        ("data.jsonl.gz", gzip.compress(text)),
+        ("array.json.gz", gzip.compress(b"\xef\xbb\xbf [" + b",".join(text.splitlines()) + b"]")),
+        ("data.csv", b"\xef\xbb\xbfproblem,answer\r\n" + b"".join(
+            b'"%d+1?",%d\r\n' % (n, n + 1) for n in range(3)
+        )),
+    ):  # fmt: skip
+        (tmp_path / name).write_bytes(content)
+        found = load(tmp_path / name)
+        assert [(p.text, p.answer) for p in found] == expected, name
+        assert found[1].id == f"{name.partition('.')[0]}/1"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load("~/data.csv") == load(tmp_path / "data.csv")
+
+
+def test_a_csv_files_answers_stay_as_they_are_written(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text('problem,answer,level\n"a ""b""\nc",007,3\nd,1.50,\n')
+    assert load(path) == [
+        Problem("data/0", 'a "b"\nc', "007", "data", metadata={"level": "3"}),
+        Problem("data/1", "d", "1.50", "data", metadata={"level": ""}),
+    ]
+
+
+def test_lists_of_one_messages_and_verls_nested_answers(jsonl):
+    verl = {
+        "data_source": "x",
+        "prompt": [USER],
+        "reward_model": {"style": "rule", "ground_truth": "2"},
+        "extra_info": {"index": 7, "split": "train"},
+    }
+    metadata = {
+        "data_source": "x",
+        "reward_model.style": "rule",
+        "extra_info.index": 7,
+        "extra_info.split": "train",
+    }
+    assert load(jsonl(verl)) == [Problem("data/0", "1+1?", "2", "data", metadata=metadata)]
+    assert load(jsonl({**verl, "answer": ["3"], "solution": "4"}))[0].answer == "3"
+    assert load(jsonl({"problem": ["p"], "answer": [42]}))[0].answer == "42"
+    [named] = load(jsonl(verl), answer_column="extra_info.index", id_column="data_source")
+    assert (named.answer, named.id) == ("7", "x")
+
+
+def test_decimals_and_dates_are_text_and_bytes_are_refused(tmp_path):
+    path = tmp_path / "data.parquet"
+    day, hour = datetime.date(2026, 2, 1), datetime.datetime(2026, 2, 1, 9)
+    row = {"problem": "p", "answer": Decimal("1.50"), "at": hour, "wait": hour - hour}
+    pq.write_table(pa.Table.from_pylist([{**row, "due": [day]}]), path)
+    [made] = load(path)
+    assert (made.answer, made.metadata) == ("1.50", {"at": "2026-02-01T09:00:00"})
+    assert load(path, answer_column="due")[0].answer == "2026-02-01"
+    pq.write_table(pa.Table.from_pylist([{**row, "answer": b"1"}]), path)
+    with pytest.raises(UserError, match=r"row 0 .*'answer' but b'1'; write one there"):
+        load(path)

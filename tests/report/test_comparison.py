@@ -19,7 +19,7 @@ from reasonmaxxer.report.comparison_page import write_comparison
 from reasonmaxxer.report.comparison_tables import tables_of
 from reasonmaxxer.report.tables import Table, latex
 
-from .made import GATES, HOSTILE, make_run
+from .made import GATES, HOSTILE, edited, make_run
 
 PROBLEMS = ("a", "b", "c", "d")
 
@@ -236,6 +236,7 @@ def test_runs_that_cannot_be_compared(tmp_path):
     import pyarrow.parquet as pq
 
     pq.write_table(pq.read_table(shard).slice(1), shard)
+    edited(tmp_path / "few")
     assert "test problems (5 problems and 4, such as e0)" in refused("a", "few")
     assert "named twice" in refused("a", "a")
     make_run(tmp_path / "again")
@@ -263,6 +264,7 @@ def test_runs_that_were_asked_or_graded_otherwise_cannot_be_compared(tmp_path):
         rows = read_table(path).to_pylist()
         rows[1][column] = value
         write_table(pa.Table.from_pylist(rows, schema=read_table(path).schema), path)
+        edited(tmp_path / column)
     asked = "test problem e1 (('What is e1?', '7') and "
     assert f"{asked}('1 + 1?', '7'))" in refused("a", "text")
     assert f"{asked}('What is e1?', '8'))" in refused("a", "answer")

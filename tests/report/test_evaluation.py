@@ -35,8 +35,6 @@ def benchmark(name, title, accuracy, **more):
         "outcomes": {"correct": 10, "wrong": 30},
         "truncated_share": 0.0,
         "mean_tokens": 211.4,
-        "second_checker": {"compared": 9, "disagreed": 1, "undecided": 2},
-        "out_of_reach": 0,
         "specimens": [],
         "protocol": protocol,
         **more,
@@ -76,10 +74,6 @@ def test_what_a_score_must_not_be_quoted_without(found):
     assert part == "Not whole benchmarks: MATH-500 40 of 500 problems."
     assert flat.startswith("An interval without width (AIME 2024)")
     assert "not measured here" in published
-    found["benchmarks"][0]["out_of_reach"] = 12
-    assert words.caveats(found)[2].startswith(
-        "Answers that are no number: 12 of 40 in MATH-500. Extr"
-    )
     sound = found | {"published": [], "benchmarks": [benchmark("a", "A", estimate(0.5, 0.4, 0.6))]}
     assert words.caveats(sound) == []
 
@@ -111,12 +105,6 @@ def test_parts_have_a_table_each(found):
         ("1", "12", "0.500 [0.400, 0.600]"),
         ("5", "28", "0.100 [0.100, 0.100]"),
     ]
-
-
-def test_outcomes_say_how_far_the_grades_can_be_trusted(found):
-    table = tables.outcomes_table(found)
-    place = table.columns.index("second checker disagrees")
-    assert [row[place] for row in table.rows] == ["1 of 9"] * len(found["benchmarks"])
 
 
 def test_the_page_escapes_what_a_model_wrote(found, tmp_path):

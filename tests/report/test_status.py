@@ -8,10 +8,11 @@ import sys
 import pytest
 from rich.console import Console
 
+from reasonmaxxer.cost import Meter, StageCost
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.report.status import read_status
 from reasonmaxxer.report.terminal import print_status, sparkline
-from reasonmaxxer.run_directory import RunDirectory
+from reasonmaxxer.run_directory import RunDirectory, StageWork
 from reasonmaxxer.training.progress import add_progress
 from tests.report.made import make_run
 
@@ -77,6 +78,30 @@ def test_a_process_at_work_is_known_by_its_lock(run):
         status = read_status(path)
         assert (status.state, states(status)["evaluation"]) == ("running", "running")
     assert read_status(path).state == "stopped"  # and looking did not take the lock
+
+
+def test_a_shard_at_work_counts_what_is_finished_in_it(run):
+    path, recipe = run
+    shutil.rmtree(path / "training")
+    shutil.rmtree(path / "evaluation")
+    shutil.rmtree(path / "signal")
+    rewind(path, "rollouts")
+    directory = RunDirectory(path, recipe, "cpu", None)
+    partial = directory.partial("rollouts")
+    (partial / "shard-00000.parquet").unlink()
+    with Meter("rollouts", "cpu", None) as meter:
+        work = StageWork(partial, meter, StageCost("rollouts", 1000, 0.0, 60.0, 0.0, 0, None))
+        work.tell(partial, 12, 3120)
+        work.tell(partial, 13, 3200)  # too soon after
+    with directory.lock():
+        status = read_status(path)
+        [rollouts] = status.sampled
+        assert (rollouts.finished, rollouts.done, rollouts.total) == (12, 0, 16)
+        [stage] = [s for s in status.stages if s.stage == "rollouts"]
+        assert stage.tokens == 4120 and 60 <= stage.seconds < 70
+        text = shown(path)
+        assert "12/16" in text and "4,120" in text
+    assert "0/16" in shown(path)  # of a process that was killed nothing of the shard is left
 
 
 def test_training_shows_its_last_step_and_its_course(run):

@@ -100,5 +100,20 @@ def test_a_silent_display_prints_nothing_and_a_loud_one_counts():
             task.advance(1, 40)
         display.warn("look [bold]here[/]")
         assert (task.done, task.tokens) == (4, 160)
-    assert "4/4" in text.getvalue() and "tokens/s" in text.getvalue()
+    assert "4/4" in text.getvalue() and "160 tokens, " in text.getvalue()
     assert "Warning: look [bold]here[/]" in text.getvalue()
+
+
+def test_in_a_file_a_minute_is_a_line():
+    text = io.StringIO()
+    with Display(Console(file=text, width=100)).task("Scoring rollouts", 384) as task:
+        for _ in range(3):
+            task.on_tokens(40_000, 90)
+        assert text.getvalue() == ""
+        task.printed -= 60  # a minute later
+        for _ in range(3):
+            task.on_tokens(4, 1)
+        [line] = text.getvalue().splitlines()
+        assert line.startswith("Scoring rollouts") and "271/384 0:00:0" in line
+        assert "120,004 tokens, " in line and line.rstrip().endswith("/s")
+    assert "273/384" in text.getvalue().splitlines()[-1]

@@ -74,15 +74,18 @@ def one_by_one(make):
 def test_shards_are_consecutive_and_made_once(tmp_path):
     made, seen = [], []
 
+    def on_shard(rows, path):
+        seen.append(path and not path.exists())
+
     def make(shard):
         made.append([p.id for p in shard])
         return [rollout(p) for p in shard]
 
-    first = collect(PROBLEMS, tmp_path, 2, one_by_one(make), lambda rows, fresh: seen.append(fresh))
+    first = collect(PROBLEMS, tmp_path, 2, one_by_one(make), on_shard)
     (tmp_path / "shard-00001.parquet").unlink()
-    again = collect(PROBLEMS, tmp_path, 2, one_by_one(make), lambda rows, fresh: seen.append(fresh))
+    again = collect(PROBLEMS, tmp_path, 2, one_by_one(make), on_shard)
     assert made == [["p0", "p1"], ["p2", "p3"], ["p4"], ["p2", "p3"]]
-    assert seen == [True, True, True, False, False, True]  # those that are there come first
+    assert seen == [True, True, True, None, None, True]  # those that are there come first
     assert again == first == read_rollouts(tmp_path) == [rollout(p) for p in PROBLEMS]
 
 

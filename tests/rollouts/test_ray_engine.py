@@ -5,6 +5,8 @@ import signal
 import sys
 from contextlib import closing
 from dataclasses import replace
+from ipaddress import ip_address
+from pathlib import Path
 
 import psutil
 import pytest
@@ -65,6 +67,13 @@ def workers():
     return [p for p in children if any("_Worker" in part for part in p.cmdline())]
 
 
+def listening():
+    """Addresses at which this process and those it started can be reached."""
+    here = psutil.Process()
+    servers = [c for p in (here, *here.children(True)) for c in p.net_connections()]
+    return {c.laddr.ip.removeprefix("::ffff:") for c in servers if c.status == psutil.CONN_LISTEN}
+
+
 def test_same_completions_as_one_process_though_a_worker_is_killed(loaded, adapter, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     torch.set_num_threads(1)  # as in a worker of one core
@@ -93,9 +102,12 @@ def test_same_completions_as_one_process_though_a_worker_is_killed(loaded, adapt
         ):
             made[number] = completions
             if not killed:
+                assert listening() and all(ip_address(ip).is_loopback for ip in listening())
+                private = Path(engine._folder.name)
+                assert private.stat().st_mode & 0o077 == 0 and any(private.rglob("raylet*"))
                 killed = workers()[:1]
                 os.kill(killed[0].pid, signal.SIGKILL)
         assert len(seen) == len(shards) and sum(done for _, done in seen) == 6 * len(shards)
         assert made == expected
         assert engine.name == "transformers" and engine.settings["batch_size"] == 4
-    assert workers() == []
+    assert workers() == [] and not private.exists()

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 import yaml
@@ -12,7 +13,11 @@ from typer.testing import CliRunner
 from reasonmaxxer.artifacts import read_json, write_json
 from reasonmaxxer.cli import app
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.recipe import parse_recipe
 from reasonmaxxer.share import hub
+from reasonmaxxer.share.formats import export
+from reasonmaxxer.share.merge import merge
+from reasonmaxxer.share.source import find_source
 from tests.report.made import make_run
 from tests.share.hub_stand_in import serve
 
@@ -72,6 +77,33 @@ def test_the_card_says_whose_rollouts_taught(finished, method, imported, said):
     (finished / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     folder = hub.prepare(finished, "someone/words")
     assert said in ModelCard.load(folder / "README.md").text.replace("\\", "")
+
+
+def test_what_is_pushed_names_no_path_of_this_machine(tiny_run, finished, tmp_path):
+    run, recipe = tiny_run
+    merge(find_source(str(run)), tmp_path / "merged")
+    export(run, "unpaired-preference", tmp_path / "merged" / "rows.json")
+    summary = read_json(finished / "summary.json")
+    summary["model"] |= {"name": "/home/me/a b/base", "source": "adapter on /home/me/base (folder)"}
+    write_json(summary, finished / "summary.json")
+    values = yaml.safe_load((finished / "recipe.yaml").read_text())
+    values["verify"]["function"] = "/home/me/grading.py:grade"
+    values["problems"]["train"]["source"] = "C:\\Users\\me\\train.jsonl"
+    (finished / "recipe.yaml").write_text(yaml.safe_dump(values))
+    for path in (tmp_path / "merged", finished):
+        files = hub.published(hub.prepare(path, "someone/words"))
+        assert {"summary.json", "recipe.yaml", "README.md"} <= {file.name for file in files}
+        for file in files:
+            assert not re.search(
+                rb"(?<![\w:/.])/\w+/|/home|C:|" + str(run.parent).encode(), file.read_bytes()
+            )
+    assert (
+        read_json(finished / "hub" / "summary.json")["model"]["source"]
+        == "adapter on base (folder)"
+    )
+    assert read_json(tmp_path / "merged" / "merge.json")["base"] == Path(recipe.model.name).name
+    assert "base_model" not in metadata_load(tmp_path / "merged" / "README.md")
+    assert parse_recipe(yaml.safe_load((finished / "hub" / "recipe.yaml").read_text()))
 
 
 def test_names_from_outside_stay_text(finished):

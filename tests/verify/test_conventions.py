@@ -22,7 +22,11 @@ CASES = [
     ("amc23", {}, "27", r"\textbf{(C)}\ 27", True),
     ("amc23", {}, "27", "C. 27", True),
     ("amc23", {}, "27", "(C)", False),
-    ("math500", {}, "27", r"\textbf{(C)}\ 27", False),
+    ("math500", {}, "27", r"\textbf{(C)}\ 28", False),
+    # a tolerance is OlympiadBench's alone, and a number
+    ("gsm8k", {"error": 3}, "5", "6", False),
+    (None, {"error": "inf"}, "5", "6", False),
+    ("olympiadbench", {"error": "inf"}, "5", "6", False),
     # Minerva: one per cent, of numbers only
     ("minerva", {}, "4.5e33", r"4.46 \times 10^{33}", True),
     ("minerva", {}, "4.5e33", r"4.4 \times 10^{33}", False),
@@ -71,6 +75,8 @@ def test_every_benchmark_has_conventions():
     assert set(CONVENTIONS) == set(names.split())
 
 
-@pytest.mark.parametrize("error", ["", None, "none", "-1", [], {}])
+@pytest.mark.parametrize("error", ["", None, "none", "-1", [], {}, "inf", "nan", 1e400])
 def test_an_error_that_is_no_tolerance_is_none(error):
-    assert conventions_of(Problem("p", "?", "1", "d", metadata={"error": error})) == Conventions()
+    row = {"error": error, "benchmark": "olympiadbench"}
+    problem = Problem("p", "?", "1", "d", metadata=row)
+    assert conventions_of(problem, VerifyConfig()) == Conventions()

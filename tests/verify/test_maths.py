@@ -7,8 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reasonmaxxer.problems.reading import answer_of, gold_answer
+from reasonmaxxer.verify.conventions import Conventions
 from reasonmaxxer.verify.literals import number
-from reasonmaxxer.verify.maths import equivalent
+from reasonmaxxer.verify.maths import Comparison, equivalent
+from tests.verify.cases import CASES
 
 SAME = [
     (r"\frac12", r"\frac{1}{2}"),
@@ -140,7 +143,6 @@ DIFFERENT = [
     (r"\text{Evelyn}", r"\text{Carla}"),
     ("x", "y"),
     (r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", r"\begin{pmatrix} 2 \\ 1 \end{pmatrix}"),
-    (r"(-\infty,3)", "x<3"),
     (r"(1,2)", "2,1"),
     ("2,1", "(1,2)"),
     ("2", "2,2"),
@@ -176,6 +178,19 @@ DIFFERENT = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("gold", "prediction", "right"),
+    [
+        pytest.param(*case, id=f"{kind} {n}")
+        for kind, cases in CASES.items()
+        for n, case in enumerate(cases)
+    ],
+)
+def test_answers_and_completions_by_kind(gold, prediction, right):
+    answer = answer_of(prediction)
+    assert (answer is not None and equivalent(gold_answer(gold) or gold, answer) is True) is right
+
+
 @pytest.mark.parametrize(("gold", "extracted"), SAME)
 def test_same(gold, extracted):
     assert equivalent(gold, extracted) is True
@@ -189,6 +204,20 @@ def test_different(gold, extracted):
 @pytest.mark.parametrize("text", ["(((((", "5\0", "\ud800", "😀", "\u202e5", "9**9", "1" * 1001])
 def test_unparsed(text):
     assert equivalent("x", text) is None
+
+
+def test_a_verdict_that_is_not_math_verifys_says_why():
+    comparison = Comparison(Conventions())
+    assert comparison.of("x^2+y^2+1=0", "x^2+y^2+2=0") is False
+    assert comparison.note is not None and "neither has a solution" in comparison.note
+
+
+def test_conventions_of_taste():
+    assert equivalent(r"50\%", "0.5", Conventions(percent="hundredths")) is True
+    assert equivalent(r"50\%", "50", Conventions(percent="hundredths")) is False
+    assert equivalent("5 hours", "5 minutes", Conventions(units="dropped")) is True
+    assert equivalent("1, 2", "2, 1", Conventions(order="given")) is False
+    assert equivalent("red, blue", "blue, red", Conventions(order="given")) is False
 
 
 def test_an_unreadable_gold_answer_is_an_error():
@@ -212,11 +241,15 @@ def test_an_unreadable_gold_answer_is_an_error():
         ("6.0e2", Fraction(600)),
         ("1E-2", Fraction(1, 100)),
         ("1/0", None),
-        ("12,34", None),
+        ("12,34", Fraction(1234, 100)),
         ("1 2", None),
         ("1e400000000", None),
         ("1" * 1001, None),
-        ("٣", None),
+        ("٣", Fraction(3)),
+        ("seven", Fraction(7)),
+        ("5 million", Fraction(5000000)),
+        ("5 km", Fraction(5)),
+        ("5 squared", None),
         (".", None),
         ("", None),
         ("%", None),

@@ -1,6 +1,7 @@
 """A verifier of the user's own: in a process that can be killed, and refused early when it cannot work."""
 
 import os
+import sys
 
 import pytest
 
@@ -54,6 +55,7 @@ def test_outcomes_are_the_functions(file):
     with Verifier(config, "chat_template") as verifier:
         said = ("4!", "4", " ", "hang", "die", "write", "half", "where", "4!")
         grades = verifier.grade([(problem, text) for text in said])
+    assert not any("verifier_" in module for module in sys.modules)  # it was imported elsewhere
     names = [grade.outcome for grade in grades]
     O = Outcome  # noqa: E741
     assert names == [
@@ -70,11 +72,18 @@ def test_outcomes_are_the_functions(file):
         ("{folder}/grading.py:almost", "has no function almost"),
         ("{folder}/none.py:grade", "there is no file"),
         ("{folder}/broken.py:grade", "cannot be imported: ModuleNotFoundError"),
+        ("{folder}/exits.py:grade", "cannot be imported: SystemExit"),
+        ("{folder}/dies.py:grade", "cannot be loaded: its process ended with status 3"),
         ("grade", "write FILE.py:FUNCTION"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_graded(file, named, said):
-    (file.parent / "broken.py").write_text("import no_such_module_anywhere\n")
+    for name, text in (
+        ("broken", "import no_such_module_anywhere"),
+        ("exits", "raise SystemExit"),
+        ("dies", "import os; os._exit(3)"),  # this process would, if it imported the file
+    ):
+        (file.parent / f"{name}.py").write_text(text)
     config = VerifyConfig(function=named.format(folder=file.parent))
     with pytest.raises(UserError, match=said):
         Verifier(config, "chat_template")

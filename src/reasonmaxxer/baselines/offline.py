@@ -20,7 +20,7 @@ from reasonmaxxer.baselines.trl import import_trl
 from reasonmaxxer.config import TrainingConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.signal.select import Example
-from reasonmaxxer.training.train import fit, trainer_arguments
+from reasonmaxxer.training.train import OnCheckpoint, fit, trainer_arguments
 
 Rows = list[dict[str, Any]]
 Attempt = TypeVar("Attempt")
@@ -59,7 +59,7 @@ def train_offline(
     folder: Path,
     events: Path | None = None,
     on_step: Callable[[int], None] | None = None,
-    on_checkpoint: Callable[[Path], None] | None = None,
+    on_checkpoint: OnCheckpoint | None = None,
 ) -> list[dict[str, Any]]:
     """Train the model's adapter in place by `config.method`, `sft`, `dpo` or `kto`.
 
@@ -75,7 +75,7 @@ def train_offline(
         folder: of the checkpoints.
         events: where TensorBoard's event files go; none is `folder`.
         on_step: called with the steps done so far.
-        on_checkpoint: called with the folder of each checkpoint.
+        on_checkpoint: called with the record of each checkpoint, to be returned.
 
     Returns:
         One row a step: `step`, `loss`, `grad_norm`, `learning_rate`, and what else TRL logs.

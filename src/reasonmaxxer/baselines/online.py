@@ -21,7 +21,7 @@ from reasonmaxxer.errors import UserError
 from reasonmaxxer.problems import Problem, render_prompt
 from reasonmaxxer.rollouts.collect import Grader
 from reasonmaxxer.rollouts.engine import Engine, Request, rollout_seed
-from reasonmaxxer.training.train import fit, trainer_arguments
+from reasonmaxxer.training.train import OnCheckpoint, fit, trainer_arguments
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def train_online(
     on_sampled: Callable[[Lengths], None] | None = None,
     on_learnt: Callable[[Lengths], None] | None = None,
     on_step: Callable[[int], None] | None = None,
-    on_checkpoint: Callable[[Path], None] | None = None,
+    on_checkpoint: OnCheckpoint | None = None,
 ) -> list[dict[str, Any]]:
     """Train the model's adapter in place by `config.method`, `grpo` or `rloo`.
 
@@ -75,7 +75,7 @@ def train_online(
             they are learnt from.
         on_learnt: called with the lengths of those that the step learns from.
         on_step: called with the steps done so far.
-        on_checkpoint: called with the folder of each checkpoint.
+        on_checkpoint: called with the record of each checkpoint, to be returned.
 
     Returns:
         One row a step: `step`, `loss`, `grad_norm`, `learning_rate`, `reward` (mean over completions),

@@ -13,6 +13,8 @@ from reasonmaxxer import __version__
 from reasonmaxxer.cli import evaluate, grade, microscope, plan, run, share
 from reasonmaxxer.errors import UserError
 
+FULL = ("No space left", "PytorchStreamWriter failed", "iostream error", "unexpected pos")
+"""In what libraries say of a full disk; all but the first are of `torch.save`, which gives no reason."""
 INTERRUPTED = 130
 """What typer makes of Ctrl-C."""
 
@@ -67,7 +69,7 @@ def main() -> None:
 
 def _disk_is_full(error: BaseException) -> bool:
     """Libraries wrap what the operating system says in errors of their own."""
-    return getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
+    return getattr(error, "errno", None) == errno.ENOSPC or any(s in str(error) for s in FULL)
 
 
 def _fail(message: str, status: int) -> None:

@@ -35,7 +35,7 @@ Problems = Annotated[
     str | None,
     typer.Option(
         metavar="SOURCE",
-        help="word-problems, reasoning-gym/TASK, a .jsonl or .parquet file, or a data set's hub id.",
+        help="word-problems, reasoning-gym/TASK, a file of problems, or a data set's hub id.",
         show_default="word-problems",
     ),
 ]
@@ -52,7 +52,7 @@ PromptStyle = Annotated[
 Extraction = Annotated[
     str | None,
     typer.Option(
-        metavar="auto|boxed|last_number|stated_number|stated_answer",
+        metavar="auto|answer|boxed|last_number",
         help="Where the answer is read.",
         show_default="auto",
     ),
@@ -115,8 +115,13 @@ def split_arguments(arguments: list[str]) -> tuple[str, tuple[str, ...]]:
 
 
 def hush() -> None:
-    """Keep what transformers says about its own future off the terminal."""
+    """Keep what transformers says of its own future, and its bars of weights, off the terminal."""
+    from huggingface_hub.utils import enable_progress_bars  # type: ignore[attr-defined]
+    from transformers.utils.logging import disable_progress_bar
+
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+    disable_progress_bar()
+    enable_progress_bars()  # those of downloads
 
 
 def print_table(columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:

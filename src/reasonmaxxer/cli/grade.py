@@ -39,10 +39,10 @@ def grade(
         typer.Option(help="Seconds before a grading process is killed.", show_default="5"),
     ] = None,
 ) -> None:
-    """Grade answers in a file, and say how far the grades can be trusted.
+    """Grade answers in a file.
 
-    Adds outcome and extracted to each row. Extraction `auto` takes the last box; else the whole
-    prediction if it is an answer alone; else the number it states.
+    Adds outcome and extracted to each row. Extraction `auto` takes the whole prediction if it is an answer
+    alone, else the answer it states.
     """
     from rich.console import Console
 
@@ -84,18 +84,10 @@ def _table(graded: GradedFile) -> Table:
 
 def _lines(graded: GradedFile) -> list[str]:
     """What stands below the table."""
-    agreement = graded.agreement
-    count = len(agreement.disagreements)
     lines = [
-        f"The second checker disagrees with {count:,} of {agreement.compared:,} grades "
-        f"({agreement.disagreed_share:.2%}) and cannot read {agreement.undecided:,}.",
         f"{graded.rows:,} rows in {graded.seconds:.1f} s, the start of the grading processes included: "
         f"{graded.rows / graded.seconds:,.0f} a second.",
     ]
-    for it in agreement.disagreements[:_SHOWN]:
-        lines.append(
-            f"  {it.problem.id}: {it.outcome.value}, gold {it.problem.answer!r}, extracted {it.extracted!r}"
-        )
     if graded.failed:
         lines.append(f"{len(graded.failed):,} could not be graded:")
     for problem, found in graded.failed[:_SHOWN]:

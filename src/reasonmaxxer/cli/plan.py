@@ -46,7 +46,7 @@ def plan(
     from reasonmaxxer.report.plan import print_plan
 
     name, overrides = split_arguments(arguments or [])
-    recipe = load_recipe(name, overrides)
+    recipe = load_recipe(name, overrides, allow_code=True)  # nothing of it runs
     where, shape, price = place(recipe, device, trust_remote_code)
     assumed = assumptions(recipe, mean_tokens, prompt_tokens)
     low, middling, high = (

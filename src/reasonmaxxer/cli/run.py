@@ -26,6 +26,9 @@ Reuse = Annotated[
 PrintRecipe = Annotated[
     bool, typer.Option("--print-recipe", help="Show the resolved recipe and stop.")
 ]
+AllowCode = Annotated[
+    bool, typer.Option("--allow-code", help="Let the recipe run code outside its folder.")
+]
 
 
 def run(
@@ -33,13 +36,14 @@ def run(
     out: Out = None,
     reuse: Reuse = None,
     print_recipe: PrintRecipe = False,
+    allow_code: AllowCode = False,
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Train a language model on its own rollouts and measure what it gained.
 
     A run that was interrupted goes on where it was when the same command is given again.
     """
-    _run(arguments or [], None, out, reuse, print_recipe, trust_remote_code)
+    _run(arguments or [], None, out, reuse, print_recipe, allow_code, trust_remote_code)
 
 
 def baseline(
@@ -48,6 +52,7 @@ def baseline(
     out: Out = None,
     reuse: Reuse = None,
     print_recipe: PrintRecipe = False,
+    allow_code: AllowCode = False,
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Run a recipe with another method in the place of ReasonMaxxer's training.
@@ -55,7 +60,7 @@ def baseline(
     Problems, prompts, verifier, adapter, evaluation and meter stay the recipe's. An interrupted run goes
     on where it was when the same command is given again.
     """
-    _run(arguments or [], method, out, reuse, print_recipe, trust_remote_code)
+    _run(arguments or [], method, out, reuse, print_recipe, allow_code, trust_remote_code)
 
 
 def _run(
@@ -64,12 +69,13 @@ def _run(
     out: Path | None,
     reuse: Path | None,
     print_recipe: bool,
+    allow_code: bool,
     trust_remote_code: bool,
 ) -> None:
     from reasonmaxxer.recipe import dump_recipe, load_recipe
 
     name, overrides = split_arguments(arguments)
-    recipe = load_recipe(name, overrides, method)
+    recipe = load_recipe(name, overrides, method, allow_code=allow_code or print_recipe)
     if print_recipe:
         typer.echo(dump_recipe(recipe), nl=False)
         return

@@ -26,10 +26,13 @@ from reasonmaxxer.config.shared import (
     EngineConfig,
     Extraction,
     ModelConfig,
+    Order,
+    Percent,
     PromptStyle,
     RayConfig,
     SamplingConfig,
     SourceConfig,
+    Units,
     VerifyConfig,
     VllmConfig,
 )
@@ -38,7 +41,8 @@ from reasonmaxxer.config.suite import SuiteConfig
 __all__ = [
     "ATTENTION", "ONLINE", "AdapterConfig", "BaselineConfig", "Config", "CostConfig",
     "DistillationConfig", "EngineConfig", "EvaluationConfig", "Extraction", "GateConfig",
-    "InspectionConfig", "Method", "MicroscopeConfig", "ModelConfig", "Positive", "ProblemsConfig",
-    "PromptStyle", "RayConfig", "Recipe", "RolloutsConfig", "SamplingConfig", "ShapeConfig", "Share",
-    "SignalConfig", "SourceConfig", "SuiteConfig", "TrainingConfig", "VerifyConfig", "VllmConfig",
+    "InspectionConfig", "Method", "MicroscopeConfig", "ModelConfig", "Order", "Percent", "Positive",
+    "ProblemsConfig", "PromptStyle", "RayConfig", "Recipe", "RolloutsConfig", "SamplingConfig",
+    "ShapeConfig", "Share", "SignalConfig", "SourceConfig", "SuiteConfig", "TrainingConfig", "Units",
+    "VerifyConfig", "VllmConfig",
 ]  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from reasonmaxxer.config.base import Config, Positive, Share
+from reasonmaxxer.config.base import Config, Place, Positive, Share
 from reasonmaxxer.config.shared import (
     EngineConfig,
     ModelConfig,
@@ -46,12 +46,13 @@ class RolloutsConfig(SamplingConfig):
     engine: EngineConfig = Field(default_factory=EngineConfig, description="What samples.")
     rollouts_per_problem: Positive = Field(8, description="Completions a problem. Paper: 20.")
     batch_size: Positive = Field(256, description="Sequences decoded at once.")
-    rollouts_per_shard: Positive = Field(
-        512,
+    rollouts_per_shard: Positive | None = Field(
+        None,
         description="Rollouts a shard, whole problems: what is written at once, and what a killed run "
-        "loses at most.",
+        "loses at most. None is what a CPU makes in about two minutes, 512 at most, and 512 on a GPU; "
+        "the run's `recipe.yaml` fixes it when it begins.",
     )
-    imported: str | None = Field(
+    imported: Place | None = Field(
         None,
         description="JSON Lines file of rollouts made elsewhere, used instead of sampling: "
         "problem_id or prompt, and completion or completion_ids; TRL's formats are read.",
@@ -122,7 +123,7 @@ class SignalConfig(Config):
 class AdapterConfig(Config):
     """Shape of the LoRA adapter."""
 
-    rank: Positive = Field(32, description="LoRA rank. Paper: 32.")
+    rank: int = Field(32, gt=0, le=16_384, description="LoRA rank. Paper: 32.")
     alpha: float = Field(64, gt=0, description="LoRA alpha. Paper: 64.")
     dropout: Share = Field(0.0, description="LoRA dropout. Paper: 0.")
     target_modules: tuple[str, ...] = Field(

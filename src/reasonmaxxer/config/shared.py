@@ -6,13 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from reasonmaxxer.config.base import Config, Positive
+from reasonmaxxer.config.base import Config, Place, Positive
 
 
 class ModelConfig(Config):
     """Which base model, and how it is held in memory."""
 
-    name: str = Field(
+    name: Place = Field(
         "smollm2", description="Hub id, local folder, or an embedded model (`reasonmaxxer models`)."
     )
     revision: str | None = Field(None, description="Hub revision; none takes the default branch.")
@@ -38,11 +38,11 @@ class ModelConfig(Config):
 class SourceConfig(Config):
     """Where the problems of one split come from."""
 
-    source: str = Field(
+    source: Place = Field(
         "word-problems",
         description="`word-problems`, `reasoning-gym/TASK`, a benchmark or training pool by name "
-        "(`math500`, `math-train`, ...; docs/evaluation.md), a .jsonl or .parquet file, or a Hugging "
-        "Face data set id.",
+        "(`math500`, `math-train`, ...; docs/evaluation.md), a .jsonl, .json, .csv or .parquet "
+        "file, or a Hugging Face data set id.",
     )
     split: str = Field(
         "train", description="Split of the source; files and benchmarks have only one."
@@ -95,7 +95,7 @@ class SamplingConfig(Config):
 class VllmConfig(Config):
     """How vLLM is run: always in a process of its own, which ends before anything is trained."""
 
-    python: str | None = Field(
+    python: Place | None = Field(
         None,
         description="Interpreter of the environment that vLLM is installed in; none is this one. Its "
         "pins need not agree with this package's.",
@@ -153,7 +153,10 @@ class EngineConfig(Config):
             )
 
 
-Extraction = Literal["auto", "boxed", "last_number", "stated_number", "stated_answer"]
+Extraction = Literal["auto", "answer", "boxed", "last_number"]
+Percent = Literal["dropped", "hundredths"]
+Units = Literal["compared", "dropped"]
+Order = Literal["any", "given"]
 
 
 class VerifyConfig(Config):
@@ -161,11 +164,22 @@ class VerifyConfig(Config):
 
     extraction: Extraction = Field(
         "auto",
-        description="Where the answer is read. `boxed`: last \\boxed{}; `last_number`: last "
-        "number; `stated_number`: the number first stated as the answer; `stated_answer`: the last box, "
-        "else that number. `auto`: by prompt style.",
+        description="Where the answer is read. `answer`: the last explicit answer or box, else the last "
+        "conclusion, else the last expression; `boxed`: last \\boxed{}; `last_number`: last number or "
+        "formula. `auto`: by prompt style.",
     )
-    function: str | None = Field(
+    percent: Percent = Field(
+        "dropped", description="Whether 50% is 50 (`dropped`) or 0.5 (`hundredths`)."
+    )
+    units: Units = Field(
+        "compared",
+        description="Whether 5 hours is other than 5 minutes where gold and extracted answer both name a "
+        "unit (`compared`), or units count for nothing (`dropped`).",
+    )
+    order: Order = Field(
+        "any", description="Whether the members of a list count in `any` order, or as `given`."
+    )
+    function: Place | None = Field(
         None,
         description="A verifier of your own, `FILE.py:FUNCTION`, called with completion, answer and "
         "metadata of the problem: True, False, or None where there is no answer. It grades every problem, "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from reasonmaxxer.config.base import Positive
+from reasonmaxxer.config.base import Place, Positive
 from reasonmaxxer.config.shared import (
     EngineConfig,
     ModelConfig,
@@ -20,7 +20,7 @@ class SuiteConfig(SamplingConfig):
 
     seed: int = Field(0, ge=0, description="Fixes every draw.")
     model: ModelConfig = Field(default_factory=ModelConfig, description="The model.")
-    adapter: str | None = Field(
+    adapter: Place | None = Field(
         None, description="PEFT folder of an adapter on it; none measures the model as it is."
     )
     problems: tuple[SourceConfig, ...] = Field(

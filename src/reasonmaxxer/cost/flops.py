@@ -18,7 +18,7 @@ from reasonmaxxer.rollouts.table import Rollout
 
 
 class ModelFlops:
-    """Counts for one model as it stands; an adapter's own small matrices count as linear layers.
+    """Counts for one model; with an adapter on it they are the base's, whose matrices dwarf a LoRA's.
 
     Args:
         model: a causal LM, PEFT-wrapped or not.
@@ -32,7 +32,8 @@ class ModelFlops:
         config = bare(model).config.get_text_config()
         heads = config.num_attention_heads
         head_size = getattr(config, "head_dim", None) or config.hidden_size // heads
-        linear = [m for m in decoder(model).modules() if isinstance(m, torch.nn.Linear)]
+        modules = decoder(model).named_modules()
+        linear = [m for n, m in modules if isinstance(m, torch.nn.Linear) and ".lora_" not in n]
         # not the weights' own count: in four bits two are packed into one number
         self.linear: int = sum(m.in_features * m.out_features for m in linear)
         self.head: int = bare(model).get_output_embeddings().weight.numel()

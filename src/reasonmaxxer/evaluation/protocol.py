@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -15,8 +14,6 @@ from reasonmaxxer.problems import Problem
 from reasonmaxxer.problems.benchmarks import provenance
 from reasonmaxxer.problems.catalogue import CATALOGUE
 from reasonmaxxer.verify.extract import graded_by
-
-_NUMBER = re.compile(r"[$\s]*[-+]?[\d,]*\.?\d+(/\d+)?[%$\s]*")
 
 
 @dataclass(frozen=True)
@@ -118,13 +115,6 @@ def metric_name(samples: int, temperature: float) -> str:
     if temperature == 0:
         return "greedy pass@1"
     return "pass@1" if samples == 1 else f"avg@{samples}"
-
-
-def out_of_reach(problems: Iterable[Problem], extraction: str) -> int:
-    """Problems whose answer is no number, where numbers are all that is read."""
-    if extraction not in ("last_number", "stated_number"):
-        return 0
-    return sum(p.verifier == "math" and not _NUMBER.fullmatch(p.answer) for p in problems)
 
 
 def problems_hash(problems: Iterable[Problem]) -> str:

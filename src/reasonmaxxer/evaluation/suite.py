@@ -18,8 +18,6 @@ from reasonmaxxer.evaluation.metrics import (
 )
 from reasonmaxxer.problems import Problem
 from reasonmaxxer.rollouts.table import Rollout
-from reasonmaxxer.verify import Outcome
-from reasonmaxxer.verify.second import agreement
 
 TRUNCATED = 0.1
 """Share of completions cut at the length limit above which a score must not be read without it."""
@@ -45,7 +43,7 @@ def measure(
 
     Returns:
         `accuracy`, `pass_at`, `by` (scores by level, subject and type of answer), and of all completions
-        `outcomes`, `truncated_share`, `mean_tokens` and `second_checker` (docs/grading.md).
+        `outcomes`, `truncated_share` and `mean_tokens`.
     """
     rates = pass_rates(problems, rollouts)
     rewards = _rewards(rollouts)
@@ -64,18 +62,6 @@ def measure(
         "outcomes": found["outcomes"],
         "truncated_share": found["truncated_share"],
         "mean_tokens": found["tokens"] / found["rollouts"],
-        "second_checker": _second_checker(problems, rollouts),
-    }
-
-
-def _second_checker(problems: Sequence[Problem], rollouts: Sequence[Rollout]) -> dict[str, int]:
-    """How often a checker that shares no code with the verifier would have graded the other way."""
-    by_id = {problem.id: problem for problem in problems}
-    found = agreement((by_id[r.problem_id], r.extracted, Outcome(r.outcome)) for r in rollouts)
-    return {
-        "compared": found.compared,
-        "disagreed": len(found.disagreements),
-        "undecided": found.undecided,
     }
 
 

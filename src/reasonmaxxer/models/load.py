@@ -26,9 +26,18 @@ from reasonmaxxer.models.files import (
 )
 from reasonmaxxer.models.memory import configure_memory
 from reasonmaxxer.models.teachers import teachers
+from reasonmaxxer.trial import check_patterns
 
 if TYPE_CHECKING:
     import torch
+
+PATTERNS = (
+    *("target_modules", "exclude_modules", "modules_to_save"),
+    *("layers_pattern", "rank_pattern", "alpha_pattern"),
+)
+"""Keys of an adapter's config whose strings PEFT takes for regular expressions."""
+SIZES = ("r", "init_r", "num_vectors", "n_frequency")
+"""Keys that say how large an adapter is."""
 
 
 @dataclass
@@ -209,6 +218,7 @@ def with_adapter(base: LoadedModel, folder: Path) -> LoadedModel:
         f"The adapter in {folder} does not fit its base {base.name}: name the one it was trained on in "
         f"{CONFIG}."
     ):
+        _refuse_extremes(adapter_config(folder), files[0], base.model)
         model = PeftModel.from_pretrained(base.model, str(folder))
         found = model.load_adapter(str(folder), "default")  # again: the first tells of nothing
         tokenizer = _own_tokenizer(base, folder)
@@ -247,6 +257,31 @@ def _set_padding(tokenizer: Any, model: Any) -> None:
     pad = tokenizer.pad_token_id
     if pad is None or pad >= len(model.get_input_embeddings().weight):
         tokenizer.pad_token = tokenizer.eos_token
+
+
+def _refuse_extremes(config: dict[str, Any], weights: Path, model: Any) -> None:
+    """Refuse an adapter's config that would keep PEFT busy for ever, or fill the memory, before it tries.
+
+    Raises:
+        UserError: it says which key.
+    """
+    from safetensors import safe_open
+
+    with safe_open(weights, framework="np") as file:
+        shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118
+    widest = max((length for shape in shapes for length in shape), default=1)
+    sizes = {key: config.get(key) for key in SIZES} | dict(config.get("rank_pattern") or {})
+    for key, size in sizes.items():
+        if isinstance(size, int) and size > widest:
+            raise UserError(
+                f"{weights.with_name(CONFIG)}: '{key}' is {size:,}, and no weight beside it is larger than "
+                f"{widest:,}: it is damaged or another adapter's."
+            )
+    values = [config.get(key) or () for key in PATTERNS]
+    listed = [p for value in values for p in ((value,) if isinstance(value, str) else value)]
+    patterns = [pattern for pattern in listed if isinstance(pattern, str)]
+    names = [name for name, _ in model.named_modules()]
+    check_patterns(patterns, names, str(weights.with_name(CONFIG)))
 
 
 def _untie(model: Any) -> None:

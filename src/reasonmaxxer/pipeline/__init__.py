@@ -17,10 +17,10 @@ from reasonmaxxer.pipeline import stages
 from reasonmaxxer.pipeline.reuse import take_over
 from reasonmaxxer.pipeline.session import Session
 from reasonmaxxer.pipeline.training import training
-from reasonmaxxer.report.page import REPORT, write_report
+from reasonmaxxer.report.page import write_report
 from reasonmaxxer.report.progress import Display
 from reasonmaxxer.report.summary import summarise
-from reasonmaxxer.run_directory import StageWork, stages_of
+from reasonmaxxer.run_directory import REPORT, SUMMARY, StageWork, open_run, stages_of
 
 
 def run(
@@ -46,14 +46,15 @@ def run(
     Raises:
         UserError: bad input, or a pool of problems that nothing can be learnt from.
     """
-    session = Session(recipe, out, display or Display(), trust_remote_code)
+    session = Session(recipe, out, display or Display(), trust_remote_code, reuse)
     directory = session.directory
-    written = directory.path / "summary.json"
+    written = directory.path / SUMMARY
     with directory.lock(), session.verifier:
+        open_run(directory.path)
+        if reuse and not written.exists():
+            take_over(reuse, session)
+        _run_stages(session)
         if not written.exists():
-            if reuse:
-                take_over(reuse, session)
-            _run_stages(session)
             write_json(summarise(directory, session.environment, session.price), written)
         if recipe.training.method == "reasonmaxxer" and not (directory.path / REPORT).exists():
             write_report(directory.path)

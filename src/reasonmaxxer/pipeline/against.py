@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from reasonmaxxer.artifacts import read_json
+from reasonmaxxer.command_folder import check_folder
 from reasonmaxxer.config import SuiteConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.evaluation.protocol import protocol_of, unlike
@@ -22,8 +23,9 @@ def read_evaluation(folder: Path) -> dict[str, Any]:
     """What `summary.json` of a finished evaluation holds.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or it is damaged.
     """
+    check_folder(folder)
     summary: dict[str, Any] = read_json(folder / SUMMARY) if (folder / SUMMARY).is_file() else {}
     if summary.get("command") != "evaluate":
         raise UserError(f"{folder} holds no finished evaluation: give one that `evaluate` filled.")

@@ -18,7 +18,7 @@ from reasonmaxxer.run_directory import StageWork
 from reasonmaxxer.signal.gates import Gate, gate_warnings
 from reasonmaxxer.signal.select import Example
 from reasonmaxxer.training.base_states import BaseStates
-from reasonmaxxer.training.train import planned_steps, train_adapter, training_layout
+from reasonmaxxer.training.train import OnCheckpoint, planned_steps, train_adapter, training_layout
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,13 @@ class Hooks:
         folder: of the checkpoints.
         events: folder of TensorBoard's files.
         task: the progress bar.
-        on_checkpoint: to call with each checkpoint on disk.
+        on_checkpoint: what a checkpoint records.
     """
 
     folder: Path
     events: Path
     task: Task
-    on_checkpoint: Callable[[Path], None]
+    on_checkpoint: OnCheckpoint
 
 
 def courses_of(session: Session, work: StageWork) -> list[Course]:

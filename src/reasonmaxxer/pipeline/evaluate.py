@@ -14,7 +14,6 @@ from reasonmaxxer.command_folder import PROBLEMS, claimed, refuse_other_problems
 from reasonmaxxer.config import SuiteConfig
 from reasonmaxxer.environment import describe_environment
 from reasonmaxxer.evaluation.protocol import (
-    out_of_reach,
     protocol_of,
     samples_of,
 )
@@ -183,7 +182,6 @@ class _Work:
             "problems": len(problems),
             "of": benchmark.problems if benchmark else None,
             **measure(problems, rollouts, self.config),
-            "out_of_reach": out_of_reach(problems, protocol.extraction),
             "specimens": specimens(problems, rollouts),
             "protocol": protocol.to_dict(),
         }

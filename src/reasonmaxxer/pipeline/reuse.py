@@ -13,7 +13,7 @@ from reasonmaxxer.errors import UserError
 from reasonmaxxer.pipeline.session import SPLITS, Session
 from reasonmaxxer.problems import problems_table
 from reasonmaxxer.recipe import parse_recipe
-from reasonmaxxer.run_directory import changed_since, read_recipe_values, stages_of
+from reasonmaxxer.run_directory import changed_since, open_run, stages_of
 
 SAMPLED_FROM = ("seed", "model", "problems", "verify")
 """Keys that every completion depends on; a section is all of its keys."""
@@ -55,7 +55,7 @@ def take_over(run: Path, session: Session) -> None:
             was edited since.
     """
     directory = session.directory
-    there, here = parse_recipe(read_recipe_values(run)), directory.recipe
+    there, here = parse_recipe(open_run(run)), directory.recipe
     stages = [
         stage
         for stage, keys in STAGE_KEYS.items()

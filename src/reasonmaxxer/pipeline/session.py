@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,23 +12,26 @@ from reasonmaxxer.artifacts import read_table
 from reasonmaxxer.baselines.trl import check_trl
 from reasonmaxxer.config import ONLINE, EngineConfig, Recipe, SamplingConfig
 from reasonmaxxer.cost import ModelFlops, price_of
+from reasonmaxxer.cost.planning.shapes import shape_of
+from reasonmaxxer.cost.planning.stages import with_shards
 from reasonmaxxer.environment import describe_environment
 from reasonmaxxer.models import LoadedModel, load_model, resolve_device
 from reasonmaxxer.models import eos_ids as model_eos_ids
-from reasonmaxxer.models.load import check_quantization
+from reasonmaxxer.models.load import check_quantization, resolve_dtype
 from reasonmaxxer.problems import (
     Problem,
     Splits,
     load_splits,
     problems_from_table,
 )
+from reasonmaxxer.recipe import parse_recipe
 from reasonmaxxer.report.progress import Display, Task
 from reasonmaxxer.rollouts.collect import check_max_length, check_prompts, collect_samples
 from reasonmaxxer.rollouts.engine import Engine
 from reasonmaxxer.rollouts.engines import check_engine, make_engine
 from reasonmaxxer.rollouts.imported import check_imported
 from reasonmaxxer.rollouts.table import Rollout
-from reasonmaxxer.run_directory import RunDirectory, StageWork
+from reasonmaxxer.run_directory import RunDirectory, StageWork, written_recipe
 from reasonmaxxer.signal.select import (
     Example,
     examples_from_table,
@@ -52,13 +55,19 @@ class Session:
         out: the run directory.
         display: where progress shows.
         trust_remote_code: let the model's repository run its own code.
+        reuse: another run, whose stages will be taken over.
 
     Raises:
         UserError: bad input, seen before any long work starts.
     """
 
     def __init__(
-        self, recipe: Recipe, out: Path, display: Display, trust_remote_code: bool
+        self,
+        recipe: Recipe,
+        out: Path,
+        display: Display,
+        trust_remote_code: bool,
+        reuse: Path | None = None,
     ) -> None:
         self.recipe, self.display = recipe, display
         self.trust_remote_code = trust_remote_code
@@ -74,6 +83,8 @@ class Session:
             _ = self.drawn  # problems that cannot be had leave the folder alone
         self.price = price_of(recipe.cost, device, _gpus_held(recipe.rollouts.engine))
         self.environment = describe_environment(device, recipe.seed)
+        begun = (run for run in (out, reuse) if run and (run / "recipe.yaml").is_file())
+        self.recipe = recipe = _with_shards(recipe, begun, device, trust_remote_code)
         self.directory = RunDirectory(out, recipe, device, self.price.usd_per_hour)
         self._engine: Engine | None = None
 
@@ -178,19 +189,30 @@ class Session:
         """Durable, graded, counted rollouts of the model as it stands; `adapter` is the folder of the
         adapter on it, for an engine elsewhere."""
         recipe = self.recipe
+        per_shard = recipe.rollouts.rollouts_per_shard
+        assert per_shard  # fixed when the session began
+        tokens_at_work, finished = 0, 0
 
-        def on_shard(rollouts: list[Rollout], fresh: bool) -> None:
+        def on_tokens(tokens: int, done: int) -> None:
+            nonlocal tokens_at_work, finished
+            tokens_at_work, finished = tokens_at_work + tokens, finished + done
+            task.on_tokens(tokens, done)
+            work.tell(folder, finished, tokens_at_work)
+
+        def on_shard(rollouts: list[Rollout], path: Path | None) -> None:
+            nonlocal tokens_at_work
+            tokens_at_work = 0
             if on_rollouts:
                 on_rollouts(rollouts)
-            if fresh:
+            if path:
                 tokens = sum(len(r.completion_ids) for r in rollouts)
                 work.meter.add(tokens=tokens, flops=self.flops.rollouts(rollouts))
-                work.save_cost()
+                work.save_cost(path)
 
         return collect_samples(
             problems,
             folder,
-            recipe.rollouts.rollouts_per_shard,
+            per_shard,
             self.engine,
             self.verifier,
             self.loaded.tokenizer,
@@ -199,7 +221,7 @@ class Session:
             per_problem=per_problem,
             seed=recipe.seed,
             adapter=adapter,
-            on_tokens=task.on_tokens,
+            on_tokens=on_tokens,
             on_shard=on_shard,
         )
 
@@ -212,6 +234,25 @@ class Session:
             task.advance(1, tokens)
 
         return on_scored
+
+
+def _with_shards(
+    recipe: Recipe, begun: Iterable[Path], device: str, trust_remote_code: bool
+) -> Recipe:
+    """A recipe with its rollouts a shard as in a run of it that has begun, else as the device asks for."""
+    if recipe.rollouts.rollouts_per_shard:
+        return recipe
+    for run in begun:
+        there, mine = written_recipe(run), recipe.model_dump(mode="json")
+        own = there.get("rollouts") or {}
+        mine["rollouts"]["rollouts_per_shard"] = own.get("rollouts_per_shard")
+        if all(there.get(section) == mine[section] for section in ("model", "rollouts")):
+            return parse_recipe(mine)
+    shape = None
+    if device == "cpu":
+        itemsize = resolve_dtype(recipe.model, device).itemsize
+        shape = shape_of(recipe.model, recipe.training.adapter, itemsize, trust_remote_code)
+    return with_shards(recipe, shape)
 
 
 def _gpus_held(engine: EngineConfig) -> int:

@@ -15,6 +15,7 @@ from reasonmaxxer.signal.gates import Gate
 from reasonmaxxer.training.processes import is_first, leave_processes
 from reasonmaxxer.training.select import Candidate, best_candidate, candidate_table
 from reasonmaxxer.training.train import (
+    RECORD,
     add_adapter,
     checkpoint_step,
     history_table,
@@ -22,9 +23,6 @@ from reasonmaxxer.training.train import (
     save_adapter,
     whole_checkpoints,
 )
-
-COST = "cost.json"
-"""Beside a checkpoint: what the stage had cost when it was written."""
 
 
 def training(session: Session, work: StageWork) -> None:
@@ -88,14 +86,11 @@ def _train(
     """Train the adapter of one course; its history."""
     folder = _folder(work, index)
 
-    def on_checkpoint(checkpoint: Path) -> None:
-        work.save_cost()
-        write_json(work.cost.to_dict(), checkpoint / COST)
+    def on_checkpoint(record: Path) -> dict[str, Any]:
+        return work.save_cost(record).to_dict()
 
     with session.display.task(f"Training{label}", course.steps) as task:
         already = whole_checkpoints(folder)
-        if already and is_first() and not (already[-1] / COST).exists():  # killed between the two
-            on_checkpoint(already[-1])
         task.advance(checkpoint_step(already[-1]) if already else 0)
         events = session.directory.path / "tensorboard" / f"gate-{index}"
         history = course.train(Hooks(folder, events, task, on_checkpoint))
@@ -119,7 +114,7 @@ def _label(index: int, courses: Sequence[Course]) -> str:
 def _checkpoint_costs(folder: Path, index: int) -> list[dict[str, Any]]:
     """What the stage had cost at each checkpoint of a course."""
     return [
-        {"gate": index, "step": checkpoint_step(path), **read_json(path / COST)}
+        {"gate": index, "step": checkpoint_step(path), **read_json(path / RECORD)}
         for path in whole_checkpoints(folder)
     ]
 

@@ -59,7 +59,7 @@ class Benchmark:
                 f"The data folder {named} does not exist; correct --data-dir or {DATA_DIR}, or unset it "
                 "to read from the Hugging Face hub."
             )
-        path = Path(named) / f"{self.file}.jsonl"
+        path = Path(named).expanduser() / f"{self.file}.jsonl"
         return path if path.is_file() else None
 
 

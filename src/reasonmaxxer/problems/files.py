@@ -1,8 +1,15 @@
-"""Problems from a JSON Lines, JSON or Parquet file."""
+"""Problems from a JSON Lines, JSON, CSV or Parquet file.
+
+`datasets` reads these formats too, but gives a column one type: of the answers 007 and 1/2 it would keep
+neither as it is written.
+"""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +21,8 @@ from reasonmaxxer.errors import UserError
 from reasonmaxxer.problems.problem import Problem
 from reasonmaxxer.problems.rows import Row, problems_from_rows
 
-SUFFIXES = (".jsonl", ".json", ".parquet")
+TEXTS = (".jsonl", ".ndjson", ".json", ".csv")
+SUFFIXES = (*TEXTS, *(f"{suffix}.gz" for suffix in TEXTS), ".parquet")
 
 
 def is_file_source(source: str) -> bool:
@@ -22,10 +30,16 @@ def is_file_source(source: str) -> bool:
     return source.endswith(SUFFIXES)
 
 
+def file_stem(source: str) -> str:
+    """Name of a file source without its endings."""
+    return Path(source.removesuffix(".gz")).stem
+
+
 def file_problems(config: SourceConfig, where: str) -> list[Problem]:
     """Every problem of a file, in order; ids are `STEM/ROW` where no column has them.
 
-    A .jsonl file holds one JSON object a line, a .json file that or one array of objects.
+    A .jsonl or .ndjson file holds one JSON object a line, a .json file that or one array of objects, a .csv
+    file a header and text alone; `.gz` after that is read too.
 
     Raises:
         UserError: no such file, an unreadable one, or rows that are not problems.
@@ -33,44 +47,72 @@ def file_problems(config: SourceConfig, where: str) -> list[Problem]:
     path = Path(config.source)
     if not path.is_file():
         raise UserError(f"{where}.source: there is no file {path}; check the path.")
-    rows = _parquet(path, where) if path.suffix == ".parquet" else _json(path, where)
-    return problems_from_rows(rows, config, stem=path.stem, domain=path.stem, where=where)
-
-
-def _parquet(path: Path, where: str) -> list[Row]:
     try:
+        rows = _rows(path)
+    except (pa.ArrowException, OSError, csv.Error, ValueError) as error:
+        kind = path.name.removesuffix(".gz").rpartition(".")[2]
+        raise UserError(f"{where}.source: {path} is not a {kind} file: {error}") from error
+    except UserError as error:
+        raise UserError(f"{where}.source: {error}") from error
+    stem = file_stem(config.source)
+    return problems_from_rows(rows, config, stem=stem, domain=stem, where=where)
+
+
+def read_json_lines(path: Path) -> Iterator[tuple[str, Any]]:
+    """Place and value of every line that holds something, of a file that may be compressed.
+
+    Raises:
+        UserError: a line is not JSON, or the file is damaged.
+    """
+    try:
+        with pa.input_stream(str(path)) as file:
+            for number, line in enumerate(io.BufferedReader(file), start=1):
+                place = f"{path}, line {number}"
+                if line.strip():
+                    yield place, _parse(line, place)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error}.") from error
+
+
+def _rows(path: Path) -> list[Row]:
+    if path.suffix == ".parquet":
         rows: list[Row] = pq.ParquetFile(path).read().to_pylist()
-    except pa.ArrowException as error:
-        raise UserError(f"{where}.source: {path} is not a Parquet file: {error}") from error
+        return rows
+    name = path.name.removesuffix(".gz")
+    if name.endswith((".jsonl", ".ndjson")):
+        return [_object(value, place) for place, value in read_json_lines(path)]
+    content = pa.input_stream(str(path)).read()
+    if name.endswith(".csv"):
+        return _csv(content.decode("utf-8-sig"))
+    if not content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
+        return [_object(value, place) for place, value in read_json_lines(path)]
+    items = enumerate(_parse(content, str(path)))
+    return [_object(item, f"{path}, item {number} (from 0)") for number, item in items]
+
+
+def _csv(text: str) -> list[Row]:
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    rows: list[Row] = []
+    for row in reader:
+        if None in row:
+            raise csv.Error(f"line {reader.line_num} has more fields than the header")
+        rows.append(row)
     return rows
 
 
-def _json(path: Path, where: str) -> list[Row]:
+def _parse(text: bytes, place: str) -> Any:
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{where}.source: {path} is not UTF-8 text: {error}") from error
-    if path.suffix == ".json" and text.lstrip().startswith("["):
-        items = _parse(text, 1, path, where)
-        return [_object(item, f"{path}, item {n} (from 0)", where) for n, item in enumerate(items)]
-    lines = ((n, line) for n, line in enumerate(text.split("\n"), start=1) if line.strip())
-    return [_object(_parse(line, n, path, where), f"{path}, line {n}", where) for n, line in lines]
-
-
-def _parse(text: str, line: int, path: Path, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        at = line + error.lineno - 1
+        value = json.loads(text.decode("utf-8-sig"))
+        if b"\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()  # lone surrogates are no text
+    except (ValueError, RecursionError) as error:
         raise UserError(
-            f"{where}.source: {path}, line {at} is not valid JSON: {error.msg} at column "
-            f"{error.colno}."
+            f"{place} is not valid JSON: {error}. Write it in UTF-8, and long numbers as text."
         ) from error
+    return value
 
 
-def _object(value: Any, place: str, where: str) -> Row:
+def _object(value: Any, place: str) -> Row:
     if not isinstance(value, dict):
-        raise UserError(
-            f"{where}.source: {place} must be a JSON object, not a {type(value).__name__}."
-        )
+        raise UserError(f"{place} must be a JSON object, not a {type(value).__name__}.")
     return value

@@ -7,6 +7,7 @@ from pathlib import Path
 from reasonmaxxer.config import SourceConfig
 from reasonmaxxer.errors import UserError, did_you_mean
 from reasonmaxxer.problems.catalogue import CATALOGUE
+from reasonmaxxer.problems.files import SUFFIXES
 from reasonmaxxer.problems.problem import Problem
 from reasonmaxxer.problems.rows import Row, problems_from_rows
 
@@ -38,7 +39,7 @@ def hub_rows(config: SourceConfig, where: str) -> list[Row]:
         raise UserError(
             f"{where}.source '{config.source}' (subset {config.subset}, split {config.split}) "
             f"cannot be loaded: {error} Name a data set of the Hugging Face hub, a folder, a "
-            f".jsonl or .parquet file, reasoning-gym/TASK, word-problems or a benchmark "
+            f"file ({', '.join(SUFFIXES)}), reasoning-gym/TASK, word-problems or a benchmark "
             f"({', '.join(CATALOGUE)}).{did_you_mean(config.source, ('word-problems', *CATALOGUE))}"
         ) from error
     return list(table)

@@ -108,8 +108,8 @@ def load_samples(
 
 def source_name(source: SourceConfig) -> str:
     """What the folder and the row of a source are called."""
-    path = Path(source.source)
-    return path.stem if files.is_file_source(source.source) else path.name
+    name = source.source
+    return files.file_stem(name) if files.is_file_source(name) else Path(name).name
 
 
 def load_splits(config: ProblemsConfig, seed: int) -> Splits:

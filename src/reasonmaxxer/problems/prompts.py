@@ -6,6 +6,7 @@ from typing import Any
 
 from reasonmaxxer.config import PromptStyle
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.trial import check_template
 
 TEXT_STYLES = {
     "qwen_boxed": (
@@ -39,6 +40,7 @@ def render_prompt(style: PromptStyle, text: str, tokenizer: Any) -> list[int]:
             leaves the problem out or ends the conversation.
     """
     if style in CHAT_STYLES:
+        check_template(tokenizer)
         return _chat(style, text + CHAT_STYLES[style], tokenizer)
     before, after = TEXT_STYLES[style]
     ids = list(tokenizer(before + text + after, add_special_tokens=True)["input_ids"])

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from reasonmaxxer.config import SourceConfig
 from reasonmaxxer.errors import UserError, did_you_mean
 from reasonmaxxer.problems.problem import Problem
+from reasonmaxxer.problems.reading import gold_answer
 
 TEXT_COLUMNS = ("problem", "question", "prompt", "text", "input")
-ANSWER_COLUMNS = ("answer", "final_answer", "expected_answer", "target", "gold", "solution")
+ANSWER_COLUMNS = (
+    *("answer", "final_answer", "expected_answer", "target", "gold"),
+    *("reward_model.ground_truth", "solution"),
+)
 ID_COLUMNS = ("id", "problem_id", "unique_id")
 DOMAIN_COLUMNS = ("domain", "subject", "type")
 _THOUSANDS = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
@@ -38,8 +44,9 @@ def problems_from_rows(
 
     The answer is what follows the last `####` (without thousands separators), else the content of
     the last `\\boxed{}`, else the whole value; a `solution` found by its name alone must have one
-    of the two marks. The domain is the column `domain`, `subject` or `type`, else `domain`. Other
-    columns that hold JSON scalars become metadata.
+    of the two marks. The domain is the column `domain`, `subject` or `type`, else `domain`. A field of
+    a nested column is a column called `COLUMN.FIELD`, such as verl's `reward_model.ground_truth`. Other
+    columns that hold scalars become metadata, decimals and dates as text.
 
     Args:
         rows: values by column.
@@ -53,11 +60,30 @@ def problems_from_rows(
     """
     if not rows:
         raise UserError(f"{where}.source '{config.source}' has no rows; name one that has.")
+    rows = [_flat(row) for row in rows]
     columns = _columns(rows, config, where)
     return [
         _problem(row, columns, config, f"{stem}/{number}", domain, _place(config, number, where))
         for number, row in enumerate(rows)
     ]
+
+
+def _flat(row: Row) -> dict[str, Any]:
+    """With fields of nested columns as columns of their own, and values as JSON has them."""
+    nested = {
+        f"{column}.{field}": value
+        for column, fields in row.items()
+        if isinstance(fields, dict)
+        for field, value in fields.items()
+    }
+    return {column: _plain(value) for column, value in {**row, **nested}.items()}
+
+
+def _plain(value: Any) -> Any:
+    """Decimals, dates and times as text."""
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    return value.isoformat() if isinstance(value, (datetime.date, datetime.time)) else value
 
 
 def _place(config: SourceConfig, number: int, where: str) -> str:
@@ -125,12 +151,17 @@ def _problem(
 
 
 def _text(row: Row, column: str, place: str) -> str:
-    """A string or a number as stripped text."""
+    """A string or a number as stripped text; a list of one is that one, a user's message what it says."""
     value = row.get(column)
-    text = str(value).strip() if isinstance(value, (str, int, float)) else ""
-    if not text or value != value:  # NaN is the one value that differs from itself
+    if isinstance(value, list) and len(value) == 1:
+        value = _plain(value[0])
+    if isinstance(value, dict) and value.get("role") == "user":
+        value = value.get("content")
+    text = str(value).strip() if _is_scalar(value) else ""
+    if not text:
         raise UserError(
-            f"{place} has no text or number in '{column}' but {value!r}; fill it or drop the row."
+            f"{place} has no text or number in '{column}' but {value!r:.80}; write one there (a list of "
+            "one, or one user message, will do) or drop the row."
         )
     return text
 
@@ -140,11 +171,9 @@ def _is_scalar(value: Any) -> bool:
 
 
 def extract_answer(text: str) -> str | None:
-    """What follows the last `####`, else the content of the last `\\boxed{}`, else None."""
-    _, mark, after = text.rpartition("####")
-    if mark:
-        return _ungrouped(after.strip())
-    return _last_boxed(text)
+    """The answer of a gold solution, without thousands separators; none if the text marks none."""
+    found = gold_answer(text)
+    return None if found is None else _ungrouped(found)
 
 
 def _ungrouped(answer: str) -> str:
@@ -152,27 +181,3 @@ def _ungrouped(answer: str) -> str:
     if any(bracket in answer for bracket in "([{"):
         return answer
     return _THOUSANDS.sub(lambda number: number[0].replace(",", ""), answer)
-
-
-def _last_boxed(text: str) -> str | None:
-    before, mark, after = text.rpartition("\\boxed")
-    if not mark:
-        return None
-    content = _braced(after[1:]) if after.startswith("{") else _unbraced(after)
-    return _last_boxed(before) if content is None else content
-
-
-def _unbraced(after: str) -> str | None:
-    """What TeX boxes without braces, as in `\\boxed 2`, read up to the end of the word."""
-    match = re.match(r"\s+([^\s{}$.,;]+)", after)
-    return match[1] if match else None
-
-
-def _braced(after: str) -> str | None:
-    """Up to the brace that closes the one just opened; None where none does."""
-    depth = 1
-    for match in re.finditer(r"\\.|[{}]", after, re.DOTALL):
-        depth += {"{": 1, "}": -1}.get(match[0], 0)
-        if depth == 0:
-            return after[: match.start()].strip()
-    return None

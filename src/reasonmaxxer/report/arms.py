@@ -21,7 +21,7 @@ from reasonmaxxer.evaluation.metrics import pass_at_k
 from reasonmaxxer.models.files import is_adapter
 from reasonmaxxer.recipe import parse_recipe
 from reasonmaxxer.rollouts.collect import read_columns
-from reasonmaxxer.run_directory import read_contents, read_recipe_values
+from reasonmaxxer.run_directory import open_run, read_contents
 
 BASE = "base"
 SEEDS = ("seed", "problems.train.seed")
@@ -144,7 +144,7 @@ def read_arms(paths: Sequence[Path]) -> list[Arm]:
 
 
 def _read(path: Path) -> Run:
-    values = read_recipe_values(path)
+    values = open_run(path)
     if not (path / "summary.json").is_file():
         raise UserError(f"The run in {path} is not finished: give its command again to go on.")
     recipe = parse_recipe(values, str(path / "recipe.yaml")).model_dump(mode="json")

@@ -25,8 +25,8 @@ from reasonmaxxer.report.results import Change, Comparison, Results, read_result
 from reasonmaxxer.report.templates import fill
 from reasonmaxxer.report.viewer import viewer_data, viewer_fragment
 from reasonmaxxer.report.words import caveats, verdict
+from reasonmaxxer.run_directory import REPORT
 
-REPORT = "report.html"
 SHOWN: dict[Change, int] = {"gained": 3, "lost": 3, "both": 2, "neither": 2}
 """Examples of each kind, the first in the order of the test problems."""
 LISTED = 200
@@ -55,9 +55,9 @@ class Report:
         Raises:
             UserError: it is no run directory, or its run is not finished.
         """
+        results = read_results(run)
         inspected = (run / "inspection" / "stage.json").exists()
-        viewer = viewer_fragment(viewer_data(run)) if inspected else ""
-        return cls(render(read_results(run), viewer))
+        return cls(render(results, viewer_fragment(viewer_data(run)) if inspected else ""))
 
     def save(self, path: Path) -> None:
         """Write the page, whole or not at all."""

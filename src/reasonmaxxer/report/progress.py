@@ -1,10 +1,11 @@
-"""Progress on the terminal, as bars with estimates; silence where nobody looks."""
+"""Progress: bars with estimates on a terminal, in a file a line a minute at most, or nothing at all."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.markup import escape
@@ -18,23 +19,31 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+LINE = 60.0
+"""Seconds between two lines where there is no terminal."""
+
 
 @dataclass
 class Task:
-    """One bar. `advance` moves it and adds to the tokens whose rate it shows."""
+    """One bar. `advance` moves it and adds to the tokens that it shows with their rate."""
 
     progress: Progress
     id: TaskID
     tokens: int = 0
     done: int = 0
+    printed: float = field(default_factory=time.monotonic)
 
     def advance(self, done: int, tokens: int = 0) -> None:
         """Add finished items and tokens."""
         self.tokens += tokens
         self.done += done
         elapsed = self.progress.tasks[self.progress.task_ids.index(self.id)].elapsed
-        rate = f"{self.tokens / elapsed:,.0f} tokens/s" if self.tokens and elapsed else ""
-        self.progress.update(self.id, advance=done, rate=rate)
+        rate = f"{self.tokens:,} tokens, {self.tokens / elapsed:,.0f}/s" if elapsed else ""
+        self.progress.update(self.id, advance=done, rate=rate if self.tokens else "")
+        console, now = self.progress.console, time.monotonic()
+        if not console.is_terminal and now - self.printed >= LINE:
+            self.printed = now
+            console.print(self.progress.get_renderable())
 
     def on_tokens(self, tokens: int, done: int) -> None:
         """In the form engines report in."""
@@ -63,8 +72,8 @@ class Display:
     def task(self, label: str, total: int) -> Iterator[Task]:
         """Show a bar while the block runs."""
         columns = (
-            TextColumn("{task.description:<21}"),
-            BarColumn(bar_width=10),
+            TextColumn("{task.description:<16}"),
+            BarColumn(bar_width=8),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("left"),

@@ -13,7 +13,7 @@ import numpy as np
 from reasonmaxxer.artifacts import read_json, read_table
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.rollouts.collect import read_columns
-from reasonmaxxer.run_directory import read_recipe_values
+from reasonmaxxer.run_directory import open_run
 
 Change = Literal["gained", "lost", "both", "neither"]
 
@@ -158,7 +158,7 @@ def read_results(run: Path) -> Results:
     Raises:
         UserError: it is no run directory, or its run is not finished.
     """
-    recipe = read_recipe_values(run)
+    recipe = open_run(run)
     if not (run / "summary.json").is_file():
         raise UserError(
             f"The run in {run} is not finished. `reasonmaxxer show {run}` says where it is; give its "

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from reasonmaxxer.artifacts import read_json
 from reasonmaxxer.rollouts.collect import read_columns
-from reasonmaxxer.run_directory import SCRATCH, is_locked, read_recipe_values, stages_of
+from reasonmaxxer.run_directory import AT_WORK, COST, SCRATCH, is_locked, open_run, stages_of
 from reasonmaxxer.training.progress import read_progress
 
 State = Literal["done", "running", "stopped", "waiting"]
@@ -17,11 +17,12 @@ State = Literal["done", "running", "stopped", "waiting"]
 
 @dataclass(frozen=True)
 class StageStatus:
-    """One stage: its state, and the seconds it has taken as far as they are on disk."""
+    """One stage: its state, and the seconds and tokens it has taken as far as they are on disk."""
 
     stage: str
     state: State
-    seconds: float | None
+    seconds: float | None = None
+    tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Sampled:
     Attributes:
         name: what they are.
         total: completions there will be, None where the recipe does not say.
+        finished: those of the shard at work, ungraded, too.
         outcomes: completions by grade.
         truncated: those cut at the length limit.
         problems: problems with a completion.
@@ -39,6 +41,7 @@ class Sampled:
 
     name: str
     total: int | None
+    finished: int
     outcomes: dict[str, int]
     truncated: int
     problems: int
@@ -46,7 +49,7 @@ class Sampled:
 
     @property
     def done(self) -> int:
-        """Completions so far."""
+        """Graded completions so far."""
         return sum(self.outcomes.values())
 
 
@@ -88,7 +91,7 @@ def read_status(run: Path) -> RunStatus:
 
 
 def _look(run: Path) -> RunStatus:
-    recipe = read_recipe_values(run)
+    recipe = open_run(run, hashes=False)
     summary = read_json(run / "summary.json") if (run / "summary.json").is_file() else None
     at_work = summary is None and is_locked(run)
     state: State = "done" if summary else "running" if at_work else "stopped"
@@ -98,7 +101,7 @@ def _look(run: Path) -> RunStatus:
         model=recipe["model"]["name"],
         seed=recipe["seed"],
         stages=[_stage(run, stage, at_work) for stage in stages_of(recipe["training"]["method"])],
-        sampled=_sampled(run, recipe),
+        sampled=_sampled(run, recipe, at_work),
         training={
             int(folder.name.removeprefix("gate-")): read_progress(folder)
             for folder in sorted((run / ".training.partial" / SCRATCH).glob("gate-*"))
@@ -110,15 +113,17 @@ def _look(run: Path) -> RunStatus:
 def _stage(run: Path, stage: str, at_work: bool) -> StageStatus:
     record, partial = run / stage / "stage.json", run / f".{stage}.partial"
     if record.is_file():
-        return StageStatus(stage, "done", read_json(record)["cost"]["seconds"])
+        cost = read_json(record)["cost"]
+        return StageStatus(stage, "done", cost["seconds"], cost["tokens"])
     if not partial.is_dir():
-        return StageStatus(stage, "waiting", None)
-    cost = partial / "cost.json"
-    seconds = read_json(cost)["seconds"] if cost.is_file() else None
-    return StageStatus(stage, "running" if at_work else "stopped", seconds)
+        return StageStatus(stage, "waiting")
+    files = [partial / COST, *([partial / AT_WORK] if at_work else [])]
+    spent = [read_json(file) for file in files if file.is_file()]
+    seconds, tokens = (max((s[n] for s in spent), default=None) for n in ("seconds", "tokens"))
+    return StageStatus(stage, "running" if at_work else "stopped", seconds, tokens)
 
 
-def _sampled(run: Path, recipe: dict[str, Any]) -> list[Sampled]:
+def _sampled(run: Path, recipe: dict[str, Any], at_work: bool) -> list[Sampled]:
     """Every set of completions that has a folder."""
     record = run / "problems" / "stage.json"
     if not record.is_file():
@@ -142,14 +147,21 @@ def _sampled(run: Path, recipe: dict[str, Any]) -> list[Sampled]:
         for kind, count in (("greedy", sizes["test"]), ("sampled", config["samples"] * sampled)):
             folder = _folder(run, "evaluation") / f"{arm}-{kind}"
             sets.append((f"test, {arm} {kind}", folder, count))
-    return [_read(*of) for of in sets if of[1].is_dir()]
+    told = _told(run) if at_work else {}
+    return [_read(*of, told.get(of[1], 0)) for of in sets if of[1].is_dir()]
 
 
 def _folder(run: Path, stage: str) -> Path:
     return run / stage if (run / stage).is_dir() else run / f".{stage}.partial"
 
 
-def _read(name: str, folder: Path, total: int | None) -> Sampled:
+def _told(run: Path) -> dict[Path, int]:
+    """Completions, as the process at work tells, by their folder."""
+    told = {file.parent: read_json(file) for file in run.glob(f".*.partial/{AT_WORK}")}
+    return {stage / values["folder"]: values["finished"] for stage, values in told.items()}
+
+
+def _read(name: str, folder: Path, total: int | None, finished: int) -> Sampled:
     rows = read_columns(folder, ("problem_id", "outcome", "finish_reason"))
     by_problem: dict[str, set[bool]] = defaultdict(set)
     for row in rows:
@@ -157,6 +169,7 @@ def _read(name: str, folder: Path, total: int | None) -> Sampled:
     return Sampled(
         name=name,
         total=total,
+        finished=max(len(rows), finished),
         outcomes=dict(Counter(row["outcome"] for row in rows)),
         truncated=sum(row["finish_reason"] == "length" for row in rows),
         problems=len(by_problem),

@@ -161,10 +161,11 @@ def print_status(status: RunStatus, console: Console) -> None:
     stages = Table()
     stages.add_column("stage")
     stages.add_column("state")
-    stages.add_column("seconds so far", justify="right")
+    for column in ("seconds so far", "tokens so far"):
+        stages.add_column(column, justify="right")
     for stage in status.stages:
-        seconds = "" if stage.seconds is None else f"{stage.seconds:.0f}"
-        stages.add_row(stage.stage, stage.state, seconds)
+        spent = ("" if n is None else f"{n:,.0f}" for n in (stage.seconds, stage.tokens))
+        stages.add_row(stage.stage, stage.state, *spent)
     console.print(stages)
     if status.sampled:
         console.print(_completions(status.sampled))
@@ -179,7 +180,7 @@ def _completions(sampled: list[Sampled]) -> Table:
     for column in ("done", "right", "mixed problems", "no answer", "cut"):
         table.add_column(column, justify="right")
     for part in sampled:
-        done = f"{part.done:,}" + (f"/{part.total:,}" if part.total else "")
+        done = f"{part.finished:,}" + (f"/{part.total:,}" if part.total else "")
         shares = (part.outcomes.get("correct", 0), part.outcomes.get("unparsed", 0), part.truncated)
         right, unparsed, cut = (f"{s / part.done:.0%}" if part.done else "" for s in shares)
         mixed = f"{part.mixed}/{part.problems}" if part.done > part.problems else ""

@@ -187,8 +187,8 @@ def sample_rollouts(
     return plan.graded(problems, requests, engine.generate(requests, sampling, on_tokens))
 
 
-OnShard = Callable[[list[Rollout], bool], None]
-"""Called with each shard's rollouts and whether they were made just now."""
+OnShard = Callable[[list[Rollout], Path | None], None]
+"""Called with each shard's rollouts, and with the file they are about to be in unless they are there."""
 
 
 def collect(
@@ -206,14 +206,15 @@ def collect(
         problems_per_shard: length of a slice.
         make: turns the missing slices into rollouts, with the number of each among them, in any order; each
             is written as soon as it is done.
-        on_shard: called with each shard's rollouts and whether they were made just now.
+        on_shard: called with the rollouts of each shard that is there, and of each other one with its path
+            just before it is written.
     """
     shards = list(_slices(problems, problems_per_shard))
     paths = [folder / f"shard-{number:05d}.parquet" for number in range(len(shards))]
     missing = [number for number, path in enumerate(paths) if not path.exists()]
     collected: dict[int, list[Rollout]] = {}
 
-    def keep(number: int, fresh: bool) -> None:
+    def keep(number: int) -> None:
         rollouts = collected[number] = rollouts_from_table(read_table(paths[number]))
         answered = list(dict.fromkeys(rollout.problem_id for rollout in rollouts))
         if answered != [problem.id for problem in shards[number]]:
@@ -221,14 +222,17 @@ def collect(
                 f"{paths[number]} holds completions of other problems, or of another number of them "
                 f"(first is {answered[0]}). Choose another folder, or delete that one."
             )
-        if on_shard:
-            on_shard(collected[number], fresh)
 
     for number in sorted(set(range(len(shards))) - set(missing)):
-        keep(number, False)
+        keep(number)
+        if on_shard:
+            on_shard(collected[number], None)
     for index, rollouts in make([shards[number] for number in missing]):
-        write_table(rollout_table(rollouts), paths[missing[index]])
-        keep(missing[index], True)
+        path = paths[missing[index]]
+        if on_shard:
+            on_shard(rollouts, path)
+        write_table(rollout_table(rollouts), path)
+        keep(missing[index])
     return [rollout for number in range(len(shards)) for rollout in collected[number]]
 
 
@@ -264,7 +268,7 @@ def collect_samples(
         adapter: PEFT folder of what answers beside the base; an engine on a model in memory needs the
             model to carry it.
         on_tokens: called with tokens made and rollouts finished.
-        on_shard: called with each shard's rollouts and whether they were made just now.
+        on_shard: called as by `collect`.
     """
     plan = _Plan(engine, verifier, tokenizer, prompt_style, sampling, per_problem, seed, adapter)
 
@@ -273,11 +277,11 @@ def collect_samples(
         for number, made in engine.generate_shards(requests, sampling, on_tokens):
             yield number, plan.graded(shards[number], requests[number], made)
 
-    def report(rollouts: list[Rollout], fresh: bool) -> None:
-        if on_shard:
-            on_shard(rollouts, fresh)
-        if on_tokens and not fresh:
+    def report(rollouts: list[Rollout], path: Path | None) -> None:
+        if on_tokens and not path:
             on_tokens(0, len(rollouts))
+        if on_shard:
+            on_shard(rollouts, path)
 
     return collect(problems, folder, max(1, rollouts_per_shard // per_problem), make, report)
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from reasonmaxxer.config import PromptStyle
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.problems import Problem, render_prompt
+from reasonmaxxer.problems.files import read_json_lines
 from reasonmaxxer.problems.prompts import TEXT_STYLES
 from reasonmaxxer.problems.text import normalise
 from reasonmaxxer.rollouts.collect import Grader
@@ -44,8 +44,9 @@ def import_rollouts(
     by_prompt = _by_prompt(problems, prompt_style, tokenizer)
     counts: Counter[str] = Counter()
     rollouts = []
-    for where, line in _lines(path):
-        row = _row(line, where)
+    check_imported(str(path))
+    for where, value in read_json_lines(path):
+        row = _row(value, where)
         problem = known[_problem_id(row, known, by_prompt, where)]
         ids, reason = _completion(row, tokenizer, eos_ids, where)
         prompt_ids = _ids(row, "prompt_ids", where)
@@ -103,20 +104,7 @@ def _by_prompt(problems: Sequence[Problem], style: PromptStyle, tokenizer: Any) 
     }
 
 
-def _lines(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Lines that hold something, each with its place."""
-    check_imported(str(path))
-    with path.open("rb") as file:
-        yield from ((f"{path}, line {n}", x) for n, x in enumerate(file, start=1) if x.strip())
-
-
-def _row(line: bytes, where: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{where} is not valid JSON: {error}. Each line is one JSON object, as UTF-8 text."
-        ) from error
+def _row(row: Any, where: str) -> dict[str, Any]:
     if not isinstance(row, dict) or not row.keys() & {"problem_id", "prompt"}:
         raise UserError(f"{where} needs an object with 'problem_id' or 'prompt'.")
     if "chosen" in row:

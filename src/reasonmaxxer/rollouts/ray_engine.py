@@ -7,7 +7,9 @@ as it would here. Ray starts a worker that died again, and gives its shards to o
 from __future__ import annotations
 
 import logging
+import os
 import pickle
+import tempfile
 from collections.abc import Iterator, Sequence
 from functools import partial
 from importlib.util import find_spec
@@ -46,6 +48,7 @@ class RayEngine(Engine):
             batch_size,
         )
         self._started = False
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -101,24 +104,46 @@ class RayEngine(Engine):
 
             ray.shutdown()
             self._started = False
+        if self._folder:
+            self._folder.cleanup()
+            self._folder = None
 
     def _connected(self) -> Any:
         import ray
         import ray.data
 
         if not ray.is_initialized():
-            cores = self.config.workers * self.config.cpus
-            here = {"address": "local", "num_cpus": cores, "include_dashboard": False}
-            there = {"address": self.config.address}
-            ray.init(
-                logging_level=logging.WARNING,
-                log_to_driver=False,
-                **(there if self.config.address else here),
-            )
+            said = {"logging_level": logging.WARNING, "log_to_driver": False}
+            if self.config.address:
+                ray.init(self.config.address, **said)
+            else:
+                self._start_here(said)
             self._started = True
         logging.getLogger("ray.data").setLevel(logging.WARNING)
         ray.data.DataContext.get_current().enable_progress_bars = False
         return ray
+
+    def _start_here(self, options: dict[str, Any]) -> None:
+        """Start a cluster that this machine alone can reach, and whose files this user alone can read."""
+        import ray
+        from ray._private import ray_constants
+
+        # Ray makes its folder open to all, wherever it is; under /tmp the names of its sockets fit.
+        base = "/tmp" if os.name == "posix" else None
+        self._folder = tempfile.TemporaryDirectory(
+            prefix="ray-", dir=base, ignore_cleanup_errors=True
+        )
+        several, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
+        try:  # of one machine, as it is on Windows: every server listens on loopback
+            ray.init(
+                "local",
+                num_cpus=self.config.workers * self.config.cpus,
+                include_dashboard=False,
+                _temp_dir=str(Path(self._folder.name) / "r"),
+                **options,
+            )
+        finally:
+            ray_constants.ENABLE_RAY_CLUSTER = several
 
 
 class _Worker:

@@ -22,7 +22,7 @@ from reasonmaxxer.problems import problems_from_table
 from reasonmaxxer.problems.prompts import TEXT_STYLES
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.rollouts.table import Rollout
-from reasonmaxxer.run_directory import read_recipe_values
+from reasonmaxxer.run_directory import open_run
 
 Format = Literal["prompt-completion", "unpaired-preference", "preference"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -52,7 +52,7 @@ def export(run: Path, form: str, out: Path) -> int:
         raise UserError(
             f"--format '{form}' is none of {', '.join(FORMATS)}.{did_you_mean(form, FORMATS)}"
         )
-    recipe = read_recipe_values(run)
+    recipe = open_run(run)
     rollouts = read_rollouts(run / "rollouts")
     if not rollouts:
         raise UserError(

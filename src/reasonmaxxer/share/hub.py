@@ -8,10 +8,10 @@ from pathlib import Path
 from reasonmaxxer.artifacts import read_json, write_text
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models.files import base_name, is_adapter
-from reasonmaxxer.run_directory import read_recipe_values
+from reasonmaxxer.run_directory import open_run
 from reasonmaxxer.share.card import model_card
 from reasonmaxxer.share.merge import RECORD
-from reasonmaxxer.share.source import read_finished
+from reasonmaxxer.share.source import copy_figures, read_finished
 
 FOLDER = "hub"
 """In a run directory: what is pushed of it."""
@@ -96,8 +96,7 @@ def _of_run(run: Path) -> Path:
     folder = run / FOLDER
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(run / "training" / "adapter", folder)
-    for name in ("summary.json", "recipe.yaml"):
-        shutil.copyfile(run / name, folder / name)
+    copy_figures(run, folder)
     return folder
 
 
@@ -113,9 +112,9 @@ def _card(folder: Path, repo_id: str) -> str:
         repo_id,
         base,
         read_json(folder / "summary.json"),
-        read_recipe_values(folder),
+        open_run(folder),
         merged,
-        _is_hub_id(base),
+        _is_hub_id(base) and (merged is None or "/" in base),  # a folder's name has none
     )
 
 

@@ -26,7 +26,7 @@ from reasonmaxxer.report.progress import Display, Task
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.rollouts.engine import Request
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
-from reasonmaxxer.share.source import Source
+from reasonmaxxer.share.source import Source, copy_figures, without_paths
 
 CHECKED = 32
 """Completions on which the merged model is held against the adapter."""
@@ -75,7 +75,7 @@ def merge(
         del adapted
         config = ModelConfig(name=str(folder), dtype="float32")
         after = _score(sequences, load_model(config, trust_remote_code), task)
-        record = {
+        record: dict[str, Any] = {
             "base": source.base,
             "revision": source.revision,
             "adapter": str(source.adapter),
@@ -91,10 +91,10 @@ def merge(
         except UserError:
             shutil.rmtree(folder)
             raise
+        record = without_paths(record)
         write_json(record, folder / RECORD)
-        for name in ("summary.json", "recipe.yaml"):
-            if source.run:
-                shutil.copyfile(source.run / name, folder / name)
+        if source.run:
+            copy_figures(source.run, folder)
     return record
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from reasonmaxxer.artifacts import read_json
+import yaml
+
+from reasonmaxxer.artifacts import read_json, write_json, write_text
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models.files import adapter_config, base_name, is_adapter
 from reasonmaxxer.models.teachers import teachers
-from reasonmaxxer.run_directory import read_recipe_values
+from reasonmaxxer.run_directory import open_run
+
+_PART = r"[^\s/\\'\"(),;<>|]+"
+_PATH = re.compile(rf"(?<![\w:/\\.~-])(?:[A-Za-z]:)?[/\\](?:{_PART}[/\\])+({_PART})")
 
 
 @dataclass(frozen=True)
@@ -56,10 +62,32 @@ def read_finished(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     Raises:
         UserError: the folder is no run directory, or the run is not finished.
     """
-    recipe = read_recipe_values(run)
+    recipe = open_run(run)
     if not (run / "summary.json").is_file():
         raise UserError(
             f"{run} is not finished: it has no summary.json. `reasonmaxxer show {run}` says where it is; "
             "the same `reasonmaxxer run` command goes on."
         )
     return read_json(run / "summary.json"), recipe
+
+
+def copy_figures(run: Path, folder: Path) -> None:
+    """Put `summary.json` and `recipe.yaml` of a run into a folder, without this machine's paths."""
+    summary, recipe = map(without_paths, read_finished(run))
+    write_json(summary, folder / "summary.json")
+    text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
+    write_text(text, folder / "recipe.yaml")
+
+
+def without_paths(value: Any) -> Any:
+    """JSON values in which an absolute path is its last part: where it lies here is nobody else's."""
+    if isinstance(value, dict):
+        return {key: without_paths(below) for key, below in value.items()}
+    if isinstance(value, list):
+        return [without_paths(below) for below in value]
+    if not isinstance(value, str):
+        return value
+    for path in (Path(value), PureWindowsPath(value)):
+        if path.is_absolute():
+            return path.name
+    return _PATH.sub(r"\1", value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from collections.abc import Callable, Sequence
@@ -32,6 +31,10 @@ from reasonmaxxer.training.progress import add_progress, start_progress
 from reasonmaxxer.training.trackers import trackers
 from reasonmaxxer.training.trainer import ReasonMaxxerConfig, ReasonMaxxerTrainer
 
+RECORD = "cost.json"
+"""Of a checkpoint, written last: it makes the checkpoint whole, and holds what its maker wants to keep."""
+OnCheckpoint = Callable[[Path], dict[str, Any]]
+"""Called with the `RECORD` that is about to make a checkpoint whole; returns what goes into it."""
 HISTORY = pa.schema(
     [
         pa.field("gate", pa.int32(), nullable=False),
@@ -123,7 +126,7 @@ def train_adapter(
     base_states: BaseStates | None = None,
     events: Path | None = None,
     on_step: Callable[[int], None] | None = None,
-    on_checkpoint: Callable[[Path], None] | None = None,
+    on_checkpoint: OnCheckpoint | None = None,
 ) -> list[dict[str, Any]]:
     """Train the model's adapter in place; checkpoints go to `folder/checkpoint-STEP`.
 
@@ -140,7 +143,7 @@ def train_adapter(
         base_states: shared by the gates of a sweep.
         events: where TensorBoard's event files go, if the config reports to it; none is `folder`.
         on_step: called with the steps done so far.
-        on_checkpoint: called with the folder of each checkpoint once it is on disk.
+        on_checkpoint: called with the record of each checkpoint, to be returned; none keeps it empty.
 
     Returns:
         One row of metrics an optimiser step: `step`, `loss`, `grad_norm`, `learning_rate`, `kl`,
@@ -211,7 +214,7 @@ def fit(
     folder: Path,
     events: Path | None = None,
     on_step: Callable[[int], None] | None = None,
-    on_checkpoint: Callable[[Path], None] | None = None,
+    on_checkpoint: OnCheckpoint | None = None,
 ) -> list[dict[str, Any]]:
     """Train, from the last whole checkpoint if there is one; one row of metrics a step.
 
@@ -221,7 +224,7 @@ def fit(
         folder: of the checkpoints.
         events: where TensorBoard's event files go, if the config reports to it; none is `folder`.
         on_step: called with the steps done so far.
-        on_checkpoint: called with the folder of each checkpoint once it is on disk.
+        on_checkpoint: called with the record of each checkpoint, to be returned; none keeps it empty.
 
     Raises:
         FloatingPointError: the loss is no longer finite.
@@ -249,7 +252,7 @@ def history_table(rows: Sequence[dict[str, Any]]) -> pa.Table:
 def whole_checkpoints(folder: Path) -> list[Path]:
     """Complete checkpoints of a folder, by step; one cut off by a kill is left out."""
     checkpoints = sorted(folder.glob("checkpoint-*"), key=checkpoint_step)
-    return [path for path in checkpoints if _readable(path / "trainer_state.json")]
+    return [path for path in checkpoints if (path / RECORD).is_file()]
 
 
 def checkpoint_step(checkpoint: Path) -> int:
@@ -278,16 +281,6 @@ def load_adapter_weights(model: Any, adapter: Path) -> None:
     set_peft_model_state_dict(model, load_peft_weights(str(adapter), device=str(model.device)))
 
 
-def _readable(path: Path) -> bool:
-    if not path.is_file():
-        return False
-    try:
-        json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError:  # cut off while it was written, the last file of a checkpoint
-        return False
-    return True
-
-
 class _Watch(TrainerCallback):  # type: ignore[misc]
     """Tells of steps, metrics and checkpoints, and stops on a loss that is not finite."""
 
@@ -295,7 +288,7 @@ class _Watch(TrainerCallback):  # type: ignore[misc]
         self,
         folder: Path,
         on_step: Callable[[int], None] | None,
-        on_checkpoint: Callable[[Path], None] | None,
+        on_checkpoint: OnCheckpoint | None,
     ) -> None:
         self.folder, self.on_step, self.on_checkpoint = folder, on_step, on_checkpoint
 
@@ -310,8 +303,9 @@ class _Watch(TrainerCallback):  # type: ignore[misc]
             self.on_step(state.global_step)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.on_checkpoint and state.is_world_process_zero:
-            self.on_checkpoint(self.folder / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}")
+        if state.is_world_process_zero:
+            record = self.folder / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}" / RECORD
+            write_json(self.on_checkpoint(record) if self.on_checkpoint else {}, record)
 
     def on_log(
         self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any

@@ -19,15 +19,19 @@ from reasonmaxxer.verify.conventions import Conventions
 _SCIENTIFIC = re.compile(r"(?<![A-Za-z\d.])(\d+\.?\d*|\.\d+)[eE]\+?(-?\d+)(?![\d.])", re.ASCII)
 _E = re.compile(r"(?<![A-Za-z\\])E(?=\s*_)")  # math-verify takes it for Euler's number and gives up
 _SUBSCRIPT = re.compile(r"_\{\s*\\([A-Za-z]+)\s*\}")
+_BESIDE = re.compile(r"(?<!_)\d\s+\d(?!\d*\s*/)")
 _COMMAND = re.compile(r"\\[A-Za-z]+")
-_POINTS = range(2)
+_RANGES = ((0.6, 1.6), (0.6, 1.6), (-3.6, -1.6), (20, 90))  # |x| is not x, and max(7, x) not 7
 _BITS = 200
-_LARGE, _LARGEST = 10**30, 10**2000  # what is larger still is compared by its first 50 digits
+_DIGITS = 10**5
 _EXACT, _ROUGHLY = 1e-40, 1e-13  # relative distance of values of 50 digits, and of decimals
 
 
-def same_expression(gold: str, extracted: str, conventions: Conventions) -> bool | None:
-    """Whether two cleaned expressions are the same; none if the extracted one does not parse.
+def same_expression(
+    gold: str, extracted: str, conventions: Conventions
+) -> tuple[bool | None, str | None]:
+    """Whether two cleaned expressions are the same, none if the extracted one does not parse; and why not
+    as math-verify says.
 
     Letter case counts where a side uses a letter in both.
 
@@ -38,7 +42,13 @@ def same_expression(gold: str, extracted: str, conventions: Conventions) -> bool
     gold_parsed, parsed = (parsed_expression(text, lowercase) for text in (gold, extracted))
     if gold_parsed is None:
         raise ValueError(f"the gold answer '{gold}' does not parse")
-    return None if parsed is None else _same(gold_parsed, parsed, conventions)
+    return (None, None) if parsed is None else _same(gold_parsed, parsed, conventions)
+
+
+def is_constant(text: str) -> bool:
+    """Whether a cleaned expression parses and has no variable."""
+    parsed = parsed_expression(text)
+    return parsed is not None and not getattr(parsed, "free_symbols", True)
 
 
 def _mixes_case(text: str) -> bool:
@@ -56,6 +66,8 @@ def parsed_expression(text: str, lowercase: bool = True) -> Any | None:
     )
     from math_verify.grader import should_treat_as_complex
 
+    if _BESIDE.search(text):
+        return None  # of "5 6" math-verify makes 11
     text = _SUBSCRIPT.sub(r"_{\1}", _E.sub("Q", _SCIENTIFIC.sub(r"\1 \\times 10^{\2}", text)))
     # Units are ours: math-verify's drop any trailing t, m, c, h, ..., also where it is a variable.
     how = NormalizationConfig(
@@ -72,28 +84,43 @@ def parsed_expression(text: str, lowercase: bool = True) -> Any | None:
         raise
     except Exception:  # the parser says in many ways, plain `Exception` among them, that it cannot
         return None
-    return _without_derivatives(parsed)
+    return _settled(parsed)
 
 
-def _without_derivatives(parsed: Any) -> Any:
-    """With a symbol for each derivative: SymPy evaluates that of a variable by another to zero."""
-    from sympy import Basic, Derivative, Symbol
+def _settled(parsed: Any) -> Any:
+    """With `i` as the imaginary unit, matrix products carried out, and a symbol for each derivative, which
+    SymPy evaluates to zero where it is that of a variable by another.
+    """
+    from sympy import Basic, Derivative, I, MatrixExpr, Symbol
 
+    if isinstance(parsed, MatrixExpr):
+        return parsed.doit().as_explicit()
     if not isinstance(parsed, Basic):
         return parsed
-    return parsed.xreplace({d: Symbol(str(d)) for d in parsed.atoms(Derivative)})
+    imaginary = {s: I for s in parsed.atoms(Symbol) if str(s) == "i"}
+    return parsed.xreplace({d: Symbol(str(d)) for d in parsed.atoms(Derivative)}).xreplace(
+        imaginary
+    )
 
 
-def _same(gold: Any, extracted: Any, conventions: Conventions) -> bool:
+def _same(gold: Any, extracted: Any, conventions: Conventions) -> tuple[bool, str | None]:
     from math_verify import verify
+    from sympy import MatrixBase
 
+    if isinstance(gold, MatrixBase) and isinstance(extracted, MatrixBase):
+        same = gold.shape == extracted.shape and all(
+            _same(g, e, conventions)[0] for g, e in zip(gold, extracted, strict=True)
+        )
+        return same, None
     verdict = _same_by_value(gold, extracted, conventions)
     if verdict is not None:
-        return verdict
+        return verdict, None
     # Not symmetric: the gold answer comes first.
     same = bool(verify(gold, extracted, timeout_seconds=None, raise_on_error=True))
     equations = _is_equation(gold) and _is_equation(extracted)
-    return same and not (equations and gold != extracted and not _has_solution(gold))
+    if same and equations and gold != extracted and not _has_solution(gold):
+        return False, "math-verify calls them the same: neither has a solution"
+    return same, None
 
 
 def _same_by_value(gold: Any, extracted: Any, conventions: Conventions) -> bool | None:
@@ -101,27 +128,49 @@ def _same_by_value(gold: Any, extracted: Any, conventions: Conventions) -> bool 
     from mpmath import mp
 
     equations = _is_equation(gold), _is_equation(extracted)
-    values = _values(gold), _values(extracted)
-    if not (values[0] and values[1]) or equations[0] != equations[1]:
+    smooth = _is_smooth(gold) and _is_smooth(extracted)
+    variable = getattr(gold, "free_symbols", None) or getattr(extracted, "free_symbols", None)
+    if (
+        variable
+        and not any(equations)
+        and _differ(_values(gold, smooth, 1), _values(extracted, smooth, 1))
+    ):
+        return False  # as most wrong answers do
+    found = _values(gold, smooth), _values(extracted, smooth)
+    if found[0] is None or found[1] is None or equations[0] != equations[1]:
+        return None
+    values = _common(found[0], found[1])
+    if not values[0]:
         return None
     exact = not _has_decimals(gold) and not _has_decimals(extracted)
     constants = len(values[0]) == len(values[1]) == 1 and not equations[0]
-    if exact and constants and _LARGE < abs(values[0][0]) < _LARGEST:
-        return _same_large(gold, extracted, values[0][0])
+    if exact and constants and _gap(values[0][0], values[1][0], computed=True) <= _EXACT:
+        return _same_constants(gold, extracted, values[0][0])
     with mp.workprec(_BITS):
         if equations[0]:
             return _proportional(values[0], values[1], exact) or None
         verdict = _near(values[0], values[1], exact, conventions)
-    smooth = _is_smooth(gold) and _is_smooth(extracted)
     return None if verdict and not smooth else verdict
 
 
-def _same_large(gold: Any, extracted: Any, size: Any) -> bool:
-    """Whether large exact numbers are the same to the last digit, as 2^2008 - 2 and 2^2008 - 3 are not."""
+def _same_constants(gold: Any, extracted: Any, size: Any) -> bool:
+    """Whether exact numbers with the same first digits are the same: 2^2008 - 2 is not 2^2008 - 3, nor 1 +
+    10^-50 one.
+
+    Beyond what has a hundred thousand digits, only what is written alike is.
+    """
     from mpmath import log10
 
-    digits = int(log10(abs(size))) + 20
-    return bool(abs(gold.evalf(digits) - extracted.evalf(digits)) < 1e-10)
+    digits = int(log10(abs(size))) if size else 0
+    if digits > _DIGITS:
+        return bool(gold == extracted)
+    difference = (gold - extracted).evalf(15, maxn=max(digits, 0) + 400)
+    return difference == 0 or _cancelled(difference)
+
+
+def _cancelled(value: Any) -> bool:
+    """Whether a sum cancelled as far as it was computed, which SymPy says by one bit of precision."""
+    return all(getattr(part, "_prec", 2) == 1 or part == 0 for part in value.as_real_imag())
 
 
 def _has_decimals(parsed: Any) -> bool:
@@ -144,16 +193,17 @@ def _has_solution(equation: Any) -> bool:
 
 def _is_smooth(parsed: Any) -> bool:
     """Whether equal values at two points leave no doubt."""
-    from sympy import Abs, Piecewise, ceiling, floor, sign
+    from sympy import Abs, Max, Min, Mod, Piecewise, ceiling, floor, sign
 
-    return not parsed.has(Abs, Piecewise, ceiling, floor, sign)
+    return not parsed.has(Abs, Max, Min, Mod, Piecewise, ceiling, floor, sign)
 
 
-def _values(parsed: Any) -> list[Any] | None:
-    """Of an expression, or of the difference of an equation's sides, at each sample point.
+def _values(parsed: Any, smooth: bool, points: int = len(_RANGES)) -> list[Any] | None:
+    """Of an expression, or of the difference of an equation's sides, at each sample point; none where it
+    has none.
 
-    None where there is no finite value. Functions without a definition count as variables. Complex
-    numbers of 50 digits and any exponent: 1/2004! is not 0, and 2^100 - 2 not 2^100 - 3.
+    Functions without a definition count as variables. Complex numbers of 50 digits and any exponent:
+    1/2004! is not 0, and 2^100 - 2 not 2^100 - 3. No list at all for what has no values.
     """
     from sympy import Expr
     from sympy.core.function import AppliedUndef
@@ -163,20 +213,50 @@ def _values(parsed: Any) -> list[Any] | None:
     if not isinstance(parsed, Expr) or _is_word(parsed):
         return None
     unknowns = parsed.atoms(AppliedUndef) | parsed.free_symbols
-    values = [_value(parsed, unknowns, point) for point in (_POINTS if unknowns else range(1))]
-    return None if None in values else values
+    if not unknowns:
+        return [_value(parsed, {})]
+    return [
+        _value(parsed, {u: _sample(u, n) for u in unknowns})
+        if _RANGES[n][0] > 0 or not (smooth and _has_roots(parsed))
+        else None
+        for n in range(points)
+    ]
 
 
-def _value(expression: Any, unknowns: set[Any], point: int) -> Any | None:
-    from mpmath import isfinite, mp, mpc
+def _differ(gold: list[Any] | None, extracted: list[Any] | None) -> bool:
+    """Whether two expressions, at least one with a variable, differ at their first sample point."""
+    if gold is None or extracted is None or None in (gold[0], extracted[0]):
+        return False
+    return bool(_gap(gold[0], extracted[0], computed=True) > 1e-5)
+
+
+def _sample(unknown: Any, point: int) -> Any:
     from sympy import Float
 
-    at = {u: Float(0.6 + Random(f"{u} {point}").random(), 60) for u in unknowns}
+    low, high = _RANGES[point]
+    return Float(low + (high - low) * Random(f"{unknown} {point}").random(), 60)
+
+
+def _has_roots(parsed: Any) -> bool:
+    """Whether a root or logarithm of a variable is in it: what these are of is meant to be positive."""
+    from sympy import Pow, log
+
+    roots = [p.base for p in parsed.atoms(Pow) if not p.exp.is_integer]
+    return any(
+        of.free_symbols for of in [*roots, *(logarithm.args[0] for logarithm in parsed.atoms(log))]
+    )
+
+
+def _value(expression: Any, at: dict[Any, Any]) -> Any | None:
+    from mpmath import isfinite, mp, mpc
+
     value = expression.xreplace(at).evalf(50)
     if not (value.is_Number or (value.is_number and value.is_complex)):
         return None
     with mp.workprec(_BITS):
-        number = mpc(*(part._to_mpmath(_BITS) for part in value.as_real_imag()))
+        number = mpc(
+            *(0 if _cancelled(part) else part._to_mpmath(_BITS) for part in value.as_real_imag())
+        )
     return number if isfinite(number) else None
 
 
@@ -189,26 +269,33 @@ def _is_word(side: Any) -> bool:
     )
 
 
+def _common(gold: list[Any], extracted: list[Any]) -> tuple[list[Any], list[Any]]:
+    """Values at the points where both have one; of a constant the same everywhere."""
+    points = max(len(gold), len(extracted))
+    pairs = [(gold[n % len(gold)], extracted[n % len(extracted)]) for n in range(points)]
+    known = [pair for pair in pairs if None not in pair]
+    return [g for g, _ in known], [e for _, e in known]
+
+
 def _near(
     gold: Sequence[Any], extracted: Sequence[Any], exact: bool, conventions: Conventions
 ) -> bool | None:
     """Whether values are the same within the tolerance; none where a decimal may have been rounded."""
-    if len(gold) == len(extracted) == 1:  # numbers, not expressions in variables
+    if len(gold) == 1:  # numbers, not expressions in variables
         relative = conventions.relative_tolerance * abs(gold[0])
         if abs(gold[0] - extracted[0]) <= max(conventions.absolute_tolerance, relative):
             return True
     within = _EXACT if exact else _ROUGHLY
-    points = max(len(gold), len(extracted))
-    gaps = [_gap(gold[i % len(gold)], extracted[i % len(extracted)]) for i in range(points)]
+    gaps = [_gap(g, e, computed=len(gold) > 1) for g, e in zip(gold, extracted, strict=True)]
     if all(gap <= within for gap in gaps):
         return True
     return False if exact or any(gap > 1e-5 for gap in gaps) else None
 
 
-def _gap(gold: Any, extracted: Any) -> Any:
-    """Relative distance. Zero may have been computed with an error."""
+def _gap(gold: Any, extracted: Any, computed: bool) -> Any:
+    """Relative distance. At a sample point zero is computed with an error."""
     size, gap = max(abs(gold), abs(extracted)), abs(gold - extracted)
-    if gap == 0 or (gap < 1e-40 and 0 in (gold, extracted)):
+    if gap == 0 or (computed and gap < 1e-40 and 0 in (gold, extracted)):
         return 0
     return gap / size
 

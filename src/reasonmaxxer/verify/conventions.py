@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from reasonmaxxer.config import Order, Percent, Units, VerifyConfig
 from reasonmaxxer.problems.problem import Problem
 
 
@@ -17,13 +17,18 @@ class Conventions:
         relative_tolerance: of numbers, relative to the gold one.
         absolute_tolerance: of numbers.
         several: the gold answer lists several, in any order, so a comma never groups thousands.
-        choices: a letter before the value, as in `(C) 12`, is the contest's and says nothing.
+        percent: a percent sign is `dropped`, so that 50% is 50, or means `hundredths`, so that it is 0.5.
+        units: `compared` where both sides name a length, area, volume, time, mass, speed or sum of
+            money, or `dropped`.
+        order: of the members of a list: `any` or as `given`.
     """
 
     relative_tolerance: float = 0.0
     absolute_tolerance: float = 0.0
     several: bool = False
-    choices: bool = False
+    percent: Percent = "dropped"
+    units: Units = "compared"
+    order: Order = "any"
 
 
 EXACT = Conventions()
@@ -32,7 +37,7 @@ CONVENTIONS: dict[str, Conventions] = {
     "math-train": EXACT,
     "gsm8k": EXACT,
     "gsm8k-train": EXACT,
-    "amc23": Conventions(choices=True),
+    "amc23": EXACT,
     "aime24": EXACT,
     "aime25": EXACT,
     "minerva": Conventions(relative_tolerance=0.01),
@@ -40,23 +45,33 @@ CONVENTIONS: dict[str, Conventions] = {
 }
 
 
-def conventions_of(problem: Problem) -> Conventions:
-    """Those of the problem's benchmark, with what its own row says (OlympiadBench).
+def conventions_of(problem: Problem, config: VerifyConfig) -> Conventions:
+    """Those of the problem's benchmark and of the configuration, with what an OlympiadBench row says.
 
-    Reads `benchmark`, `error` (an absolute tolerance) and `is_multiple_answer` of the metadata; what
-    has no benchmark, or one that is not listed, is compared exactly.
+    Reads `benchmark` and, of OlympiadBench, `error` (an absolute tolerance) and `is_multiple_answer` of the
+    metadata; what has no benchmark, or one that is not listed, is compared exactly.
     """
     row = problem.metadata
+    benchmark = str(row.get("benchmark"))
+    listed = replace(
+        CONVENTIONS.get(benchmark, EXACT),
+        percent=config.percent,
+        units=config.units,
+        order=config.order,
+    )
+    if benchmark != "olympiadbench":
+        return listed
     return replace(
-        CONVENTIONS.get(str(row.get("benchmark")), EXACT),
-        absolute_tolerance=_error(row),
+        listed,
+        absolute_tolerance=_error(row.get("error")),
         several=row.get("is_multiple_answer") is True,
     )
 
 
-def _error(row: Mapping[str, Any]) -> float:
-    """The row's own tolerance; one that is no number is none."""
+def _error(value: Any) -> float:
+    """A tolerance as OlympiadBench's rows have it, a finite number or text of one; all else is none."""
     try:
-        return max(0.0, float(row.get("error") or 0))
+        tolerance = float(value or 0)
     except (TypeError, ValueError):
         return 0.0
+    return tolerance if 0 < tolerance < float("inf") else 0.0

@@ -14,11 +14,10 @@ from reasonmaxxer.artifacts import write_text
 from reasonmaxxer.config import VerifyConfig
 from reasonmaxxer.errors import UserError, did_you_mean
 from reasonmaxxer.problems.problem import Problem
-from reasonmaxxer.problems.rows import extract_answer
+from reasonmaxxer.problems.reading import answer_of, gold_answer
 from reasonmaxxer.verify.conventions import CONVENTIONS
-from reasonmaxxer.verify.extract import answer_of, extract
+from reasonmaxxer.verify.extract import extract
 from reasonmaxxer.verify.outcome import Grade
-from reasonmaxxer.verify.second import Agreement, agreement
 from reasonmaxxer.verify.verifier import Verifier
 
 _AT_ONCE = 200  # rows between two reports of progress
@@ -31,14 +30,12 @@ class GradedFile:
     Attributes:
         out: the file written: the rows, each with `outcome`, `extracted` and, where there is one, `detail`.
         outcomes: counts of outcomes by benchmark; rows without one are under an empty name.
-        agreement: with the second checker.
         failed: problem and grade of the rows that ended in `error`.
         seconds: that grading took, the start of the workers included.
     """
 
     out: Path
     outcomes: Mapping[str, Counter[str]]
-    agreement: Agreement
     failed: Sequence[tuple[Problem, Grade]]
     seconds: float
 
@@ -87,7 +84,6 @@ def grade_file(
     return GradedFile(
         out,
         outcomes,
-        agreement((row.problem, grade.extracted, grade.outcome) for row, grade in pairs),
         [(row.problem, grade) for row, grade in pairs if grade.outcome.value == "error"],
         seconds,
     )
@@ -152,7 +148,7 @@ def _row(line: str, place: str) -> Row:
             f"{place}: 'benchmark' {benchmark!r} has no conventions; give one of {', '.join(CONVENTIONS)}, "
             f"or leave it out to compare exactly.{did_you_mean(str(benchmark), CONVENTIONS)}"
         )
-    problem = Problem(place, "", extract_answer(gold) or gold.strip(), "", metadata=values)
+    problem = Problem(place, "", gold_answer(gold) or gold.strip(), "", metadata=values)
     return Row(values, problem, _text(values, "prediction", place))
 
 

@@ -1,72 +1,247 @@
-"""Answers that can be compared at a glance, in linear time: plain numbers, words, choice letters."""
+"""Answers compared at a glance, in linear time: plain numbers with their units, words, choice letters."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache, lru_cache
+from typing import Any
 
+from reasonmaxxer.problems.expressions import LONGEST_ANSWER
 from reasonmaxxer.verify.conventions import EXACT, Conventions
-from reasonmaxxer.verify.latex import bare, clean, only_text, without_text
+from reasonmaxxer.verify.latex import clean
 
-LONGEST_ANSWER = 1000  # characters; what is longer is no answer, and is not parsed
-
-_LITERAL = re.compile(
-    r"([+-]?)\s*(?:(?P<mixed>\d+)(?:\s*(?=\\frac)|\s+(?=\d+/\d)))?"
-    r"(?:\\frac\{(?P<n>\d+)\}\{(?P<d>\d+)\}"
-    r"|(?P<whole>\d{1,3}(?:,\d{3})+|\d+)?(?P<decimals>\.\d*)?"
+_GROUPED = r"[1-9]\d{0,2}(?:,\d{3})+|[1-9]\d{0,2}(?:\.\d{3}){2,}|[1-9]\d?(?:,\d{2})+,\d{3}|\d+"
+_COMMA = (
+    r"(?<=(?<!\d)0),\d+|,(?:\d{1,2}|\d{4,})(?!\d)"  # of decimals, as before three digits it groups
+)
+_LITERAL = (
+    r"(?:(?P<mixed>\d+)(?:\s*(?=\\frac)|\s+(?=\d+/\d)))?(?:\\frac\{(?P<n>\d+)\}\{(?P<d>\d+)\}"
+    rf"|(?P<whole>{_GROUPED})?(?P<decimals>\.\d*|{_COMMA})?"
     r"(?:[eE](?P<e>[+-]?\d{1,3})|\s*\\(?:times|cdot)\s*10\s*\^\s*(?:(?P<ten>\d)|\{(?P<tens>-?\d{1,3})\}))?"
-    r"(?:/(?P<divisor>\d+))?)",
-    re.ASCII,
+    r"(?:/(?P<divisor>\d+))?)"
 )
-_UNIT = re.compile(
-    r"(?<=[\d}])(?:\s*(?:[cmk]m|k?g|mg|ml|ft|in|mi|lbs?|hrs?|mph|min|sec)"
-    r"|\s+(?!hundred|thousand|[mbtr]+illion|dozen|pairs?\b)[A-Za-z]{2,}(?:[ /][A-Za-z]+)*"
-    r"|\s+[mgshLNJWVK](?:/[a-z]+)?)(?:\s*\^\s*(?:\d|\{-?\d\}))?",
-    re.ASCII,
+_BEFORE = (
+    r"(?:(?:only|exactly|just|about|approximately|around|roughly|nearly|(?:a |the )?total of|equals?|is|usd"
+    r"|rs\.?)\s+)*"
 )
+_SCALES = {
+    "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12,
+    "万": 10**4, "萬": 10**4, "亿": 10**8, "億": 10**8,
+}  # fmt: skip
+_QUANTITY = re.compile(
+    rf"{_BEFORE}(?:(?P<minus>-|minus\s|negative\s)|\+|plus\s|positive\s)?\s*{_LITERAL}"
+    rf"(?P<scales>(?:\s*(?:{'|'.join(_SCALES)})s?(?![A-Za-z]))*)"
+    r"(?:\s*(?P<percent>\\?%|percent(?:age)?(?![A-Za-z])|pct(?![A-Za-z])))?(?P<unit>.*)",
+    re.ASCII | re.IGNORECASE | re.DOTALL,
+)
+_NUMBER_WORDS = {
+    word: number
+    for number, word in [
+        *enumerate(
+            re.findall(
+                r"\w+",
+                "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
+                "fifteen sixteen seventeen eighteen nineteen",
+            )
+        ),
+        (20, "twenty"), (30, "thirty"), (40, "forty"), (50, "fifty"),
+        (60, "sixty"), (70, "seventy"), (80, "eighty"), (90, "ninety"),
+    ]
+}  # fmt: skip
+# Beside a number these change its value, so that what they stand in is not the number.
+_CHANGING = frozenset(
+    re.findall(
+        r"\w+",
+        """half halves third thirds quarter quarters fourth fourths fifth fifths sixth tenth tenths
+        hundredth hundredths squared cubed root factorial times plus minus over divided multiplied power mod
+        modulo choose and or not than between to from except without double twice triple pair pairs couple
+        score gross negative inverse reciprocal base remainder log sqrt sin cos tan wrong incorrect false
+        never if when where for all hundred thousand million billion trillion dozen hundreds thousands
+        millions recurring repeating infinity alpha beta gamma delta theta lambda sigma omega phi psi rho
+        abc xyz none"
+        """,
+    )
+)
+_SHORT = frozenset(("in", "of", "on", "at", "us", "am", "pm", "an", "hr", "sq", "cu"))
+_PREFIXES = ("", "kilo", "centi", "milli", "deci", "nano", "micro", "mega", "giga")
+_MEASURED = (
+    "[length]",
+    "[length] ** 2",
+    "[length] ** 3",
+    "[time]",
+    "[mass]",
+    "[length] / [time]",
+    "[currency]",
+)
+_POWER = re.compile(r"(?<=[A-Za-z])\s*\^\s*(?:-?\d|\{\s*-?\d\s*\})")
+_END = re.compile(r"(?:(?<=[\d})\]])|(?<=\\pi))\s*(?=[A-Za-z])")
+_COMMAND = re.compile(r"\\[A-Za-z]+")
+_TEXT = re.compile(r"[\w\s.,'()-]*(?<![A-Za-z])[A-Za-z]{3}[\w\s.,'()-]*")
 _ARTICLE = re.compile(r"^(?:an?|the)\s+")
 _NAME = re.compile(r"^[A-Za-z]+\s*=\s*")
 _CHOICE = re.compile(r"\(?([A-Z])\)?")
 _CHOSEN = re.compile(r"\(([A-Z])\).*|([A-Z])(?:[.:)].*)?", re.DOTALL)
 _LETTER = re.compile(r"(?:\([A-E]\)|[A-E][.:)])\s*(?=\S)")
 _NUMERAL = re.compile(
-    r"\(?(-?[\dA-F.]*\d[\dA-F.]*)\)?\s*(?:_\s*(?:(\d)|\{\s*(\d+)\s*\}))?", re.ASCII
+    r"\(?(-?[\dA-F.]*\d[\dA-F.]*)\)?\s*(?:_\s*(?:(\d+)|\{\s*(\d+)\s*\}))?", re.ASCII
 )
 
 
-def number(text: str, grouped: bool = True) -> Fraction | None:
+@dataclass(frozen=True)
+class Quantity:
+    """A number and the words beside it, such as its unit.
+
+    Attributes:
+        value: the number.
+        unit: the words.
+        comma: whether a comma was read as one number's, where it may separate two.
+    """
+
+    value: Fraction
+    unit: str = ""
+    comma: bool = False
+
+
+def number(text: str, conventions: Conventions = EXACT) -> Fraction | None:
     r"""The value of a plain literal; none for all else.
 
-    That is 12, -1,234.5, 3/4, \frac{3}{4}, 2\frac{1}{2}, 2 1/2, 6.0e23, 6 \times 10^{23}, $7, 50%.
-
-    Args:
-        text: an answer.
-        grouped: whether commas may group thousands.
+    That is 12, -1,234.5, 3/4, \frac{3}{4}, 2\frac{1}{2}, 2 1/2, 6.0e23, $7, 50%, 7 million.
     """
-    return _number(clean(text), grouped)
+    found = quantity(clean(text), conventions)
+    return found.value if found else None
 
 
-def _number(text: str, grouped: bool) -> Fraction | None:
-    literal = _LITERAL.fullmatch(bare(text)) if len(text) <= LONGEST_ANSWER else None
-    if literal is None or (not grouped and "," in literal[0]):
+def quantity(text: str, conventions: Conventions) -> Quantity | None:
+    """A cleaned answer as a number with a unit; none if it is anything else."""
+    text = text.strip("()") if re.fullmatch(r"\(-?\d+\)", text) else text
+    found = _QUANTITY.fullmatch(text) if len(text) <= LONGEST_ANSWER else None
+    part = found.groupdict(default="") if found else {}
+    whole = re.sub("[.,]", "", part.get("whole", ""))
+    digits = whole + part.get("decimals", "").replace(",", ".")
+    if not (digits.strip(".") or part.get("n")):
+        return _in_words(text)
+    if part["d"].strip("0") == "" != part["d"]:
         return None
-    part = literal.groupdict(default="")
-    if part["n"]:
-        value = Fraction(int(part["n"]), int(part["d"])) if int(part["d"]) else None
-    else:
-        value = _decimal(part)
-    if value is None:
+    if part["divisor"].strip("0") == "" != part["divisor"] or not _is_unit(part["unit"]):
         return None
-    value += int(part["mixed"] or 0)
-    return -value if literal[1] == "-" else value
-
-
-def _decimal(part: dict[str, str]) -> Fraction | None:
-    digits = f"{part['whole'].replace(',', '')}{part['decimals']}"
-    if not digits.strip(".") or (part["divisor"] and not int(part["divisor"])):
+    if "," in part["whole"] + part["decimals"] and conventions.several:
         return None
     exponent = int(part["e"] or part["ten"] or part["tens"] or 0)
-    return Fraction(f"0{digits}") * Fraction(10) ** exponent / int(part["divisor"] or 1)
+    value = (
+        Fraction(int(part["n"]), int(part["d"]))
+        if part["n"]
+        else Fraction(f"0{digits}") * Fraction(10) ** exponent / int(part["divisor"] or 1)
+    )
+    value += int(part["mixed"] or 0)
+    for scale in re.findall(r"[A-Za-z]+|[^\sA-Za-z]", part["scales"].lower()):
+        value *= _SCALES[scale.rstrip("s")]
+    if part["percent"] and conventions.percent == "hundredths":
+        value /= 100
+    comma = "," in part["decimals"] or re.search(r",\d\d,", part["whole"]) is not None
+    return Quantity(-value if part["minus"] else value, part["unit"].strip(), comma)
+
+
+def _in_words(text: str) -> Quantity | None:
+    """A number in English words, as "twenty-four"."""
+    words = text.lower().replace("-", " ").split()
+    if (
+        not words
+        or not set(words) <= {*_NUMBER_WORDS, *_SCALES, "and"}
+        or words[0] not in _NUMBER_WORDS
+    ):
+        return None
+    total = group = 0
+    for word in words:
+        if word in _NUMBER_WORDS:
+            group += _NUMBER_WORDS[word]
+        elif word in ("hundred", "dozen"):
+            group *= _SCALES[word]
+        elif word != "and":
+            total, group = total + group * _SCALES[word], 0
+    return Quantity(Fraction(total + group))
+
+
+def without_unit(text: str) -> str:
+    """A cleaned expression without the unit at its end; beside variables, one letter is another of them."""
+    for end in _END.finditer(text):
+        rest, unit = text[: end.start()], text[end.start() :]
+        variables = re.search(r"[A-Za-z]", _COMMAND.sub("", rest))
+        if _is_unit(unit) and not (variables and len(unit.strip()) == 1):
+            return rest
+    return text
+
+
+@lru_cache(4096)
+def _is_unit(text: str) -> bool:
+    """Whether words beside a number leave its value alone: units, and nouns as in "12 red apples"."""
+    spaced = text[:1].isspace() or not text
+    words = (
+        re.split(r"[\s/*]+|\\cdot|(?<=\D)-(?=[A-Za-z])", _POWER.sub(" ", text).strip(" .,"))
+        if text.strip(" .,")
+        else []
+    )
+    return all(_leaves(word.strip(".,'()"), spaced) for word in words)
+
+
+def _leaves(word: str, spaced: bool) -> bool:
+    if not word:
+        return True
+    if not word.replace("'", "").isalpha() or word.lower() in _CHANGING:
+        return False
+    if not word.isascii():
+        return True
+    if len(word) == 1:
+        return word in ("mgshLNJWVK" if spaced else "mgs")
+    if len(word) == 2:
+        return (spaced and word.lower() in _SHORT) or _known(word)
+    return _known(word) or (bool(re.search("[aeiou]", word.lower())) and spaced)
+
+
+@cache
+def _registry() -> Any:
+    from pint import UnitRegistry
+
+    registry: Any = UnitRegistry(cache_folder=None)
+    registry.define("dollar = [currency]")
+    registry.define("cent = dollar / 100")
+    return registry
+
+
+@cache
+def _known(word: str) -> bool:
+    """Whether pint knows the unit, by an everyday prefix."""
+    return any(prefix in _PREFIXES for prefix, *_ in _registry().parse_unit_name(word))
+
+
+@lru_cache(4096)
+def _measure(unit: str) -> Any | None:
+    """The unit as pint reads it if it is of length, area, volume, time, mass, speed or money; else none."""
+    from pint import PintError
+
+    try:
+        parsed = _registry().parse_units(
+            _POWER.sub(lambda power: power[0].replace("{", "").replace("}", ""), unit)
+        )
+    except (PintError, ValueError, TypeError, AttributeError, SyntaxError):
+        return None  # words of which pint makes nothing: pint has no one way to say so
+    return parsed if str(parsed.dimensionality) in _MEASURED else None
+
+
+def same_quantity(gold: Quantity, extracted: Quantity, conventions: Conventions) -> bool:
+    """Whether two quantities are the same; a unit that only one of them names counts for nothing."""
+    value = extracted.value
+    if (
+        conventions.units == "compared"
+        and gold.unit
+        and extracted.unit
+        and gold.unit != extracted.unit
+    ):
+        units = _measure(gold.unit), _measure(extracted.unit)
+        if units[0] is not None and units[1] is not None and units[0].is_compatible_with(units[1]):
+            value *= Fraction(str((1 * units[1]).to(units[0]).magnitude)).limit_denominator(10**9)
+    return same_number(gold.value, value, conventions)
 
 
 def same_number(gold: Fraction, extracted: Fraction, conventions: Conventions = EXACT) -> bool:
@@ -95,64 +270,66 @@ def _terminates(value: Fraction) -> bool:
 
 def plainly_same(gold: str, extracted: str, conventions: Conventions) -> bool | None:
     """Equality of two cleaned answers where it is plain; none: it takes a closer look."""
-    verdict = _same_base(gold, extracted)
-    if verdict is None:
-        verdict = _same_number(gold, extracted, conventions)
-    if verdict is None:
-        verdict = _same_choice(gold, extracted)
-    return _same_words(gold, extracted) if verdict is None else verdict
+    if gold == extracted != "":
+        return True
+    for compare in (_same_base, _same_quantities, _same_choice, _same_words):
+        verdict = compare(gold, extracted, conventions)
+        if verdict is not None:
+            return verdict
+    return None
 
 
-def _same_base(gold: str, extracted: str) -> bool | None:
-    """Numerals with a base, as 52_8: the digits must agree, and the bases where both are given."""
-    sides = [_NUMERAL.fullmatch(bare(text)) for text in (gold, extracted)]
+def _same_base(gold: str, extracted: str, conventions: Conventions) -> bool | None:
+    """Numerals with a base, as 52_8: digits must agree, and bases, ten where only the answer has one."""
+    sides = [_NUMERAL.fullmatch(text) for text in (gold, extracted)]
     if not (sides[0] and sides[1]):
         return None
     bases = [side[2] or side[3] for side in sides if side]
     if bases == [None, None]:
         return None
-    return sides[0][1] == sides[1][1] and (None in bases or bases[0] == bases[1])
+    return sides[0][1] == sides[1][1] and (bases[1] or bases[0]) == (bases[0] or "10")
 
 
-def _same_number(gold: str, extracted: str, conventions: Conventions) -> bool | None:
-    if conventions.choices:
-        extracted = _LETTER.sub("", bare(extracted), count=1)
-    grouped = not conventions.several
-    values = [_number(without_text(text), grouped) for text in (gold, extracted)]
-    if values[0] is not None and values[1] is None:  # a unit counts as one only beside a number
-        values[1] = _number(_without_unit(without_text(extracted)), grouped)
-    if values[0] is None or values[1] is None:
+def _same_quantities(gold: str, extracted: str, conventions: Conventions) -> bool | None:
+    extracted = _LETTER.sub("", extracted, count=1)  # the letter of a choice, as in (C) 12
+    quantities = quantity(gold, conventions), quantity(extracted, conventions)
+    if quantities[0] is None or quantities[1] is None:
         return None
-    return same_number(values[0], values[1], conventions)
+    if quantities[0].comma and not gold.startswith("0,"):
+        return None  # a list, where the gold answer has a comma
+    return same_quantity(quantities[0], quantities[1], conventions)
 
 
-def _without_unit(text: str) -> str:
-    for unit in _UNIT.finditer(text):
-        if unit.end() == len(text):
-            return text[: unit.start()]
-    return text
+def _same_choice(gold: str, extracted: str, conventions: Conventions) -> bool | None:
+    letter, chosen = _CHOICE.fullmatch(gold), _CHOSEN.fullmatch(extracted)
+    if letter is None:
+        return None
+    same = chosen is not None and (chosen[1] or chosen[2]) == letter[1]
+    return same or (None if gold == letter[1] else False)  # a bare capital may be a variable
 
 
-def _same_choice(gold: str, extracted: str) -> bool | None:
-    letter, chosen = _CHOICE.fullmatch(bare(gold)), _CHOSEN.fullmatch(bare(extracted))
-    if letter is None or bare(gold) == gold == letter[1]:
-        return None  # a bare capital may be a variable
-    return chosen is not None and (chosen[1] or chosen[2]) == letter[1]
+def _same_words(gold: str, extracted: str, conventions: Conventions) -> bool | None:
+    """Whether two texts say the same, case and articles aside; the letters of words never commute."""
+    extracted = extracted if "=" in gold else _NAME.sub("", extracted)
+    words = is_words(gold), is_words(extracted)
+    if not any(words) and not all(_TEXT.fullmatch(text) for text in (gold, extracted)):
+        return None
+    if words[0] and not words[1] and len(gold) <= 3:
+        return None  # a product of letters
+    said = [_words(text) for text in (gold, extracted)]
+    return said[0] == said[1] or (sorted(said[0]) == sorted(said[1]) and conventions.order == "any")
 
 
-def _same_words(gold: str, extracted: str) -> bool | None:
-    r"""Whether both read the same, `\text{June 20}` and `june 20` alike; wrong only if gold is words."""
-    if gold == extracted != "":
-        return True
-    texts = [bare(text) for text in (gold, _NAME.sub("", extracted))]
-    if texts != [gold, extracted]:
-        words = [sorted(_words(text)) for text in texts]
-        if words[0] == words[1] != [""]:
-            return True
-    return False if only_text(gold) else None
+def is_words(text: str) -> bool:
+    """Whether a cleaned answer is nothing but words: letters, of which some are one."""
+    words = re.sub(r"[\s,.'\"`;:!?()-]+", " ", text).split()
+    return all(map(str.isalpha, words)) and any(
+        len(w) > 3 or not w.isascii() or (len(w) > 1 and re.search("[aeiou]", w.lower()))
+        for w in words
+    )
 
 
 def _words(text: str) -> list[str]:
     """Parts of a text, in lower case and without an article."""
-    text = " ".join(text.lower().split()).strip(" .'\"`")
+    text = " ".join(text.lower().replace("-", " ").split()).strip(" .'\"`")
     return [_ARTICLE.sub("", part) for part in re.split(r"\s*(?:,|\band\b)\s*", text)]

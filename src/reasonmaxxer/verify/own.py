@@ -34,7 +34,7 @@ def load_function(named: str) -> Function:
     sys.modules[spec.name] = module  # where dataclasses look their own types up
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(
             f"verify.function '{named}': {path} cannot be imported: {error!r}"
         ) from error

@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from reasonmaxxer.child import Child, ChildError
+from reasonmaxxer.errors import UserError
 from reasonmaxxer.verify.outcome import Outcome
 
 START_LIMIT = 60.0  # seconds to start and to import the graders
@@ -29,13 +30,14 @@ class GradingProcess:
         """Outcome and detail of one request.
 
         Raises:
+            UserError: the grader cannot be loaded.
             RuntimeError: the process could not be started.
         """
         fresh = self._child is None
         child = self._child = self._child or self._started()
         child.send(request)
         try:
-            child.receive(START_LIMIT)
+            ready = child.receive(START_LIMIT)
         except ChildError as error:
             self.close()
             if self._abandoned:
@@ -44,6 +46,8 @@ class GradingProcess:
                 reason = f"the grading process did not start: {_ending(error)}"
                 raise RuntimeError(reason) from error
             return self.ask(request)  # it died while it was idle, which is not this item's fault
+        if "refused" in ready:
+            raise UserError(ready["refused"])
         try:
             answer = child.receive(self._timeout)
         except ChildError as error:
@@ -52,6 +56,25 @@ class GradingProcess:
                 return Outcome.TIMEOUT, f"grading took longer than {self._timeout:g} s"
             return Outcome.ERROR, f"the grading process died: {_ending(error)}"
         return Outcome(answer["outcome"]), answer["detail"]
+
+    def check_function(self, named: str) -> None:
+        """Load a function of the user's own and end: what is wrong with it is said before long work.
+
+        Raises:
+            UserError: it cannot be loaded.
+        """
+        child = self._started()
+        child.send({"verifier": "function", "function": named})
+        try:
+            ready = child.receive(START_LIMIT)
+        except ChildError as error:
+            long = f"its import took longer than {START_LIMIT:g} s"
+            reason = long if error.expired else f"its process ended with {_ending(error)}"
+            raise UserError(f"verify.function '{named}' cannot be loaded: {reason}.") from error
+        finally:
+            child.stop()
+        if "refused" in ready:
+            raise UserError(ready["refused"])
 
     def kill(self) -> None:
         """Kill the process, from any thread, and abandon what it is grading."""

@@ -11,14 +11,13 @@ from typing import Any
 
 from reasonmaxxer.config import PromptStyle, VerifyConfig
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.problems.expressions import LONGEST_ANSWER
 from reasonmaxxer.problems.problem import Problem
 from reasonmaxxer.verify import gym
-from reasonmaxxer.verify.conventions import conventions_of
+from reasonmaxxer.verify.conventions import Conventions, conventions_of
 from reasonmaxxer.verify.extract import extract, resolve_extraction
-from reasonmaxxer.verify.literals import LONGEST_ANSWER
 from reasonmaxxer.verify.maths import plainly_equivalent
 from reasonmaxxer.verify.outcome import Grade, Outcome
-from reasonmaxxer.verify.own import load_function
 from reasonmaxxer.verify.process import GradingProcess
 
 Item = tuple[Problem, str]
@@ -42,9 +41,10 @@ class Verifier:
     def __init__(self, config: VerifyConfig, prompt_style: PromptStyle) -> None:
         self._extraction = resolve_extraction(config.extraction, prompt_style)
         self._function = config.function
-        if config.function:
-            load_function(config.function)  # what is wrong with it is said now, not after sampling
+        self._config = config
         self._workers = [GradingProcess(config.timeout) for _ in range(config.workers)]
+        if config.function:
+            self._workers[0].check_function(config.function)
         self._idle: SimpleQueue[GradingProcess] = SimpleQueue()
         for worker in self._workers:
             self._idle.put(worker)
@@ -98,9 +98,10 @@ class Verifier:
             UserError: a reasoning-gym problem without `task` and `entry` in its metadata.
             RuntimeError: a worker could not be started.
         """
-        grades = [_at_once(problem, answer) for problem, answer in items]
+        conventions = [conventions_of(problem, self._config) for problem, _ in items]
+        grades = [_at_once(*item, how) for item, how in zip(items, conventions, strict=True)]
         requests = [
-            (index, _request(problem, answer))
+            (index, _request(problem, answer, conventions[index]))
             for index, (grade, (problem, answer)) in enumerate(zip(grades, items, strict=True))
             if grade is None and answer is not None
         ]
@@ -134,7 +135,7 @@ class Verifier:
             self._idle.put(worker)
 
 
-def _at_once(problem: Problem, answer: str | None) -> Grade | None:
+def _at_once(problem: Problem, answer: str | None, conventions: Conventions) -> Grade | None:
     """The grade where no worker is needed to know it."""
     if answer is None:
         return Grade(Outcome.UNPARSED, None, "no answer was found in the completion")
@@ -142,18 +143,17 @@ def _at_once(problem: Problem, answer: str | None) -> Grade | None:
         return None
     if len(answer) > LONGEST_ANSWER:
         return Grade(Outcome.UNPARSED, None, f"the answer is {len(answer)} characters long")
-    same = plainly_equivalent(problem.answer, answer, conventions_of(problem))
+    same = plainly_equivalent(problem.answer, answer, conventions)
     return None if same is None else Grade(Outcome.CORRECT if same else Outcome.WRONG, answer)
 
 
-def _request(problem: Problem, answer: str) -> dict[str, Any]:
+def _request(problem: Problem, answer: str, conventions: Conventions) -> dict[str, Any]:
     if problem.verifier == "math":
-        conventions = asdict(conventions_of(problem))
         return {
             "verifier": "math",
             "gold": problem.answer,
             "extracted": answer,
-            "conventions": conventions,
+            "conventions": asdict(conventions),
         }
     try:
         task, entry = problem.metadata["task"], problem.metadata["entry"]

@@ -14,11 +14,12 @@ import signal
 import sys
 from typing import Any, TextIO
 
+from reasonmaxxer.child import limit_memory
+from reasonmaxxer.errors import UserError
 from reasonmaxxer.verify import gym, maths, own
 from reasonmaxxer.verify.conventions import Conventions
 from reasonmaxxer.verify.outcome import Outcome
 
-_MEMORY = 2 * 2**30  # bytes that grading may add to what the imports take
 _ORPHAN = 10.0  # seconds past the limit after which no parent is left to kill us
 
 
@@ -30,7 +31,11 @@ def main(timeout: float) -> None:
     forbid_side_effects()
     for line in requests:
         request = json.loads(line)
-        _prepare(request)
+        try:
+            _prepare(request)
+        except UserError as error:
+            _reply(replies, {"refused": str(error)})
+            continue
         _reply(replies, {"ready": True})
         faulthandler.dump_traceback_later(timeout + _ORPHAN, exit=True)
         answer = _graded(request)
@@ -62,21 +67,6 @@ def _prepare(request: dict[str, Any]) -> None:
     limit_memory()
 
 
-def limit_memory() -> None:
-    """Let allocations fail beyond the bound, and leave no core file."""
-    if sys.platform != "linux":
-        return
-    import resource
-    from pathlib import Path
-
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    limit = pages * resource.getpagesize() + _MEMORY
-    bounded = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (bounded, hard))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
 def forbid_side_effects() -> None:
     """Make this process unable to write files, start programs or open connections.
 
@@ -99,25 +89,24 @@ def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _graded(request: dict[str, Any]) -> dict[str, str | None]:
-    """The outcome, and for a failure of the grader the exception."""
+    """The outcome and its reason, for a failure of the grader the exception."""
     try:
-        same = _same(request)
+        same, detail = _same(request)
     except Exception as error:
         return {"outcome": Outcome.ERROR.value, "detail": repr(error)[:500]}
     outcomes = {True: Outcome.CORRECT, False: Outcome.WRONG, None: Outcome.UNPARSED}
-    detail = None
     if same is None:
         own_says = request["verifier"] == "function"
         detail = "the function found none" if own_says else "the extracted answer does not parse"
     return {"outcome": outcomes[same].value, "detail": detail}
 
 
-def _same(request: dict[str, Any]) -> bool | None:
-    """Whether the answer is right; none if there is none to read."""
+def _same(request: dict[str, Any]) -> tuple[bool | None, str | None]:
+    """Whether the answer is right, none if it cannot be read; and why that is not what math-verify says."""
     if request["verifier"] == "math":
-        conventions = Conventions(**request["conventions"])
-        return maths.equivalent(request["gold"], request["extracted"], conventions)
+        comparison = maths.Comparison(Conventions(**request["conventions"]))
+        return comparison.of(request["gold"], request["extracted"]), comparison.note
     if request["verifier"] == "function":
         asked = (request[name] for name in ("function", "completion", "answer", "metadata"))
-        return own.ask_function(*asked)
-    return gym.score(request["task"], request["entry"], request["extracted"])
+        return own.ask_function(*asked), None
+    return gym.score(request["task"], request["entry"], request["extracted"]), None

@@ -11,7 +11,7 @@ from reasonmaxxer.cost.planning.assumed import Assumptions
 from reasonmaxxer.cost.planning.devices import Device, device_named, this_cpu
 from reasonmaxxer.cost.planning.fit import advice, usable
 from reasonmaxxer.cost.planning.shapes import Shape, shape_of
-from reasonmaxxer.cost.planning.stages import stage_work
+from reasonmaxxer.cost.planning.stages import stage_work, with_shards
 from reasonmaxxer.cost.prices import Price, price_of
 from reasonmaxxer.models.load import resolve_dtype
 
@@ -83,6 +83,7 @@ def make_plan(
     Raises:
         UserError: a method other than ReasonMaxxer, or a source whose size is not known.
     """
+    recipe = with_shards(recipe, shape if device.type == "cpu" else None)
     work = stage_work(recipe, assumed)
     kind = device.kind
     held = kind.held * 2**30 + shape.weights

@@ -6,13 +6,20 @@ import math
 from collections.abc import Sequence
 
 from reasonmaxxer.config import Recipe, SourceConfig
-from reasonmaxxer.cost.planning.assumed import Assumptions
+from reasonmaxxer.cost.planning.assumed import PROMPT_TOKENS, Assumptions
+from reasonmaxxer.cost.planning.devices import this_cpu
+from reasonmaxxer.cost.planning.shapes import Shape, assumed_completion
 from reasonmaxxer.cost.planning.work import Sampling, Scoring, Training, Work, lengths, scale_of
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.problems import load_problems
 from reasonmaxxer.problems.catalogue import CATALOGUE
 from reasonmaxxer.signal.select import Example
 from reasonmaxxer.training.train import planned_steps
+
+SHARD, LOST = 512, 170.0
+"""Rollouts a shard at most, and the seconds that one may take, which a kill loses; half as many take 85."""
+PRODUCTS, BANDWIDTH = 90e9, 20e9
+"""Of a middling CPU's thread: float32 FLOP/s of a large product, bytes/s of memory."""
 
 
 def stage_work(recipe: Recipe, assumed: Assumptions) -> dict[str, list[Work]]:
@@ -45,6 +52,44 @@ def stage_work(recipe: Recipe, assumed: Assumptions) -> dict[str, list[Work]]:
     return work
 
 
+def with_shards(recipe: Recipe, shape: Shape | None) -> Recipe:
+    """A recipe that says how many rollouts make a shard: the power of two that takes about two minutes.
+
+    What a CPU makes in a while is told by its threads alone, not measured, so that a recipe has the same
+    shards, on which its bytes depend, whenever it is run on a machine.
+
+    Args:
+        recipe: returned as it is if it says so already.
+        shape: of the model on a CPU; None is a GPU, which makes hundreds in hardly more time than a few.
+    """
+    if recipe.rollouts.rollouts_per_shard:
+        return recipe
+    many = SHARD
+    while shape and many > 1 and _cpu_seconds(recipe, shape, many) > LOST:
+        many //= 2
+    rollouts = recipe.rollouts.model_copy(update={"rollouts_per_shard": many})
+    return recipe.model_copy(update={"rollouts": rollouts})
+
+
+def _cpu_seconds(recipe: Recipe, shape: Shape, many: int) -> float:
+    """Seconds that a shard of so many rollouts takes on a CPU of middling threads."""
+    import torch
+
+    threads = torch.get_num_threads()
+    rates = (threads * PRODUCTS * 4 / shape.itemsize, threads * BANDWIDTH)
+    limit = recipe.rollouts.max_new_tokens
+    mean = assumed_completion(recipe.model, limit)[1]
+    shard = Sampling(
+        prompt=PROMPT_TOKENS,
+        lengths=lengths(many, scale_of(mean, limit), limit, recipe.seed),
+        each=recipe.rollouts.rollouts_per_problem,
+        limit=limit,
+        slots=recipe.rollouts.batch_size,
+        shard=many,
+    )
+    return shard.seconds(shape, this_cpu(torch.float32, rates))
+
+
 def _count(source: SourceConfig, where: str, seed: int) -> int:
     """Problems of a split; only a generated or local one is looked at."""
     if source.limit is not None:
@@ -65,7 +110,7 @@ def _sampling(
         each=each,
         limit=limit,
         slots=recipe.rollouts.batch_size,
-        shard=recipe.rollouts.rollouts_per_shard,
+        shard=recipe.rollouts.rollouts_per_shard or SHARD,
     )
 
 

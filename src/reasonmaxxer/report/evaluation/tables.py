@@ -107,7 +107,6 @@ def outcomes_table(found: Found) -> Table:
             "benchmark",
             "completions",
             *names,
-            "second checker disagrees",
             "cut at the limit",
             "tokens, mean",
         ),
@@ -116,14 +115,12 @@ def outcomes_table(found: Found) -> Table:
                 b["title"],
                 f"{sum(b['outcomes'].values()):,}",
                 *(f"{b['outcomes'].get(name, 0):,}" for name in names),
-                "{disagreed:,} of {compared:,}".format(**b["second_checker"]),
                 f"{b['truncated_share']:.1%}",
                 f"{b['mean_tokens']:,.0f}",
             )
             for b in found["benchmarks"]
         ],
-        "The second checker shares no code with the verifier. It is asked about what was graded correct or "
-        "wrong, and counted where it can read the answer.",
+        "Only correct counts; the other four are no answer, a wrong one, or a failure of the grading.",
     )
 
 

@@ -74,17 +74,6 @@ def caveats(found: Found) -> list[str]:
         said.append(
             f"No answer found: {unread} of the completions; read some before believing a score."
         )
-    deaf = [
-        f"{b['out_of_reach']:,} of {b['problems']:,} in {b['title']}"
-        for b in benchmarks
-        if b["out_of_reach"]
-    ]
-    if deaf:
-        said.append(
-            f"Answers that are no number: {listed(deaf)}. Extraction "
-            f"{benchmarks[0]['protocol']['extraction']} reads only numbers, so they cannot come out right; "
-            "--extraction boxed reads them all, of a model that boxes its answers."
-        )
     part = [
         f"{b['title']} {b['problems']:,} of {b['of']:,}"
         for b in benchmarks

@@ -3,14 +3,14 @@
 import time
 
 import pytest
+from arithmetic import Group, UnreadableError, read_value
 from hypothesis import given
 from hypothesis import strategies as st
+from second import agreement, second_opinion
 
 from reasonmaxxer.problems.problem import Problem
 from reasonmaxxer.verify import Outcome
-from reasonmaxxer.verify.arithmetic import Group, UnreadableError, read_value
 from reasonmaxxer.verify.conventions import Conventions
-from reasonmaxxer.verify.second import agreement, second_opinion
 from tests.verify.test_maths import DIFFERENT, SAME
 
 UNDECIDED = {

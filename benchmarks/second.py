@@ -11,8 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from reasonmaxxer.problems.problem import Problem
-from reasonmaxxer.verify.arithmetic import (
+from arithmetic import (
     LONGEST,
     Group,
     Number,
@@ -20,6 +19,9 @@ from reasonmaxxer.verify.arithmetic import (
     Value,
     read_value,
 )
+
+from reasonmaxxer.config import VerifyConfig
+from reasonmaxxer.problems.problem import Problem
 from reasonmaxxer.verify.conventions import EXACT, Conventions, conventions_of
 from reasonmaxxer.verify.outcome import Outcome
 
@@ -86,7 +88,7 @@ def agreement(graded: Iterable[tuple[Problem, str | None, Outcome]]) -> Agreemen
         decided = outcome in (Outcome.CORRECT, Outcome.WRONG) and problem.verifier == "math"
         if not decided or extracted is None:
             continue
-        same = second_opinion(problem.answer, extracted, conventions_of(problem))
+        same = second_opinion(problem.answer, extracted, conventions_of(problem, VerifyConfig()))
         compared += same is not None
         undecided += same is None
         if same is not None and same != (outcome == Outcome.CORRECT):
