@@ -36,7 +36,6 @@ def record_of(run: Path) -> dict[str, Any]:
     greedy = {arm: summary[arm]["greedy"]["pass@1"] for arm in ("base", "adapted")}
     return {
         "base": summary["model"]["name"],
-        "base_fingerprint": summary["model"]["fingerprint"],
         "base_source": summary["model"]["source"],
         "method": summary["training"]["method"],
         "seed": training["seed"],

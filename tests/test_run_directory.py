@@ -4,12 +4,15 @@ import shutil
 
 import pyarrow as pa
 import pytest
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM
 
 from reasonmaxxer.artifacts import file_hash, read_json, read_table, write_json, write_table
 from reasonmaxxer.config import Recipe
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.recipe import parse_recipe
 from reasonmaxxer.run_directory import RunDirectory, open_run
+from tests.tiny import tiny_folder
 
 
 def directory(path, recipe=None):
@@ -199,6 +202,20 @@ def test_a_verifier_that_was_edited_since_is_refused(tmp_path):
     sample(tmp_path)
     verifier.write_text("def grade(completion, answer, metadata): return False\n")
     with pytest.raises(UserError, match=r"mine\.py was edited since.*--out"):
+        directory(tmp_path, recipe)
+
+
+@pytest.mark.parametrize("edited", ["model/chat_template.jinja", "adapter/adapter_config.json"])
+def test_a_model_that_was_edited_since_is_refused(tmp_path, edited):
+    model, adapter = tiny_folder(tmp_path / "model"), tmp_path / "adapter"
+    lora = LoraConfig(task_type="CAUSAL_LM", r=2, target_modules=["q_proj"])
+    get_peft_model(AutoModelForCausalLM.from_pretrained(model), lora).save_pretrained(adapter)
+    recipe = parse_recipe({"model": {"name": str(adapter)}})
+    directory(tmp_path, recipe)
+    sample(tmp_path)
+    directory(tmp_path, recipe)
+    (tmp_path / edited).write_text((tmp_path / edited).read_text() + " ")
+    with pytest.raises(UserError, match=rf"{edited} was edited since.*--out"):
         directory(tmp_path, recipe)
 
 

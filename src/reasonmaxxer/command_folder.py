@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -46,7 +47,7 @@ def claimed(folder: Path, command: str, config: Config, *files: str | None) -> I
         folder: made if it is not there.
         command: whose it is.
         config: what it does.
-        files: what it reads besides models and problems; their content counts like the config.
+        files: what it reads besides problems; their content counts like the config.
 
     Raises:
         UserError: it holds something else, a file in it is damaged, or another process is at work in it.
@@ -104,7 +105,7 @@ def refuse_other_problems(folder: Path, table: str, problems: Sequence[Problem])
         )
 
 
-def _refuse(folder: Path, values: dict[str, object]) -> None:
+def _refuse(folder: Path, values: dict[str, Any]) -> None:
     if not folder.exists():
         return
     if not folder.is_dir() or (not (folder / WRITTEN).is_file() and any(folder.glob("[!.]*"))):
@@ -120,11 +121,14 @@ def _refuse(folder: Path, values: dict[str, object]) -> None:
         )
 
 
-def _differing(folder: Path, values: dict[str, object]) -> list[str]:
+def _differing(folder: Path, values: dict[str, Any]) -> list[str]:
     written = folder / WRITTEN
     if not written.is_file():
         return []
-    return differences(read_yaml(written, AGAIN.format(folder)), values)
+    there, now = read_yaml(written, AGAIN.format(folder)), values["contents"]
+    read = there.get("contents", {})  # a model that is gone since has answered what is kept
+    there["contents"] = {file: read.get(file, hashed) for file, hashed in now.items()}
+    return differences(there, values)
 
 
 def _begun(folder: Path) -> bool:

@@ -36,6 +36,7 @@ from reasonmaxxer.artifacts import (
 from reasonmaxxer.config import ONLINE, Recipe
 from reasonmaxxer.cost import Meter, StageCost
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.models.files import files_behind
 from reasonmaxxer.recipe import dump_recipe
 
 RECORD, COST, SCRATCH = "stage.json", "cost.json", "scratch"
@@ -46,7 +47,7 @@ STAGES = ("problems", "rollouts", "signal", "training", "evaluation", "inspectio
 
 
 CONTENTS = "contents.json"
-"""Of a run: hashes of the files it reads besides models and problems."""
+"""Of a run: hashes of the files it reads besides problems, a local model's among them."""
 
 
 def stages_of(method: str) -> tuple[str, ...]:
@@ -312,7 +313,7 @@ def read_contents(run: Path) -> dict[str, str]:
 
 def changed_since(run: Path, recipe: Recipe) -> list[str]:
     """Files that a run read, and whose content is another now, of those that a recipe reads too."""
-    now = contents(recipe.verify.file, recipe.rollouts.imported)
+    now = contents(*_read_by(recipe))
     there = read_contents(run)
     return [file for file in now if there.get(file, now[file]) != now[file]]
 
@@ -340,7 +341,11 @@ def _claim(path: Path, recipe: Recipe) -> None:
     temporary = path / ".recipe.yaml.tmp"
     temporary.write_text(dump_recipe(recipe), encoding="utf-8")
     temporary.replace(written)
-    write_json(contents(recipe.verify.file, recipe.rollouts.imported), path / CONTENTS)
+    write_json(contents(*_read_by(recipe)), path / CONTENTS)
+
+
+def _read_by(recipe: Recipe) -> tuple[str | None, ...]:
+    return (recipe.verify.file, recipe.rollouts.imported, *files_behind(recipe.model.name))
 
 
 def _begun(path: Path) -> bool:

@@ -1,6 +1,7 @@
 """`evaluate` on a tiny model: what it writes, what it says of it, what it refuses, what survives."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -302,6 +303,18 @@ def test_other_problems_than_it_was_begun_with_are_refused(model, data, tmp_path
     monkeypatch.setenv(DATA_DIR, str(tmp_path / "data"))
     with pytest.raises(UserError, match="aime25 was begun with other problems"):
         evaluate(one, tmp_path / "e", Display())
+
+
+def test_a_template_that_was_edited_since_is_not_answered_by_what_is_kept(model, tmp_path):
+    mine = tmp_path / "mine"
+    shutil.copytree(model, mine)
+    asked = config(mine, "amc23", limit=2)
+    evaluate(asked, tmp_path / "out", Display())
+    (mine / "chat_template.jinja").write_text("{{ messages[0]['content'] }} so 2 so")
+    with pytest.raises(UserError, match=r"other results \(contents\..*chat_template\.jinja"):
+        evaluate(asked, tmp_path / "out", Display())
+    shutil.rmtree(mine)
+    evaluate(asked, tmp_path / "out", Display())
 
 
 @pytest.mark.parametrize(

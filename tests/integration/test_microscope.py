@@ -1,6 +1,7 @@
 """The microscope's commands on a tiny pair: what they write, what they refuse, what survives."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -8,7 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from reasonmaxxer.artifacts import read_json, read_table
 from reasonmaxxer.config import MicroscopeConfig
@@ -200,6 +201,16 @@ def test_other_tokenizers_and_vocabularies_are_refused_by_name(models, tmp_path)
     (other / "tokenizer.json").write_text(json.dumps(tokenizer))
     with pytest.raises(UserError, match=r"different tokenizers.*'so' is 7 in one and None"):
         open_pair(config(models, "a").base, str(other))
+
+
+def test_a_tuned_model_may_have_a_token_more_to_pad_with(models, tmp_path):
+    shutil.copytree(models / "a", tmp_path / "a")
+    tokenizer = AutoTokenizer.from_pretrained(models / "base")
+    tokenizer.add_special_tokens({"pad_token": "<more>"})
+    tokenizer.save_pretrained(tmp_path / "a")
+    pair = open_pair(config(models, "a").base, str(tmp_path / "a"))
+    assert pair.tuned.tokenizer.get_vocab()["<more>"] == 8
+    assert pair.tuned.tokenizer.pad_token == "</s>"  # the model has eight tokens
 
 
 def test_the_command_line(models, tmp_path):

@@ -17,14 +17,14 @@ from transformers import AutoModelForCausalLM
 
 from reasonmaxxer.artifacts import file_hash, read_json, read_table
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.pipeline import run
+from reasonmaxxer.pipeline import run, stages
 from reasonmaxxer.pipeline.session import Session
 from reasonmaxxer.recipe import dump_recipe, parse_recipe
 from reasonmaxxer.report.progress import Display
 from reasonmaxxer.report.results import read_results
 from reasonmaxxer.report.viewer import viewer_data
 from reasonmaxxer.rollouts.collect import read_rollouts
-from reasonmaxxer.run_directory import open_run
+from reasonmaxxer.run_directory import StageWork, open_run
 from reasonmaxxer.signal.gates import Gate
 from tests.tiny import tiny_recipe
 
@@ -349,6 +349,19 @@ def test_imported_rollouts_teach_like_sampled_ones(unbroken, recipe, tmp_path):
     for one, other in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(one["entropy"], other["entropy"], rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(one["logprob"], other["logprob"], rtol=1e-4, atol=1e-5)
+
+
+def test_a_prompt_that_fills_a_sequence_is_refused_before_rollouts(tmp_path):
+    recipe = tiny_recipe(tmp_path / "r", training={"max_length": 5})
+    with pytest.raises(UserError, match=r"max_length = 5 .*prompt of 5 tokens: raise it"):
+        run(recipe, tmp_path / "run")
+    assert not list((tmp_path / "run" / ".rollouts.partial").glob("*.parquet"))
+    grpo = recipe.training.model_copy(update={"method": "grpo"})  # cuts no prompts
+    session = Session(
+        recipe.model_copy(update={"training": grpo}), tmp_path / "g", Display(), False
+    )
+    stages.problems(session, StageWork(tmp_path / "g" / "problems", None, None))
+    assert session.loaded
 
 
 def test_nothing_to_learn_from_says_what_to_do(tmp_path):

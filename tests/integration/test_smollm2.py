@@ -77,7 +77,7 @@ def test_a_teacher_is_right_where_its_base_is_not(finished, name):
     record = read_json(folder / "teacher.json")
     recipe = load_recipe(str(folder / "recipe.yaml"), (), None)
     assert record["method"] == recipe.training.method and record["seed"] == recipe.seed
-    assert record["base_fingerprint"] == summary["model"]["fingerprint"]
+    assert record["base_source"] == summary["model"]["source"]
     loaded = load_model(parse_recipe({"model": {"name": name}}).model)
     problems = word_problems("test", 20, 0)
     evaluation = recipe.evaluation.model_copy(update={"temperature": 0.0})

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 
 import pytest
 import torch
@@ -13,6 +12,7 @@ from reasonmaxxer.config import AdapterConfig, ModelConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import OutputHead, decoder, eos_ids, load, load_model, resolve_dtype
 from reasonmaxxer.models.head import check_head
+from reasonmaxxer.models.load import table_positions
 from reasonmaxxer.training.train import add_adapter
 from tests.tiny import FAMILIES, tiny_folder, tiny_model
 
@@ -31,8 +31,10 @@ def test_folder_loads_frozen_with_its_own_weights(folder):
     assert not any(p.requires_grad for p in loaded.model.parameters())
     assert not loaded.model.training
     assert (loaded.name, loaded.source) == (str(folder), "folder")
-    file = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-    assert loaded.fingerprint == hashlib.sha256(file.encode()).hexdigest()
+    names = ("model.safetensors", "chat_template.jinja", "config.json", "generation_config.json",
+             "tokenizer.json", "tokenizer_config.json")  # fmt: skip
+    lines = [f"{n} {hashlib.sha256((folder / n).read_bytes()).hexdigest()}" for n in names]
+    assert loaded.fingerprint == hashlib.sha256("\n".join(["", *lines]).encode()).hexdigest()
 
 
 def test_dtype_and_attention_are_what_is_asked_for(folder):
@@ -57,6 +59,31 @@ def test_end_of_sequence_ids_of_generation_config_and_tokenizer(folder):
     assert eos_ids(loaded.model, loaded.tokenizer) == (2,)
     loaded.model.generation_config.eos_token_id = [5, 7]
     assert eos_ids(loaded.model, loaded.tokenizer) == (2, 5, 7)
+
+
+def test_a_model_that_nothing_ends_is_refused(folder):
+    loaded = load_model(ModelConfig(name=str(folder), device="cpu"))
+    loaded.tokenizer.eos_token = None
+    for named in (None, [], "2", [2, "5"]):
+        loaded.model.generation_config.eos_token_id = named
+        with pytest.raises(
+            UserError, match=r"no token that ends .*eos_token_id.*generation_config"
+        ):
+            eos_ids(loaded.model, loaded.tokenizer)
+
+
+@pytest.mark.parametrize(
+    "family, positions", [("gpt2", 256), ("opt", 256), ("gptj", 256), ("llama", None)]
+)
+def test_which_models_have_a_table_of_positions(monkeypatch, family, positions):
+    monkeypatch.setitem(FAMILIES, family, FAMILIES.get(family, {"rotary_dim": 4}))
+    model = tiny_model(family)
+    assert table_positions(model) == positions
+    if positions:
+        beyond = torch.full((1, 257), 5)
+        model(beyond[:, :256])
+        with pytest.raises((IndexError, RuntimeError), match="out of"):
+            model(beyond)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -96,21 +123,6 @@ def test_adapters_that_cannot_be_used(folder, tmp_path):
     (tmp_path / "adapter" / "adapter_model.safetensors").unlink()
     with pytest.raises(UserError, match=r"no adapter_model\.safetensors"):
         load_model(ModelConfig(name=str(tmp_path / "adapter"), device="cpu"))
-
-
-def test_pickled_weights_are_refused(folder, tmp_path):
-    copy = tmp_path / "pickled"
-    shutil.copytree(folder, copy)
-    weights = load_file(copy / "model.safetensors")
-    (copy / "model.safetensors").unlink()
-    torch.save(weights, copy / "pytorch_model.bin")
-    with pytest.raises(UserError, match=r"no \.safetensors weights"):
-        load_model(ModelConfig(name=str(copy)))
-
-
-def test_folder_that_is_no_model_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r"no config\.json"):
-        load_model(ModelConfig(name=str(tmp_path)))
 
 
 @pytest.mark.parametrize("family", FAMILIES)

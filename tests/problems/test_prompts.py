@@ -12,17 +12,20 @@ TEMPLATE = (
 MATHS = r"Find \frac{1}{x} at {text} {0} {{x}} %s. Größe?"
 
 
-def byte_tokenizer(chat_template=None):
-    """One token a byte, and <s> (id 256) put first as a beginning-of-sequence token."""
+def byte_tokenizer(chat_template=None, single="<s> $A"):
+    """One token a byte, and <s> (id 256) put first as a beginning-of-sequence token, </s> (257) its end."""
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {letter: number for number, letter in enumerate(letters)} | {"<s>": 256}
+    vocabulary = {letter: number for number, letter in enumerate(letters)} | {
+        "<s>": 256,
+        "</s>": 257,
+    }
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="<s> $A", special_tokens=[("<s>", 256)]
+        single=single, special_tokens=[("<s>", 256), ("</s>", 257)]
     )
-    wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>")
+    wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>")
     wrapped.chat_template = chat_template
     return wrapped
 
@@ -74,3 +77,48 @@ def test_chat_boxed_asks_for_steps_and_a_box():
 def test_no_chat_template(style):
     with pytest.raises(UserError, match=f"'{style}'.* choose qwen_boxed or llama_abel"):
         render_prompt(style, "1+1?", byte_tokenizer())
+
+
+PARTS = "{% for m in messages %}{% for part in m.content %}{{ part.text }}{% endfor %}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        PARTS,
+        "{% for m in messages %}{{ m.content[0]['text'] + '' }}{% endfor %}",
+        "{% if messages[0].content is string %}{{ raise_exception('parts only') }}{% endif %}"
+        + PARTS,
+    ],
+)
+def test_a_template_that_wants_parts_gets_them(template):
+    tokenizer = byte_tokenizer(template)
+    assert tokenizer.decode(render_prompt("chat_template", MATHS, tokenizer)) == MATHS
+
+
+def test_a_template_may_trim_the_problem():
+    tokenizer = byte_tokenizer("{{ messages[0].content | trim }}|")
+    assert tokenizer.decode(render_prompt("chat_template", " 1 + 1? ", tokenizer)) == "1 + 1?|"
+
+
+@pytest.mark.parametrize(
+    "template, said",
+    [
+        ("{{ raise_exception('roles must alternate') }}", "fails .*roles must alternate"),
+        ("{{ messages[0].content + 1 }}", "fails"),
+        ("{% for m in messages %}", "fails"),
+        ("{{ bos_token }}", "leaves out the problem '1 \\+ 1"),
+        ("{{ messages[0].content }}{{ eos_token }}\n", "ends the prompt in </s>"),
+        ("{{ messages[0].content[:2] }}", "leaves out"),
+    ],
+)
+def test_a_template_that_asks_nothing_is_refused(template, said):
+    with pytest.raises(UserError, match=f"'chat_template'.*{said}.*choose qwen_boxed"):
+        render_prompt("chat_template", "1 + 1?", byte_tokenizer(template))
+
+
+@pytest.mark.parametrize("style", ["qwen_boxed", "llama_abel"])
+def test_a_tokenizer_that_ends_every_text_does_not_end_the_prompt(style):
+    ending = byte_tokenizer(single="<s> $A </s>")
+    assert ending("1")["input_ids"][-1] == 257
+    assert render_prompt(style, MATHS, ending) == render_prompt(style, MATHS, byte_tokenizer())

@@ -5,10 +5,12 @@ import json
 import pytest
 from transformers import AutoTokenizer
 
-from reasonmaxxer.config import SamplingConfig, VerifyConfig
+from reasonmaxxer.config import ModelConfig, SamplingConfig, VerifyConfig
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.models import load_model
 from reasonmaxxer.problems import Problem
 from reasonmaxxer.rollouts.collect import (
+    check_prompts,
     collect,
     collect_samples,
     read_rollouts,
@@ -16,7 +18,7 @@ from reasonmaxxer.rollouts.collect import (
 from reasonmaxxer.rollouts.engine import Completion, Engine, rollout_seed
 from reasonmaxxer.rollouts.table import Rollout, rollout_table, rollouts_from_table
 from reasonmaxxer.verify import Verifier
-from tests.tiny import tiny_folder
+from tests.tiny import FAMILIES, tiny_folder, tiny_model
 
 PROBLEMS = [Problem(f"p{n}", f"{n} so 1", str(n), "x") for n in range(5)]
 
@@ -24,6 +26,38 @@ PROBLEMS = [Problem(f"p{n}", f"{n} so 1", str(n), "x") for n in range(5)]
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory):
     return AutoTokenizer.from_pretrained(tiny_folder(tmp_path_factory.mktemp("model")))
+
+
+def checked(folder, problems=PROBLEMS, new=5, style="chat_template"):
+    """The longest prompt, and what was said of it."""
+    loaded = load_model(ModelConfig(name=str(folder), device="cpu", dtype="float32"))
+    said = []
+    return check_prompts(problems, loaded, style, new, said.append), said
+
+
+def test_prompts_that_fit_are_measured(tmp_path):
+    folder = tiny_folder(tmp_path)
+    longer = [*PROBLEMS, Problem("long", "1 " * 20, "1", "x")]
+    assert checked(folder) == (5, [])  # <s> 0 so 1 so
+    assert checked(folder, longer, 256 - 22) == (22, [])
+    longest, [said] = checked(folder, longer, 256 - 21)
+    assert longest == 22 and "up to 22 tokens and 235 new ones" in said and "256 positions" in said
+
+
+@pytest.mark.parametrize("family", ["gpt2", "opt"])
+def test_completions_beyond_a_table_of_positions_are_refused(tmp_path, monkeypatch, family):
+    monkeypatch.setitem(FAMILIES, family, {})
+    folder = tiny_folder(tmp_path, family)
+    assert checked(folder, new=251) == (5, [])
+    with pytest.raises(UserError, match=r"256 positions .*lower max_new_tokens to 251 or less"):
+        checked(folder, new=252)
+
+
+def test_a_tokenizer_of_another_model_is_refused(tmp_path):
+    folder = tiny_folder(tmp_path)
+    tiny_model(vocab=7).save_pretrained(folder)  # without "so"
+    with pytest.raises(UserError, match="knows 7 tokens and its tokenizer makes token 7"):
+        checked(folder)
 
 
 def rollout(problem, index=0, text="1"):

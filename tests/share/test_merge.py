@@ -18,6 +18,7 @@ from reasonmaxxer.divergence.positions import PositionScores
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import load_model
 from reasonmaxxer.pipeline.evaluate import _Work
+from reasonmaxxer.problems.word_problems import word_problems
 from reasonmaxxer.report.progress import Display
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.rollouts.vllm_engine import VllmEngine
@@ -127,7 +128,9 @@ def test_an_adapter_is_measured_on_the_revision_it_was_trained_at(two_revisions,
         adapter = None if values["name"] == str(folder) else str(folder)
         model = ModelConfig(device="cpu", dtype="float32", **values)
         suite = SuiteConfig(model=model, adapter=adapter, problems=(SourceConfig(),))
-        loaded = _Work(suite, tmp_path / "e", Display(), False).loaded
+        loaded = _Work(
+            suite, tmp_path / "e", Display(), False, {"p": word_problems("test", 2, 0)}
+        ).loaded
         weight = loaded.model.get_base_model().lm_head.weight
         assert torch.equal(weight, old.model.lm_head.weight.float())
         assert VllmEngine(VllmConfig(), loaded, [2], 4)._arguments()["revision"] == "old"

@@ -134,13 +134,14 @@ def _with_tuned(
 
 
 def check_pair(base: LoadedModel, tuned: LoadedModel) -> None:
-    """Refuse models whose token ids do not mean the same.
+    """Refuse models whose token ids do not mean the same; one may have more of them, to pad with.
 
     Raises:
         UserError: different tokens or sizes of vocabulary.
     """
     ours, theirs = base.tokenizer.get_vocab(), tuned.tokenizer.get_vocab()
-    differing = [t for t in (*ours, *theirs) if ours.get(t) != theirs.get(t)]
+    taken = {id: token for token, id in theirs.items()}
+    differing = [token for token, id in ours.items() if taken.get(id, token) != token]
     if differing:
         raise UserError(
             f"{base.name} and {tuned.name} have different tokenizers ({len(ours):,} and {len(theirs):,} "

@@ -74,7 +74,7 @@ def check_head(model: Any) -> None:
     """Refuse a model whose own logits are not those of `OutputHead`.
 
     Raises:
-        UserError: they differ, so the loss and the entropies would be wrong.
+        UserError: they are no numbers, or differ, so the loss and the entropies would be wrong.
     """
     vocabulary = bare(model).get_input_embeddings().num_embeddings
     ids = torch.arange(3, 11, device=model.device)[None] % vocabulary
@@ -83,6 +83,12 @@ def check_head(model: Any) -> None:
     own = model(input_ids=ids, use_cache=False).logits.float()
     watch.remove()
     ours = OutputHead(model)(hidden[0]).float()
+    if own.isnan().any():
+        dtype = str(model.dtype).removeprefix("torch.")
+        raise UserError(
+            f"{model.name_or_path} gives logits that are no numbers: its weights hold NaN, or are too "
+            f"large for {dtype}; set model.dtype to float32, or take another copy."
+        )
     tolerance = 1e-4 if model.dtype == torch.float32 else 2e-2
     if not torch.allclose(own, ours, rtol=tolerance, atol=tolerance * own.abs().max().item()):
         raise UserError(

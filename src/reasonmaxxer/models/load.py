@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reasonmaxxer.artifacts import file_hash, read_json
 from reasonmaxxer.config import ModelConfig
 from reasonmaxxer.errors import UserError, did_you_mean
 from reasonmaxxer.models.embedded import EMBEDDED, resolve_embedded
+from reasonmaxxer.models.files import (
+    CONFIG,
+    INDEX,
+    adapter_config,
+    base_name,
+    files_of,
+    fingerprint,
+    is_adapter,
+    refuse_other_weights,
+    shards_of,
+)
 from reasonmaxxer.models.memory import configure_memory
 from reasonmaxxer.models.teachers import teachers
 from reasonmaxxer.trial import check_patterns
@@ -19,7 +31,6 @@ from reasonmaxxer.trial import check_patterns
 if TYPE_CHECKING:
     import torch
 
-CONFIG = "adapter_config.json"
 PATTERNS = (
     *("target_modules", "exclude_modules", "modules_to_save"),
     *("layers_pattern", "rank_pattern", "alpha_pattern"),
@@ -38,7 +49,7 @@ class LoadedModel:
         tokenizer: its tokenizer, with a padding token.
         name: what the recipe calls it; for an embedded model its hub id.
         source: where the weights came from.
-        fingerprint: SHA-256 over the weight files, or the hub commit.
+        fingerprint: SHA-256 over the files that decide its answers, or the hub commit.
         config: what loads it again, elsewhere.
         trust_remote_code: whether its repository's own code may run.
         path: folder or hub id of the weights, without an adapter beside them; None of weights that an
@@ -71,7 +82,8 @@ def load_model(config: ModelConfig, trust_remote_code: bool = False) -> LoadedMo
     A local PEFT folder is a model too: its base with the adapter merged into it.
 
     Raises:
-        UserError: no such model, no safetensors weights, or a head that is not understood.
+        UserError: no such model, no safetensors weights, weights of another model, or a head that is not
+            understood.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -88,20 +100,22 @@ def load_model(config: ModelConfig, trust_remote_code: bool = False) -> LoadedMo
     device = resolve_device(config)
     check_quantization(config)
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": config.revision}
-    try:
+    with _in_a_sentence(_cannot_load(config)):
+        files = _files(path, config.revision)
         tokenizer = AutoTokenizer.from_pretrained(path, **options)
-        model = AutoModelForCausalLM.from_pretrained(
+        model, found = AutoModelForCausalLM.from_pretrained(
             path,
             dtype=resolve_dtype(config, device),
             attn_implementation=None if config.attention == "auto" else config.attention,
             use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused here
             **_quantized(config, device),
             **options,
         )
-    except (OSError, ValueError) as error:
-        raise UserError(_cannot_load(config, error)) from error
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
+    _set_padding(tokenizer, model)
+    shapes = [f"{key} {tuple(a)}, not {tuple(b)}" for key, a, b in found["mismatched_keys"]]
+    refuse_other_weights(path, found["missing_keys"], found["unexpected_keys"], shapes)
     if device == "cpu":
         configure_memory()
     if config.quantization == "none":
@@ -110,14 +124,8 @@ def load_model(config: ModelConfig, trust_remote_code: bool = False) -> LoadedMo
     from reasonmaxxer.models.head import check_head
 
     check_head(model)
-    fingerprint = _fingerprint(path, config.revision)
-    origin = (name, source, fingerprint)
-    return LoadedModel(model, tokenizer, *origin, config, trust_remote_code, path)
-
-
-def is_adapter(path: Path) -> bool:
-    """Whether a path is that of a PEFT folder."""
-    return (path / CONFIG).is_file()
+    made_of = fingerprint(files) if files else _commit(path, config.revision)
+    return LoadedModel(model, tokenizer, name, source, made_of, config, trust_remote_code, path)
 
 
 def adapter_of(name: str) -> Path | None:
@@ -138,7 +146,7 @@ def load_adapter(config: ModelConfig, folder: Path, trust_remote_code: bool = Fa
     Raises:
         UserError: no safetensors weights, a base that cannot be loaded, or one they do not fit.
     """
-    adapter_weights(folder)
+    check_adapter(folder)  # first: the base takes long
     base = load_model(base_config(config, folder), trust_remote_code)
     return with_adapter(base, folder)
 
@@ -147,39 +155,49 @@ def merge_adapter(adapted: LoadedModel) -> LoadedModel:
     """Put the adapter of a `PeftModel` into the weights, in their own type.
 
     In bfloat16 what is below half a unit in a weight's last place is lost; float32 keeps it.
-    """
-    _untie(adapted.model)
-    merged = adapted.model.merge_and_unload().eval().requires_grad_(False)
-    return replace(adapted, model=merged, path=None)
-
-
-def adapter_weights(folder: Path) -> Path:
-    """The weights of an adapter.
 
     Raises:
-        UserError: no PEFT folder, or no safetensors weights.
+        UserError: it is of a kind that weights cannot hold.
     """
-    from peft.utils import SAFETENSORS_WEIGHTS_NAME
+    _untie(adapted.model)
+    with _in_a_sentence(
+        f"The adapter in {adapted.name} cannot be merged into its base; `reasonmaxxer evaluate` can read "
+        "it beside the weights."
+    ):
+        merged = adapted.model.merge_and_unload()
+    return replace(adapted, model=merged.eval().requires_grad_(False), path=None)
 
-    if not is_adapter(folder):
-        raise UserError(f"{folder} has no {CONFIG}: it is not a PEFT folder.")
-    weights = folder / str(SAFETENSORS_WEIGHTS_NAME)
-    if not weights.is_file():
+
+def check_adapter(folder: Path) -> list[Path]:
+    """The files of an adapter, looked into before its base is loaded.
+
+    Raises:
+        UserError: no PEFT folder, no safetensors weights, a config that cannot be read, or an adapter
+            that is tokens before the prompt.
+    """
+    from peft import PeftConfig
+
+    adapter_config(folder)
+    files = files_of(folder)
+    with _in_a_sentence(f"{folder / CONFIG} cannot be read: save it again with PEFT."):
+        config = PeftConfig.from_pretrained(str(folder))
+    if config.is_prompt_learning:
         raise UserError(
-            f"{folder} has no {SAFETENSORS_WEIGHTS_NAME}, the only kind that is loaded."
+            f"The adapter in {folder} is {config.peft_type.value}, learnt tokens before the prompt: only "
+            "adapters of weights, such as LoRA, are read."
         )
-    return weights
+    return files
 
 
 def base_of(folder: Path) -> str:
     """Name of the base that a PEFT folder names, as it is loaded by."""
-    base_name: str = read_json(folder / CONFIG)["base_model_name_or_path"]
-    return {model.hub_id: name for name, model in EMBEDDED.items()}.get(base_name, base_name)
+    name = base_name(folder)
+    return {model.hub_id: ours for ours, model in EMBEDDED.items()}.get(name, name)
 
 
 def base_config(config: ModelConfig, folder: Path) -> ModelConfig:
     """What loads the base that a PEFT folder names; at the revision it records, if the config has none."""
-    revision = config.revision or read_json(folder / CONFIG).get("revision")
+    revision = config.revision or adapter_config(folder).get("revision")
     return config.model_copy(update={"name": base_of(folder), "revision": revision})
 
 
@@ -188,28 +206,57 @@ def with_adapter(base: LoadedModel, folder: Path) -> LoadedModel:
 
     Args:
         base: the model; its modules are wrapped in place.
-        folder: of the adapter, in PEFT's form.
+        folder: of the adapter, in PEFT's form. A tokenizer or chat template in it takes the base's place.
 
     Raises:
-        UserError: no PEFT folder, no safetensors weights, or an adapter of another model.
+        UserError: as `check_adapter`, or it is an adapter of another model.
     """
     from peft import PeftModel
 
-    weights = adapter_weights(folder)
-    _refuse_extremes(read_json(folder / CONFIG), weights, base.model)
-    try:
+    files = check_adapter(folder)
+    with _in_a_sentence(
+        f"The adapter in {folder} does not fit its base {base.name}: name the one it was trained on in "
+        f"{CONFIG}."
+    ):
+        _refuse_extremes(adapter_config(folder), files[0], base.model)
         model = PeftModel.from_pretrained(base.model, str(folder))
-    except (RuntimeError, ValueError) as error:
-        raise UserError(
-            f"The adapter in {folder} does not fit its base {base.name}: {str(error).splitlines()[0]}"
-        ) from error
+        found = model.load_adapter(str(folder), "default")  # again: the first tells of nothing
+        tokenizer = _own_tokenizer(base, folder)
+    # VB-LoRA's bank is one for all layers, and there
+    missing = [key for key in found.missing_keys if "vblora_vector_bank" not in key]
+    names = [[k.replace(".default.", ".") for k in ks] for ks in (missing, found.unexpected_keys)]
+    refuse_other_weights(str(folder), *names)
     return replace(
         base,
         model=model.eval().requires_grad_(False),
+        tokenizer=tokenizer,
         name=str(folder),
         source=f"adapter on {base.name} ({base.source})",
-        fingerprint=hashlib.sha256((base.fingerprint + file_hash(weights)).encode()).hexdigest(),
+        fingerprint=fingerprint(files, base.fingerprint),
     )
+
+
+def _own_tokenizer(base: LoadedModel, folder: Path) -> Any:
+    """An adapter's own tokenizer, else the base's; with its own chat template."""
+    if (folder / "tokenizer_config.json").is_file():
+        from transformers import AutoTokenizer
+
+        own = AutoTokenizer.from_pretrained(folder, trust_remote_code=base.trust_remote_code)
+        _set_padding(own, base.model)
+        return own
+    template = folder / "chat_template.jinja"
+    if not template.is_file():
+        return base.tokenizer
+    tokenizer = copy.copy(base.tokenizer)
+    tokenizer.chat_template = template.read_text(encoding="utf-8")
+    return tokenizer
+
+
+def _set_padding(tokenizer: Any, model: Any) -> None:
+    """Give a tokenizer a padding token that the model has."""
+    pad = tokenizer.pad_token_id
+    if pad is None or pad >= len(model.get_input_embeddings().weight):
+        tokenizer.pad_token = tokenizer.eos_token
 
 
 def _refuse_extremes(config: dict[str, Any], weights: Path, model: Any) -> None:
@@ -238,21 +285,42 @@ def _refuse_extremes(config: dict[str, Any], weights: Path, model: Any) -> None:
 
 
 def _untie(model: Any) -> None:
-    """Give a head with an adapter weights of its own, so that merging leaves the embedding as it is."""
+    """Give the head weights of its own where it or the embedding has an adapter that the other has not."""
     head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
-    if hasattr(head, "base_layer") and head.weight is embedding.weight:
+    adapted = hasattr(head, "base_layer") or hasattr(embedding, "base_layer")
+    if adapted and head.weight is embedding.weight:
         from torch import nn
 
-        head.base_layer.weight = nn.Parameter(head.weight.detach().clone(), requires_grad=False)
+        layer = getattr(head, "base_layer", head)
+        layer.weight = nn.Parameter(head.weight.detach().clone(), requires_grad=False)
         model.get_base_model().config.tie_word_embeddings = False
 
 
 def eos_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:
-    """Token ids that end a completion, by generation config and tokenizer."""
+    """Token ids that end a completion, by generation config and tokenizer.
+
+    Raises:
+        UserError: neither names any.
+    """
     listed = model.generation_config.eos_token_id
     listed = [listed] if isinstance(listed, int) else list(listed or [])
     own = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
-    return tuple(sorted({*listed, *own}))
+    ends = {*listed, *own}
+    if not ends or not all(isinstance(id, int) for id in ends):
+        raise UserError(
+            f"{tokenizer.name_or_path or 'The model'} names no token that ends a completion: write its "
+            "eos_token_id, a number, into generation_config.json."
+        )
+    return tuple(sorted(ends))
+
+
+def table_positions(model: Any) -> int | None:
+    """Positions that a model has a table of, learnt or made; None of one that computes them as it goes."""
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    tensors = (*model.named_parameters(), *model.named_buffers())
+    tables = [t for n, t in tensors if t.dim() == 2 and ("pos" in n or "wpe" in n)]
+    # OPT's has two rows more
+    return limit if limit and any(0 <= len(t) - limit <= 2 for t in tables) else None
 
 
 def resolve_device(config: ModelConfig) -> str:
@@ -334,33 +402,47 @@ def _locate(config: ModelConfig) -> tuple[str, str, str]:
     if config.name in EMBEDDED:
         cached = resolve_embedded(config.name)
         return str(cached.path), EMBEDDED[config.name].hub_id, cached.source
-    folder = Path(config.name)
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise UserError(f"{folder} has no config.json: it is not a transformers model folder.")
-        if not list(folder.glob("*.safetensors")):
-            raise UserError(
-                f"{folder} has no .safetensors weights, the only kind that is loaded. Convert them "
-                "with save_pretrained."
-            )
-        return config.name, config.name, "folder"
-    return config.name, config.name, "hub"
+    return config.name, config.name, "folder" if Path(config.name).is_dir() else "hub"
 
 
-def _cannot_load(config: ModelConfig, error: Exception) -> str:
+def _cannot_load(config: ModelConfig) -> str:
     known = [*EMBEDDED, *teachers()]
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    says = f"model.name = '{config.name}' cannot be loaded."
+    if Path(config.name).is_dir():
+        return f"{says} Download it or save it again, and install what it asks for."
     return (
-        f"model.name = '{config.name}' cannot be loaded.{did_you_mean(config.name, known)} It must be "
-        f"a local folder, a hub id that can be reached, or one of: {', '.join(known)}. ({first})"
+        f"{says}{did_you_mean(config.name, known)} It must be a local folder, a hub id that can be "
+        f"reached, or one of: {', '.join(known)}."
     )
 
 
-def _fingerprint(path: str, revision: str | None) -> str:
-    files = sorted(Path(path).glob("*.safetensors"))
-    if not files:
-        from huggingface_hub import try_to_load_from_cache
+@contextmanager
+def _in_a_sentence(says: str) -> Iterator[None]:
+    """Make whatever a library raises over other people's files a user's error; it may be of any kind."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())
+        said = said if " " in said else f"{type(error).__name__} {said}"
+        raise UserError(f"{says} ({said[:300]}{' ...' if said[300:] else ''})") from error
 
-        cached = try_to_load_from_cache(path, "config.json", revision=revision)
-        return Path(cached).parent.name if isinstance(cached, str) else "unknown"
-    return hashlib.sha256("".join(file_hash(f) for f in files).encode()).hexdigest()
+
+def _files(path: str, revision: str | None) -> list[Path]:
+    """Files of a local model, looked into; of a hub's repository none, but its index of weights is."""
+    if Path(path).is_dir():
+        return files_of(Path(path))
+    from transformers.utils import cached_file
+
+    index = cached_file(path, INDEX, revision=revision, _raise_exceptions_for_missing_entries=False)
+    if index:
+        shards_of(Path(index))
+    return []
+
+
+def _commit(path: str, revision: str | None) -> str:
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(path, "config.json", revision=revision)
+    return Path(cached).parent.name if isinstance(cached, str) else "unknown"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ from reasonmaxxer.evaluation.suite import (
     specimens,
 )
 from reasonmaxxer.models import LoadedModel, eos_ids, load_model
-from reasonmaxxer.models.load import adapter_of, adapter_weights, base_config, base_of, with_adapter
+from reasonmaxxer.models.files import files_behind
+from reasonmaxxer.models.load import adapter_of, base_config, base_of, check_adapter, with_adapter
 from reasonmaxxer.pipeline.against import (
     AGAINST,
     SUMMARY,
@@ -42,7 +44,7 @@ from reasonmaxxer.problems import (
 from reasonmaxxer.problems.catalogue import CATALOGUE, SUITES
 from reasonmaxxer.report.evaluation.page import write_evaluation
 from reasonmaxxer.report.progress import Display
-from reasonmaxxer.rollouts.collect import collect_samples, read_rollouts
+from reasonmaxxer.rollouts.collect import check_prompts, collect_samples, read_rollouts
 from reasonmaxxer.rollouts.engine import Engine
 from reasonmaxxer.rollouts.engines import check_engine, make_engine
 from reasonmaxxer.rollouts.table import Rollout
@@ -78,18 +80,19 @@ def evaluate(
     """
     problems = load_samples(config.problems, config.limit, config.seed)
     if config.adapter:
-        adapter_weights(Path(config.adapter))
+        check_adapter(Path(config.adapter))
     check_engine(config.engine)
     if against:
         refuse_unlike(config, problems, against)
-    with claimed(out, "evaluate", config, config.verify.file):
+    read = files_behind(config.model.name, config.adapter)
+    with claimed(out, "evaluate", config, config.verify.file, *read):
         for name, wanted in problems.items():
             refuse_other_problems(out / name, PROBLEMS, wanted)
         if not (out / SUMMARY).exists():
-            work = _Work(config, out, display, trust_remote_code)
+            work = _Work(config, out, display, trust_remote_code, problems)
             with closing(work):
-                results = [work.result(*named) for named in problems.items()]
-            write_json(work.summary(problems, results), out / SUMMARY)
+                results = [work.result(name) for name in problems]
+            write_json(work.summary(results), out / SUMMARY)
         summary = read_evaluation(out)
         if against:
             write_json(differences(config, problems, out, against), out / AGAINST)
@@ -105,6 +108,7 @@ class _Work:
     out: Path
     display: Display
     trust_remote_code: bool
+    problems: dict[str, list[Problem]]
 
     @property
     def base_and_adapter(self) -> tuple[str, Path | None]:
@@ -128,12 +132,9 @@ class _Work:
             loaded = replace(with_adapter(loaded, adapter), name=name)
         model = loaded.model
         self.display.note(f"{loaded.name} ({loaded.source}), {model.dtype} on {model.device}")
-        text, limit = model.config.get_text_config(), self.config.max_new_tokens
-        if limit >= (window := getattr(text, "max_position_embeddings", limit + 1)):
-            self.display.warn(
-                f"With {limit:,} new tokens a completion can leave the {window:,} positions that the "
-                "model was made for; lower --max-new-tokens."
-            )
+        asked = list(chain(*self.problems.values()))
+        style, limit = self.config.prompt_style, self.config.max_new_tokens
+        check_prompts(asked, loaded, style, limit, self.display.warn)
         return loaded
 
     @cached_property
@@ -147,11 +148,11 @@ class _Work:
         if "engine" in vars(self):
             self.engine.close()
 
-    def result(self, name: str, problems: list[Problem]) -> dict[str, Any]:
+    def result(self, name: str) -> dict[str, Any]:
         """Scores of one source, measured unless they are there."""
         path = self.out / name / RESULT
         if not path.exists():
-            write_json(self._measured(name, problems), path)
+            write_json(self._measured(name), path)
         result: dict[str, Any] = read_json(path)
         if result["truncated_share"] > TRUNCATED:
             self.display.warn(
@@ -160,7 +161,8 @@ class _Work:
             )
         return result
 
-    def _measured(self, name: str, problems: list[Problem]) -> dict[str, Any]:
+    def _measured(self, name: str) -> dict[str, Any]:
+        problems = self.problems[name]
         source = next(s for s in self.config.problems if source_name(s) == name)
         samples = samples_of(self.config, source)
         engine = self.engine  # first: nothing is written for a model that cannot be loaded
@@ -207,14 +209,12 @@ class _Work:
                 on_tokens=task.on_tokens,
             )
 
-    def summary(
-        self, problems: dict[str, list[Problem]], results: list[dict[str, Any]]
-    ) -> dict[str, Any]:
+    def summary(self, results: list[dict[str, Any]]) -> dict[str, Any]:
         """Everything `summary.json` holds."""
         averaged = None
-        if set(AVERAGED) <= set(problems):
+        if set(AVERAGED) <= set(self.problems):
             rates = [
-                pass_rates(problems[name], read_rollouts(self.out / name / "rollouts"))
+                pass_rates(self.problems[name], read_rollouts(self.out / name / "rollouts"))
                 for name in AVERAGED
             ]
             averaged = average(rates, self.config)

@@ -29,10 +29,12 @@ from reasonmaxxer.divergence.search import LEVELS, SEARCH, fewest_edits, words_o
 from reasonmaxxer.divergence.summary import summarise
 from reasonmaxxer.divergence.texts import given_answers, greedy_answers, microscope_problems
 from reasonmaxxer.divergence.vocabulary import pieces_table, texts_of
+from reasonmaxxer.models.files import files_behind
 from reasonmaxxer.pipeline import distillation
 from reasonmaxxer.problems import Problem, problems_table
 from reasonmaxxer.report.microscope.page import write_page
 from reasonmaxxer.report.progress import Display
+from reasonmaxxer.rollouts.collect import check_prompts
 from reasonmaxxer.rollouts.table import Rollout, rollout_table
 from reasonmaxxer.verify import graded_by
 
@@ -277,13 +279,16 @@ def _opened(
 ) -> Iterator[_Work]:
     """Read the problems, take the folder, load the models."""
     problems = microscope_problems(config)
-    with claimed(out, command, config, config.verify.file, config.text):
+    models = files_behind(config.base.name, *config.tuned)
+    with claimed(out, command, config, config.verify.file, config.text, *models):
         refuse_other_problems(out, PROBLEMS, problems)
         write_table(problems_table(problems), out / PROBLEMS)
         pair = open_pair(config.base, config.tuned[0], trust_remote_code)
         turns = ", one at a time" if pair.in_turn else ""
         names = f"{pair.base.name} and {pair.tuned.name}"
         display.note(f"{names}, {pair.base.model.dtype} on {pair.device}{turns}")
+        style, limit = config.prompt_style, config.max_new_tokens
+        check_prompts(problems, pair.base, style, limit, display.warn)
         with pair.at_work():
             yield _Work(command, config, out, display, problems, pair)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from reasonmaxxer.artifacts import read_table
 from reasonmaxxer.baselines.trl import check_trl
-from reasonmaxxer.config import EngineConfig, Recipe, SamplingConfig
+from reasonmaxxer.config import ONLINE, EngineConfig, Recipe, SamplingConfig
 from reasonmaxxer.cost import ModelFlops, price_of
 from reasonmaxxer.cost.planning.shapes import shape_of
 from reasonmaxxer.cost.planning.stages import with_shards
@@ -26,7 +26,7 @@ from reasonmaxxer.problems import (
 )
 from reasonmaxxer.recipe import parse_recipe
 from reasonmaxxer.report.progress import Display, Task
-from reasonmaxxer.rollouts.collect import collect_samples
+from reasonmaxxer.rollouts.collect import check_max_length, check_prompts, collect_samples
 from reasonmaxxer.rollouts.engine import Engine
 from reasonmaxxer.rollouts.engines import check_engine, make_engine
 from reasonmaxxer.rollouts.imported import check_imported
@@ -90,11 +90,24 @@ class Session:
 
     @cached_property
     def loaded(self) -> LoadedModel:
-        """The base, perhaps with an adapter on it; loaded at first use."""
+        """The base, perhaps with an adapter on it; loaded at first use, and held against the problems."""
         loaded = load_model(self.recipe.model, trust_remote_code=self.trust_remote_code)
         model = loaded.model
         self.display.note(f"{loaded.name} ({loaded.source}), {model.dtype} on {model.device}")
+        self._check_prompts(loaded)
         return loaded
+
+    def _check_prompts(self, loaded: LoadedModel) -> None:
+        recipe, splits = self.recipe, self.splits
+        style, warn = recipe.problems.prompt_style, self.display.warn
+        measured = [*splits.validation, *splits.test]
+        check_prompts(measured, loaded, style, recipe.evaluation.max_new_tokens, warn)
+        if recipe.rollouts.imported:
+            return
+        new = recipe.rollouts.max_new_tokens
+        longest = check_prompts(splits.train, loaded, style, new, warn)
+        if recipe.training.method not in ONLINE:
+            check_max_length(longest, recipe.training.max_length)
 
     @cached_property
     def flops(self) -> ModelFlops:

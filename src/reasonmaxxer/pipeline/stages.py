@@ -13,7 +13,7 @@ from reasonmaxxer.problems import (
     problems_table,
 )
 from reasonmaxxer.report.progress import Task
-from reasonmaxxer.rollouts.collect import read_rollouts
+from reasonmaxxer.rollouts.collect import check_max_length, read_rollouts
 from reasonmaxxer.rollouts.imported import import_rollouts
 from reasonmaxxer.rollouts.table import Rollout, rollout_table
 from reasonmaxxer.run_directory import StageWork
@@ -56,6 +56,8 @@ def rollouts(session: Session, work: StageWork) -> None:
             prompt_style=recipe.problems.prompt_style,
             eos_ids=session.eos_ids,
         )
+        longest = max(len(rollout.prompt_ids) for rollout in rollouts)
+        check_max_length(longest, recipe.training.max_length)
         write_table(rollout_table(rollouts), work.folder / "shard-00000.parquet")
     else:
         count = len(problems) * config.rollouts_per_problem

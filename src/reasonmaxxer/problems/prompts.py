@@ -36,22 +36,41 @@ def render_prompt(style: PromptStyle, text: str, tokenizer: Any) -> list[int]:
         tokenizer: a transformers tokenizer.
 
     Raises:
-        UserError: a style of chat models with a tokenizer that has no chat template.
+        UserError: a style of chat models with a tokenizer that has no chat template, or one that fails,
+            leaves the problem out or ends the conversation.
     """
     if style in CHAT_STYLES:
         check_template(tokenizer)
         return _chat(style, text + CHAT_STYLES[style], tokenizer)
     before, after = TEXT_STYLES[style]
-    return list(tokenizer(before + text + after, add_special_tokens=True)["input_ids"])
+    ids = list(tokenizer(before + text + after, add_special_tokens=True)["input_ids"])
+    while ids[-1] == tokenizer.eos_token_id:  # some tokenizers end every text
+        ids.pop()
+    return ids
 
 
 def _chat(style: PromptStyle, text: str, tokenizer: Any) -> list[int]:
-    if not tokenizer.chat_template:
-        raise UserError(
-            f"problems.prompt_style is '{style}', but {tokenizer.name_or_path or 'the model'}"
-            f" has no chat template; choose {' or '.join(TEXT_STYLES)}."
-        )
-    messages = [{"role": "user", "content": text}]
-    return list(
-        tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
-    )
+    """A user message, as text or, where the template wants that, in parts."""
+    contents = (text, [{"type": "text", "text": text}]) if tokenizer.chat_template else ()
+    faults: list[tuple[str, Exception | None]] = []
+    for content in contents:
+        messages = [{"role": "user", "content": content}]
+        asked = {"add_generation_prompt": True, "return_dict": False}
+        try:
+            prompt = tokenizer.apply_chat_template(messages, tokenize=False, **asked)
+            ids = list(tokenizer.apply_chat_template(messages, **asked))
+        except Exception as error:  # a template is a program, and fails as it likes
+            faults.append((f"a chat template that fails ({error})", error))
+            continue
+        held = "".join(text.split()) in "".join(prompt.split())
+        if not held or (content is not text and str(content) in prompt):
+            faults.append((f"a chat template that leaves out the problem {text[:40]!r}", None))
+        elif tokenizer.eos_token and prompt.rstrip().endswith(tokenizer.eos_token):
+            faults.append((f"a chat template that ends the prompt in {tokenizer.eos_token}", None))
+        else:
+            return ids
+    fault, cause = faults[0] if faults else ("no chat template", None)
+    raise UserError(
+        f"problems.prompt_style is '{style}', but {tokenizer.name_or_path or 'the model'} has {fault}; "
+        f"choose {' or '.join(TEXT_STYLES)}."
+    ) from cause

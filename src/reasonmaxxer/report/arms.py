@@ -18,7 +18,7 @@ from reasonmaxxer.config import TrainingConfig, VerifyConfig
 from reasonmaxxer.cost import StageCost
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.evaluation.metrics import pass_at_k
-from reasonmaxxer.models.load import is_adapter
+from reasonmaxxer.models.files import is_adapter
 from reasonmaxxer.recipe import parse_recipe
 from reasonmaxxer.rollouts.collect import read_columns
 from reasonmaxxer.run_directory import open_run, read_contents

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from reasonmaxxer.artifacts import read_json, write_text
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.models.load import CONFIG, is_adapter
+from reasonmaxxer.models.files import base_name, is_adapter
 from reasonmaxxer.run_directory import open_run
 from reasonmaxxer.share.card import model_card
 from reasonmaxxer.share.merge import RECORD
@@ -107,7 +107,7 @@ def _card(folder: Path, repo_id: str) -> str:
             "write the card yourself."
         )
     merged = read_json(folder / RECORD) if (folder / RECORD).is_file() else None
-    base = merged["base"] if merged else read_json(folder / CONFIG)["base_model_name_or_path"]
+    base = merged["base"] if merged else base_name(folder)
     return model_card(
         repo_id,
         base,
@@ -141,7 +141,7 @@ def _is_hub_id(name: str) -> bool:
 def _refuse_local_base(folder: Path) -> None:
     if not is_adapter(folder):
         return
-    base = read_json(folder / CONFIG)["base_model_name_or_path"]
+    base = base_name(folder)
     if not _is_hub_id(base):
         raise UserError(
             f"The adapter's base is {base}, a folder of this machine that nobody else can load. Merge the "

@@ -11,7 +11,7 @@ import yaml
 
 from reasonmaxxer.artifacts import read_json, write_json, write_text
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.models.load import CONFIG, is_adapter
+from reasonmaxxer.models.files import adapter_config, base_name, is_adapter
 from reasonmaxxer.models.teachers import teachers
 from reasonmaxxer.run_directory import open_run
 
@@ -34,13 +34,12 @@ class Source:
     @property
     def base(self) -> str:
         """Hub id or folder of the model that the adapter belongs to."""
-        name: str = read_json(self.adapter / CONFIG)["base_model_name_or_path"]
-        return name
+        return base_name(self.adapter)
 
     @property
     def revision(self) -> str | None:
         """Of the base, where one was asked for."""
-        revision: str | None = read_json(self.adapter / CONFIG).get("revision")
+        revision: str | None = adapter_config(self.adapter).get("revision")
         return revision
 
 

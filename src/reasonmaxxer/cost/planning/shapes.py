@@ -8,12 +8,12 @@ from typing import Any
 
 import yaml
 
-from reasonmaxxer.artifacts import read_json
 from reasonmaxxer.config import AdapterConfig, ModelConfig
 from reasonmaxxer.cost.flops import ModelFlops
 from reasonmaxxer.errors import UserError, did_you_mean
 from reasonmaxxer.models.embedded import EMBEDDED
-from reasonmaxxer.models.load import CONFIG, is_adapter
+from reasonmaxxer.models.files import base_name as adapter_base
+from reasonmaxxer.models.files import is_adapter
 from reasonmaxxer.models.teachers import teachers
 
 TABLE = Path(__file__).parent / "shapes.yaml"
@@ -120,7 +120,7 @@ def base_name(model: ModelConfig) -> str:
     name = model.name
     adapter = teachers().get(name, Path(name))
     if is_adapter(adapter):
-        name = read_json(adapter / CONFIG)["base_model_name_or_path"]
+        name = adapter_base(adapter)
     return EMBEDDED[name].hub_id if name in EMBEDDED else name
 
 

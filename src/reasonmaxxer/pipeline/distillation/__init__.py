@@ -10,6 +10,7 @@ from reasonmaxxer.artifacts import read_json, write_json
 from reasonmaxxer.command_folder import claimed, refuse_other_problems
 from reasonmaxxer.config import DistillationConfig
 from reasonmaxxer.evaluation.evaluate import rollout_summary
+from reasonmaxxer.models.files import files_behind
 from reasonmaxxer.pipeline.distillation.arms import ACCURACY, to_teacher
 from reasonmaxxer.pipeline.distillation.parts import (
     BASE,
@@ -52,8 +53,9 @@ def distill(
         UserError: bad input, or models that do not belong together.
     """
     splits = load_disjoint({"train": config.train, "test": config.test}, config.seed)
+    models = files_behind(config.base.name, config.teacher.name)
     with (
-        claimed(out, "distill", config, config.verify.file),
+        claimed(out, "distill", config, config.verify.file, *models),
         Verifier(config.verify, config.prompt_style) as verifier,
     ):
         for name, problems in splits.items():

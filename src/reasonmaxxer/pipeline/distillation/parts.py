@@ -43,7 +43,7 @@ from reasonmaxxer.pipeline.distillation.arms import (
 )
 from reasonmaxxer.problems import Problem, problems_from_table, problems_table
 from reasonmaxxer.report.progress import Display
-from reasonmaxxer.rollouts.collect import read_rollouts
+from reasonmaxxer.rollouts.collect import check_max_length, check_prompts, read_rollouts
 from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.training.train import (
     add_adapter,
@@ -103,6 +103,10 @@ class Distillation:
         teacher = self._load(self.config.teacher)
         check_pair(shell, teacher)
         ends = sorted({i for m in (shell, teacher) for i in eos_ids(m.model, m.tokenizer)})
+        style, limit = self.config.prompt_style, self.config.max_new_tokens
+        asked = [*self._problems("train"), *self._problems("test")]
+        longest = check_prompts(asked, teacher, style, limit, self.display.warn)
+        check_max_length(longest, self.config.max_length)
         examination = self._examination(shell.tokenizer, ends)
         with whole_folder(self.out / TEACHER) as folder:
             rollouts = self._sample(examination, teacher.model, folder / ROLLOUTS)
