@@ -12,7 +12,7 @@ from reasonmaxxer.errors import UserError
 
 def bare(model: Any) -> Any:
     """The transformers model inside a PEFT wrapper, or the model itself."""
-    return model.get_base_model() if hasattr(model, "peft_config") else model
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def decoder(model: Any) -> Any:

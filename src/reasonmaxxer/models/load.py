@@ -71,7 +71,7 @@ def load_model(config: ModelConfig, trust_remote_code: bool = False) -> LoadedMo
     A local PEFT folder is a model too: its base with the adapter merged into it.
 
     Raises:
-        UserError: no such model, no safetensors weights, or a head that is not understood.
+        UserError: no such model, no safetensors weights, or one that cannot be read as it must be.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -108,7 +108,9 @@ def load_model(config: ModelConfig, trust_remote_code: bool = False) -> LoadedMo
         model = model.to(device)  # quantized weights are where they were made
     model = model.eval().requires_grad_(False)
     from reasonmaxxer.models.head import check_head
+    from reasonmaxxer.models.reading import reading
 
+    reading(model)
     check_head(model)
     fingerprint = _fingerprint(path, config.revision)
     origin = (name, source, fingerprint)

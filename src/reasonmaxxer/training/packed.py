@@ -18,9 +18,7 @@ from torch.utils.data import DataLoader
 from transformers import Trainer, TrainingArguments
 
 from reasonmaxxer.models import OutputHead, decoder
-from reasonmaxxer.models.attention import apart, use_attention
-from reasonmaxxer.models.layout import RowLayout
-from reasonmaxxer.models.masks import attention_masks
+from reasonmaxxer.models.reading import reading, row_states
 from reasonmaxxer.models.recomputation import selective_recomputation
 from reasonmaxxer.training.data import PackedCollator
 from reasonmaxxer.training.order import group_order
@@ -64,6 +62,9 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         **kwargs: Any,
     ) -> None:
         self.head = OutputHead(model)
+        reading(
+            model
+        )  # or the first row would find it out, in training mode and perhaps spread over GPUs
         super().__init__(
             model=model,
             args=args,
@@ -167,17 +168,16 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         hook = decoder(unwrapped).register_forward_hook(
             lambda _module, _args, output: caught.append(output[0])
         )
+
+        def forward(**told: Any) -> Tensor:
+            model(logits_to_keep=row["input_ids"].new_empty(0), **told)
+            return caught.pop()
+
         try:
-            model(
-                input_ids=row["input_ids"],
-                position_ids=row["position_ids"],
-                use_cache=False,
-                logits_to_keep=row["input_ids"].new_empty(0),
-                **_attention(unwrapped, row),
-            )
+            tokens = (row["input_ids"], row["position_ids"], row["layout"])
+            return row_states(reading(unwrapped), unwrapped, forward, *tokens)
         finally:
             hook.remove()
-        return caught[0][0]
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         """Shuffled by seed but for runs of sequences of one problem, alike every epoch.
@@ -196,15 +196,3 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
 
 def _sequences(row: dict[str, Any]) -> int:
     return sum(len(stem) - 1 for stem in row["layout"])
-
-
-def _attention(model: Any, row: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of the model's forward that keep the sequences of a row apart."""
-    if use_attention(model):
-        return apart(row["layout"], row["input_ids"])
-    if [len(stem) for stem in row["layout"]] == [2]:  # a sequence alone: plain causal attention
-        return {"attention_mask": torch.ones_like(row["input_ids"])}
-    position_1T = row["position_ids"]
-    allowed_1TT = RowLayout(row["layout"], position_1T.device).mask[0]
-    distance_1TT = position_1T[:, :, None] - position_1T[:, None, :]
-    return {"attention_mask": attention_masks(model, allowed_1TT, distance_1TT)}
