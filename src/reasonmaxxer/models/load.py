@@ -107,11 +107,9 @@ def load_model(config: ModelConfig, trust_remote_code: bool = False) -> LoadedMo
     if config.quantization == "none":
         model = model.to(device)  # quantized weights are where they were made
     model = model.eval().requires_grad_(False)
-    from reasonmaxxer.models.head import check_head
     from reasonmaxxer.models.reading import reading
 
     reading(model)
-    check_head(model)
     fingerprint = _fingerprint(path, config.revision)
     origin = (name, source, fingerprint)
     return LoadedModel(model, tokenizer, *origin, config, trust_remote_code, path)

@@ -19,7 +19,7 @@ from transformers import GenerationConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models.attention import NAME, apart, can_attend
 from reasonmaxxer.models.cache import SlotCache
-from reasonmaxxer.models.head import bare, decoder
+from reasonmaxxer.models.head import bare, decoder, unlike_head
 from reasonmaxxer.models.layout import Layout, RowLayout
 from reasonmaxxer.models.masks import attention_masks
 from reasonmaxxer.models.prefill import read_on, read_together
@@ -44,7 +44,8 @@ def reading(model: Any) -> Reading:
         model: a causal LM, PEFT-wrapped or not.
 
     Raises:
-        UserError: even alone it does not read from left to right, or what it decodes is not what it reads.
+        UserError: its logits are not those of `OutputHead`, it does not read from left to right, or what
+            `generate()` makes is not what it reads.
     """
     inner = bare(model)
     config = inner.config.get_text_config()
@@ -104,7 +105,7 @@ def _found(model: Any) -> Reading:
     try:
         rows = _MadeUpRows(model)
         config._attn_implementation = own
-        _refuse(model, _tried(rows.read_alone))
+        _refuse(model, _tried(rows.read_alone) or _tried(partial(unlike_head, model)))
         ways: list[Reading] = ["layout", "mask"] if can_attend(config) else ["mask"]
         reason = _other_span(config)
         for way in () if reason else ways:
