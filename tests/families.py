@@ -5,7 +5,7 @@ from transformers import AutoModelForCausalLM, GenerationConfig
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as FAMILIES
 
-__all__ = ["FAMILIES", "NOT_TINY", "VOCABULARY", "tiny_family"]
+__all__ = ["CONFIG_MAPPING", "FAMILIES", "NOT_TINY", "VOCABULARY", "tiny_family"]
 
 VOCABULARY = 97
 WINDOW = 6

@@ -9,10 +9,11 @@ import torch
 from reasonmaxxer.config import SamplingConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import OutputHead, decoder
+from reasonmaxxer.models.frozen import drop_nothing
 from reasonmaxxer.models.reading import reading, row_states
 from reasonmaxxer.rollouts.engine import Request
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
-from tests.families import FAMILIES, NOT_TINY, VOCABULARY, tiny_family
+from tests.families import CONFIG_MAPPING, FAMILIES, NOT_TINY, VOCABULARY, tiny_family
 
 PROMPTS = [[9, 30, 41, 52, 63, 74, 85, 11], [9, 30, 41, 8], [9, 30, 41, 52, 63, 74, 85, 12]]
 COMPLETIONS = ([[13, 24, 35, 46, 57], [14, 3, 5]], [[90, 80, 70, 60, 50, 40, 31]], [[17, 16, 15]])
@@ -99,3 +100,18 @@ def test_a_family_is_exact_or_refused(kind):
     assert len(slower) == (way == "alone")
     check_rows(model, way)
     check_greedy(model)
+
+
+@pytest.mark.parametrize(
+    "kind", sorted(set(FAMILIES) - set(NOT_TINY) - {"diffllama", "xlstm", "xmod"})
+)
+def test_training_leaves_out_no_neuron_of_the_base(kind):
+    """All but DiffLlama, which takes no dropout, and two that cannot be read as they are."""
+    rates = [name for name in CONFIG_MAPPING[kind].__dataclass_fields__ if "drop" in name]
+    model = tiny_family(kind, **dict.fromkeys(rates, 0.3))
+    ids = torch.arange(3, 23).view(2, 10)
+    with torch.no_grad():
+        expected = model(input_ids=ids).logits
+        drop_nothing(model)
+        model.train()
+        torch.testing.assert_close(model(input_ids=ids).logits, expected, rtol=0, atol=1e-4)

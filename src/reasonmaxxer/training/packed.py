@@ -17,12 +17,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainingArguments
 
+from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import OutputHead, decoder
+from reasonmaxxer.models.frozen import drop_nothing
+from reasonmaxxer.models.head import bare
 from reasonmaxxer.models.reading import reading, row_states
 from reasonmaxxer.models.recomputation import selective_recomputation
 from reasonmaxxer.training.data import PackedCollator
 from reasonmaxxer.training.order import group_order
-from reasonmaxxer.training.processes import gathered
+from reasonmaxxer.training.processes import gathered, process_count
 
 
 @dataclass
@@ -49,6 +52,9 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         data_collator: makes the batches.
         train_dataset: rows as the collator takes them; those of one prompt are read together.
         **kwargs: passed to `transformers.Trainer`.
+
+    Raises:
+        UserError: several processes, and a family that reads one sequence at a time.
     """
 
     loss_is_scaled_for_ga = True  # row_loss divides by all sequences of the step itself
@@ -62,9 +68,12 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         **kwargs: Any,
     ) -> None:
         self.head = OutputHead(model)
-        reading(
-            model
-        )  # or the first row would find it out, in training mode and perhaps spread over GPUs
+        drop_nothing(model)
+        if reading(model) == "alone" and process_count() > 1:
+            raise UserError(
+                f"{type(bare(model)).__name__} reads one sequence at a time, which several processes "
+                "cannot do in step: start it without accelerate launch."
+            )
         super().__init__(
             model=model,
             args=args,

@@ -20,6 +20,7 @@ from reasonmaxxer.artifacts import read_json, write_json
 from reasonmaxxer.config import AdapterConfig, TrainingConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import LoadedModel
+from reasonmaxxer.models.frozen import drop_nothing
 from reasonmaxxer.models.packing import Row, pack
 from reasonmaxxer.signal.gates import Gate
 from reasonmaxxer.signal.select import Example
@@ -64,6 +65,7 @@ def add_adapter(model: Any, config: AdapterConfig, seed: int) -> Any:
         UserError: the model has none of the target modules.
     """
     set_seed(seed)
+    drop_nothing(model)
     lora = LoraConfig(
         task_type="CAUSAL_LM",
         r=config.rank,
