@@ -21,6 +21,7 @@ from reasonmaxxer.divergence.policies import (
     parse_policy,
 )
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.models.reading import reading
 from reasonmaxxer.rollouts.engine import Request
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 from tests.rollouts.test_transformers_engine import prompts
@@ -160,6 +161,7 @@ def test_policies_decoded_side_by_side_do_as_each_alone(seed, batch_size, texts)
 def test_a_prompt_is_read_once_for_its_neighbours():
     pair, read = make_pair(), []
     for arm in (pair.base, pair.tuned):
+        reading(arm.model)  # reads rows of its own
         arm.model.model.register_forward_pre_hook(
             lambda _m, _a, kw: read.append(tuple(kw["input_ids"].shape)), with_kwargs=True
         )

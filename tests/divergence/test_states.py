@@ -5,6 +5,7 @@ import torch
 
 from reasonmaxxer.divergence.states import TokenSequence, completion_states
 from reasonmaxxer.models import decoder, packing
+from reasonmaxxer.models.reading import reading
 from tests.tiny import FAMILIES, tiny_model
 
 CHOSEN = [
@@ -25,6 +26,7 @@ def test_completions_of_a_prompt_read_together_have_the_states_of_each_alone(
 ):
     monkeypatch.setattr(packing, "ROW_TOKENS", row_tokens)
     model = tiny_model(family)
+    reading(model)  # reads rows of its own
     read, forward = [], []
     decoder(model).register_forward_pre_hook(
         lambda _module, _args, asked: forward.append(asked["input_ids"].numel()), with_kwargs=True

@@ -9,9 +9,10 @@ from torch.profiler import profile
 from reasonmaxxer.models import attention as module
 from reasonmaxxer.models import branches
 from reasonmaxxer.models.accelerated import flash, in_one_call, masked
-from reasonmaxxer.models.attention import apart, attention, use_attention
+from reasonmaxxer.models.attention import apart, attention
 from reasonmaxxer.models.branches import branched
 from reasonmaxxer.models.layout import RowLayout
+from reasonmaxxer.models.reading import reading
 from tests.models.flash_stand_in import idle_backward, idle_forward, install
 from tests.tiny import FAMILIES, tiny_model
 
@@ -34,7 +35,7 @@ def reader(request, monkeypatch):
 @pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3"])
 def test_each_sequence_is_what_it_is_alone(family, reader):
     model = tiny_model(family)
-    assert use_attention(model)
+    assert reading(model) == "layout"
     stems = [(PROMPT, COMPLETIONS), ([9, 10], ([17, 18], [19]))]
     ids, positions = [], []
     for prompt, completions in stems:
@@ -63,7 +64,7 @@ def test_each_sequence_is_what_it_is_alone(family, reader):
 
 def test_without_a_layout_it_is_sdpa():
     model, same = tiny_model(), tiny_model()
-    assert use_attention(model)
+    assert reading(model) == "layout"
     ids = torch.arange(5, 15).view(2, 5)
     mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
     ours, plain = (m(ids, attention_mask=mask).logits for m in (model, same))
@@ -74,7 +75,7 @@ def test_without_a_layout_it_is_sdpa():
 def test_sliding_windows_keep_their_masks(family):
     model = tiny_model(family)
     before = model.config._attn_implementation
-    assert not use_attention(model)
+    assert reading(model) == "mask"
     assert model.config._attn_implementation == before
 
 

@@ -11,8 +11,9 @@ from reasonmaxxer import trial
 from reasonmaxxer.config import AdapterConfig, ModelConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import OutputHead, decoder, eos_ids, load, load_model, resolve_dtype
-from reasonmaxxer.models.head import check_head
+from reasonmaxxer.models.head import unlike_head
 from reasonmaxxer.models.load import table_positions
+from reasonmaxxer.models.reading import reading
 from reasonmaxxer.training.train import add_adapter
 from tests.tiny import FAMILIES, tiny_folder, tiny_model
 
@@ -128,7 +129,7 @@ def test_adapters_that_cannot_be_used(folder, tmp_path):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_head_makes_the_models_own_logits(family):
     model = tiny_model(family)
-    check_head(model)
+    assert unlike_head(model) is None
     ids = torch.tensor([[3, 9, 40, 12]])
     hidden = decoder(model)(input_ids=ids).last_hidden_state
     torch.testing.assert_close(OutputHead(model)(hidden), model(ids).logits)
@@ -141,7 +142,7 @@ def test_head_knows_scaled_logits(monkeypatch, family, extra):
     monkeypatch.setitem(FAMILIES, family, {})
     model = tiny_model(family, **extra)
     assert OutputHead(model).scale == 0.25
-    check_head(model)
+    assert unlike_head(model) is None
 
 
 def test_head_that_changes_logits_in_an_unknown_way_is_refused():
@@ -154,8 +155,8 @@ def test_head_that_changes_logits_in_an_unknown_way_is_refused():
         return output
 
     model.forward = forward
-    with pytest.raises(UserError, match="changes its logits"):
-        check_head(model)
+    with pytest.raises(UserError, match=r"model_type llama.*changes its logits"):
+        reading(model)
 
 
 def test_four_bits_are_refused_without_cuda(tmp_path):

@@ -9,6 +9,7 @@ from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast
 
 from reasonmaxxer.config import SamplingConfig
+from reasonmaxxer.models.reading import reading
 from reasonmaxxer.rollouts import sampling as sampling_module
 from reasonmaxxer.rollouts.engine import Request
 from reasonmaxxer.rollouts.transformers_engine import Pace, TransformersEngine
@@ -93,6 +94,7 @@ def test_same_requests_same_bytes():
 
 def test_every_row_of_every_step_is_kept_and_prompts_are_read_once():
     model = tiny_model("llama")
+    reading(model)  # reads rows of its own
     rows = []
     model.model.register_forward_pre_hook(
         lambda _, __, kwargs: rows.append(tuple(kwargs["input_ids"].shape)), with_kwargs=True
@@ -174,6 +176,7 @@ def test_what_is_sampled_does_not_depend_on_the_pace(draws, rows, span):
 
 def test_a_gpus_shapes_repeat_and_nothing_is_asked_of_it_between_looks():
     model = tiny_model("llama")
+    reading(model)  # reads rows of its own
     engine = at_pace(TransformersEngine(model, [EOS], 8), draws=4, rows=4, span=16)
     shapes, looks = set(), []
     model.model.register_forward_pre_hook(

@@ -14,6 +14,7 @@ from reasonmaxxer.models import attention
 from reasonmaxxer.models.accelerated import flash, masked
 from reasonmaxxer.training.base_states import BaseStates, as_base, row_key
 from reasonmaxxer.training.trainer import ReasonMaxxerConfig, ReasonMaxxerTrainer
+from tests.families import CONFIG_MAPPING, tiny_family
 from tests.models.flash_stand_in import install
 from tests.tiny import FAMILIES, tiny_model
 from tests.training.reference import sequence_loss
@@ -159,6 +160,47 @@ def test_at_step_zero_the_anchor_is_exactly_zero(tmp_path):
     loss, gradients = loss_and_gradients(trainer, data)
     assert loss == 0.0
     assert all(g.abs().max() == 0 for g in gradients.values())
+
+
+@pytest.mark.parametrize(("kind", "modules"), [("gpt2", ["c_attn"]), ("opt", ["q_proj", "v_proj"])])
+def test_a_base_with_dropout_is_its_own_anchor(kind, modules, tmp_path):
+    """GPT-2 and OPT are pre-trained with dropout; in training the base must be what it is elsewhere."""
+    rates = {name: 0.5 for name in CONFIG_MAPPING[kind].__dataclass_fields__ if "drop" in name}
+    lora = LoraConfig(
+        **{**LORA, "target_modules": modules}, lora_dropout=0.5, init_lora_weights=False
+    )
+    data = rows(4)
+    for row in data:
+        row["decision"] = [False] * len(row["decision"])  # the anchor alone
+    trainer = make_trainer(get_peft_model(tiny_family(kind, **rates), lora), data, tmp_path)
+    trainer.model.train()
+    batch = trainer.data_collator(data)["rows"][0]
+    with trainer.model.disable_adapter():
+        assert torch.equal(trainer.hidden(trainer.model, batch), trainer._base_hidden(batch))
+    dropped = [m.p for name, m in trainer.model.named_modules() if "lora_dropout.default" in name]
+    assert set(dropped) == {0.5}, "the adapter keeps its own"
+
+
+@pytest.mark.parametrize(
+    ("kind", "modules"),
+    [
+        ("bloom", ["query_key_value"]),
+        ("gpt_neo", ["q_proj"]),
+        ("mamba", ["in_proj"]),
+        ("mpt", ["Wqkv"]),
+    ],
+)
+def test_a_family_that_reads_one_sequence_at_a_time_trains_alike(kind, modules, tmp_path):
+    """However its sequences are put into rows, loss and gradients are those of each alone."""
+    data = rows(6)
+    lora = LoraConfig(**{**LORA, "target_modules": modules}, init_lora_weights=False)
+    with pytest.warns(UserWarning, match="one sequence at a time"):
+        trainer = make_trainer(get_peft_model(tiny_family(kind), lora), data, tmp_path)
+    together, gradients = loss_and_gradients(trainer, data)
+    apart, wanted = loss_and_gradients(trainer, data, [[i] for i in range(len(data))])
+    assert together == pytest.approx(apart, rel=1e-5)
+    for name, gradient in wanted.items():
+        torch.testing.assert_close(gradients[name], gradient, rtol=1e-4, atol=1e-6)
 
 
 def test_the_reference_is_the_base_with_the_adapter_off(tmp_path):

@@ -127,7 +127,9 @@ class AdapterConfig(Config):
     alpha: float = Field(64, gt=0, description="LoRA alpha. Paper: 64.")
     dropout: Share = Field(0.0, description="LoRA dropout. Paper: 0.")
     target_modules: tuple[str, ...] = Field(
-        ("q_proj", "k_proj", "v_proj", "o_proj"), description="Adapted modules. Paper: these."
+        ("q_proj", "k_proj", "v_proj", "o_proj"),
+        description="Adapted modules. Paper: these. "
+        "A family that lacks some of the default's takes PEFT's, or its fused projections.",
     )
 
 

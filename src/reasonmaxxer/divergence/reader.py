@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from reasonmaxxer.models import decoder
-from reasonmaxxer.models.attention import use_attention
-from reasonmaxxer.models.masks import attention_masks
-from reasonmaxxer.rollouts.cache import SlotCache
-from reasonmaxxer.rollouts.prefill import next_prompts, read_together
+from reasonmaxxer.models.cache import SlotCache
+from reasonmaxxer.models.prefill import next_prompts, read_on, read_together
+from reasonmaxxer.models.reading import reading
 
 
 class Reader:
@@ -40,7 +39,10 @@ class Reader:
         layers = model.config.get_text_config().num_hidden_layers
         self.capacity = max(map(len, prompts)) + room
         self.cache = SlotCache(layers, slots, self.capacity)
-        use_attention(model)
+        self.alone = (
+            reading(model) == "alone"
+        )  # then there is no cache: a text is read whole every time
+        self.texts: list[tuple[int, ...]] = [()] * slots
 
     @property
     def device(self) -> torch.device:
@@ -53,15 +55,28 @@ class Reader:
         states = []
         for slot in slots:
             prompt = self.prompts[self.taken]
-            if prompt not in self.read_prompts:
-                self.read_prompts = next_prompts(self.prompts[self.taken :], self.device)
-                self.states_PD = read_together(self.model, self.cache, list(self.read_prompts))
-            row = self.read_prompts[prompt]
-            self.cache.admit(slot, row, len(prompt))
+            self.lengths[slot] = 0
+            states.append(
+                self._whole(slot, prompt)[-1] if self.alone else self._admit(slot, prompt)
+            )
             self.lengths[slot], self.passes[slot] = len(prompt), 1
             self.taken += 1
-            states.append(self.states_PD[row])
         return torch.stack(states)
+
+    def _admit(self, slot: int, prompt: tuple[int, ...]) -> Tensor:
+        if prompt not in self.read_prompts:
+            self.read_prompts = next_prompts(self.prompts[self.taken :], self.device)
+            self.states_PD = read_together(self.model, self.cache, list(self.read_prompts))
+        row = self.read_prompts[prompt]
+        self.cache.admit(slot, row, len(prompt))
+        return self.states_PD[row]
+
+    def _whole(self, slot: int, tokens: Sequence[int]) -> Tensor:
+        """The states behind each of the next tokens of a slot, its text read from the beginning."""
+        text = self.texts[slot] = (*self.texts[slot][: self.lengths[slot]], *tokens)
+        ids_1T = torch.tensor([text], device=self.device)
+        states_1TD: Tensor = decoder(self.model)(input_ids=ids_1T, use_cache=False)[0]
+        return states_1TD[0, -len(tokens) :]
 
     @torch.inference_mode()
     def read(self, slots: Sequence[int], tokens: Sequence[Sequence[int]]) -> list[Tensor]:
@@ -93,26 +108,31 @@ class Reader:
         return [sorted(group) for group in groups]
 
     def _read(self, slots: Sequence[int], tokens: Sequence[Sequence[int]]) -> list[Tensor]:
+        if self.alone:
+            states = [self._whole(slot, own) for slot, own in zip(slots, tokens, strict=True)]
+        else:
+            states = self._from_cache(slots, tokens)
+        for slot, own in zip(slots, tokens, strict=True):
+            self.lengths[slot] += len(own)
+            self.passes[slot] += 1
+        return states
+
+    def _from_cache(self, slots: Sequence[int], tokens: Sequence[Sequence[int]]) -> list[Tensor]:
         width = max(map(len, tokens))
         ids_BN = torch.zeros(len(slots), width, dtype=torch.long)
         for row, own in enumerate(tokens):
             ids_BN[row, : len(own)] = torch.tensor(own)
-        starts_B = torch.tensor([self.lengths[slot] for slot in slots])
-        span = int(starts_B.max()) + width
-        places_BN = starts_B[:, None] + torch.arange(width)
+        starts = [self.lengths[slot] for slot in slots]
+        starts_B = torch.tensor(starts, device=self.device)
         every = list(slots) == list(range(len(slots)))
         rows_B = None if every else torch.tensor(slots, device=self.device)
-        self.cache.decode(starts_B.to(self.device), span, rows_B)
-        # what pads a row lies behind its tokens, which do not see it, and is written over next time
-        distance_BNS = (places_BN[:, :, None] - torch.arange(span)).to(self.device)
-        states_BND = decoder(self.model)(
-            input_ids=ids_BN.to(self.device),
-            position_ids=places_BN.to(self.device),
-            attention_mask=attention_masks(self.model, distance_BNS >= 0, distance_BNS),
-            past_key_values=self.cache,
-            use_cache=True,
+        # what pads a row is written over next time
+        states_BND = read_on(
+            decoder(self.model),
+            self.cache,
+            ids_BN.to(self.device),
+            starts_B,
+            max(starts) + width,
+            rows_B,
         )[0]
-        for row, slot in enumerate(slots):
-            self.lengths[slot] += len(tokens[row])
-            self.passes[slot] += 1
         return [states_BND[row, : len(own)] for row, own in enumerate(tokens)]

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from reasonmaxxer.models import decoder
-from reasonmaxxer.models.attention import apart, use_attention
 from reasonmaxxer.models.packing import pack, row_tokens
+from reasonmaxxer.models.reading import reading, row_states
 from reasonmaxxer.rollouts.table import Rollout
 
 
@@ -76,7 +76,7 @@ def state_batches(
         order.
     """
     model.eval()
-    shared = _shared_prompts(sequences) if use_attention(model) else []
+    shared = _shared_prompts(sequences) if reading(model) == "layout" else []
     alone = sorted(set(range(len(sequences))) - set(shared))
     for members, read in ((shared, _shared_batches), (alone, _padded_batches)):
         for batch, hidden_ND in read([sequences[i] for i in members], model):
@@ -96,6 +96,10 @@ def _shared_batches(
 ) -> Iterator[tuple[list[int], Tensor]]:
     """Each prompt is read once for its neighbours in a row."""
     backbone = decoder(model)
+
+    def forward(**told: Any) -> Tensor:
+        return backbone(**told).last_hidden_state  # type: ignore[no-any-return]
+
     device = next(backbone.parameters()).device
     for row in pack([(s.prompt_ids, s.completion_ids) for s in sequences], device.type):
         starts = np.cumsum([0, *map(len, row)])
@@ -108,14 +112,10 @@ def _shared_batches(
             torch.from_numpy(np.concatenate([getattr(stem, name) for stem in row]))[None].to(device)
             for name in ("ids", "positions")
         )
-        output = backbone(
-            input_ids=ids_1T,
-            position_ids=position_1T,
-            use_cache=False,
-            **apart([stem.sizes for stem in row], ids_1T),
-        )
+        layout = [stem.sizes for stem in row]
+        states_TD = row_states("layout", model, forward, ids_1T, position_1T, layout)
         places_N = torch.from_numpy(np.concatenate(before)).to(device)
-        yield [i for stem in row for i in stem.members], output.last_hidden_state[0, places_N]
+        yield [i for stem in row for i in stem.members], states_TD[places_N]
 
 
 def _padded_batches(
@@ -124,11 +124,12 @@ def _padded_batches(
     """Sequences of similar length are read together.
 
     They are padded on the right: a causal model's states do not depend on what follows, so the padding
-    needs no mask.
+    needs no mask. A model that reads one sequence at a time does so here.
     """
     backbone = decoder(model)
     device = next(backbone.parameters()).device
-    for batch in _batches([len(s) for s in sequences], row_tokens(device.type)):
+    limit = 0 if reading(model) == "alone" else row_tokens(device.type)
+    for batch in _batches([len(s) for s in sequences], limit):
         members = [sequences[i] for i in batch]
         ids_BT = torch.zeros((len(members), max(map(len, members))), dtype=torch.long)
         target_BT = torch.zeros_like(ids_BT, dtype=torch.bool)
@@ -141,7 +142,7 @@ def _padded_batches(
 
 
 def _batches(lengths: Sequence[int], limit: int) -> Iterator[list[int]]:
-    """Indices, longest first, in batches of at most so many padded tokens."""
+    """Indices, longest first, in batches of at most so many padded tokens, or of one."""
     order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
     while order:
         size = max(1, limit // lengths[order[0]])

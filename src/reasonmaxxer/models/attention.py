@@ -19,7 +19,6 @@ from transformers.masking_utils import sdpa_mask
 
 from reasonmaxxer.models.accelerated import in_one_call
 from reasonmaxxer.models.branches import branched
-from reasonmaxxer.models.head import bare
 from reasonmaxxer.models.layout import Layout, RowLayout
 
 NAME = "reasonmaxxer"
@@ -93,19 +92,11 @@ def _fused(
     return attended_BGRE.reshape(batch, 1, -1, value.shape[3])
 
 
-def use_attention(model: Any) -> bool:
-    """Let the model's layers attend by `attention`, which is sdpa but for what is said above.
-
-    Returns:
-        Whether they do: sdpa in every layer and no sliding window.
-    """
-    config = bare(model).config.get_text_config()
+def can_attend(config: Any) -> bool:
+    """Whether a text model of this config may attend by `attention`: sdpa everywhere, no sliding window."""
     only = "sliding_attention" if getattr(config, "sliding_window", None) else "full_attention"
     kinds = set(getattr(config, "layer_types", None) or [only])
-    if config._attn_implementation not in ("sdpa", NAME) or kinds != {"full_attention"}:
-        return False
-    config._attn_implementation = NAME
-    return True
+    return config._attn_implementation in ("sdpa", NAME) and kinds == {"full_attention"}
 
 
 def apart(layout: Layout, ids_1T: Tensor) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A model whose weights stay as they are while many tokens are read or decoded with it.
+"""A model whose weights stay as they are, for good or while many tokens are read or decoded with it.
 
 Nothing of it is trained then, so products with its weights may be prepared once: laid out as a CPU wants
 them, and those of an adapter without what PEFT does around them.
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import Linear
 from torch.nn.functional import linear
+from torch.nn.modules.dropout import _DropoutNd
 
 LIMIT_BYTES = 4 * 2**30
 """Main memory that weights laid out anew may take; those of a larger model stay as they are."""
@@ -45,6 +46,26 @@ def frozen(model: Any) -> Iterator[None]:
             layer.forward = product  # hides the class's own until it is taken off again
             stack.callback(delattr, layer, "forward")
         yield
+
+
+def drop_nothing(model: Any) -> None:
+    """Take the dropout of a base away for good, in its modules and its config; an adapter keeps its own.
+
+    The anchor compares with a frozen base: with neurons left out that would differ from itself.
+
+    Args:
+        model: a causal LM, with an adapter or without.
+    """
+    for name, module in model.named_modules():
+        if "lora_" in name:
+            continue
+        if isinstance(module, _DropoutNd):
+            module.p = 0.0
+        owners = [module, module.config] if hasattr(module, "config") else [module]
+        for owner in owners:  # some layers ask the config each time
+            rates = [k for k, rate in vars(owner).items() if "drop" in k and type(rate) is float]
+            for key in rates:
+                setattr(owner, key, 0.0)
 
 
 @torch.no_grad()

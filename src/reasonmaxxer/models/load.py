@@ -82,8 +82,8 @@ def load_model(config: ModelConfig, trust_remote_code: bool = False) -> LoadedMo
     A local PEFT folder is a model too: its base with the adapter merged into it.
 
     Raises:
-        UserError: no such model, no safetensors weights, weights of another model, or a head that is not
-            understood.
+        UserError: no such model, no safetensors weights, weights of another model, or one that cannot be
+            read as it must be.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -121,9 +121,9 @@ def load_model(config: ModelConfig, trust_remote_code: bool = False) -> LoadedMo
     if config.quantization == "none":
         model = model.to(device)  # quantized weights are where they were made
     model = model.eval().requires_grad_(False)
-    from reasonmaxxer.models.head import check_head
+    from reasonmaxxer.models.reading import reading
 
-    check_head(model)
+    reading(model)
     made_of = fingerprint(files) if files else _commit(path, config.revision)
     return LoadedModel(model, tokenizer, name, source, made_of, config, trust_remote_code, path)
 

@@ -1,11 +1,14 @@
-"""Strings that end a completion, found in the bytes of its tokens."""
+"""Completions as they grow, and what ends them: a token, a length, or a string in their bytes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
+from reasonmaxxer.config import SamplingConfig
 from reasonmaxxer.models.pieces import token_pieces
+from reasonmaxxer.rollouts.engine import Completion
 
 
 class StopStrings:
@@ -43,3 +46,34 @@ class StopStrings:
         """Tokens of a completion up to the one that ends it; None where no string occurs."""
         tail = bytearray()
         return next((n for n, token in enumerate(ids, 1) if self.ends(tail, token)), None)
+
+
+class Growing:
+    """Completions that are given one token after another.
+
+    Args:
+        count: of completions, empty so far.
+        sampling: gives the longest length and the stop strings.
+        eos_ids: tokens that end a completion.
+        tokenizer: which only stop strings need.
+    """
+
+    def __init__(
+        self, count: int, sampling: SamplingConfig, eos_ids: Collection[int], tokenizer: Any
+    ) -> None:
+        self.completions = [Completion([], [], [], "length") for _ in range(count)]
+        self._tails = [bytearray() for _ in range(count)]  # what stop strings may begin with
+        self._stop = StopStrings(sampling.stop, tokenizer)
+        self._eos_ids, self._limit = eos_ids, sampling.max_new_tokens
+
+    def keep(self, number: int, token: int, entropy: float, logprob: float) -> bool:
+        """Add a token to a completion; whether it is the last."""
+        kept = self.completions[number]
+        assert kept.entropy is not None and kept.logprob is not None
+        kept.ids.append(token)
+        kept.entropy.append(entropy)
+        kept.logprob.append(logprob)
+        if token in self._eos_ids or self._stop.ends(self._tails[number], token):
+            self.completions[number] = replace(kept, finish_reason="stop")
+            return True
+        return len(kept.ids) >= self._limit

@@ -12,7 +12,7 @@ that is kept.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -23,15 +23,15 @@ from torch.nn.functional import pad
 
 from reasonmaxxer.config import SamplingConfig
 from reasonmaxxer.models import OutputHead
-from reasonmaxxer.models.attention import use_attention
+from reasonmaxxer.models.cache import SlotCache
 from reasonmaxxer.models.frozen import frozen
-from reasonmaxxer.models.masks import attention_masks
-from reasonmaxxer.rollouts.cache import SlotCache
+from reasonmaxxer.models.prefill import next_prompts, read_on, read_together
+from reasonmaxxer.models.reading import reading
 from reasonmaxxer.rollouts.engine import Completion, Engine, OnTokens, Request
 from reasonmaxxer.rollouts.graphs import CudaGraphs
-from reasonmaxxer.rollouts.prefill import next_prompts, read_together
+from reasonmaxxer.rollouts.plain import decode_plainly
 from reasonmaxxer.rollouts.sampling import Draws, draw, uniforms
-from reasonmaxxer.rollouts.stop import StopStrings
+from reasonmaxxer.rollouts.stop import Growing
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class TransformersEngine(Engine):
     """Samples from a transformers causal language model, adapter and all, as it stands.
 
     Args:
-        model: any causal LM with full or sliding-window attention, PEFT-wrapped or not.
+        model: any causal LM, PEFT-wrapped or not; see `reasonmaxxer.models.reading`.
         eos_ids: tokens that end a completion.
         batch_size: sequences decoded at once.
         tokenizer: the model's, which only stop strings need.
@@ -106,7 +106,13 @@ class TransformersEngine(Engine):
         was_training = self.model.training
         self.model.eval()
         try:
+            way = reading(self.model)
             with frozen(self.model):
+                if way == "alone":
+                    growing = Growing(len(requests), sampling, self.eos_ids, self.tokenizer)
+                    return decode_plainly(
+                        self.model, growing, requests, sampling, self.batch_size, on_tokens
+                    )
                 return _Decoding(self, requests, sampling).run(on_tokens)
         finally:
             self.model.train(was_training)
@@ -118,9 +124,9 @@ class _Decoding:
     def __init__(
         self, engine: TransformersEngine, requests: Sequence[Request], sampling: SamplingConfig
     ) -> None:
-        self.model, self.eos_ids, self.pace = engine.model, engine.eos_ids, engine.pace
+        self.model, self.pace = engine.model, engine.pace
         self.requests, self.sampling = requests, sampling
-        self.stop = StopStrings(sampling.stop, engine.tokenizer)
+        self.growing = Growing(len(requests), sampling, engine.eos_ids, engine.tokenizer)
         self.device = self.model.device
         self.owners: list[int | None] = [None] * min(engine.batch_size, len(requests))
         rows = _up(len(self.owners), self.pace.rows)
@@ -129,7 +135,6 @@ class _Decoding:
         config = self.model.config.get_text_config()
         self.cache = SlotCache(config.num_hidden_layers, rows, capacity)
         self.uniform_SL = torch.zeros(rows, limit, dtype=torch.float64, device=self.device)
-        use_attention(self.model)
         self.head = OutputHead(self.model)
         step = partial(self._step, search=False)
         graphs = engine.cuda_graphs and self.device.type == "cuda"
@@ -138,8 +143,6 @@ class _Decoding:
         self.prompts: dict[tuple[int, ...], int] = {}  # those read last, and their rows
         self.prompt_logits_PV = torch.empty(0)
         self.waiting = 0
-        self.completions = [Completion([], [], [], "length") for _ in requests]
-        self.tails = [bytearray() for _ in requests]  # what stop strings may begin with
 
     def run(self, on_tokens: OnTokens | None) -> list[Completion]:
         if self.prefix:
@@ -148,7 +151,7 @@ class _Decoding:
         while True:
             fresh = self._fill()
             if not self.owners:
-                return self.completions
+                return self.growing.completions
             made, finished = self._record(self._round(fresh))
             if on_tokens:
                 on_tokens(made, finished)
@@ -211,7 +214,7 @@ class _Decoding:
 
     def _state(self) -> Tensor:
         """Last token, its position and number of tokens of every row, int64 [3, B]; rows that pad are 0."""
-        made = [self.completions[owner].ids for owner in self.owners if owner is not None]
+        made = [self.growing.completions[owner].ids for owner in self.owners if owner is not None]
         last = [ids[-1] if ids else 0 for ids in made]  # those of new rows are drawn in this round
         lengths = [self._length(slot) for slot in range(len(made))]
         state_3B = torch.tensor([last, lengths, [max(1, len(ids)) for ids in made]])
@@ -220,21 +223,9 @@ class _Decoding:
     def _step(self, state_3B: Tensor, span: int, search: bool = True) -> Draws:
         """One forward of every row, and the draw of its next token; nothing in it depends on values."""
         token_B, position_B, made_B = state_3B
-        self.cache.decode(position_B, span)
-        output = self.model(
-            input_ids=token_B[:, None],
-            position_ids=position_B[:, None],
-            attention_mask=self._mask(position_B, span),
-            past_key_values=self.cache,
-            use_cache=True,
-        )
+        output = read_on(self.model, self.cache, token_B[:, None], position_B, span)
         uniform_B1 = self.uniform_SL[: len(made_B)].gather(1, made_B[:, None])
         return self._draw(output.logits[:, -1], uniform_B1[:, 0], search)
-
-    def _mask(self, position_B: Tensor, span: int) -> Tensor | dict[str, Tensor]:
-        """Mask of each row's own past."""
-        distance_B1S = (position_B[:, None] - torch.arange(span, device=self.device))[:, None]
-        return attention_masks(self.model, distance_B1S >= 0, distance_B1S)
 
     def _draw(self, logits_BV: Tensor, uniform_B: Tensor, search: bool = True) -> Draws:
         return draw(logits_BV, uniform_B, self.sampling.temperature, self.sampling.top_p, search)
@@ -255,29 +246,17 @@ class _Decoding:
                 if owner is None or slot in unfound:
                     continue
                 made += 1
-                if self._keep(owner, int(token), entropy, logprob):
+                if self.growing.keep(owner, int(token), entropy, logprob):
                     self.owners[slot] = None
                     finished += 1
         return made, finished
-
-    def _keep(self, owner: int, token: int, entropy: float, logprob: float) -> bool:
-        """Add a token to a completion; whether it is the last."""
-        kept = self.completions[owner]
-        assert kept.entropy is not None and kept.logprob is not None
-        kept.ids.append(token)
-        kept.entropy.append(entropy)
-        kept.logprob.append(logprob)
-        if token in self.eos_ids or self.stop.ends(self.tails[owner], token):
-            self.completions[owner] = replace(kept, finish_reason="stop")
-            return True
-        return len(kept.ids) >= self.sampling.max_new_tokens
 
     def _length(self, slot: int) -> int:
         """Tokens of a slot that the cache holds: all but the one drawn last."""
         owner = self.owners[slot]
         if owner is None:
             return 0
-        made = len(self.completions[owner].ids)
+        made = len(self.growing.completions[owner].ids)
         return len(self.requests[owner].prompt_ids) + max(0, made - 1)
 
 

@@ -17,14 +17,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainingArguments
 
+from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import OutputHead, decoder
-from reasonmaxxer.models.attention import apart, use_attention
-from reasonmaxxer.models.layout import RowLayout
-from reasonmaxxer.models.masks import attention_masks
+from reasonmaxxer.models.frozen import drop_nothing
+from reasonmaxxer.models.head import bare
+from reasonmaxxer.models.reading import reading, row_states
 from reasonmaxxer.models.recomputation import selective_recomputation
 from reasonmaxxer.training.data import PackedCollator
 from reasonmaxxer.training.order import group_order
-from reasonmaxxer.training.processes import gathered
+from reasonmaxxer.training.processes import gathered, process_count
 
 
 @dataclass
@@ -51,6 +52,9 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         data_collator: makes the batches.
         train_dataset: rows as the collator takes them; those of one prompt are read together.
         **kwargs: passed to `transformers.Trainer`.
+
+    Raises:
+        UserError: several processes, and a family that reads one sequence at a time.
     """
 
     loss_is_scaled_for_ga = True  # row_loss divides by all sequences of the step itself
@@ -64,6 +68,12 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         **kwargs: Any,
     ) -> None:
         self.head = OutputHead(model)
+        drop_nothing(model)
+        if reading(model) == "alone" and process_count() > 1:
+            raise UserError(
+                f"{type(bare(model)).__name__} reads one sequence at a time, which several processes "
+                "cannot do in step: start it without accelerate launch."
+            )
         super().__init__(
             model=model,
             args=args,
@@ -167,17 +177,16 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         hook = decoder(unwrapped).register_forward_hook(
             lambda _module, _args, output: caught.append(output[0])
         )
+
+        def forward(**told: Any) -> Tensor:
+            model(logits_to_keep=row["input_ids"].new_empty(0), **told)
+            return caught.pop()
+
         try:
-            model(
-                input_ids=row["input_ids"],
-                position_ids=row["position_ids"],
-                use_cache=False,
-                logits_to_keep=row["input_ids"].new_empty(0),
-                **_attention(unwrapped, row),
-            )
+            tokens = (row["input_ids"], row["position_ids"], row["layout"])
+            return row_states(reading(unwrapped), unwrapped, forward, *tokens)
         finally:
             hook.remove()
-        return caught[0][0]
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         """Shuffled by seed but for runs of sequences of one problem, alike every epoch.
@@ -196,15 +205,3 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
 
 def _sequences(row: dict[str, Any]) -> int:
     return sum(len(stem) - 1 for stem in row["layout"])
-
-
-def _attention(model: Any, row: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of the model's forward that keep the sequences of a row apart."""
-    if use_attention(model):
-        return apart(row["layout"], row["input_ids"])
-    if [len(stem) for stem in row["layout"]] == [2]:  # a sequence alone: plain causal attention
-        return {"attention_mask": torch.ones_like(row["input_ids"])}
-    position_1T = row["position_ids"]
-    allowed_1TT = RowLayout(row["layout"], position_1T.device).mask[0]
-    distance_1TT = position_1T[:, :, None] - position_1T[:, None, :]
-    return {"attention_mask": attention_masks(model, allowed_1TT, distance_1TT)}

@@ -18,9 +18,10 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, set_seed
 
 from reasonmaxxer.artifacts import read_json, write_json
 from reasonmaxxer.config import AdapterConfig, TrainingConfig
-from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import LoadedModel
+from reasonmaxxer.models.frozen import drop_nothing
 from reasonmaxxer.models.packing import Row, pack
+from reasonmaxxer.models.targets import target_names
 from reasonmaxxer.signal.gates import Gate
 from reasonmaxxer.signal.select import Example
 from reasonmaxxer.training.base_states import BaseStates
@@ -61,26 +62,18 @@ def add_adapter(model: Any, config: AdapterConfig, seed: int) -> Any:
     """Wrap a base model with a fresh LoRA adapter, its initial weights fixed by the seed.
 
     Raises:
-        UserError: the model has none of the target modules.
+        UserError: a target module that the model does not have.
     """
     set_seed(seed)
+    drop_nothing(model)
     lora = LoraConfig(
         task_type="CAUSAL_LM",
         r=config.rank,
         lora_alpha=config.alpha,
         lora_dropout=config.dropout,
-        target_modules=list(config.target_modules),
+        target_modules=target_names(model, config.target_modules),
     )
-    try:
-        return get_peft_model(model, lora)
-    except ValueError as error:
-        names = {
-            name.rpartition(".")[2] for name, m in model.named_modules() if hasattr(m, "weight")
-        }
-        raise UserError(
-            f"training.adapter.target_modules = {list(config.target_modules)}: {error}. "
-            f"Modules of this model: {', '.join(sorted(names))}."
-        ) from error
+    return get_peft_model(model, lora)
 
 
 def planned_steps(sequences: int, config: TrainingConfig) -> int:

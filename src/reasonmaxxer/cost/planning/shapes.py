@@ -14,6 +14,7 @@ from reasonmaxxer.errors import UserError, did_you_mean
 from reasonmaxxer.models.embedded import EMBEDDED
 from reasonmaxxer.models.files import base_name as adapter_base
 from reasonmaxxer.models.files import is_adapter
+from reasonmaxxer.models.targets import target_names
 from reasonmaxxer.models.teachers import teachers
 
 TABLE = Path(__file__).parent / "shapes.yaml"
@@ -75,10 +76,11 @@ def shape_of(
     heads = text.num_attention_heads
     groups = getattr(text, "num_key_value_heads", None) or heads
     size = getattr(text, "head_dim", None) or text.hidden_size // heads
+    targets = tuple(target_names(empty, adapter.target_modules))
     adapted = [
         module
         for name, module in empty.named_modules()
-        if isinstance(module, torch.nn.Linear) and name.endswith(adapter.target_modules)
+        if isinstance(module, torch.nn.Linear) and name.endswith(targets)
     ]
     return Shape(
         flops=ModelFlops(empty),

@@ -18,7 +18,7 @@ from reasonmaxxer.cost.planning.devices import Device
 from reasonmaxxer.cost.planning.shapes import Shape
 from reasonmaxxer.models.head import at_once
 from reasonmaxxer.models.packing import row_tokens
-from reasonmaxxer.rollouts.prefill import prefill_tokens
+from reasonmaxxer.models.prefill import prefill_tokens
 from reasonmaxxer.signal.select import Example
 from reasonmaxxer.training.loss import CHUNK_BYTES
 from reasonmaxxer.training.train import packed_rows

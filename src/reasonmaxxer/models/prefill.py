@@ -1,4 +1,4 @@
-"""Prompts of a queue, read a few at a time, each once for all who wait for it next to one another."""
+"""Prompts of a queue, read a few at a time, each once for all who wait for it; and tokens behind them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reasonmaxxer.models import decoder
-from reasonmaxxer.rollouts.cache import SlotCache
+from reasonmaxxer.models.cache import SlotCache
+from reasonmaxxer.models.head import decoder
+from reasonmaxxer.models.masks import attention_masks
 
 PREFILL_TOKENS = 1024
 """Prompt tokens that a CPU reads at once, padding included."""
@@ -61,3 +62,28 @@ def read_together(model: Any, cache: SlotCache, parts: Sequence[tuple[int, ...]]
     )
     hidden_PD: Tensor = output[0][torch.arange(len(parts), device=model.device), last_P]
     return hidden_PD
+
+
+def read_on(
+    read: Any, cache: SlotCache, ids_BN: Tensor, start_B: Tensor, span: int, rows_B: Any = None
+) -> Any:
+    """What a model or its decoder makes of the next N tokens of B slots.
+
+    Args:
+        read: a causal LM or its decoder.
+        cache: written at each token's position.
+        ids_BN: tokens; what pads a row lies behind its own, which do not see it.
+        start_B: position of each slot's first token.
+        span: positions attended to, at least those of the longest slot with its new tokens.
+        rows_B: int64 slots; none is the first B.
+    """
+    place_BN = start_B[:, None] + torch.arange(ids_BN.shape[1], device=ids_BN.device)
+    distance_BNS = place_BN[:, :, None] - torch.arange(span, device=ids_BN.device)
+    cache.decode(start_B, span, rows_B)
+    return read(
+        input_ids=ids_BN,
+        position_ids=place_BN,
+        attention_mask=attention_masks(read, distance_BNS >= 0, distance_BNS),
+        past_key_values=cache,
+        use_cache=True,
+    )
