@@ -135,6 +135,8 @@ def shortened(answer: str) -> str:
     text = re.sub(r"^(-?)\\d?frac\{(\d+)\}\{(\d+)\}$", r"\1\2/\3", answer)
     text = re.sub(r"\\frac\{(\d)\}\{(\d)\}", r"\\frac\1\2", text)
     text = re.sub(r"^\\text\{([A-Za-z ()]+)\}$", r"\1", re.sub(r",\s+", ",", text))
+    if re.search(r"\\(?:sin|cos|tan)", text):
+        return text  # of degrees, not of radians
     return re.sub(r"\^\\circ$|\^\{\\circ\}$", "", text)
 
 
@@ -221,26 +223,44 @@ def kinds(workers: int) -> list[tuple[str, int, int, int, int, int]]:
     """Of the cases of the tests: kind, how many, wrong paid and right refused, by us and by math-verify."""
     from tests.verify.cases import CASES
 
-    rows = [(kind, *case) for kind, cases in CASES.items() for case in cases]
     made = [
-        (Problem(kind, "", gold_answer(gold) or gold, ""), text) for kind, gold, text, _ in rows
+        (Problem(kind, "", gold_answer(gold) or gold, ""), text) for kind, gold, text, _ in CASES
     ]
     with Verifier(VerifyConfig(workers=workers), "qwen_boxed") as verifier:
         grades = verifier.grade_answers([(problem, answer_of(text)) for problem, text in made])
     ours = [grade.outcome is Outcome.CORRECT for grade in grades]
-    theirs = peer([(p, t) for (_, g, t, _), (p, _) in zip(rows, made, strict=True)], workers)
+    verdicts = list(zip(CASES, ours, peer(made, workers), strict=True))
     found = []
-    for kind, cases in CASES.items():
-        counts = [
-            sum(
-                row[0] == kind and row[3] is not said and said is paid
-                for row, said in zip(rows, verdicts, strict=True)
-            )
-            for verdicts in (ours, theirs)
+    for kind in dict.fromkeys(case[0] for case in CASES):
+        of_kind = [(case[3], *said) for case, *said in verdicts if case[0] == kind]
+        unlike = [
+            sum(row[0] is not row[who] and row[who] is paid for row in of_kind)
+            for who in (1, 2)
             for paid in (True, False)
         ]
-        found.append((kind, len(cases), *counts))
+        found.append((kind, len(of_kind), *unlike))
     return found
+
+
+def hostile(count: int) -> Iterator[Case]:
+    """Answers that mean to hang, crash or be evaluated: fragments thrown together, deep nests, towers of powers."""
+    draw = random.Random(0)
+    gold = [
+        Problem("hostile", "", answer, "")
+        for answer in ("5", r"\frac{1}{2}", "x^2", "(1,2)", "x<3")
+    ]
+    for _ in range(count):
+        pieces = draw.choices(FRAGMENTS, k=draw.randrange(1, 12))
+        text = "".join(piece * draw.choice((1, 1, 1, 2, 30, 300)) for piece in pieces)
+        yield draw.choice(gold), rf"\boxed{{{text}}}" if draw.random() < 0.7 else text
+
+
+FRAGMENTS = (
+    "9", "^", "{", "}", "(", ")", "[", "]", "9^{9^{9}}", r"\frac{1}{0}", r"\sqrt{", r"\binom{10^{9}}{5}", "!", "9!!", "x",
+    r"\sum_{k=1}^{10^{12}}", r"\int_0^\infty", r"\begin{pmatrix}", r"\end{pmatrix}", "&", r"\\", "<", ",", "=", ":",
+    "__import__('os').system('id')", "eval(1)", "lambda: 0", "import sys", "\0", "\ud800", "\u202e", "<script>", "$", r"\text{",
+    "or", "and", "1e999", "0.(3)", "10 000", "six", "million", r"\log_{0}", r"\lim_{x\to 0}", "|", "i", r"\pi", "-", ".",
+)  # fmt: skip
 
 
 def measure(
@@ -344,6 +364,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=BENCHMARKS, default=list(BENCHMARKS))
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--peer", action="store_true")
+    parser.add_argument("--hostile", type=int, default=0, help="Hostile answers graded.")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     results = []
@@ -374,6 +395,18 @@ def main() -> None:
             for case in cases:
                 line = f"{kind}, {result.graded}: {' | '.join(case)}"
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if arguments.hostile:
+        start = time.perf_counter()
+        with Verifier(
+            VerifyConfig(workers=arguments.workers, extraction="answer"), "qwen_boxed"
+        ) as verifier:
+            grades = verifier.grade(list(hostile(arguments.hostile)))
+        counts = dict(Counter(grade.outcome.value for grade in grades))
+        console.print(f"hostile answers: {counts} in {time.perf_counter() - start:.0f} s")
+        for detail, number in Counter(
+            g.detail for g in grades if g.outcome is Outcome.ERROR
+        ).most_common(5):
+            console.print(f"  {number} x {detail}", markup=False, highlight=False)
     if arguments.json:
         report: dict[str, Any] = {"environment": describe_environment("cpu", 0)}
         write_json({**report, "results": [vars(result) for result in results]}, arguments.json)

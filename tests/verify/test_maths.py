@@ -1,6 +1,6 @@
 """When two mathematical answers are the same; each case takes the path a worker takes."""
 
-import re
+import unicodedata
 from fractions import Fraction
 
 import pytest
@@ -178,17 +178,14 @@ DIFFERENT = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("gold", "prediction", "right"),
-    [
-        pytest.param(*case, id=f"{kind} {n}")
-        for kind, cases in CASES.items()
-        for n, case in enumerate(cases)
-    ],
-)
-def test_answers_and_completions_by_kind(gold, prediction, right):
-    answer = answer_of(prediction)
-    assert (answer is not None and equivalent(gold_answer(gold) or gold, answer) is True) is right
+@pytest.mark.parametrize("kind", sorted({kind for kind, *_ in CASES}))
+def test_answers_and_completions_by_kind(kind):
+    unlike = []
+    for _, gold, prediction, right in (case for case in CASES if case[0] == kind):
+        answer = answer_of(prediction)
+        paid = answer is not None and equivalent(gold_answer(gold) or gold, answer) is True
+        unlike += [] if paid is right else [(gold, prediction, answer)]
+    assert unlike == []
 
 
 @pytest.mark.parametrize(("gold", "extracted"), SAME)
@@ -264,7 +261,8 @@ def test_number(text, value):
 @given(st.text() | st.text(alphabet="0123456789,.$%-/e\\{} !"))
 def test_any_text_is_a_number_or_not(text):
     value = number(text)
-    assert value is None or (isinstance(value, Fraction) and re.search(r"[0-9]", text))
+    numeric = any(unicodedata.numeric(sign, None) is not None for sign in text)
+    assert value is None or (isinstance(value, Fraction) and numeric)
 
 
 @given(st.fractions(), st.fractions())

@@ -70,6 +70,9 @@ _FILLER = re.compile(
     re.IGNORECASE,
 )
 _ARITHMETIC = re.compile(r"[\d\s.,]+[-+*/×·÷][^A-Za-z\\]*")
+_OPERATION = re.compile(
+    r"\s*(?:times|multiplied|divided|plus|minus|added|subtracted)(?![A-Za-z])", re.IGNORECASE
+)
 _UNSURE = re.compile(
     r"\b(?:can ?not|can't|unable to|not able to) (?:be |determine|find|finish|solve|answer)",
     re.IGNORECASE,
@@ -203,8 +206,10 @@ def _announced(clause: str, words: bool) -> str | None:
         return said if words and 0 < len(said.split()) <= 6 else None
     found = expressions(sentence)
     if not _FILLER.sub("", sentence[: found[0].start], count=1).strip():
-        computes = _ARITHMETIC.fullmatch(found[0].text) and results(sentence)
-        return computes[-1] if computes else joined(sentence, found)
+        computed = results(sentence)
+        if _ARITHMETIC.fullmatch(found[0].text) or _OPERATION.match(sentence, found[0].end):
+            return computed[-1] if computed else None
+        return joined(sentence, found)
     if not words:
         return None
     short = sentence.isascii() and len(sentence.split()) <= 3  # as "June 20"

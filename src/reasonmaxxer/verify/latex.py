@@ -39,8 +39,9 @@ _THOUSANDS = re.compile(
 )
 _SUPERFLUOUS = re.compile(
     r"\\(?:left|right|[bB]igg?[lrm]?|displaystyle|textstyle|limits)(?![A-Za-z])"
-    r"|(?<!\\)\\[!()\[\]]|(?:(?<![A-Za-z])(?:US|R|HK|NT|A|C|S))?\\?[$€£¥₹₽₩]|(?<![A-Za-z])np\.|^\s*\\approx(?![A-Za-z])|\\[hv]?phantom\s*(?:\{[^{}]*\}|[^\s{A-Za-z])"
+    r"|(?<!\\)\\[!()\[\]]|(?<![A-Za-z])(?:US|R|HK|NT|A|C|S)\\?\$(?=\s*\d)|\\?[$€£¥₹₽₩]|(?<![A-Za-z])np\.|\\[hv]?phantom\s*(?:\{[^{}]*\}|[^\s{A-Za-z])"
 )
+_ABOUT = re.compile(r"^\s*\\approx(?![A-Za-z])")
 _DEGREES = re.compile(
     r"(?:\^\s*(?:\\circ(?![A-Za-z])|\{\s*\\circ\s*\})|\\degree(?![A-Za-z]))(?:\s*[CF](?![A-Za-z]))?"
 )
@@ -82,7 +83,7 @@ def clean(text: str) -> str:
         text = text.replace(found, replacement)
     text = _SYNONYM.sub(lambda name: _SYNONYMS[name[1]], text)
     text = _THOUSANDS.sub(lambda number: "".join(re.findall(r"\d", number[0])), text)
-    text = _SUPERFLUOUS.sub("", text).replace("{,}", ",").replace("{:}", ":")
+    text = _ABOUT.sub("", _SUPERFLUOUS.sub("", text)).replace("{,}", ",").replace("{:}", ":")
     text = _HALF_DAY.sub(r"\1m", text)
     text = _ROMAN.sub(_opened, _SPACES.sub(" ", _CHOOSE.sub(r"\\binom{\1}{\2}", text)))
     for phrase, meant in _PHRASES.items():

@@ -83,6 +83,7 @@ _ARTICLE = re.compile(r"^(?:an?|the)\s+")
 _NAME = re.compile(r"^[A-Za-z]+\s*=\s*")
 _CHOICE = re.compile(r"\(?([A-Z])\)?")
 _CHOSEN = re.compile(r"\(([A-Z])\).*|([A-Z])(?:[.:)].*)?", re.DOTALL)
+_VARIABLE = re.compile(r"\d[A-Za-z](?:\^|$)")  # as 3s^2, of which a unit would be set apart
 _LETTER = re.compile(r"(?:\([A-E]\)|[A-E][.:)])\s*(?=\S)")
 _NUMERAL = re.compile(
     r"\(?(-?[\dA-F.]*\d[\dA-F.]*)\)?\s*(?:_\s*(?:(\d+)|\{\s*(\d+)\s*\}))?", re.ASCII
@@ -168,7 +169,8 @@ def without_unit(text: str) -> str:
     for end in _END.finditer(text):
         rest, unit = text[: end.start()], text[end.start() :]
         variables = re.search(r"[A-Za-z]", _COMMAND.sub("", rest))
-        if _is_unit(unit) and not (variables and len(unit.strip()) == 1):
+        letter = len(unit.strip()) == 1 and (variables or not unit[0].isspace())
+        if _is_unit(unit) and not letter:
             return rest
     return text
 
@@ -177,6 +179,8 @@ def without_unit(text: str) -> str:
 def _is_unit(text: str) -> bool:
     """Whether words beside a number leave its value alone: units, and nouns as in "12 red apples"."""
     spaced = text[:1].isspace() or not text
+    if _VARIABLE.match(f"0{text}") and "^" in text:
+        return False
     words = (
         re.split(r"[\s/*]+|\\cdot|(?<=\D)-(?=[A-Za-z])", _POWER.sub(" ", text).strip(" .,"))
         if text.strip(" .,")
@@ -291,6 +295,8 @@ def _same_base(gold: str, extracted: str, conventions: Conventions) -> bool | No
 
 
 def _same_quantities(gold: str, extracted: str, conventions: Conventions) -> bool | None:
+    if _VARIABLE.search(gold):
+        return None
     extracted = _LETTER.sub("", extracted, count=1)  # the letter of a choice, as in (C) 12
     quantities = quantity(gold, conventions), quantity(extracted, conventions)
     if quantities[0] is None or quantities[1] is None:
