@@ -243,7 +243,7 @@ def kinds(workers: int) -> list[tuple[str, int, int, int, int, int]]:
 
 
 def hostile(count: int) -> Iterator[Case]:
-    """Answers that mean to hang, crash or be evaluated: fragments thrown together, deep nests, towers of powers."""
+    """Answers that mean to hang, crash or be evaluated, of fragments thrown together."""
     draw = random.Random(0)
     gold = [
         Problem("hostile", "", answer, "")
@@ -256,10 +256,11 @@ def hostile(count: int) -> Iterator[Case]:
 
 
 FRAGMENTS = (
-    "9", "^", "{", "}", "(", ")", "[", "]", "9^{9^{9}}", r"\frac{1}{0}", r"\sqrt{", r"\binom{10^{9}}{5}", "!", "9!!", "x",
-    r"\sum_{k=1}^{10^{12}}", r"\int_0^\infty", r"\begin{pmatrix}", r"\end{pmatrix}", "&", r"\\", "<", ",", "=", ":",
-    "__import__('os').system('id')", "eval(1)", "lambda: 0", "import sys", "\0", "\ud800", "\u202e", "<script>", "$", r"\text{",
-    "or", "and", "1e999", "0.(3)", "10 000", "six", "million", r"\log_{0}", r"\lim_{x\to 0}", "|", "i", r"\pi", "-", ".",
+    "9", "^", "{", "}", "(", ")", "[", "]", "9^{9^{9}}", r"\frac{1}{0}", r"\sqrt{", r"\binom{10^{9}}{5}",
+    "!", "9!!", "x", r"\sum_{k=1}^{10^{12}}", r"\int_0^\infty", r"\begin{pmatrix}", r"\end{pmatrix}", "&",
+    r"\\", "<", ",", "=", ":", "__import__('os').system('id')", "eval(1)", "lambda: 0", "import sys",
+    "\0", "\ud800", "\u202e", "<script>", "$", r"\text{", "or", "and", "1e999", "0.(3)", "10 000", "six",
+    "million", r"\log_{0}", r"\lim_{x\to 0}", "|", "i", r"\pi", "-", ".",
 )  # fmt: skip
 
 
