@@ -36,7 +36,6 @@ from reasonmaxxer.artifacts import (
 from reasonmaxxer.config import ONLINE, Recipe
 from reasonmaxxer.cost import Meter, StageCost
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.models.files import files_behind
 from reasonmaxxer.recipe import dump_recipe
 
 RECORD, COST, SCRATCH = "stage.json", "cost.json", "scratch"
@@ -345,6 +344,8 @@ def _claim(path: Path, recipe: Recipe) -> None:
 
 
 def _read_by(recipe: Recipe) -> tuple[str | None, ...]:
+    from reasonmaxxer.models.files import files_behind  # to look at a run takes no PyTorch
+
     return (recipe.verify.file, recipe.rollouts.imported, *files_behind(recipe.model.name))
 
 

@@ -94,9 +94,10 @@ def test_what_is_pushed_names_no_path_of_this_machine(tiny_run, finished, tmp_pa
         files = hub.published(hub.prepare(path, "someone/words"))
         assert {"summary.json", "recipe.yaml", "README.md"} <= {file.name for file in files}
         for file in files:
-            assert not re.search(
-                rb"(?<![\w:/.])/\w+/|/home|C:|" + str(run.parent).encode(), file.read_bytes()
-            )
+            paths = rb"/home|" + str(run.parent).encode()
+            if file.suffix != ".safetensors":  # whose numbers may look like anything
+                paths += rb"|(?<![\w:/.])/\w+/|C:"
+            assert not re.search(paths, file.read_bytes())
     assert (
         read_json(finished / "hub" / "summary.json")["model"]["source"]
         == "adapter on base (folder)"

@@ -11,16 +11,18 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from reasonmaxxer.artifacts import read_table, write_table
 from reasonmaxxer.config import PromptStyle, SamplingConfig
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.models.load import LoadedModel, table_positions
 from reasonmaxxer.problems import Problem, render_prompt
 from reasonmaxxer.rollouts.engine import Completion, Engine, OnTokens, Request, rollout_seed
 from reasonmaxxer.rollouts.table import Rollout, rollout_table, rollouts_from_table
 from reasonmaxxer.verify import Grade
+
+if TYPE_CHECKING:
+    from reasonmaxxer.models import LoadedModel  # a table can be read without PyTorch
 
 
 def check_prompts(
@@ -46,6 +48,8 @@ def check_prompts(
         UserError: a prompt has tokens that the model does not know, or a completion may come to positions
             that it does not have.
     """
+    from reasonmaxxer.models.load import table_positions
+
     prompts = [render_prompt(prompt_style, p.text, loaded.tokenizer) for p in problems]
     known = len(loaded.model.get_input_embeddings().weight)
     if (largest := max(map(max, prompts))) >= known:
