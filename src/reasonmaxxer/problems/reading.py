@@ -49,7 +49,7 @@ _ANSWERS_ABROAD = (
 _ANSWERS = rf"answer|(?:correct|right) (?:option|choice)|{_ANSWERS_ABROAD}"
 _ANSWER = re.compile(
     rf"(?:{_ANSWERS})[^\n.:=\d?]{{0,60}}?(?:(?<!\w)(?:{IS})(?!\w)|[{IS_BESIDE}=])[\s*:=]{{0,20}}"
-    rf"|^[*\s]{{0,9}}A:[ \t*]*|(?:{_ANSWERS_ABROAD})\s{{0,3}}(?=[-\d$\\])|[选選](?=\s?\(?[A-E])",
+    rf"|^[*\s]{{0,9}}A:[ \t*]*|(?:{_ANSWERS_ABROAD})\s{{0,3}}(?=[-\d$\\])|[选選]:?(?=\s?\(?[A-E])",
     re.IGNORECASE | re.MULTILINE,
 )
 _CONCLUSION = re.compile(

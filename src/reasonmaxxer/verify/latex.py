@@ -19,7 +19,7 @@ _SYNONYMS = {
     "neq": r"\ne ", "varnothing": r"\emptyset ", "backslash": r"\setminus ", "lor": " or ", "vee": " or ",
     "land": " and ", "wedge": " and ", "R": r"\mathbb{R}", "imath": "i", "vert": "|", "mid": "|",
     "lvert": "|", "rvert": "|",
-    "dfrac": r"\frac", "tfrac": r"\frac", "cfrac": r"\frac", "colon": ":",
+    "langle": "(", "rangle": ")", "dfrac": r"\frac", "tfrac": r"\frac", "cfrac": r"\frac", "colon": ":",
 }  # fmt: skip
 _SYNONYM = re.compile(rf"\\({'|'.join(_SYNONYMS)})(?![A-Za-z])")
 _PHRASES = {
@@ -41,6 +41,7 @@ _SUPERFLUOUS = re.compile(
     r"\\(?:left|right|[bB]igg?[lrm]?|displaystyle|textstyle|limits)(?![A-Za-z])"
     r"|(?<!\\)\\[!()\[\]]|(?<![A-Za-z])(?:US|R|HK|NT|A|C|S)\\?\$(?=\s*\d)|\\?[$€£¥₹₽₩]|(?<![A-Za-z])np\.|\\[hv]?phantom\s*(?:\{[^{}]*\}|[^\s{A-Za-z])"
 )
+_OHM = re.compile(r"(?<=\d)\s*(?:\\Omega(?![A-Za-z])|Ω)\s*$")
 _ABOUT = re.compile(r"^\s*\\approx(?![A-Za-z])")
 _DEGREES = re.compile(
     r"(?:\^\s*(?:\\circ(?![A-Za-z])|\{\s*\\circ\s*\})|\\degree(?![A-Za-z]))(?:\s*[CF](?![A-Za-z]))?"
@@ -57,7 +58,7 @@ _FUNCTION = re.compile(
 _HALF_DAY = re.compile(r"\b([ap])\.\s?m\b\.?", re.IGNORECASE)
 _POINT = re.compile(r"(?<=\d)\.(?!\d)|[.\s]+$")
 _ROMAN = re.compile(
-    r"(?<!_)(?<!_\{)\\(?:text(?:bf|it|rm|normal)?|math(?:rm|it|bf|sf)|mbox|operatorname)\s*\{([^{}]*)\}"
+    r"(?<!_)(?<!_\{)\\(?:text(?:bf|it|rm|normal)?|math(?:rm|it|bf|sf)|mbox|operatorname)\s*\{((?:[^{}]|\{[^{}]*\})*)\}"
 )
 _ARGUMENT = re.compile(r"\\sqrt\s*\[[^\[\]]*\]|\\[A-Za-z]+|\\.|\s+|.", re.DOTALL)
 _TOKEN = re.compile(
@@ -86,6 +87,7 @@ def clean(text: str) -> str:
     text = _ABOUT.sub("", _SUPERFLUOUS.sub("", text)).replace("{,}", ",").replace("{:}", ":")
     text = _HALF_DAY.sub(r"\1m", text)
     text = _ROMAN.sub(_opened, _SPACES.sub(" ", _CHOOSE.sub(r"\\binom{\1}{\2}", text)))
+    text = _OHM.sub(" ohm", text)
     for phrase, meant in _PHRASES.items():
         text = re.sub(rf"(?<![A-Za-z\\])(?:{phrase})(?![A-Za-z])", meant, text, flags=re.IGNORECASE)
     if _TRIGONOMETRIC.search(text):
