@@ -55,7 +55,8 @@ def test_outcomes_are_the_functions(file):
     with Verifier(config, "chat_template") as verifier:
         said = ("4!", "4", " ", "hang", "die", "write", "half", "where", "4!")
         grades = verifier.grade([(problem, text) for text in said])
-    assert not any("verifier_" in module for module in sys.modules)  # it was imported elsewhere
+    here = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+    assert str(file) not in here  # it was imported elsewhere
     names = [grade.outcome for grade in grades]
     O = Outcome  # noqa: E741
     assert names == [
