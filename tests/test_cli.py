@@ -29,6 +29,16 @@ def recipe_file(tmp_path_factory):
     return path
 
 
+def test_a_home_folder_that_the_shell_left_is_found(tmp_path):
+    done = reasonmaxxer("show", "~/none", env={**os.environ, "HOME": str(tmp_path)})
+    assert done.returncode == 2 and str(tmp_path / "none") in done.stderr.replace("\n", "")
+    (tmp_path / "rows.jsonl").write_text('{"gold": "1", "prediction": "1"}\n')
+    done = reasonmaxxer(
+        "grade", "~/rows.jsonl", "--out=~/graded.jsonl", env={**os.environ, "HOME": str(tmp_path)}
+    )
+    assert done.returncode == 0 and (tmp_path / "graded.jsonl").is_file()
+
+
 def test_help_imports_nothing_slow():
     code = (
         "import sys; sys.argv = ['reasonmaxxer', '--help']\n"

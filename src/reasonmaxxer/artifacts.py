@@ -78,7 +78,7 @@ def read_json(path: Path, remedy: str = AGAIN.format("it")) -> Any:
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # of the encoding or of the syntax
+    except (ValueError, RecursionError) as error:  # of the encoding, the syntax or the depth
         raise _damaged(path, error, remedy) from error
 
 
@@ -93,7 +93,7 @@ def read_yaml(path: Path, remedy: str) -> dict[str, Any]:
         if isinstance(values, dict):
             return values
         raise ValueError("it holds no keys")
-    except (ValueError, yaml.YAMLError) as error:
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise _damaged(path, error, remedy) from error
 
 

@@ -2,6 +2,8 @@
 
 import copy
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -107,6 +109,33 @@ def test_an_adapter_that_names_itself_is_refused(base):
     folder, _ = adapter(base)
     write(folder, base_model_name_or_path=str(folder))
     with pytest.raises(UserError, match="names no base"):
+        load_model(config(folder))
+
+
+def test_adapters_that_name_each_other_are_refused(base, tmp_path):
+    folder, _ = adapter(base)
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    write(folder, base_model_name_or_path=str(other))
+    write(other, base_model_name_or_path=str(folder))
+    with pytest.raises(UserError, match="names no base"):
+        load_model(config(folder))
+
+
+@pytest.mark.parametrize("load", [load_model, lambda c: load_adapter(c, Path(c.name))])
+def test_an_adapter_whose_training_diverged_is_refused(base, load):
+    folder, _ = adapter(base)
+    weights = load_file(folder / "adapter_model.safetensors")
+    weights[min(weights)][0, 0] = torch.nan
+    save_file(weights, folder / "adapter_model.safetensors")
+    with pytest.raises(UserError, match=r"not finite, in .*lora_A"):
+        load(config(folder))
+
+
+def test_a_config_nested_too_deep_is_a_sentence(base):
+    folder, _ = adapter(base)
+    (folder / "adapter_config.json").write_text("[" * 100_000)
+    with pytest.raises(UserError, match=r"adapter_config.json cannot be read"):
         load_model(config(folder))
 
 

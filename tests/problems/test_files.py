@@ -3,6 +3,7 @@ import gzip
 import json
 from decimal import Decimal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -261,3 +262,32 @@ def test_decimals_and_dates_are_text_and_bytes_are_refused(tmp_path):
     pq.write_table(pa.Table.from_pylist([{**row, "answer": b"1"}]), path)
     with pytest.raises(UserError, match=r"row 0 .*'answer' but b'1'; write one there"):
         load(path)
+
+
+@pytest.mark.parametrize("kind", [pa.float16(), pa.float32(), pa.float64()])
+def test_short_floats_are_as_they_were_written(tmp_path, kind):
+    path = tmp_path / "data.parquet"
+    numbers = pa.array(np.array([0.1, 2.5], kind.to_pandas_dtype()), kind)
+    pq.write_table(pa.table({"problem": ["p", "q"], "answer": numbers}), path)
+    assert [problem.answer for problem in load(path)] == ["0.1", "2.5"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("data.csv", "problem,answer,answer\np,1,2\n"),
+        ("data.jsonl", '{"problem": "p", "answer": "1", "answer": "2"}\n'),
+    ],
+)
+def test_an_answer_that_is_there_twice_is_refused(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(UserError, match="twice: answer"):
+        load(tmp_path / name)
+
+
+def test_a_file_of_another_ending_is_no_hub_id(tmp_path):
+    (tmp_path / "data.tsv").write_text("problem\tanswer\np\t1\n")
+    with pytest.raises(UserError, match="no file of problems by its ending"):
+        load(tmp_path / "data.tsv")
+    (tmp_path / "DATA.JSONL").write_text('{"problem": "p", "answer": "1"}\n')
+    assert load(tmp_path / "DATA.JSONL")[0].answer == "1"

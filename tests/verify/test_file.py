@@ -82,6 +82,7 @@ def test_extraction_can_be_set(file, tmp_path):
         ("[]", "line 2 must be a JSON object, not a list"),
         ('{"gold": "1"}', "line 2: 'prediction' is missing (there are gold); give it as text"),
         ('{"gold": null, "prediction": ""}', "line 2: 'gold' is 'None'; give it as text"),
+        ('{"gold": NaN, "prediction": NaN}', "line 2: 'gold' is 'nan'; give it as text"),
         ('{"gold": " ", "prediction": ""}', "line 2: 'gold' is empty; fill it or drop the row"),
         ('{"gold": "1", "prediction": true}', "line 2: 'prediction' is 'True'"),
         ('{"gold": "1", "prediction": "", "benchmark": "minevra"}', "Did you mean 'minerva'?"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -47,6 +48,7 @@ def main() -> None:
     """Entry point: an error of the user's is one sentence and exit status 2."""
     # Read by PyTorch at its first allocation: on Linux, huge pages for large tensors.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    sys.argv[1:] = map(_home, sys.argv[1:])
     try:
         status = app(standalone_mode=False)
         if status == INTERRUPTED:
@@ -54,6 +56,11 @@ def main() -> None:
         sys.exit(status)
     except UserError as error:
         _fail(str(error), 2)
+    except FloatingPointError as error:
+        _fail(
+            f"{error} Training diverged: lower its learning rate. What was made before it is kept.",
+            2,
+        )
     except Exception as error:
         if type(error).__module__.startswith(("click", "typer")):
             error.show()  # type: ignore[attr-defined]
@@ -65,6 +72,13 @@ def main() -> None:
             "where it was.",
             1,
         )
+
+
+def _home(argument: str) -> str:
+    """An argument whose path begins with `~`, which a shell leaves as it is in `--out=~/runs`."""
+    option = argument.startswith("--")
+    name, equals, value = argument.partition("=") if option else ("", "", argument)
+    return f"{name}{equals}{Path(value).expanduser()}" if value.startswith("~") else argument
 
 
 def _disk_is_full(error: BaseException) -> bool:

@@ -18,7 +18,7 @@ Place = Annotated[str, AfterValidator(os.path.expanduser)]
 class Config(BaseModel):
     """Base of every stage config: immutable, and closed to unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     def hash(self) -> str:
         """SHA-256 of the canonical JSON of this config, as hexadecimal."""

@@ -78,15 +78,19 @@ def base_name(folder: Path) -> str:
     """Hub id or folder of the base that a PEFT folder names.
 
     Raises:
-        UserError: it names none, or itself.
+        UserError: it names none, or adapters that name each other.
     """
     name = adapter_config(folder).get("base_model_name_or_path")
-    if not isinstance(name, str) or not name or Path(name) == folder:
+    chain = [folder]
+    while isinstance(name, str) and name and is_adapter(Path(name)) and Path(name) not in chain:
+        chain.append(Path(name))
+        name = adapter_config(chain[-1]).get("base_model_name_or_path")
+    if not isinstance(name, str) or not name or Path(name) in chain:
         raise UserError(
-            f"{folder / CONFIG} names no base (base_model_name_or_path is {name!r}): write the hub id or "
-            "folder of the model that the adapter was trained on."
+            f"{chain[-1] / CONFIG} names no base (base_model_name_or_path is {name!r}): write the hub id "
+            "or folder of the model that the adapter was trained on."
         )
-    return name
+    return str(chain[1]) if chain[1:] else name
 
 
 def read_settings(file: Path) -> dict[str, Any]:
@@ -97,7 +101,7 @@ def read_settings(file: Path) -> dict[str, Any]:
     """
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:  # bytes or JSON
+    except (ValueError, RecursionError) as error:  # bytes or JSON
         raise UserError(f"{file} cannot be read ({error}): download or save it again.") from error
     if not isinstance(values, dict):
         raise UserError(f"{file} holds no JSON object: download or save it again.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -102,6 +103,9 @@ def load_model(config: ModelConfig, trust_remote_code: bool = False) -> LoadedMo
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": config.revision}
     with _in_a_sentence(_cannot_load(config)):
         files = _files(path, config.revision)
+        hashing = ThreadPoolExecutor(1)  # gigabytes, hashed while they are loaded
+        made_of = hashing.submit(fingerprint, files) if files else None
+        hashing.shutdown(wait=False)
         tokenizer = AutoTokenizer.from_pretrained(path, **options)
         model, found = AutoModelForCausalLM.from_pretrained(
             path,
@@ -124,8 +128,8 @@ def load_model(config: ModelConfig, trust_remote_code: bool = False) -> LoadedMo
     from reasonmaxxer.models.reading import reading
 
     reading(model)
-    made_of = fingerprint(files) if files else _commit(path, config.revision)
-    return LoadedModel(model, tokenizer, name, source, made_of, config, trust_remote_code, path)
+    identity = made_of.result() if made_of else _commit(path, config.revision)
+    return LoadedModel(model, tokenizer, name, source, identity, config, trust_remote_code, path)
 
 
 def adapter_of(name: str) -> Path | None:
@@ -226,6 +230,12 @@ def with_adapter(base: LoadedModel, folder: Path) -> LoadedModel:
     missing = [key for key in found.missing_keys if "vblora_vector_bank" not in key]
     names = [[k.replace(".default.", ".") for k in ks] for ks in (missing, found.unexpected_keys)]
     refuse_other_weights(str(folder), *names)
+    for name, weight in model.named_parameters():
+        if ".default" in name and not weight.isfinite().all():
+            raise UserError(
+                f"{folder} holds numbers that are not finite, in {name}: its training diverged, or the "
+                "file is damaged. Take another checkpoint."
+            )
     return replace(
         base,
         model=model.eval().requires_grad_(False),

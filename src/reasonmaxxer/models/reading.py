@@ -156,6 +156,8 @@ def _tried(check: Callable[[], str | None]) -> str | None:
     """What a check says; a family whose forward does not take what it is told fails in any way it likes."""
     try:
         return check()
+    except UserError:
+        raise
     except Exception as error:
         first = next(iter(str(error).strip().splitlines()), "")
         return f"{type(error).__name__}: {first}"

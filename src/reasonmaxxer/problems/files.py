@@ -9,7 +9,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ SUFFIXES = (*TEXTS, *(f"{suffix}.gz" for suffix in TEXTS), ".parquet")
 
 def is_file_source(source: str) -> bool:
     """Whether a source names a file, by its ending."""
-    return source.endswith(SUFFIXES)
+    return source.lower().endswith(SUFFIXES) or Path(source).is_file()
 
 
 def file_stem(source: str) -> str:
@@ -47,9 +48,14 @@ def file_problems(config: SourceConfig, where: str) -> list[Problem]:
     path = Path(config.source)
     if not path.is_file():
         raise UserError(f"{where}.source: there is no file {path}; check the path.")
+    if not path.name.lower().endswith(SUFFIXES):
+        raise UserError(
+            f"{where}.source: {path} is no file of problems by its ending; those read are "
+            f"{', '.join(SUFFIXES)}."
+        )
     try:
         rows = _rows(path)
-    except (pa.ArrowException, OSError, csv.Error, ValueError) as error:
+    except (pa.ArrowException, OSError, csv.Error, ValueError, LookupError, OverflowError) as error:
         kind = path.name.removesuffix(".gz").rpartition(".")[2]
         raise UserError(f"{where}.source: {path} is not a {kind} file: {error}") from error
     except UserError as error:
@@ -75,10 +81,9 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _rows(path: Path) -> list[Row]:
-    if path.suffix == ".parquet":
-        rows: list[Row] = pq.ParquetFile(path).read().to_pylist()
-        return rows
-    name = path.name.removesuffix(".gz")
+    name = path.name.lower().removesuffix(".gz")
+    if name.endswith(".parquet"):
+        return _parquet(pq.ParquetFile(path).read())
     if name.endswith((".jsonl", ".ndjson")):
         return [_object(value, place) for place, value in read_json_lines(path)]
     content = pa.input_stream(str(path)).read()
@@ -90,8 +95,31 @@ def _rows(path: Path) -> list[Row]:
     return [_object(item, f"{path}, item {number} (from 0)") for number, item in items]
 
 
+def _parquet(table: pa.Table) -> list[Row]:
+    """Rows with numbers as they were written: 0.1 in 32 bits is not 0.10000000149."""
+    _refuse_twice(table.column_names, "columns")
+    short = [f.name for f in table.schema if pa.types.is_floating(f.type) and f.type.bit_width < 64]
+    rows: list[dict[str, Any]] = table.to_pylist()
+    for name in short:
+        for row, value in zip(rows, table[name].to_numpy(), strict=True):
+            row[name] = None if row[name] is None else float(str(value))
+    return list(rows)
+
+
+def _refuse_twice(names: Sequence[str], what: str) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ValueError(f"it has {what} twice: {', '.join(twice)}")
+
+
+def _unlike(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    _refuse_twice([key for key, _ in pairs], "keys")
+    return dict(pairs)
+
+
 def _csv(text: str) -> list[Row]:
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    _refuse_twice(reader.fieldnames or [], "columns")
     rows: list[Row] = []
     for row in reader:
         if None in row:
@@ -102,7 +130,7 @@ def _csv(text: str) -> list[Row]:
 
 def _parse(text: bytes, place: str) -> Any:
     try:
-        value = json.loads(text.decode("utf-8-sig"))
+        value = json.loads(text.decode("utf-8-sig"), object_pairs_hook=_unlike)
         if b"\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()  # lone surrogates are no text
     except (ValueError, RecursionError) as error:

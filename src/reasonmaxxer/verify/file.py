@@ -154,7 +154,7 @@ def _row(line: str, place: str) -> Row:
 
 def _text(values: Mapping[str, Any], field: str, place: str) -> str:
     value = values.get(field)
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)) or value != value:
         there = (
             f"is {str(value)[:40]!r}"
             if field in values
