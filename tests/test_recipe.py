@@ -165,6 +165,7 @@ def test_all_faults_come_at_once():
     "text, words",
     [
         ("seed: [1", "not valid YAML"),
+        ("seed: 1\nseed: 2", "not valid YAML.*'seed' twice"),
         ("- seed\n", "must be a mapping of sections, not a list"),
         (f"seed: {'1' * 5000}", "not valid YAML.*Exceeds the limit"),
         ("seed: 2026-13-45", "not valid YAML.*month must be"),

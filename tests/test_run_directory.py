@@ -116,6 +116,9 @@ DAMAGE = [
     ("a/x.parquet", flip, "was changed since", False),
     ("a/y.parquet", lambda path: path.write_text("x"), "was not written by", True),
     ("stage.json", lambda path: path.write_text(path.read_text()[:99]), "is damaged", True),
+    ("stage.json", lambda path: path.write_text("{}"), "is damaged", True),
+    ("stage.json", lambda path: path.write_text("[1]"), "is damaged", True),
+    ("stage.json", lambda path: path.write_text("null"), "is damaged", True),
     ("stage.json", lambda path: path.unlink(), "is missing", True),
 ]
 

@@ -82,6 +82,23 @@ def read_json(path: Path, remedy: str = AGAIN.format("it")) -> Any:
         raise _damaged(path, error, remedy) from error
 
 
+def read_object(
+    path: Path, keys: Sequence[str] = (), remedy: str = AGAIN.format("it")
+) -> dict[str, Any]:
+    """Read a JSON object that has some keys.
+
+    Raises:
+        UserError: it is damaged, or no such object; the remedy follows.
+    """
+    value = read_json(path, remedy)
+    if not isinstance(value, dict):
+        raise _damaged(path, ValueError("it holds no object"), remedy)
+    for key in keys:
+        if value.get(key) is None:
+            raise _damaged(path, ValueError(f"it holds no '{key}'"), remedy)
+    return value
+
+
 def read_yaml(path: Path, remedy: str) -> dict[str, Any]:
     """Read a mapping in YAML.
 

@@ -18,7 +18,7 @@ from reasonmaxxer.artifacts import (
     differences,
     folder_files,
     folder_lock,
-    read_json,
+    read_object,
     read_table,
     read_yaml,
     write_json,
@@ -83,7 +83,7 @@ def check_folder(folder: Path) -> None:
             f"Delete what holds it in {folder}, with summary.json and {FILES} there, and give the same "
             "command again: it makes them anew."
         )
-        check_files(folder, read_json(folder / FILES), True, remedy)
+        check_files(folder, read_object(folder / FILES, remedy=remedy), True, remedy)
 
 
 def refuse_other_problems(folder: Path, table: str, problems: Sequence[Problem]) -> None:

@@ -167,9 +167,20 @@ def _apply(values: dict[str, Any], override: str) -> None:
     values[last] = _yaml(text, f"'{override}': the value")
 
 
+class _Once(yaml.SafeLoader):
+    """Refuses a key that is there twice, of which YAML would keep the last."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if key.value != "<<"]
+        twice = [str(key) for key in keys if keys.count(key) > 1]
+        if twice:
+            raise ValueError(f"it has '{twice[0]}' twice")
+        return super().construct_mapping(node, deep)
+
+
 def _yaml(text: str | bytes, what: str) -> Any:
     try:
-        read = yaml.safe_load(text)
+        read = yaml.load(text, _Once)  # a safe loader
         _check(read)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # no such date, too many digits
         raise UserError(f"{what} is not valid YAML, in UTF-8: {error}") from error

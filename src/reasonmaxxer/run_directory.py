@@ -30,6 +30,7 @@ from reasonmaxxer.artifacts import (
     folder_files,
     folder_lock,
     read_json,
+    read_object,
     read_yaml,
     write_json,
 )
@@ -276,7 +277,7 @@ def read_record(run: Path, stage: str, hashes: bool = False) -> dict[str, Any]:
     remedy = AGAIN.format(folder)
     if not (folder / RECORD).is_file():
         raise UserError(f"{folder / RECORD} is missing. {remedy}")
-    record: dict[str, Any] = read_json(folder / RECORD, remedy)
+    record = read_object(folder / RECORD, ("artifacts", "counts", "cost"), remedy)
     if "files" in record:  # those of older versions say nothing of single files
         check_files(folder, record["files"], hashes, remedy)
         for path in folder.rglob("*.parquet"):  # a shard too many would be read
@@ -286,7 +287,8 @@ def read_record(run: Path, stage: str, hashes: bool = False) -> dict[str, Any]:
         source = run / name / RECORD
         if (
             source.is_file()
-            and read_json(source, AGAIN.format(source.parent))["artifacts"] != digest
+            and read_object(source, ("artifacts",), AGAIN.format(source.parent))["artifacts"]
+            != digest
         ):
             raise UserError(
                 f"{folder} was made from other {name} than {source.parent} holds. {remedy}"
@@ -307,7 +309,7 @@ def written_recipe(run: Path) -> dict[str, Any]:
 def read_contents(run: Path) -> dict[str, str]:
     """Hashes of the files that a run read, by path; of an older run none."""
     written = run / CONTENTS
-    return read_json(written) if written.is_file() else {}
+    return read_object(written) if written.is_file() else {}
 
 
 def changed_since(run: Path, recipe: Recipe) -> list[str]:

@@ -49,6 +49,7 @@ def found():
     }  # fmt: skip
     levels = [{"name": "1", **estimate(0.5, 0.4, 0.6, 12)}, {"name": "5", **estimate(0.1, n=28)}]
     return {
+        "schema": 1,
         "command": "evaluate",
         "model": {"name": HOSTILE[:-1], "source": "hub", "dtype": "bfloat16", "fingerprint": "cd"},
         "confidence": 0.95,

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from reasonmaxxer.artifacts import read_json, write_json
+from reasonmaxxer.artifacts import read_object, write_json
 from reasonmaxxer.config import Recipe
 from reasonmaxxer.pipeline import stages
 from reasonmaxxer.pipeline.reuse import take_over
@@ -58,7 +58,7 @@ def run(
             write_json(summarise(directory, session.environment, session.price), written)
         if recipe.training.method == "reasonmaxxer" and not (directory.path / REPORT).exists():
             write_report(directory.path)
-        summary: dict[str, Any] = read_json(written)
+        summary: dict[str, Any] = read_object(written, ("schema",))
         return summary
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reasonmaxxer.artifacts import read_json
+from reasonmaxxer.artifacts import read_object
 from reasonmaxxer.command_folder import check_folder
 from reasonmaxxer.config import SuiteConfig
 from reasonmaxxer.errors import UserError
@@ -26,7 +26,9 @@ def read_evaluation(folder: Path) -> dict[str, Any]:
         UserError: there is none, or it is damaged.
     """
     check_folder(folder)
-    summary: dict[str, Any] = read_json(folder / SUMMARY) if (folder / SUMMARY).is_file() else {}
+    summary: dict[str, Any] = (
+        read_object(folder / SUMMARY, ("schema",)) if (folder / SUMMARY).is_file() else {}
+    )
     if summary.get("command") != "evaluate":
         raise UserError(f"{folder} holds no finished evaluation: give one that `evaluate` filled.")
     return summary

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from reasonmaxxer.artifacts import read_json, read_table
+from reasonmaxxer.artifacts import read_json, read_object, read_table
 from reasonmaxxer.config import TrainingConfig, VerifyConfig
 from reasonmaxxer.cost import StageCost
 from reasonmaxxer.errors import UserError
@@ -163,7 +163,7 @@ def _read(path: Path) -> Run:
     own = Run(
         path,
         recipe,
-        read_json(path / "summary.json")["model"],
+        read_object(path / "summary.json", ("schema",))["model"],
         base,
         adapted,
         reduce(add, [*costs, spent]),

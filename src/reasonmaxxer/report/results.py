@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from reasonmaxxer.artifacts import read_json, read_table
+from reasonmaxxer.artifacts import read_json, read_object, read_table
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.rollouts.collect import read_columns
 from reasonmaxxer.run_directory import open_run
@@ -172,7 +172,7 @@ def read_results(run: Path) -> Results:
         )
     return Results(
         path=run,
-        summary=read_json(run / "summary.json"),
+        summary=read_object(run / "summary.json", ("schema",)),
         recipe=recipe,
         gates=read_json(run / "signal" / "stage.json")["counts"]["gates"],
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from reasonmaxxer.artifacts import read_json
+from reasonmaxxer.artifacts import read_json, read_object
 from reasonmaxxer.rollouts.collect import read_columns
 from reasonmaxxer.run_directory import AT_WORK, COST, SCRATCH, is_locked, open_run, stages_of
 from reasonmaxxer.training.progress import read_progress
@@ -92,7 +92,9 @@ def read_status(run: Path) -> RunStatus:
 
 def _look(run: Path) -> RunStatus:
     recipe = open_run(run, hashes=False)
-    summary = read_json(run / "summary.json") if (run / "summary.json").is_file() else None
+    summary = (
+        read_object(run / "summary.json", ("schema",)) if (run / "summary.json").is_file() else None
+    )
     at_work = summary is None and is_locked(run)
     state: State = "done" if summary else "running" if at_work else "stopped"
     return RunStatus(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from reasonmaxxer.artifacts import read_json, write_text
+from reasonmaxxer.artifacts import read_json, read_object, write_text
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models.files import base_name, is_adapter
 from reasonmaxxer.run_directory import open_run
@@ -111,7 +111,7 @@ def _card(folder: Path, repo_id: str) -> str:
     return model_card(
         repo_id,
         base,
-        read_json(folder / "summary.json"),
+        read_object(folder / "summary.json", ("schema",)),
         open_run(folder),
         merged,
         _is_hub_id(base) and (merged is None or "/" in base),  # a folder's name has none

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from reasonmaxxer.artifacts import read_json, write_json, write_text
+from reasonmaxxer.artifacts import read_object, write_json, write_text
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models.files import adapter_config, base_name, is_adapter
 from reasonmaxxer.models.teachers import teachers
@@ -68,7 +68,7 @@ def read_finished(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             f"{run} is not finished: it has no summary.json. `reasonmaxxer show {run}` says where it is; "
             "the same `reasonmaxxer run` command goes on."
         )
-    return read_json(run / "summary.json"), recipe
+    return read_object(run / "summary.json", ("schema",)), recipe
 
 
 def copy_figures(run: Path, folder: Path) -> None:

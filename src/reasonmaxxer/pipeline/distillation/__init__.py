@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from reasonmaxxer import __version__
-from reasonmaxxer.artifacts import read_json, write_json
+from reasonmaxxer.artifacts import read_json, read_object, write_json
 from reasonmaxxer.command_folder import claimed, refuse_other_problems
 from reasonmaxxer.config import DistillationConfig
 from reasonmaxxer.evaluation.evaluate import rollout_summary
@@ -64,7 +64,7 @@ def distill(
             shown = display or Display()
             Distillation(config, out, shown, trust_remote_code, verifier).finish(splits)
             write_json(_summary(config, out), out / SUMMARY)
-        summary: dict[str, Any] = read_json(out / SUMMARY)
+        summary: dict[str, Any] = read_object(out / SUMMARY, ("schema",))
         return summary
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from reasonmaxxer import __version__
-from reasonmaxxer.artifacts import read_json, write_text
+from reasonmaxxer.artifacts import read_json, read_object, write_text
 from reasonmaxxer.report import figures
 from reasonmaxxer.report.content import Content, Section, measured_with
 from reasonmaxxer.report.evaluation.tables import (
@@ -28,7 +28,7 @@ def write_evaluation(folder: Path) -> None:
     """Draw `report.html` and `results.md` of a finished evaluation into its folder."""
     path = folder / "against.json"
     against = read_json(path) if path.is_file() else None
-    content = content_of(read_json(folder / "summary.json"), against)
+    content = content_of(read_object(folder / "summary.json", ("schema",)), against)
     write_text(
         fill("content.html.j2", version=__version__, content=content), folder / "report.html"
     )
