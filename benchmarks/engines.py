@@ -45,7 +45,7 @@ PER_SHARD = 5
 
 
 def config_of(name: str, arguments: argparse.Namespace) -> EngineConfig:
-    """Of an engine by the name that the table shows."""
+    """Config of an engine, by the name that the table shows."""
     if name == "ray":
         return EngineConfig(ray=RayConfig(workers=2))
     vllm = VllmConfig(python=arguments.vllm, enforce_eager=True)

@@ -29,7 +29,7 @@ ONLINE_GROUPS, ONLINE_CHECKPOINTS = 4, 4
 """Problems a step of GRPO, and checkpoints tried."""
 
 TOKENS = 250
-"""Of a completion."""
+"""Tokens of a completion."""
 TAIL = 2.0
 """Seconds of sampling over those at the measured rate: the last sequences decode alone."""
 TRL = 2.0

@@ -22,7 +22,7 @@ from typing import Any
 MEMORY = 2 * 2**30
 """Bytes that a program may add, once it limits itself, to what it has by then."""
 LAST_LINES = 12
-"""Of what it said on stderr, how many are told when it has failed."""
+"""Lines of its stderr that are told when it has failed."""
 
 
 class ChildError(Exception):

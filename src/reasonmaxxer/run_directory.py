@@ -41,13 +41,13 @@ from reasonmaxxer.recipe import dump_recipe
 
 RECORD, COST, SCRATCH = "stage.json", "cost.json", "scratch"
 AT_WORK, LOOK = "at-work.json", 5.0
-"""Of a stage at work: how far it is within a shard, written again after so many seconds."""
+"""How far a stage at work is within a shard, written again after so many seconds."""
 SUMMARY, REPORT = "summary.json", "report.html"
 STAGES = ("problems", "rollouts", "signal", "training", "evaluation", "inspection")
 
 
 CONTENTS = "contents.json"
-"""Of a run: hashes of the files it reads besides problems, a local model's among them."""
+"""Hashes of the files that a run reads besides problems, a local model's among them."""
 
 
 def stages_of(method: str) -> tuple[str, ...]:
@@ -277,22 +277,20 @@ def read_record(run: Path, stage: str, hashes: bool = False) -> dict[str, Any]:
     remedy = AGAIN.format(folder)
     if not (folder / RECORD).is_file():
         raise UserError(f"{folder / RECORD} is missing. {remedy}")
-    record = read_object(folder / RECORD, ("artifacts", "counts", "cost"), remedy)
-    if "files" in record:  # those of older versions say nothing of single files
-        check_files(folder, record["files"], hashes, remedy)
-        for path in folder.rglob("*.parquet"):  # a shard too many would be read
-            if path.relative_to(folder).as_posix() not in record["files"]:
-                raise UserError(f"{path} was not written by this run. {remedy}")
-    for name, digest in record.get("inputs", {}).items():
-        source = run / name / RECORD
-        if (
-            source.is_file()
-            and read_object(source, ("artifacts",), AGAIN.format(source.parent))["artifacts"]
-            != digest
-        ):
-            raise UserError(
-                f"{folder} was made from other {name} than {source.parent} holds. {remedy}"
-            )
+    record = read_object(
+        folder / RECORD, ("artifacts", "files", "inputs", "counts", "cost"), remedy
+    )
+    check_files(folder, record["files"], hashes, remedy)
+    for path in folder.rglob("*.parquet"):  # a shard too many would be read
+        if path.relative_to(folder).as_posix() not in record["files"]:
+            raise UserError(f"{path} was not written by this run. {remedy}")
+    for name, digest in record["inputs"].items():
+        source = run / name
+        if not (source / RECORD).is_file():
+            continue
+        made = read_object(source / RECORD, ("artifacts",), AGAIN.format(source))
+        if made["artifacts"] != digest:
+            raise UserError(f"{folder} was made from other {name} than {source} holds. {remedy}")
     return record
 
 

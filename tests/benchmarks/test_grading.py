@@ -2,7 +2,8 @@
 
 import json
 
-from grading import ARMS, measure, named, problems, shortened, spoilt, typeset
+from grading import measure
+from grading_cases import ARMS, named, problems, shortened, spoilt, typeset
 
 from reasonmaxxer.problems.problem import Problem
 

@@ -10,9 +10,9 @@ from safetensors.torch import load_file
 from reasonmaxxer import trial
 from reasonmaxxer.config import AdapterConfig, ModelConfig
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.models import OutputHead, decoder, eos_ids, load, load_model, resolve_dtype
+from reasonmaxxer.models import OutputHead, base, decoder, eos_ids, load_model, resolve_dtype
+from reasonmaxxer.models.base import table_positions
 from reasonmaxxer.models.head import unlike_head
-from reasonmaxxer.models.load import table_positions
 from reasonmaxxer.models.reading import reading
 from reasonmaxxer.training.train import add_adapter
 from tests.tiny import FAMILIES, tiny_folder, tiny_model
@@ -166,10 +166,10 @@ def test_four_bits_are_refused_without_cuda(tmp_path):
 
 
 def test_four_bits_are_refused_without_bitsandbytes(monkeypatch):
-    monkeypatch.setattr(load, "resolve_device", lambda config: "cuda")
-    monkeypatch.setattr(load, "find_spec", lambda name: None)
+    monkeypatch.setattr(base, "resolve_device", lambda config: "cuda")
+    monkeypatch.setattr(base, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install 'reasonmaxxer\[quantized\]'"):
-        load.check_quantization(ModelConfig(quantization="4bit"))
+        base.check_quantization(ModelConfig(quantization="4bit"))
 
 
 @pytest.mark.parametrize(
@@ -200,9 +200,9 @@ def test_an_adapter_is_not_merged_into_four_bits():
 def test_transformers_is_told_of_four_bits(monkeypatch):
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
     config = ModelConfig(dtype="bfloat16", quantization="4bit")
-    told = load._quantized(config, "cuda")
+    told = base._quantized(config, "cuda")
     assert told["device_map"] == {"": torch.device("cuda:1")}
     nf4 = told["quantization_config"].to_dict()
     assert nf4["load_in_4bit"] and nf4["bnb_4bit_quant_type"] == "nf4"
     assert nf4["bnb_4bit_compute_dtype"] == "bfloat16"
-    assert load._quantized(ModelConfig(), "cuda") == {}
+    assert base._quantized(ModelConfig(), "cuda") == {}

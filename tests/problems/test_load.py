@@ -195,7 +195,7 @@ def test_the_package_imports_no_slow_library():
 
 @pytest.fixture
 def pool():
-    """Of 50 problems, 30 of level 1, 15 of level 2 and 5 without a level."""
+    """Fifty problems: 30 of level 1, 15 of level 2 and 5 without a level."""
     levels = [{"level": 1}] * 30 + [{"level": 2}] * 15 + [{}] * 5
     made = [Problem(f"p{n}", f"{n}?", "1", "d", metadata=m) for n, m in enumerate(levels)]
     return shuffled(made, 3)

@@ -1,6 +1,6 @@
 """A finished run whose every number is chosen by hand; no model took part."""
 
-from reasonmaxxer.artifacts import read_json, write_json, write_table
+from reasonmaxxer.artifacts import folder_files, read_json, write_json, write_table
 from reasonmaxxer.config import Recipe
 from reasonmaxxer.cost import Price, StageCost
 from reasonmaxxer.evaluation.evaluate import rollout_summary
@@ -16,7 +16,7 @@ HOSTILE = "</script><img src=x onerror=alert(1)>\x1b[31m\u202e<b>"
 POOL = {"t0": 0, "t1": 2, "t2": 1, "t3": 4}
 """Right rollouts of four, by training problem."""
 ENTROPY = [0.1, 0.5, 2.0]
-"""Of the three tokens of every completion, nats."""
+"""Entropy of the three tokens of every completion, nats."""
 TEST = {"e0": (False, True), "e1": (True, False), "e2": (True, True), "e3": (False, False),
         "e4": (False, True)}  # fmt: skip
 """Solved by base and adapted model, by test problem."""
@@ -52,7 +52,8 @@ def problems(*names):
 def edited(path):
     """A made run whose tables were changed by hand: of that its stages say nothing any more."""
     for record in path.glob("*/stage.json"):
-        write_json({k: v for k, v in read_json(record).items() if k != "files"}, record)
+        files = folder_files(record.parent, without=(record.name,))
+        write_json({**read_json(record), "files": files}, record)
 
 
 def make_run(path, *, gates=GATES, samples=2, texts=None, **recipe):

@@ -7,11 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reasonmaxxer.problems.reading import answer_of, gold_answer
+from reasonmaxxer.problems.answers import answer_of, gold_answer
 from reasonmaxxer.verify.conventions import Conventions
-from reasonmaxxer.verify.literals import number
+from reasonmaxxer.verify.latex import clean
+from reasonmaxxer.verify.literals import quantity
 from reasonmaxxer.verify.maths import Comparison, equivalent
 from tests.verify.cases import CASES
+
+
+def number(text):
+    found = quantity(clean(text), Conventions())
+    return found and found.value
+
 
 SAME = [
     (r"\frac12", r"\frac{1}{2}"),

@@ -36,7 +36,7 @@ def _column(name: str) -> pa.Field:
 
 
 def column_name(field: str) -> str:
-    """Of a field of `JointScores` in the table: without its shape."""
+    """Column of the table that holds a field of `JointScores`: its name without its shape."""
     return field.rpartition("_")[0]
 
 

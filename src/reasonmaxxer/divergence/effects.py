@@ -70,7 +70,7 @@ class Effects:
         }
 
     def _own_row(self, arm: str) -> dict[str, Any]:
-        """Of a model without intervention."""
+        """Row of the table for a model without intervention."""
         same = [
             ours.completion_ids == theirs.completion_ids
             for ours, theirs in zip(self.answers[arm], self.answers["tuned"], strict=True)

@@ -90,7 +90,7 @@ class Misses:
         self.missed, self.seen = (np.full(len(ENTROPY_BINS) + 1, count) for count in PRIOR)
 
     def chance(self, entropy: float) -> float:
-        """Of a miss at a position that may be edited."""
+        """Probability of a miss at a position that may be edited."""
         i = np.searchsorted(ENTROPY_BINS, entropy)
         return float(self.missed[i] / self.seen[i])
 

@@ -210,7 +210,7 @@ class Policy:
 
 
 def folder_name(spelling: str) -> str:
-    """Of a policy's outputs."""
+    """Name of the folder with a policy's outputs."""
     return spelling.replace(":", "-").replace("=", "-")
 
 

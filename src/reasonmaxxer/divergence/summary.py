@@ -61,7 +61,7 @@ class Sums:
         )
 
     def ratio(self, above: str, below: str) -> Interval:
-        """Of two sums."""
+        """Ratio of two sums, with its interval."""
         return self.statistic(lambda of: of(above) / of(below))
 
     def statistic(self, formula: Callable[[Callable[[str], np.ndarray]], np.ndarray]) -> Interval:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 Layout = Sequence[Sequence[int]]
-"""Of each stem, the tokens of its prompt, then of each completion."""
+"""Lengths in a row: for each prompt its tokens, then those of each of its completions."""
 
 
 @dataclass(frozen=True)

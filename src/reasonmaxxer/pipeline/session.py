@@ -17,7 +17,7 @@ from reasonmaxxer.cost.planning.stages import with_shards
 from reasonmaxxer.environment import describe_environment
 from reasonmaxxer.models import LoadedModel, load_model, resolve_device
 from reasonmaxxer.models import eos_ids as model_eos_ids
-from reasonmaxxer.models.load import check_quantization, resolve_dtype
+from reasonmaxxer.models.base import check_quantization, resolve_dtype
 from reasonmaxxer.problems import (
     Problem,
     Splits,
@@ -111,7 +111,7 @@ class Session:
 
     @cached_property
     def flops(self) -> ModelFlops:
-        """Of the model."""
+        """FLOPs of the model, by formula."""
         return ModelFlops(self.loaded.model)
 
     @cached_property

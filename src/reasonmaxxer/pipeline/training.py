@@ -103,7 +103,7 @@ def _fresh_adapter(session: Session) -> None:
 
 
 def _folder(work: StageWork, index: int) -> Path:
-    """Of a course."""
+    """Folder of one gate's training."""
     return work.scratch / f"gate-{index}"
 
 

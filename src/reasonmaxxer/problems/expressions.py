@@ -73,7 +73,7 @@ def expressions(text: str) -> list[Expression]:
 
 
 def formulas(text: str) -> list[tuple[int, int, int, int]]:
-    """Of each formula: begin, begin of its content, end of it, end; dollars of money open none."""
+    """Spans of the formulas: begin, begin of the content, end of it, end; dollars of money open none."""
     found: list[tuple[int, int, int, int]] = []
     opening: re.Match[str] | None = None
     for mark in _DELIMITER.finditer(text):

@@ -12,8 +12,8 @@ from typing import Any
 
 from reasonmaxxer.config import SourceConfig
 from reasonmaxxer.errors import UserError, did_you_mean
+from reasonmaxxer.problems.answers import gold_answer
 from reasonmaxxer.problems.problem import Problem
-from reasonmaxxer.problems.reading import gold_answer
 
 TEXT_COLUMNS = ("problem", "question", "prompt", "text", "input")
 ANSWER_COLUMNS = (

@@ -11,7 +11,7 @@ from reasonmaxxer.report.numbers import number, signed
 from reasonmaxxer.report.tables import Table
 
 NAME = "comparison"
-"""Of the files that a comparison leaves."""
+"""Stem of the files that a comparison leaves."""
 
 
 def lead(found: dict[str, Any]) -> str:

@@ -57,7 +57,7 @@ class Content:
 
     @property
     def tables(self) -> list[Table]:
-        """Of all sections, in order."""
+        """Tables of all sections, in order."""
         return [table for section in self.sections for table in section.tables]
 
 

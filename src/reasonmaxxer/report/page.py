@@ -113,7 +113,7 @@ def _panels(results: Results) -> dict[str, Any]:
 
 
 def _examples(comparisons: list[Comparison]) -> dict[str, tuple[int, list[Comparison]]]:
-    """Of each kind of problem how many there are, and the first few."""
+    """How many problems there are of each kind, and the first few of it."""
     kinds = {kind: [c for c in comparisons if c.change == kind] for kind in SHOWN}
     return {kind: (len(of), of[: SHOWN[kind]]) for kind, of in kinds.items() if of}
 

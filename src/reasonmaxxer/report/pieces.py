@@ -31,7 +31,7 @@ class Pieces:
         self.shown = [_shown(row) for row in rows]
 
     def places(self, ids: Sequence[int]) -> list[int]:
-        """Of tokens, by id."""
+        """Places of tokens, by id."""
         return [self._places[id] for id in ids]
 
     def split(self, ids: Sequence[int]) -> list[tuple[int, int, str]]:

@@ -48,7 +48,7 @@ def check_prompts(
         UserError: a prompt has tokens that the model does not know, or a completion may come to positions
             that it does not have.
     """
-    from reasonmaxxer.models.load import table_positions
+    from reasonmaxxer.models.base import table_positions
 
     prompts = [render_prompt(prompt_style, p.text, loaded.tokenizer) for p in problems]
     known = len(loaded.model.get_input_embeddings().weight)

@@ -50,9 +50,9 @@ class Pace:
 
 
 CPU = Pace(draws=1, rows=1, span=1)
-"""Of a device that computes while it is asked, and where every row costs."""
+"""Pace of a device that computes while it is asked, and where every row costs."""
 ACCELERATED = Pace(draws=8, rows=32, span=128)
-"""Of a device that waits for whoever looks."""
+"""Pace of a device that waits for whoever looks."""
 
 
 class TransformersEngine(Engine):

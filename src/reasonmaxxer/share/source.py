@@ -38,7 +38,7 @@ class Source:
 
     @property
     def revision(self) -> str | None:
-        """Of the base, where one was asked for."""
+        """Revision of the base, where one was asked for."""
         revision: str | None = adapter_config(self.adapter).get("revision")
         return revision
 

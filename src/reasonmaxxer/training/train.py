@@ -33,7 +33,7 @@ from reasonmaxxer.training.trackers import trackers
 from reasonmaxxer.training.trainer import ReasonMaxxerConfig, ReasonMaxxerTrainer
 
 RECORD = "cost.json"
-"""Of a checkpoint, written last: it makes the checkpoint whole, and holds what its maker wants to keep."""
+"""File of a checkpoint that is written last and makes it whole; it holds what its maker wants to keep."""
 OnCheckpoint = Callable[[Path], dict[str, Any]]
 """Called with the `RECORD` that is about to make a checkpoint whole; returns what goes into it."""
 HISTORY = pa.schema(

@@ -199,9 +199,9 @@ def _is_smooth(parsed: Any) -> bool:
 
 
 def _values(parsed: Any, smooth: bool, points: int = len(_RANGES)) -> list[Any] | None:
-    """Of an expression, or of the difference of an equation's sides, at each sample point; none where it
-    has none.
+    """Values of an expression, or of the difference of an equation's sides, at the sample points.
 
+    None at a point where it has none.
     Functions without a definition count as variables. Complex numbers of 50 digits and any exponent:
     1/2004! is not 0, and 2^100 - 2 not 2^100 - 3. No list at all for what has no values.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reasonmaxxer.config import Extraction, PromptStyle, VerifyConfig
-from reasonmaxxer.problems.reading import finished, last_boxed, last_expression, read_answer
+from reasonmaxxer.problems.answers import finished, last_boxed, last_expression, read_answer
 
 _STYLES: dict[PromptStyle, Extraction] = {
     "qwen_boxed": "boxed",
@@ -28,7 +28,7 @@ def extract(text: str, extraction: Extraction) -> str | None:
 
     Args:
         text: the completion.
-        extraction: `answer`, see `problems.reading`; `boxed`, the content of the last `\boxed{}` or
+        extraction: `answer`, see `problems.answers`; `boxed`, the content of the last `\boxed{}` or
             `\fbox{}`; or `last_number`, the last number or formula. Not `auto`: resolve it first.
 
     Raises:

@@ -13,8 +13,8 @@ from typing import Any
 from reasonmaxxer.artifacts import write_text
 from reasonmaxxer.config import VerifyConfig
 from reasonmaxxer.errors import UserError, did_you_mean
+from reasonmaxxer.problems.answers import answer_of, gold_answer
 from reasonmaxxer.problems.problem import Problem
-from reasonmaxxer.problems.reading import answer_of, gold_answer
 from reasonmaxxer.verify.conventions import CONVENTIONS
 from reasonmaxxer.verify.extract import extract
 from reasonmaxxer.verify.outcome import Grade

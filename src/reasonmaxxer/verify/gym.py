@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-from reasonmaxxer.problems.reading import last_boxed
+from reasonmaxxer.problems.answers import last_boxed
 
 _PREFIX = re.compile(r"\W*(?:the\s+)?(?:final\s+)?answer\s*(?:is\b\s*:?|:)\s*", re.IGNORECASE)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from reasonmaxxer.problems.reading import plain_digits
+from reasonmaxxer.problems.answers import plain_digits
 
 _SYMBOLS = {
     "−": "-", "–": "-", "×": r"\times ", "·": r"\cdot ", "÷": "/", "π": r"\pi ", "∞": r"\infty ",

@@ -10,7 +10,6 @@ from typing import Any
 
 from reasonmaxxer.problems.expressions import LONGEST_ANSWER
 from reasonmaxxer.verify.conventions import EXACT, Conventions
-from reasonmaxxer.verify.latex import clean
 
 _GROUPED = r"[1-9]\d{0,2}(?:,\d{3})+|[1-9]\d{0,2}(?:\.\d{3}){2,}|[1-9]\d?(?:,\d{2})+,\d{3}|\d+"
 _COMMA = (
@@ -107,17 +106,11 @@ class Quantity:
     comma: bool = False
 
 
-def number(text: str, conventions: Conventions = EXACT) -> Fraction | None:
-    r"""The value of a plain literal; none for all else.
-
-    That is 12, -1,234.5, 3/4, \frac{3}{4}, 2\frac{1}{2}, 2 1/2, 6.0e23, $7, 50%, 7 million.
-    """
-    found = quantity(clean(text), conventions)
-    return found.value if found else None
-
-
 def quantity(text: str, conventions: Conventions) -> Quantity | None:
-    """A cleaned answer as a number with a unit; none if it is anything else."""
+    r"""A cleaned answer as a number with a unit; none if it is anything else.
+
+    That is 12, -1,234.5, 3/4, \frac{3}{4}, 2 1/2, 6.0e23, 50%, 7 million, twenty-four, 5 km/h.
+    """
     text = text.strip("()") if re.fullmatch(r"\(-?\d+\)", text) else text
     found = _QUANTITY.fullmatch(text) if len(text) <= LONGEST_ANSWER else None
     part = found.groupdict(default="") if found else {}

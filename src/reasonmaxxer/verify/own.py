@@ -12,7 +12,7 @@ from typing import Any
 from reasonmaxxer.errors import UserError, did_you_mean
 
 Function = Callable[[str, str, Mapping[str, Any]], "bool | None"]
-"""Of completion, answer and metadata: right, wrong, or None where there is no answer to grade."""
+"""Called with completion, answer and metadata: right, wrong, or None if there is no answer to grade."""
 
 
 @cache

@@ -16,10 +16,10 @@ from reasonmaxxer.problems.prompts import render_prompt
 from reasonmaxxer.problems.word_problems import DOMAIN
 
 PROMPT_TOKENS = 110
-"""Of a prompt, where its tokenizer or its problems are not at hand: of MATH in the paper's styles."""
+"""Tokens of a prompt whose tokenizer or problems are not at hand, as of MATH in the paper's styles."""
 
 DECISION_SHARE = 0.05
-"""Of completion positions above a threshold; the paper has 0.02 to 0.09."""
+"""Share of completion positions above a threshold; the paper has 0.02 to 0.09."""
 
 LOOKED_AT = 100
 """Problems whose prompts are counted."""
@@ -89,7 +89,7 @@ def _here(source: SourceConfig) -> bool:
 
 
 def _tokenizer(name: str) -> Any:
-    """Of a folder or a cache; None where it would have to be fetched."""
+    """Tokenizer of a folder or from a cache; None where it would have to be fetched."""
     from transformers import AutoTokenizer
 
     path = str(cache_path(name)) if name in EMBEDDED else name

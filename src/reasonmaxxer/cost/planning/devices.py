@@ -57,7 +57,7 @@ class Device:
 
     @property
     def type(self) -> str:
-        """Of PyTorch's device: `cpu` or `cuda`."""
+        """Type of PyTorch's device: `cpu` or `cuda`."""
         return "cpu" if self.name == "cpu" else "cuda"
 
 

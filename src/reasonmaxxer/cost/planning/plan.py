@@ -13,7 +13,7 @@ from reasonmaxxer.cost.planning.fit import advice, usable
 from reasonmaxxer.cost.planning.shapes import Shape, shape_of
 from reasonmaxxer.cost.planning.stages import stage_work, with_shards
 from reasonmaxxer.cost.prices import Price, price_of
-from reasonmaxxer.models.load import resolve_dtype
+from reasonmaxxer.models.base import resolve_dtype
 
 LOADED = 1e9
 """Bytes/s at which weights come from a disk."""

@@ -19,7 +19,7 @@ from reasonmaxxer.training.train import planned_steps
 SHARD, LOST = 512, 170.0
 """Rollouts a shard at most, and the seconds that one may take, which a kill loses; half as many take 85."""
 PRODUCTS, BANDWIDTH = 90e9, 20e9
-"""Of a middling CPU's thread: float32 FLOP/s of a large product, bytes/s of memory."""
+"""Rates of a middling CPU's thread: float32 FLOP/s of a large product, bytes/s of memory."""
 
 
 def stage_work(recipe: Recipe, assumed: Assumptions) -> dict[str, list[Work]]:

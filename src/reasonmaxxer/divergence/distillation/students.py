@@ -37,7 +37,7 @@ class DistillationCollator(PackedCollator):
     """
 
     def targets(self, members: Sequence[Member]) -> dict[str, Tensor]:
-        """Of a row whose completions have N tokens
+        """What a row whose completions have N tokens is trained towards:
 
         - `index` int64 [N]: place in the row whose hidden state predicts each of them
         - `weight` float32 [N]: one over the tokens of its completion

@@ -100,7 +100,7 @@ def students_kl(histories: Mapping[str, Sequence[tuple[int, float]]]) -> Figure:
 
 
 def _height(students: int) -> float:
-    """Of a figure whose panel is as high with a long legend as with a short one."""
+    """Height of a figure whose panel is as high with a long legend as with a short one, inches."""
     return 2.9 + 0.2 * ((students + 1) // 2)
 
 

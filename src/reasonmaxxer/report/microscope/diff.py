@@ -30,7 +30,7 @@ from reasonmaxxer.report.visible import token_text
 
 SHOWN_TOKENS = 15
 SHOWN_TEXTS, SHOWN_POSITIONS = 100, 60_000
-"""Of the viewer in the page; `TokenViewer.from_diff` shows all."""
+"""Most that the viewer in the page shows; `TokenViewer.from_diff` shows all."""
 Found = Mapping[str, Any]
 
 

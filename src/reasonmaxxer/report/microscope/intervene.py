@@ -22,7 +22,7 @@ DIRECTIONS = {
 }
 SHOWN_SEARCHED = 30
 SHOWN_PROBLEMS = 20
-"""Of the viewer in the page."""
+"""Most that the viewer in the page shows."""
 
 Found = Mapping[str, Any]
 

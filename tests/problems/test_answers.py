@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reasonmaxxer.problems.reading import answer_of, gold_answer
+from reasonmaxxer.problems.answers import answer_of, gold_answer
 from reasonmaxxer.verify import extract, resolve_extraction
 from reasonmaxxer.verify.gym import stated_answer
 
