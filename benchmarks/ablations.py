@@ -19,7 +19,7 @@ from rich.console import Console
 from variants import compare
 
 from reasonmaxxer.artifacts import write_json
-from reasonmaxxer.evaluation.metrics import bootstrap
+from reasonmaxxer.measure.metrics import bootstrap
 
 GATE = "signal.gate.kind={kind},signal.gate.share={share}"
 SHARES = (0.02, 0.05, 0.2)

@@ -24,9 +24,7 @@ _DIGITS = 60
 _BITS = 4096
 
 _TOKEN = re.compile(r"\d+(?:\.\d*)?|\.\d+|\\[A-Za-z]+|\\.|\S", re.DOTALL)
-_NO_VALUE = re.compile(
-    r"\\(?:left|right|[bB]ig[lr]?|displaystyle|limits|q?quad)|\\[!,;: $%()]|[$%~]"
-)
+_NO_VALUE = re.compile(r"\\(?:left|right|[bB]ig[lr]?|displaystyle|limits|q?quad)|\\[!,;: $%()]|[$%~]")
 _FRACTIONS = {r"\frac", r"\dfrac", r"\tfrac", r"\cfrac"}
 _FUNCTIONS: dict[str, Callable[[complex], complex]] = {
     **{name: getattr(cmath, name) for name in ("sin", "cos", "tan", "exp", "log", "sinh", "cosh")},

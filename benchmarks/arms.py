@@ -24,13 +24,7 @@ from transformers.utils.logging import disable_progress_bar
 from reasonmaxxer.config import ModelConfig
 from reasonmaxxer.cost import Meter
 from reasonmaxxer.cost.planning.devices import wait_for_device
-from reasonmaxxer.models import (
-    EMBEDDED,
-    LoadedModel,
-    load_model,
-    resolve_dtype,
-    resolve_embedded,
-)
+from reasonmaxxer.models import EMBEDDED, LoadedModel, load_model, resolve_dtype, resolve_embedded
 
 Work = Callable[..., dict[str, Any]]
 ENVIRONMENT = dict(os.environ)
@@ -108,20 +102,13 @@ class Arm:
 
     def __enter__(self) -> Arm:
         self._process = subprocess.Popen(
-            list(self.command),
-            env=ENVIRONMENT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
+            list(self.command), env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self.facts = self._receive()
         return self
 
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End the process: its input ends; after an error it is not waited for."""
         if kind:
@@ -166,8 +153,7 @@ class Arm:
         line = self._process.stdout.readline()
         if not line:
             raise RuntimeError(
-                f"The arm '{self.name}' ended with status {self._process.wait()}; its messages are "
-                "above."
+                f"The arm '{self.name}' ended with status {self._process.wait()}; its messages are above."
             )
         message: dict[str, Any] = json.loads(line)
         return message

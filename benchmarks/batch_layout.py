@@ -69,24 +69,14 @@ def main() -> None:
 
     dtype = str(loaded.model.dtype).removeprefix("torch.")
     table = Table(title=f"Token flips against batch size {first}, {dtype}")
-    for column in (
-        "batch size",
-        "flips",
-        "tokens compared",
-        "flips per 1,000 tokens",
-        "completions that differ",
-    ):
+    for column in ("batch size", "flips", "tokens compared", "flips per 1,000 tokens", "completions that differ"):
         table.add_column(column, justify="right")
     for size, r in results.items():
         share = f"{r['flips']} of {r['completions']}"
-        table.add_row(
-            str(size), str(r["flips"]), f"{r['tokens']:,}", f"{1000 * r['rate']:.2f}", share
-        )
+        table.add_row(str(size), str(r["flips"]), f"{r['tokens']:,}", f"{1000 * r['rate']:.2f}", share)
     Console().print(table)
     if arguments.json:
-        arguments.json.write_text(
-            json.dumps({"dtype": dtype, "against": first, "layouts": results}, indent=2)
-        )
+        arguments.json.write_text(json.dumps({"dtype": dtype, "against": first, "layouts": results}, indent=2))
 
 
 if __name__ == "__main__":

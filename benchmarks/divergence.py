@@ -19,10 +19,10 @@ from machine import measure_machine
 from reasonmaxxer.config import ModelConfig, SamplingConfig
 from reasonmaxxer.cost import ModelFlops
 from reasonmaxxer.cost.planning.devices import wait_for_device
-from reasonmaxxer.divergence.diff import compare_texts
-from reasonmaxxer.divergence.joint import CHUNK_BYTES
-from reasonmaxxer.divergence.pair import ARMS, Pair
-from reasonmaxxer.divergence.states import TokenSequence, state_batches
+from reasonmaxxer.microscope.diff import compare_texts
+from reasonmaxxer.microscope.joint import CHUNK_BYTES
+from reasonmaxxer.microscope.pair import ARMS, Pair
+from reasonmaxxer.microscope.states import TokenSequence, state_batches
 from reasonmaxxer.models import LoadedModel, eos_ids, load_model
 from reasonmaxxer.problems import render_prompt
 from reasonmaxxer.problems.word_problems import word_problems

@@ -26,10 +26,7 @@ def record_of(run: Path) -> dict[str, Any]:
     """What `teacher.json` holds of a run."""
     summary = read_json(run / "summary.json")
     training = read_json(run / "training" / "stage.json")
-    rewards = {
-        row["step"]: row["reward"]
-        for row in read_table(run / "training" / "history.parquet").to_pylist()
-    }
+    rewards = {row["step"]: row["reward"] for row in read_table(run / "training" / "history.parquet").to_pylist()}
     correct: dict[int, list[bool]] = defaultdict(list)
     for row in read_table(run / "training" / "validation.parquet").to_pylist():
         correct[row["step"]].append(row["correct"])
@@ -69,9 +66,7 @@ def main() -> None:
     weights = load_file(adapter / "adapter_model.safetensors")
     rounded = {name: weight.to(torch.bfloat16) for name, weight in weights.items()}
     save_file(rounded, target / "adapter_model.safetensors", metadata={"format": "pt"})
-    (target / "adapter_model.safetensors").chmod(
-        0o644
-    )  # what safetensors writes is its owner's alone
+    (target / "adapter_model.safetensors").chmod(0o644)  # what safetensors writes is its owner's alone
     shutil.copyfile(adapter / "adapter_config.json", target / "adapter_config.json")
     shutil.copyfile(arguments.run / "recipe.yaml", target / "recipe.yaml")
     write_json(record_of(arguments.run), target / "teacher.json")

@@ -31,13 +31,13 @@ from rich.table import Table
 
 from reasonmaxxer.artifacts import write_json
 from reasonmaxxer.config import EngineConfig, RayConfig, SamplingConfig, VerifyConfig, VllmConfig
+from reasonmaxxer.method.scoring import score_rollouts
 from reasonmaxxer.models import LoadedModel, eos_ids
 from reasonmaxxer.problems import Problem
 from reasonmaxxer.problems.word_problems import word_problems
 from reasonmaxxer.rollouts.collect import collect_samples
 from reasonmaxxer.rollouts.engines import make_engine
 from reasonmaxxer.rollouts.table import Rollout
-from reasonmaxxer.signal.scoring import score_rollouts
 from reasonmaxxer.verify import Verifier
 
 STYLE = "chat_template"
@@ -90,9 +90,7 @@ def difference(ours: Rollout, theirs: Rollout, judge: Any) -> dict[str, Any] | N
     return {"problem": ours.problem_id, "position": where, "gap": first - second}
 
 
-def compare(
-    reference: Sequence[Rollout], others: Sequence[Rollout], judge: Any
-) -> list[dict[str, Any]]:
+def compare(reference: Sequence[Rollout], others: Sequence[Rollout], judge: Any) -> list[dict[str, Any]]:
     """All differences of one table from the reference."""
     found = (difference(a, b, judge) for a, b in zip(reference, others, strict=True))
     return [one for one in found if one]
@@ -109,9 +107,7 @@ def entropies(loaded: LoadedModel, rollouts: Sequence[Rollout], python: str, tok
     }
     script = str(Path(__file__).parent / "vllm_entropies.py")
     command = [python, script]
-    done = subprocess.run(
-        command, input=json.dumps(order), capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, input=json.dumps(order), capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(done.stderr[-2000:])
     found = json.loads(done.stdout)
@@ -155,9 +151,7 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2", help="folder, hub id or embedded model")
     parser.add_argument("--engines", nargs="+", default=["transformers", "ray", "vllm"])
     parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
-    parser.add_argument(
-        "--vllm", metavar="PYTHON", default=os.environ.get("REASONMAXXER_VLLM_PYTHON")
-    )
+    parser.add_argument("--vllm", metavar="PYTHON", default=os.environ.get("REASONMAXXER_VLLM_PYTHON"))
     parser.add_argument("--problems", type=int, default=20)
     parser.add_argument("--tokens", type=int, default=80, help="longest completion")
     parser.add_argument("--batch-size", type=int, default=16)

@@ -25,12 +25,8 @@ def argument_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--model", default="smollm2", help="folder, hub id or embedded model")
     parser.add_argument("--quick", action="store_true", help="under a minute, rougher")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
-    parser.add_argument(
-        "--save-baseline", action="store_true", help="store the figures for this kind of machine"
-    )
-    parser.add_argument(
-        "--lines", type=Path, metavar="FILE", help="append there what is measured, at once"
-    )
+    parser.add_argument("--save-baseline", action="store_true", help="store the figures for this kind of machine")
+    parser.add_argument("--lines", type=Path, metavar="FILE", help="append there what is measured, at once")
     parser.add_argument("--arm", help=argparse.SUPPRESS)
     return parser
 
@@ -81,9 +77,7 @@ def baseline(path: Path, key: str, settings: dict[str, Any]) -> dict[str, float]
     return figures
 
 
-def save_baseline(
-    path: Path, key: str, settings: dict[str, Any], figures: dict[str, float], machine: Machine
-) -> None:
+def save_baseline(path: Path, key: str, settings: dict[str, Any], figures: dict[str, float], machine: Machine) -> None:
     """Replace one benchmark's stored figures; the file's others stay."""
     stored = read_json(path) if path.is_file() else {"benchmarks": {}}
     entry = {

@@ -26,9 +26,7 @@ Row = tuple[str, str, str]
 def keep(out: Path, name: str, path: Path) -> None:
     """Add what there is: a file's values, or a folder's summary, else its finished stages; and its page."""
     summary = path if path.is_file() else next(path.glob("summary.json"), None)
-    found = (
-        _read(summary) if summary else {p.parent.name: _read(p) for p in path.glob("*/stage.json")}
-    )
+    found = _read(summary) if summary else {p.parent.name: _read(p) for p in path.glob("*/stage.json")}
     with (out / LINES).open("a", encoding="utf-8") as file:
         print(json.dumps({"name": name, "whole": bool(summary), "found": found}), file=file)
     for page in path.glob("*.html"):

@@ -97,9 +97,7 @@ def kinds(workers: int) -> list[tuple[str, int, int, int, int, int]]:
     """Cases of the tests by kind: how many, wrong paid and right refused, by us and by math-verify."""
     from tests.verify.cases import CASES
 
-    made = [
-        (Problem(kind, "", gold_answer(gold) or gold, ""), text) for kind, gold, text, _ in CASES
-    ]
+    made = [(Problem(kind, "", gold_answer(gold) or gold, ""), text) for kind, gold, text, _ in CASES]
     with Verifier(VerifyConfig(workers=workers), "qwen_boxed") as verifier:
         grades = verifier.grade_answers([(problem, answer_of(text)) for problem, text in made])
     ours = [grade.outcome is Outcome.CORRECT for grade in grades]
@@ -117,12 +115,7 @@ def kinds(workers: int) -> list[tuple[str, int, int, int, int, int]]:
 
 
 def measure(
-    name: str,
-    arm: str,
-    cases: Sequence[Case],
-    extraction: Extraction,
-    workers: int,
-    with_peer: bool = False,
+    name: str, arm: str, cases: Sequence[Case], extraction: Extraction, workers: int, with_peer: bool = False
 ) -> Result:
     config = VerifyConfig(extraction=extraction, workers=workers)
     cpu = _cpu()
@@ -144,8 +137,7 @@ def measure(
         errors=[(p.id, p.answer, f"{g.extracted} ({g.outcome.value})") for p, g in errors],
         equal=len(unlike) - len(errors),
         disagreements=[
-            (d.problem.id, d.problem.answer, f"{d.extracted} ({d.outcome.value})")
-            for d in opinion.disagreements
+            (d.problem.id, d.problem.answer, f"{d.extracted} ({d.outcome.value})") for d in opinion.disagreements
         ],
         compared=opinion.compared,
         seconds=seconds,
@@ -156,12 +148,8 @@ def measure(
 
 def _peer_errors(cases: Sequence[Case], right: bool, workers: int) -> int:
     """Errors of math-verify, by the same rule."""
-    unlike = [
-        case for case, same in zip(cases, peer(cases, workers), strict=True) if same is not right
-    ]
-    return sum(
-        right or not _equal(p, Grade(Outcome.CORRECT, last_boxed(text))) for p, text in unlike
-    )
+    unlike = [case for case, same in zip(cases, peer(cases, workers), strict=True) if same is not right]
+    return sum(right or not _equal(p, Grade(Outcome.CORRECT, last_boxed(text))) for p, text in unlike)
 
 
 def _cpu() -> float:
@@ -197,17 +185,7 @@ def table(results: Sequence[Result]) -> Table:
         disagreed = f"{len(r.disagreements)} of {r.compared:,}"
         rate, each = f"{r.cases / r.seconds:,.0f}", f"{1000 * r.cpu_seconds / r.cases:.1f}"
         theirs = "" if r.peer_errors is None else f"{r.peer_errors} ({r.peer_errors / r.cases:.2%})"
-        shown.add_row(
-            r.benchmark,
-            r.graded,
-            f"{r.cases:,}",
-            errors,
-            theirs,
-            str(r.equal),
-            disagreed,
-            rate,
-            each,
-        )
+        shown.add_row(r.benchmark, r.graded, f"{r.cases:,}", errors, theirs, str(r.equal), disagreed, rate, each)
     return shown
 
 
@@ -231,15 +209,7 @@ def main() -> None:
     console = Console(width=140)
     console.print(table(results))
     if arguments.peer:
-        by_kind = Table(
-            "kind",
-            "cases",
-            "paid",
-            "refused",
-            "math-verify paid",
-            "refused",
-            title="Cases of the tests",
-        )
+        by_kind = Table("kind", "cases", "paid", "refused", "math-verify paid", "refused", title="Cases of the tests")
         for row in kinds(arguments.workers):
             by_kind.add_row(*map(str, row))
         console.print(by_kind)
@@ -250,15 +220,11 @@ def main() -> None:
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
     if arguments.hostile:
         start = time.perf_counter()
-        with Verifier(
-            VerifyConfig(workers=arguments.workers, extraction="answer"), "qwen_boxed"
-        ) as verifier:
+        with Verifier(VerifyConfig(workers=arguments.workers, extraction="answer"), "qwen_boxed") as verifier:
             grades = verifier.grade(list(hostile(arguments.hostile)))
         counts = dict(Counter(grade.outcome.value for grade in grades))
         console.print(f"hostile answers: {counts} in {time.perf_counter() - start:.0f} s")
-        for detail, number in Counter(
-            g.detail for g in grades if g.outcome is Outcome.ERROR
-        ).most_common(5):
+        for detail, number in Counter(g.detail for g in grades if g.outcome is Outcome.ERROR).most_common(5):
             console.print(f"  {number} x {detail}", markup=False, highlight=False)
     if arguments.json:
         report: dict[str, Any] = {"environment": describe_environment("cpu", 0)}

@@ -18,13 +18,7 @@ Case = tuple[Problem, str]
 def problems(file: Path, benchmark: str) -> list[Problem]:
     rows = map(json.loads, filter(None, file.read_text(encoding="utf-8").split("\n")))
     return [
-        Problem(
-            row["id"],
-            row["problem"],
-            row["answer"],
-            benchmark,
-            metadata={**row, "benchmark": benchmark},
-        )
+        Problem(row["id"], row["problem"], row["answer"], benchmark, metadata={**row, "benchmark": benchmark})
         for row in rows
     ]
 
@@ -141,10 +135,7 @@ ARMS: dict[str, tuple[Callable[[Sequence[Problem]], Iterator[Case]], bool]] = {
 def hostile(count: int) -> Iterator[Case]:
     """Answers that mean to hang, crash or be evaluated, of fragments thrown together."""
     draw = random.Random(0)
-    gold = [
-        Problem("hostile", "", answer, "")
-        for answer in ("5", r"\frac{1}{2}", "x^2", "(1,2)", "x<3")
-    ]
+    gold = [Problem("hostile", "", answer, "") for answer in ("5", r"\frac{1}{2}", "x^2", "(1,2)", "x<3")]
     for _ in range(count):
         pieces = draw.choices(FRAGMENTS, k=draw.randrange(1, 12))
         text = "".join(piece * draw.choice((1, 1, 1, 2, 30, 300)) for piece in pieces)

@@ -50,9 +50,7 @@ class Machine:
     environment: dict[str, Any]
 
 
-def measure_machine(
-    dtype: torch.dtype | None = None, size: int = 2048 if DEVICE == "cpu" else 8192
-) -> Machine:
+def measure_machine(dtype: torch.dtype | None = None, size: int = 2048 if DEVICE == "cpu" else 8192) -> Machine:
     """Measure this machine; a second or two.
 
     Args:

@@ -44,9 +44,7 @@ def sequence_loss(model: Any, row: dict[str, Any], config: TrainingConfig) -> Te
     return loss
 
 
-def train(
-    model: Any, steps: Sequence[Sequence[dict[str, Any]]], config: TrainingConfig
-) -> list[float]:
+def train(model: Any, steps: Sequence[Sequence[dict[str, Any]]], config: TrainingConfig) -> list[float]:
     """Train the adapter in place; the loss of each step.
 
     Args:
@@ -55,9 +53,7 @@ def train(
         config: loss and optimiser.
     """
     weights = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(
-        weights, lr=config.learning_rate, weight_decay=config.weight_decay
-    )
+    optimizer = torch.optim.AdamW(weights, lr=config.learning_rate, weight_decay=config.weight_decay)
     schedule = get_linear_schedule_with_warmup(optimizer, config.warmup_steps, len(steps))
     losses = []
     model.train()

@@ -26,15 +26,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from reasonmaxxer.artifacts import write_json
 from reasonmaxxer.config import AdapterConfig, SamplingConfig
+from reasonmaxxer.method import loss
+from reasonmaxxer.method.train import add_adapter
+from reasonmaxxer.method.trainer import ReasonMaxxerConfig, ReasonMaxxerTrainer
 from reasonmaxxer.models import attention, head, packing
 from reasonmaxxer.models.accelerated import masked
-from reasonmaxxer.models.frozen import frozen
+from reasonmaxxer.models.cpu.frozen import frozen
 from reasonmaxxer.rollouts import sampling
 from reasonmaxxer.rollouts.engine import Request
 from reasonmaxxer.rollouts.transformers_engine import ACCELERATED, TransformersEngine, _Decoding
-from reasonmaxxer.training import loss
-from reasonmaxxer.training.train import add_adapter
-from reasonmaxxer.training.trainer import ReasonMaxxerConfig, ReasonMaxxerTrainer
 
 READS = ("aten::_local_scalar_dense", "aten::nonzero")
 COUNTS = (8, 32, 128)
@@ -47,9 +47,7 @@ class Operators(TorchDispatchMode):
         super().__init__()
         self.names: Counter[str] = Counter()
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None) -> Any:
         if not func.is_view:
             self.names[func.name()] += 1
         return func(*args, **(kwargs or {}))

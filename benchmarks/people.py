@@ -31,16 +31,16 @@ from variants import Bench
 
 from reasonmaxxer.artifacts import read_json, write_json
 from reasonmaxxer.config import SourceConfig
-from reasonmaxxer.evaluation.metrics import bootstrap
+from reasonmaxxer.measure.metrics import bootstrap
+from reasonmaxxer.method.base_states import BaseStates
+from reasonmaxxer.method.pool import Pool
+from reasonmaxxer.method.selection import group_rollouts
 from reasonmaxxer.problems import Problem
 from reasonmaxxer.problems.draw import shuffled
 from reasonmaxxer.problems.files import file_problems
 from reasonmaxxer.problems.text import normalise
 from reasonmaxxer.recipe import load_recipe
 from reasonmaxxer.rollouts.table import Rollout
-from reasonmaxxer.signal.pool import Pool
-from reasonmaxxer.signal.select import group_rollouts
-from reasonmaxxer.training.base_states import BaseStates
 from reasonmaxxer.verify import Verifier
 
 POOL, TEST = 120, 100
@@ -151,9 +151,7 @@ def accuracy_table(results: Sequence[dict[str, Any]], tests: dict[str, slice]) -
 
 def summary(results: Sequence[dict[str, Any]], part: slice) -> dict[str, Any]:
     """One plan on one test set; the interval is over problems, each with its mean over the seeds."""
-    base, adapted = (
-        np.array([r[arm][part] for r in results], dtype=float) for arm in ("base", "adapted")
-    )
+    base, adapted = (np.array([r[arm][part] for r in results], dtype=float) for arm in ("base", "adapted"))
     difference = bootstrap((adapted - base).mean(0), 10_000, 0.95, 0)
     return {
         "accuracies": adapted.mean(1).tolist(),

@@ -34,11 +34,7 @@ from rich.console import Console
 from reasonmaxxer.config import SamplingConfig
 from reasonmaxxer.cost import ModelFlops
 from reasonmaxxer.cost.planning.devices import best_seconds
-from reasonmaxxer.models import (
-    LoadedModel,
-    decoder,
-    eos_ids,
-)
+from reasonmaxxer.models import LoadedModel, decoder, eos_ids
 from reasonmaxxer.problems.prompts import render_prompt
 from reasonmaxxer.problems.word_problems import word_problems
 from reasonmaxxer.recipe import load_recipe
@@ -54,17 +50,13 @@ def load_ours(arguments: argparse.Namespace) -> tuple[Work, dict[str, Any]]:
     loaded = load_base(arguments.model)
     ends = eos_ids(loaded.model, loaded.tokenizer)
 
-    def work(
-        prompts: Prompts, each: int, sampling: dict[str, Any], seed: int, batch_size: int
-    ) -> dict[str, Any]:
+    def work(prompts: Prompts, each: int, sampling: dict[str, Any], seed: int, batch_size: int) -> dict[str, Any]:
         requests = [
             Request(tuple(prompt), 10**9 * seed + 10**4 * n + k)
             for n, prompt in enumerate(prompts)
             for k in range(each)
         ]
-        engine = TransformersEngine(
-            loaded.model, ends, batch_size, cuda_graphs=arguments.cuda_graphs
-        )
+        engine = TransformersEngine(loaded.model, ends, batch_size, cuda_graphs=arguments.cuda_graphs)
         made = engine.generate(requests, SamplingConfig(**sampling))
         return {"lengths": [len(completion.ids) for completion in made]}
 
@@ -77,9 +69,7 @@ def load_generate(arguments: argparse.Namespace) -> tuple[Work, dict[str, Any]]:
     ends = torch.tensor(eos_ids(model, tokenizer), device=model.device)
     pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
 
-    def work(
-        prompts: Prompts, each: int, sampling: dict[str, Any], seed: int, batch_size: int
-    ) -> dict[str, Any]:
+    def work(prompts: Prompts, each: int, sampling: dict[str, Any], seed: int, batch_size: int) -> dict[str, Any]:
         torch.manual_seed(seed)
         rows = [list(prompt) for prompt in prompts for _ in range(each)]
         lengths: list[int] = []
@@ -125,11 +115,7 @@ def fastest_batch(work: dict[str, Any], sizes: Sequence[int]) -> int:
 
 
 def measure(
-    arms: Sequence[Arm],
-    work: dict[str, Any],
-    sizes: dict[str, int],
-    times: int,
-    record: Callable[..., None],
+    arms: Sequence[Arm], work: dict[str, Any], sizes: dict[str, int], times: int, record: Callable[..., None]
 ) -> None:
     """Warm every arm up with a few tokens, then let them take turns; each result is recorded at once."""
     sampling = work["sampling"]
@@ -177,9 +163,7 @@ def products_seconds(model: Any, rows: int) -> float:
     return best_seconds(products, 5)
 
 
-def matmul_share(
-    loaded: LoadedModel, machine: Machine, prompts: Prompts, each: int, one: Arm
-) -> float:
+def matmul_share(loaded: LoadedModel, machine: Machine, prompts: Prompts, each: int, one: Arm) -> float:
     """FLOPs that sampling needs over those the machine could have done meanwhile, median."""
     flops = ModelFlops(loaded.model)
     lengths = [len(prompt) for prompt in prompts for _ in range(each)]
@@ -221,9 +205,7 @@ def arms_of(arguments: argparse.Namespace, loaded: LoadedModel, longest: int) ->
 def main() -> None:
     parser = argument_parser(__doc__.splitlines()[0])
     parser.add_argument("--vllm", metavar="PYTHON", help="interpreter of an environment with vLLM")
-    parser.add_argument(
-        "--cuda-graphs", action="store_true", help="ours replays its steps as graphs"
-    )
+    parser.add_argument("--cuda-graphs", action="store_true", help="ours replays its steps as graphs")
     parser.add_argument("--problems", type=int, help="prompts; default 30, with --quick 8")
     parser.add_argument("--rows", type=int, help="sequences at once in every arm, half of all")
     parser.add_argument("--tokens", type=int, help="limit of a rollout; default the recipe's")

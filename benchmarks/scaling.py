@@ -26,6 +26,9 @@ from rich.console import Console
 from rich.table import Table
 
 from reasonmaxxer.config import Recipe
+from reasonmaxxer.method.gate import Gate, resolve_gate
+from reasonmaxxer.method.selection import Example, examples_of, group_rollouts, select_groups
+from reasonmaxxer.method.train import add_adapter, train_adapter
 from reasonmaxxer.models import LoadedModel, eos_ids
 from reasonmaxxer.problems import Problem
 from reasonmaxxer.problems.word_problems import word_problems
@@ -33,9 +36,6 @@ from reasonmaxxer.recipe import load_recipe
 from reasonmaxxer.rollouts.collect import collect_samples
 from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
-from reasonmaxxer.signal.gates import Gate, resolve_gate
-from reasonmaxxer.signal.select import Example, examples_of, group_rollouts, select_groups
-from reasonmaxxer.training.train import add_adapter, train_adapter
 from reasonmaxxer.verify import Verifier
 
 BATCH = 16
@@ -58,9 +58,7 @@ def load(arguments: argparse.Namespace) -> tuple[Work, dict[str, Any]]:
     return work, {}
 
 
-def run_stages(
-    loaded: LoadedModel, recipe: Recipe, problems: Sequence[Problem], folder: Path
-) -> dict[str, Any]:
+def run_stages(loaded: LoadedModel, recipe: Recipe, problems: Sequence[Problem], folder: Path) -> dict[str, Any]:
     """Seconds of each stage and the sequences trained on."""
     marks = [time.perf_counter()]
     rollouts = _sample(loaded, recipe, problems, folder)
@@ -70,23 +68,17 @@ def run_stages(
     marks.append(time.perf_counter())
     _train(loaded, recipe, examples, gate, folder / "training")
     marks.append(time.perf_counter())
-    stages = {
-        stage: end - start for stage, (start, end) in zip(STAGES, pairwise(marks), strict=True)
-    }
+    stages = {stage: end - start for stage, (start, end) in zip(STAGES, pairwise(marks), strict=True)}
     return {"rollouts": len(rollouts), "sequences": len(examples), "stages": stages}
 
 
-def _train(
-    loaded: LoadedModel, recipe: Recipe, examples: list[Example], gate: Gate, folder: Path
-) -> None:
+def _train(loaded: LoadedModel, recipe: Recipe, examples: list[Example], gate: Gate, folder: Path) -> None:
     model = add_adapter(loaded.model, recipe.training.adapter, 0)
     train_adapter(model, loaded.tokenizer, examples, gate, recipe.training, seed=0, folder=folder)
     loaded.model = model.unload()
 
 
-def _sample(
-    loaded: LoadedModel, recipe: Recipe, problems: Sequence[Problem], folder: Path
-) -> list[Rollout]:
+def _sample(loaded: LoadedModel, recipe: Recipe, problems: Sequence[Problem], folder: Path) -> list[Rollout]:
     """Sampled and graded shard by shard; then every other one is declared right."""
     style = recipe.problems.prompt_style
     engine = TransformersEngine(loaded.model, eos_ids(loaded.model, loaded.tokenizer), BATCH)
@@ -126,16 +118,11 @@ def size_table(sizes: Sequence[Arm]) -> Table:
 def figures_of(sizes: Sequence[Arm]) -> dict[str, float]:
     """Growth of time and memory from the first size to each other, and the first's own."""
     first, *larger = sizes
-    figures = {
-        "seconds_1x": first.median("seconds"),
-        "above_model_bytes_1x": first.above_loaded_bytes,
-    }
+    figures = {"seconds_1x": first.median("seconds"), "above_model_bytes_1x": first.above_loaded_bytes}
     for factor, one in zip(FACTORS[1:], larger, strict=False):
         figures[f"time_growth_{factor}x"] = one.median("seconds") / first.median("seconds")
         figures[f"peak_memory_growth_{factor}x"] = one.peak_bytes / first.peak_bytes
-        figures[f"above_model_memory_growth_{factor}x"] = (
-            one.above_loaded_bytes / first.above_loaded_bytes
-        )
+        figures[f"above_model_memory_growth_{factor}x"] = one.above_loaded_bytes / first.above_loaded_bytes
     return figures
 
 

@@ -49,9 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="+", type=Path)
     pools = [groups_of(folder) for folder in parser.parse_args().folders]
-    table = Table(
-        title=f"{len(pools)} pools of {', '.join(str(len(pool)) for pool in pools)} problems"
-    )
+    table = Table(title=f"{len(pools)} pools of {', '.join(str(len(pool)) for pool in pools)} problems")
     for column in ("sampled first", "go on", "rollouts each", "tokens each", "pass rate"):
         table.add_column(column)
     for first in range(2, min(len(group) for pool in pools for group in pool) + 1):

@@ -11,14 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from arithmetic import (
-    LONGEST,
-    Group,
-    Number,
-    UnreadableError,
-    Value,
-    read_value,
-)
+from arithmetic import LONGEST, Group, Number, UnreadableError, Value, read_value
 
 from reasonmaxxer.config import VerifyConfig
 from reasonmaxxer.problems.problem import Problem
@@ -37,9 +30,7 @@ _REWRITES = [
     (re.compile(r"^\s*[A-Za-z]\s*\\in\s"), ""),
     (re.compile(r"(?<=\d)\s+(\d+)/(\d+)"), r"\\frac{\1}{\2}"),
 ]  # fmt: skip
-_TEXT = re.compile(
-    r"\\(?:text|textbf|textrm|mathrm|mbox)\s*\{([^{}]*)\}(?:\s*\^\s*(?:\d|\{-?\d\}))?"
-)
+_TEXT = re.compile(r"\\(?:text|textbf|textrm|mathrm|mbox)\s*\{([^{}]*)\}(?:\s*\^\s*(?:\d|\{-?\d\}))?")
 _BESIDE = re.compile(r"(?<=\$)\s*[A-Za-z][A-Za-z ]*\.?$")
 _NAMED = re.compile(r"\s*\$?\s*([A-Za-z])\s*=[^=]*$")
 _UNIT = re.compile(

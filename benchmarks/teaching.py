@@ -9,11 +9,11 @@ import numpy as np
 
 from reasonmaxxer.config import Recipe
 from reasonmaxxer.cost.planning.stages import SHARD
+from reasonmaxxer.method.selection import Example, examples_of, group_rollouts, select_groups
 from reasonmaxxer.models import LoadedModel, eos_ids
 from reasonmaxxer.problems.word_problems import word_problems
 from reasonmaxxer.rollouts.collect import collect_samples
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
-from reasonmaxxer.signal.select import Example, examples_of, group_rollouts, select_groups
 from reasonmaxxer.verify import Verifier
 
 
@@ -29,9 +29,7 @@ def real_examples(loaded: LoadedModel, recipe: Recipe, count: int, cache: Path) 
     config, style = recipe.rollouts, recipe.problems.prompt_style
     each = config.rollouts_per_problem
     problems = word_problems("train", 2 * count // each, 0)  # nine in ten are mixed
-    engine = TransformersEngine(
-        loaded.model, eos_ids(loaded.model, loaded.tokenizer), config.batch_size
-    )
+    engine = TransformersEngine(loaded.model, eos_ids(loaded.model, loaded.tokenizer), config.batch_size)
     with Verifier(recipe.verify, style) as verifier:
         rollouts = collect_samples(
             problems,
@@ -49,9 +47,7 @@ def real_examples(loaded: LoadedModel, recipe: Recipe, count: int, cache: Path) 
     return examples_of(groups, recipe.signal)[:count]
 
 
-def synthetic_examples(
-    vocabulary: int, count: int, each: int = 8, longest: int = 50
-) -> list[Example]:
+def synthetic_examples(vocabulary: int, count: int, each: int = 8, longest: int = 50) -> list[Example]:
     """Random tokens, a prompt for every `each` completions, by default half as long as real ones.
 
     Args:

@@ -29,12 +29,12 @@ from teaching import real_examples, steps_of, synthetic_examples
 
 from reasonmaxxer.artifacts import read_table, write_table
 from reasonmaxxer.cost import ModelFlops
+from reasonmaxxer.method.data import Collator, training_rows
+from reasonmaxxer.method.gate import resolve_gate
+from reasonmaxxer.method.selection import Example, example_table, examples_from_table
+from reasonmaxxer.method.train import add_adapter, train_adapter, training_layout
 from reasonmaxxer.models import LoadedModel
 from reasonmaxxer.recipe import load_recipe
-from reasonmaxxer.signal.gates import resolve_gate
-from reasonmaxxer.signal.select import Example, example_table, examples_from_table
-from reasonmaxxer.training.data import Collator, training_rows
-from reasonmaxxer.training.train import add_adapter, train_adapter, training_layout
 
 TOLERANCE = 1e-4
 """Largest difference of a step's loss between the arms, in float32."""
@@ -111,9 +111,7 @@ def _gate(examples: Sequence[Example]) -> Any:
     return resolve_gate(RECIPE.signal.gate, [e.entropy for e in examples], 0)
 
 
-def take_turns(
-    ours: Arm, peer: Arm, examples: Path, steps: int, times: int, record: Callable[..., None]
-) -> None:
+def take_turns(ours: Arm, peer: Arm, examples: Path, steps: int, times: int, record: Callable[..., None]) -> None:
     """Ours, then the naive loop over the order ours took, several times; results are recorded at once."""
     for _ in range(times):
         made = ours.repeat(examples=str(examples), steps=steps)
@@ -133,9 +131,7 @@ def loss_difference(ours: Arm, peer: Arm) -> float:
 def check_losses(examples: Path, steps: int, record: Callable[..., None]) -> float:
     """The arms' largest difference of a step's loss in float32."""
     with ExitStack() as stack:
-        ours, peer = (
-            stack.enter_context(arm(name, __file__, "--dtype=float32")) for name in LOADERS
-        )
+        ours, peer = (stack.enter_context(arm(name, __file__, "--dtype=float32")) for name in LOADERS)
         take_turns(ours, peer, examples, steps, 1, record)
     difference = loss_difference(ours, peer)
     for one in (ours, peer):
@@ -144,9 +140,7 @@ def check_losses(examples: Path, steps: int, record: Callable[..., None]) -> flo
     return difference
 
 
-def matmul_share(
-    loaded: LoadedModel, machine: Machine, examples: Sequence[Example], seconds: float
-) -> float:
+def matmul_share(loaded: LoadedModel, machine: Machine, examples: Sequence[Example], seconds: float) -> float:
     """FLOPs that one pass needs over those the machine could have done in the time."""
     gate = _gate(examples)
     decisions = sum(int(gate.decisions(e.entropy, e.key).sum()) for e in examples)
@@ -204,9 +198,7 @@ def main() -> None:
         details_of([ours, peer]),
     )
     if difference > TOLERANCE:
-        raise SystemExit(
-            f"The losses differ by {difference:.2g}: the arms do not do the same work."
-        )
+        raise SystemExit(f"The losses differ by {difference:.2g}: the arms do not do the same work.")
 
 
 def figures_of(ours: Arm, peer: Arm, difference: float) -> dict[str, float]:

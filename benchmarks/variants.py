@@ -25,7 +25,11 @@ from rich.table import Table
 
 from reasonmaxxer.artifacts import read_json, write_json
 from reasonmaxxer.config import Recipe, SamplingConfig
-from reasonmaxxer.evaluation.metrics import bootstrap
+from reasonmaxxer.measure.metrics import bootstrap
+from reasonmaxxer.method.base_states import BaseStates
+from reasonmaxxer.method.gate import resolve_gate
+from reasonmaxxer.method.selection import examples_of, group_rollouts, select_groups
+from reasonmaxxer.method.train import add_adapter, train_adapter
 from reasonmaxxer.models import LoadedModel, eos_ids, load_model
 from reasonmaxxer.problems import Problem
 from reasonmaxxer.problems.word_problems import word_problems
@@ -33,10 +37,6 @@ from reasonmaxxer.recipe import load_recipe
 from reasonmaxxer.rollouts.collect import collect_samples, sample_rollouts
 from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
-from reasonmaxxer.signal.gates import resolve_gate
-from reasonmaxxer.signal.select import examples_of, group_rollouts, select_groups
-from reasonmaxxer.training.base_states import BaseStates
-from reasonmaxxer.training.train import add_adapter, train_adapter
 from reasonmaxxer.verify import Verifier
 
 GREEDY = SamplingConfig(temperature=0)
@@ -47,9 +47,7 @@ SHARD = 60
 class Bench:
     """One seed: the base, its rollouts, and its greedy answers to the problems that measure."""
 
-    def __init__(
-        self, out: Path, seed: int, validation: Sequence[Problem], verifier: Verifier
-    ) -> None:
+    def __init__(self, out: Path, seed: int, validation: Sequence[Problem], verifier: Verifier) -> None:
         self.out, self.seed, self.verifier = out / f"seed-{seed}", seed, verifier
         self.recipe = load_recipe("default", (f"seed={seed}",))
         self.loaded: LoadedModel = load_model(self.recipe.model)
@@ -59,17 +57,11 @@ class Bench:
         self.base = [rollout.reward for rollout in answers]
 
     def sample(
-        self,
-        problems: Sequence[Problem],
-        sampling: SamplingConfig,
-        per_problem: int,
-        folder: Path | None = None,
+        self, problems: Sequence[Problem], sampling: SamplingConfig, per_problem: int, folder: Path | None = None
     ) -> list[Rollout]:
         """Graded completions of the model as it stands; with a folder, kept there and made once."""
         model, tokenizer = self.loaded.model, self.loaded.tokenizer
-        engine = TransformersEngine(
-            model, eos_ids(model, tokenizer), self.recipe.rollouts.batch_size
-        )
+        engine = TransformersEngine(model, eos_ids(model, tokenizer), self.recipe.rollouts.batch_size)
         how: Any = {
             "prompt_style": self.recipe.problems.prompt_style,
             "sampling": sampling,
@@ -125,9 +117,7 @@ class Bench:
         pool = self.rollouts(math.ceil(1.5 * recipe.signal.problems))
         return self.teach(recipe, pool, folder)
 
-    def teach(
-        self, recipe: Recipe, rollouts: Sequence[Rollout], folder: Path
-    ) -> list[dict[str, Any]]:
+    def teach(self, recipe: Recipe, rollouts: Sequence[Rollout], folder: Path) -> list[dict[str, Any]]:
         """Train an adapter in place on what rollouts of a pool teach."""
         groups = select_groups(group_rollouts(rollouts), recipe.signal.problems)
         examples = examples_of(groups, recipe.signal)
@@ -176,14 +166,7 @@ def summary(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "high": difference.high,
         **{
             key: float(np.mean([r[key] for r in results])) if results[0][key] is not None else None
-            for key in (
-                "cut",
-                "steps",
-                "share",
-                "delta_logprob_positive",
-                "delta_logprob_negative",
-                "kl",
-            )
+            for key in ("cut", "steps", "share", "delta_logprob_positive", "delta_logprob_negative", "kl")
         },
     }
 
@@ -203,13 +186,7 @@ def print_table(base: float, rows: Sequence[dict[str, Any]], console: Console) -
             f"{row['difference']:+.3f} \\[{row['low']:+.3f}, {row['high']:+.3f}]",
             *(
                 "-" if row[key] is None else f"{row[key]:.3f}"
-                for key in (
-                    "share",
-                    "cut",
-                    "delta_logprob_positive",
-                    "delta_logprob_negative",
-                    "kl",
-                )
+                for key in ("share", "cut", "delta_logprob_positive", "delta_logprob_negative", "kl")
             ),
         )
     console.print(table)
@@ -228,9 +205,7 @@ def compare(
             for variant in variants:
                 results[variant].append(bench.run(variant))
                 done = [summary(found) for found in results.values() if found]
-                print_table(
-                    float(np.mean(bench.base)), done, console
-                )  # so far: a variant takes minutes
+                print_table(float(np.mean(bench.base)), done, console)  # so far: a variant takes minutes
     return [summary(found) for found in results.values()]
 
 
@@ -242,9 +217,7 @@ def main() -> None:
     parser.add_argument("--problems", type=int, default=200, help="validation problems")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    rows = compare(
-        arguments.variants, arguments.seeds, arguments.out, arguments.problems, Console()
-    )
+    rows = compare(arguments.variants, arguments.seeds, arguments.out, arguments.problems, Console())
     if arguments.json:
         write_json(rows, arguments.json)
 

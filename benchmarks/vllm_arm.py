@@ -52,10 +52,7 @@ def main() -> None:
         peak_bytes(reset=True)
         start, cpu = time.perf_counter(), time.process_time()
         made = llm.generate(prompts, options, use_tqdm=False)
-        spent = {
-            "seconds": time.perf_counter() - start,
-            "cpu_seconds": time.process_time() - cpu,
-        }
+        spent = {"seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - cpu}
         lengths = [len(output.token_ids) for request in made for output in request.outputs]
         send({**spent, "peak_bytes": peak_bytes(), "lengths": lengths})
 

@@ -47,10 +47,7 @@ def arm(order: dict[str, Any]) -> dict[str, list[list[int]]]:
 def agreement(ours: Sequence[Sequence[int]], theirs: Sequence[Sequence[int]]) -> tuple[int, float]:
     """Answers that are the same, and the share of our tokens before the first difference."""
     pairs = list(zip(ours, theirs, strict=True))
-    common = sum(
-        sum(1 for _ in takewhile(lambda two: two[0] == two[1], zip(a, b, strict=False)))
-        for a, b in pairs
-    )
+    common = sum(sum(1 for _ in takewhile(lambda two: two[0] == two[1], zip(a, b, strict=False))) for a, b in pairs)
     return sum(list(a) == list(b) for a, b in pairs), common / sum(map(len, ours))
 
 
@@ -88,11 +85,7 @@ def main() -> None:
         "prompts": prompts,
     }
     done = subprocess.run(
-        [arguments.python, __file__, "--arm"],
-        input=json.dumps(order),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
+        [arguments.python, __file__, "--arm"], input=json.dumps(order), stdout=subprocess.PIPE, text=True, check=True
     )
     made = json.loads(done.stdout.splitlines()[-1])
     table = Table(title=f"{len(prompts)} greedy answers, {order['dtype']}")

@@ -42,8 +42,7 @@ ROPE = {"rope_type": "default", "rope_theta": 1e4}
 MANY_KEYS = {"num_key_value_heads": 4}
 OWN = {
     **each(
-        "axk1 axk2 deepseek_v2 deepseek_v3 deepseek_v32 glm4_moe_lite glm_moe_dsa longcat_flash minicpm3 "
-        "youtu",
+        "axk1 axk2 deepseek_v2 deepseek_v3 deepseek_v32 glm4_moe_lite glm_moe_dsa longcat_flash minicpm3 youtu",
         MANY_KEYS,
     ),
     "bailing_hybrid": MANY_KEYS | {"layer_types": MIXED},
@@ -65,10 +64,7 @@ OWN = {
         "swa_v_head_dim": 8,
     },
     "falcon_h1": {"mamba_d_ssm": 64},
-    "gemma3n_text": {
-        "num_kv_shared_layers": 1,
-        "layer_types": ["sliding_attention", "full_attention"] * 2,
-    },
+    "gemma3n_text": {"num_kv_shared_layers": 1, "layer_types": ["sliding_attention", "full_attention"] * 2},
     "gpt_neo": {"attention_types": [[["global", "local"], 2]]},
     "granitemoehybrid": {"layer_types": MIXED},
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1},

@@ -33,9 +33,7 @@ def test_a_home_folder_that_the_shell_left_is_found(tmp_path):
     done = reasonmaxxer("show", "~/none", env={**os.environ, "HOME": str(tmp_path)})
     assert done.returncode == 2 and str(tmp_path / "none") in done.stderr.replace("\n", "")
     (tmp_path / "rows.jsonl").write_text('{"gold": "1", "prediction": "1"}\n')
-    done = reasonmaxxer(
-        "grade", "~/rows.jsonl", "--out=~/graded.jsonl", env={**os.environ, "HOME": str(tmp_path)}
-    )
+    done = reasonmaxxer("grade", "~/rows.jsonl", "--out=~/graded.jsonl", env={**os.environ, "HOME": str(tmp_path)})
     assert done.returncode == 0 and (tmp_path / "graded.jsonl").is_file()
 
 
@@ -81,14 +79,7 @@ def test_print_recipe_shows_everything_resolved():
 
 def test_plan_predicts_without_running_anything(tmp_path):
     written = tmp_path / "plan.json"
-    arguments = (
-        "qwen2.5-1.5b",
-        "rollouts.batch_size=512",
-        "--device",
-        "h100",
-        "--mean-tokens",
-        600,
-    )
+    arguments = ("qwen2.5-1.5b", "rollouts.batch_size=512", "--device", "h100", "--mean-tokens", 600)
     done = reasonmaxxer("plan", *arguments, "--json", written, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Does not fit: rollouts peaks at" in done.stdout
@@ -146,13 +137,7 @@ def test_unknown_option_is_status_2():
 
 def test_wrong_column_names(tmp_path, recipe_file):
     (tmp_path / "mine.jsonl").write_text('{"quastion": "1 + 1?", "answer": "2"}\n')
-    done = reasonmaxxer(
-        "run",
-        recipe_file,
-        f"problems.train.source={tmp_path}/mine.jsonl",
-        "--out",
-        tmp_path / "out",
-    )
+    done = reasonmaxxer("run", recipe_file, f"problems.train.source={tmp_path}/mine.jsonl", "--out", tmp_path / "out")
     assert done.returncode == 2
     assert "quastion" in done.stderr and "text_column" in done.stderr
 
@@ -179,11 +164,7 @@ def test_a_folder_that_is_no_run_is_one_sentence(tmp_path, command):
 
 
 @pytest.mark.parametrize(
-    "full",
-    [
-        ".problems.partial/.train.parquet.tmp",
-        ".training.partial/scratch/gate-0/checkpoint-2/optimizer.pt",
-    ],
+    "full", [".problems.partial/.train.parquet.tmp", ".training.partial/scratch/gate-0/checkpoint-2/optimizer.pt"]
 )
 def test_full_disk_is_one_sentence(tmp_path, recipe_file, full):
     out = tmp_path / "out"
@@ -219,7 +200,7 @@ def test_interrupt_says_how_to_go_on(tmp_path, recipe_file):
 
 def test_two_processes_do_not_share_a_folder(tmp_path, recipe_file):
     from reasonmaxxer.recipe import load_recipe
-    from reasonmaxxer.run_directory import RunDirectory
+    from reasonmaxxer.work.run_directory import RunDirectory
 
     directory = RunDirectory(tmp_path / "out", load_recipe(str(recipe_file)), "cpu", None)
     with directory.lock():

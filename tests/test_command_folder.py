@@ -3,11 +3,11 @@
 import pytest
 
 from reasonmaxxer.artifacts import read_json, write_table
-from reasonmaxxer.command_folder import claimed, refuse_other_problems
 from reasonmaxxer.config import SourceConfig, SuiteConfig
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.pipeline.against import read_evaluation
 from reasonmaxxer.problems import Problem, problems_table
+from reasonmaxxer.work.against import read_evaluation
+from reasonmaxxer.work.command_folder import claimed, refuse_other_problems
 
 
 def config(batch_size=8):
@@ -36,19 +36,14 @@ def begin_file(path):
 def test_a_folder_with_answers_is_refused_to_another_config_and_stays(tmp_path, shard):
     folder = tmp_path / "out"
     begin(folder, "problems/problems.parquet", shard)
-    with (
-        pytest.raises(UserError, match="holds other results"),
-        claimed(folder, "evaluate", config(32)),
-    ):
+    with pytest.raises(UserError, match="holds other results"), claimed(folder, "evaluate", config(32)):
         pass
     assert (folder / shard).read_text() == "kept"
     with claimed(folder, "evaluate", config()):
         assert (folder / shard).read_text() == "kept"
 
 
-@pytest.mark.parametrize(
-    "problems", ["problems.parquet", "problems/train.parquet", "gsm8k/problems.parquet"]
-)
+@pytest.mark.parametrize("problems", ["problems.parquet", "problems/train.parquet", "gsm8k/problems.parquet"])
 def test_one_with_nothing_but_problems_yields(tmp_path, problems):
     folder = tmp_path / "out"
     begin(folder, problems)
@@ -68,9 +63,7 @@ def test_a_file_that_was_edited_is_another_config(tmp_path):
         pass
     verifier.write_text("3")
     with (
-        pytest.raises(
-            UserError, match=rf"other results \(contents\.{verifier} is .* Choose another"
-        ),
+        pytest.raises(UserError, match=rf"other results \(contents\.{verifier} is .* Choose another"),
         claimed(folder, "evaluate", config(), str(verifier)),
     ):
         pass

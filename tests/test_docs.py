@@ -33,10 +33,7 @@ KEY = re.compile(rf"(?<![\w./-])(?:{'|'.join(Recipe.model_fields)})(?:\.[a-z_]+)
 
 each_page = pytest.mark.parametrize(
     "text, page",
-    [
-        pytest.param(path.read_text(encoding="utf-8"), path, id=path.relative_to(ROOT).as_posix())
-        for path in PAGES
-    ],
+    [pytest.param(path.read_text(encoding="utf-8"), path, id=path.relative_to(ROOT).as_posix()) for path in PAGES],
 )
 
 
@@ -59,10 +56,7 @@ def words_of(line):
 
 def is_key(key):
     """Whether a recipe has this key or section; the options of a task are the task's own."""
-    return any(
-        key == known or known.startswith(f"{key}.") or key.startswith(f"{known}.options.")
-        for known in KEYS
-    )
+    return any(key == known or known.startswith(f"{key}.") or key.startswith(f"{known}.options.") for known in KEYS)
 
 
 def described(name):
@@ -153,12 +147,7 @@ def test_example_of_a_verifier_is_its_file_and_grades_as_the_page_says():
     names = {}
     exec(code, names)
     same_day, answer, metadata = names["same_day"], "2023-02-22", {"year": 2023}
-    right = (
-        "February 22nd",
-        "22 February 2023",
-        "2023-02-22",
-        "delivered on the 22nd of February.",
-    )
+    right = ("February 22nd", "22 February 2023", "2023-02-22", "delivered on the 22nd of February.")
     wrong = ("February 22, or rather February 23", "22 February 2022", "30 February", "2023-02-2")
     assert [same_day(text, answer, metadata) for text in right] == [True] * len(right)
     assert [same_day(text, answer, metadata) for text in wrong] == [False] * len(wrong)

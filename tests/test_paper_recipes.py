@@ -75,19 +75,13 @@ def test_model_prompt_and_published_numbers(name):
     header = (RECIPES / f"{name}.yaml").read_text(encoding="utf-8")
     assert f"MATH-500 {before} before, {after} after" in header
     assert f"reasonmaxxer run {name} " in header
-    ours = [
-        row for row in published_costs() if (row.model, row.method) == (published, "ReasonMaxxer")
-    ]
+    ours = [row for row in published_costs() if (row.model, row.method) == (published, "ReasonMaxxer")]
     assert f"and {ours[0].average:.3f}; ${ours[0].usd:.0f} (" in header
 
 
 def test_every_model_of_the_paper_has_a_recipe():
     assert {row.model for row in published_costs()} == {model[-1] for model in MODELS.values()}
-    assert set(MODELS) == {path.stem for path in RECIPES.glob("*.yaml")} - {
-        "default",
-        "gsm8k",
-        "paper",
-    }
+    assert set(MODELS) == {path.stem for path in RECIPES.glob("*.yaml")} - {"default", "gsm8k", "paper"}
 
 
 def test_validation_problems_are_of_the_training_pool():

@@ -58,11 +58,7 @@ def test_overrides_win_over_the_file_and_the_last_one_wins(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "override, value",
-    [
-        ("signal.gate.sweep=[0.4, 0.8]", (0.4, 0.8)),
-        ("signal.gate.sweep=[]", ()),
-    ],
+    "override, value", [("signal.gate.sweep=[0.4, 0.8]", (0.4, 0.8)), ("signal.gate.sweep=[]", ())]
 )
 def test_override_values_are_yaml(override, value):
     assert load_recipe("default", (override,)).signal.gate.sweep == value
@@ -81,10 +77,7 @@ def test_dumped_recipe_reads_back_equal(tmp_path):
     "values, words",
     [
         ({"rollout": {}}, ["unknown key 'rollout'", "Did you mean 'rollouts'?"]),
-        (
-            {"signal": {"gate": {"tua": 1}}},
-            ["'signal.gate.tua'", "Did you mean 'signal.gate.tau'?"],
-        ),
+        ({"signal": {"gate": {"tua": 1}}}, ["'signal.gate.tua'", "Did you mean 'signal.gate.tau'?"]),
         ({"temperature": 1}, ["'temperature'", "Did you mean 'rollouts.temperature'?"]),
         ({"seed": "zero"}, ["'seed' = 'zero'", "valid integer"]),
         ({"seed": -1}, ["'seed' = -1"]),
@@ -96,10 +89,7 @@ def test_dumped_recipe_reads_back_equal(tmp_path):
         ({"signal": {"gate": {"kind": "share", "sweep": [2]}}}, ["between 0 and 1"]),
         ({"training": {"batch_size": 6, "micro_batch_size": 4}}, ["6 is not a multiple of", "4"]),
         ({"evaluation": {"samples": 3}}, ["pass@4 needs at least that many samples, not 3"]),
-        (
-            {"evaluation": {"temperature": 0, "samples": 8}},
-            ["at temperature 0 all 8 samples", "set samples to 0"],
-        ),
+        ({"evaluation": {"temperature": 0, "samples": 8}}, ["at temperature 0 all 8 samples", "set samples to 0"]),
         ({"rollouts": {"temperature": 0}}, ["all rollouts of a problem are the same", "above 0"]),
         ({"training": {"adapter": {"rank": 10**7}}}, ["adapter.rank' = 10000000", "to 16384"]),
         ({"rollouts": None}, ["'rollouts' = None"]),
@@ -120,9 +110,7 @@ def test_vllm_samples_no_weights_of_four_bits(ray):
     model, engine = {"quantization": "4bit"}, {"name": "vllm", "ray": ray}
     for parse in (
         lambda: parse_recipe({"model": model, "rollouts": {"engine": engine}}),
-        lambda: parse_config(
-            SuiteConfig, {"model": model, "engine": engine, "problems": [{}]}, "e"
-        ),
+        lambda: parse_config(SuiteConfig, {"model": model, "engine": engine, "problems": [{}]}, "e"),
     ):
         with pytest.raises(UserError, match=r"^\w+: model\.quantization '4bit' .*to transformers"):
             parse()
@@ -147,9 +135,7 @@ def test_samples_without_any_k_are_averaged_alone():
         ),
     ],
 )
-def test_keys_that_contradict_each_other_are_named_without_the_rest_of_their_section(
-    values, message
-):
+def test_keys_that_contradict_each_other_are_named_without_the_rest_of_their_section(values, message):
     with pytest.raises(UserError) as error:
         parse_recipe(values, where="mine.yaml")
     assert str(error.value) == message
@@ -171,10 +157,7 @@ def test_all_faults_come_at_once():
         ("seed: 2026-13-45", "not valid YAML.*month must be"),
         ("seed: " + "[" * 5000, "not valid YAML.*maximum recursion"),
         ("model: &a {name: *a}", "more than 100,000 values"),
-        (
-            "a: [&a [1,1], &b [*a,*a,*a,*a,*a,*a,*a,*a,*a], " + "[*b,*b,*b]," * 9999 + "]",
-            "more than",
-        ),
+        ("a: [&a [1,1], &b [*a,*a,*a,*a,*a,*a,*a,*a,*a], " + "[*b,*b,*b]," * 9999 + "]", "more than"),
         ('model: {name: "\\ud800"}', "surrogates not allowed"),
         (b"# caf\xe9\nseed: 1", "not valid YAML, in UTF-8: .*#x00e9"),
     ],
@@ -200,19 +183,13 @@ def test_overrides_that_make_no_sense(tmp_path, override, words):
 
 ELSEWHERE = [
     ("verify", {"function": "elsewhere/grading.py:grade"}, "verify.function"),
-    (
-        "rollouts",
-        {"engine": {"vllm": {"python": "elsewhere/python"}}},
-        "rollouts.engine.vllm.python",
-    ),
+    ("rollouts", {"engine": {"vllm": {"python": "elsewhere/python"}}}, "rollouts.engine.vllm.python"),
     ("rollouts", {"engine": {"ray": {"address": "host:6379"}}}, "rollouts.engine.ray.address"),
 ]
 
 
 @pytest.mark.parametrize("section, values, key", ELSEWHERE)
-def test_a_recipe_runs_nothing_of_elsewhere_unless_that_is_allowed(
-    tmp_path, monkeypatch, section, values, key
-):
+def test_a_recipe_runs_nothing_of_elsewhere_unless_that_is_allowed(tmp_path, monkeypatch, section, values, key):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "elsewhere").mkdir()
     for name in ("grading.py", "python"):

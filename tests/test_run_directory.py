@@ -11,7 +11,7 @@ from reasonmaxxer.artifacts import file_hash, read_json, read_table, write_json,
 from reasonmaxxer.config import Recipe
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.recipe import parse_recipe
-from reasonmaxxer.run_directory import RunDirectory, open_run
+from reasonmaxxer.work.run_directory import RunDirectory, open_run
 from tests.tiny import tiny_folder
 
 
@@ -85,10 +85,7 @@ def test_what_only_an_unfinished_stage_needs_goes_when_its_work_is_on_record(tmp
     assert not run.is_done("problems") and run.is_recorded("problems")
     run.run_stage("problems", (), work)
     folder = tmp_path / "run" / "problems"
-    assert len(calls) == 1 and sorted(p.name for p in folder.iterdir()) == [
-        "stage.json",
-        "x.parquet",
-    ]
+    assert len(calls) == 1 and sorted(p.name for p in folder.iterdir()) == ["stage.json", "x.parquet"]
     kept = {"bytes": 4, "sha256": file_hash(folder / "x.parquet")}
     assert run.record("problems")["files"] == {"x.parquet": kept}
 
@@ -124,9 +121,7 @@ DAMAGE = [
 
 
 @pytest.mark.parametrize(("name", "damage", "fault", "by_size"), DAMAGE)
-def test_a_complete_stage_that_was_damaged_is_refused_by_name(
-    tmp_path, name, damage, fault, by_size
-):
+def test_a_complete_stage_that_was_damaged_is_refused_by_name(tmp_path, name, damage, fault, by_size):
     run = directory(tmp_path)
     run.run_stage("rollouts", (), writes([1, 2]))
     open_run(run.path)
@@ -178,9 +173,7 @@ def test_a_run_that_has_not_come_beyond_its_problems_yields(tmp_path):
     with run.lock(), pytest.raises(UserError, match=r"model\.name"):
         directory(tmp_path, other)
     yielded = directory(tmp_path, other)
-    assert not yielded.is_done("problems") and open_run(yielded.path) == other.model_dump(
-        mode="json"
-    )
+    assert not yielded.is_done("problems") and open_run(yielded.path) == other.model_dump(mode="json")
     sample(tmp_path)
     with pytest.raises(UserError, match=r"model\.name"):
         directory(tmp_path)

@@ -71,9 +71,7 @@ def tiny_folder(path, family="llama"):
 def tiny_problems(path, count, start=0):
     """A JSON Lines file of questions with one-digit answers."""
     lines = (
-        json.dumps(
-            {"id": f"p{n}", "question": f"{n} so {1 + n // 3 % 3}", "answer": str(1 + n % 3)}
-        )
+        json.dumps({"id": f"p{n}", "question": f"{n} so {1 + n // 3 % 3}", "answer": str(1 + n % 3)})
         for n in range(start, start + count)
     )
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 
 from reasonmaxxer.artifacts import write_json, write_table
-from reasonmaxxer.divergence.inspection import ARMS, TOKENS
-from reasonmaxxer.divergence.vocabulary import VOCABULARY
+from reasonmaxxer.microscope.inspection import ARMS, TOKENS
+from reasonmaxxer.microscope.vocabulary import VOCABULARY
 from reasonmaxxer.problems import Problem, problems_table
 
 WORDS = [b" so", b" one", b" and", b" two", b" is", b" three", b".", b"\n", b"\t", b"<|end|>"]
@@ -55,17 +55,13 @@ def write_run(folder, completions, words=WORDS, special=(SPECIAL,), texts=None):
             row |= {f"{arm}_{name}": values for name, values in made.items()}
         row["ids"] = [100 + i for i in row["ids"]]
         rows.append(row)
-    vocabulary = [
-        {"id": 100 + n, "piece": word, "special": n in special} for n, word in enumerate(words)
-    ]
+    vocabulary = [{"id": 100 + n, "piece": word, "special": n in special} for n, word in enumerate(words)]
     write_table(pa.Table.from_pylist(rows, schema=TOKENS), folder / "inspection" / "tokens.parquet")
     table = pa.Table.from_pylist(vocabulary, schema=VOCABULARY)
     write_table(table, folder / "inspection" / "vocabulary.parquet")
     for split in ("train", "test"):
         ids = dict.fromkeys(c["problem_id"] for c in completions if c["split"] == split)
-        problems = [
-            Problem(id, (texts or {}).get(id, f"What is {id}?"), "3", "numbers") for id in ids
-        ]
+        problems = [Problem(id, (texts or {}).get(id, f"What is {id}?"), "3", "numbers") for id in ids]
         write_table(problems_table(problems), folder / "problems" / f"{split}.parquet")
     gate = {"kind": "threshold", "tau": 0.8, "decision_share": 0.3, "seed": 0}
     write_json({"counts": {"gate": gate}}, folder / "training" / "stage.json")

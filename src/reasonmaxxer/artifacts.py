@@ -82,9 +82,7 @@ def read_json(path: Path, remedy: str = AGAIN.format("it")) -> Any:
         raise _damaged(path, error, remedy) from error
 
 
-def read_object(
-    path: Path, keys: Sequence[str] = (), remedy: str = AGAIN.format("it")
-) -> dict[str, Any]:
+def read_object(path: Path, keys: Sequence[str] = (), remedy: str = AGAIN.format("it")) -> dict[str, Any]:
     """Read a JSON object that has some keys.
 
     Raises:
@@ -142,9 +140,7 @@ def folder_lock(path: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout as error:
-        raise UserError(
-            f"{path} is in use by another process. Wait for it, or choose another --out."
-        ) from error
+        raise UserError(f"{path} is in use by another process. Wait for it, or choose another --out.") from error
     try:
         yield
     finally:

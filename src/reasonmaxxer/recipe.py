@@ -29,10 +29,7 @@ EXTENDS = "extends"
 
 
 def load_recipe(
-    name: str = "default",
-    overrides: tuple[str, ...] = (),
-    baseline: str | None = None,
-    allow_code: bool = False,
+    name: str = "default", overrides: tuple[str, ...] = (), baseline: str | None = None, allow_code: bool = False
 ) -> Recipe:
     """Read a recipe by shipped name or path and apply ``section.key=value`` overrides.
 
@@ -69,11 +66,7 @@ def _refuse_code(recipe: Recipe, name: str, overrides: tuple[str, ...]) -> None:
     }
     typed = {override.partition("=")[0] for override in overrides}
     for key, (value, file, how) in named.items():
-        if (
-            value
-            and not any(f"{key}.".startswith(f"{t}.") for t in typed)
-            and not _beside(file, name)
-        ):
+        if value and not any(f"{key}.".startswith(f"{t}.") for t in typed) and not _beside(file, name):
             raise UserError(
                 f"{name}: {key} = '{value}' would run, {how}, and is no file in the recipe's folder. Look "
                 "at it, then allow it with --allow-code, or set the key on the command line."
@@ -91,9 +84,7 @@ def _baseline(method: str) -> str:
     """Path of a baseline's settings."""
     known = sorted(path.stem for path in BASELINES.glob("*.yaml"))
     if method not in known:
-        raise UserError(
-            f"No baseline '{method}'.{did_you_mean(method, known)} Baselines: {', '.join(known)}."
-        )
+        raise UserError(f"No baseline '{method}'.{did_you_mean(method, known)} Baselines: {', '.join(known)}.")
     return str(BASELINES / f"{method}.yaml")
 
 
@@ -134,9 +125,7 @@ def parse_config(kind: type[AnyConfig], values: dict[str, Any], where: str) -> A
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise UserError(
-            "\n".join(f"{where}: {_explain(fault, kind)}" for fault in error.errors())
-        ) from error
+        raise UserError("\n".join(f"{where}: {_explain(fault, kind)}" for fault in error.errors())) from error
 
 
 def dump_recipe(recipe: Recipe) -> str:

@@ -59,9 +59,7 @@ def _check_template(template: str, tokens: tuple[tuple[str, str], ...]) -> None:
     what = f"The model's chat template ({' '.join(template.split())!r:.100})"
     length = _try(render, {"template": template, "tokens": dict(tokens)}, what)
     if length > LONGEST:
-        raise UserError(
-            f"{what} makes {length:,} characters of a message of {len(ASKED):,}. {_OTHER}"
-        )
+        raise UserError(f"{what} makes {length:,} characters of a message of {len(ASKED):,}. {_OTHER}")
 
 
 _OTHER = "Correct the file, or leave it."
@@ -109,10 +107,7 @@ def render(given: dict[str, Any]) -> int:
         message = {"role": "user", "content": content}
         try:
             [made], _ = render_jinja_template(
-                [[message]],
-                chat_template=given["template"],
-                add_generation_prompt=True,
-                **given["tokens"],
+                [[message]], chat_template=given["template"], add_generation_prompt=True, **given["tokens"]
             )
         except MemoryError:
             raise

@@ -17,14 +17,14 @@ from reasonmaxxer.baselines.online import Environment, train_online
 from reasonmaxxer.baselines.trl import check_trl
 from reasonmaxxer.config import AdapterConfig, SamplingConfig, TrainingConfig, VerifyConfig
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.measure.arms import name_of
+from reasonmaxxer.method.selection import Example, examples_of, group_rollouts
+from reasonmaxxer.method.train import add_adapter
 from reasonmaxxer.models import eos_ids, load_model
 from reasonmaxxer.problems import Problem
 from reasonmaxxer.recipe import load_recipe, parse_recipe
-from reasonmaxxer.report.arms import name_of
 from reasonmaxxer.rollouts.collect import sample_rollouts
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
-from reasonmaxxer.signal.select import Example, examples_of, group_rollouts
-from reasonmaxxer.training.train import add_adapter
 from reasonmaxxer.verify import Verifier
 
 from ..tiny import tiny_folder
@@ -54,13 +54,7 @@ def config(method, **changes):
 def tiny(tmp_path):
     """A fresh model with an adapter, its tokenizer and a verifier."""
     recipe = parse_recipe(
-        {
-            "model": {
-                "name": str(tiny_folder(tmp_path / "model")),
-                "device": "cpu",
-                "dtype": "float32",
-            }
-        }
+        {"model": {"name": str(tiny_folder(tmp_path / "model")), "device": "cpu", "dtype": "float32"}}
     )
     verifier = Verifier(VerifyConfig(extraction="last_number"), "chat_template")
 
@@ -135,10 +129,7 @@ def test_it_goes_on_where_it_was_killed(tiny, tmp_path, method):
     history = train(method, *fresh(), verifier, tmp_path / "twice", settings)
     last = f"checkpoint-{history[-1]['step']}"
     assert before and last not in before
-    one, other = (
-        load_file(tmp_path / name / last / "adapter_model.safetensors")
-        for name in ("whole", "twice")
-    )
+    one, other = (load_file(tmp_path / name / last / "adapter_model.safetensors") for name in ("whole", "twice"))
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
 
@@ -183,9 +174,7 @@ def test_our_engine_samples_and_our_verifier_rewards(tiny, tmp_path, method):
 
 @pytest.mark.parametrize("method", ONLINE)
 @pytest.mark.parametrize("beta", [0.0, 0.3])
-def test_leaving_out_what_teaches_nothing_changes_nothing(
-    tiny, tmp_path, monkeypatch, method, beta
-):
+def test_leaving_out_what_teaches_nothing_changes_nothing(tiny, tmp_path, monkeypatch, method, beta):
     fresh, verifier = tiny
     settings = config(method, micro_batch_size=3, baseline={"steps": 4, "beta": beta})
     learnt = []
@@ -193,8 +182,7 @@ def test_leaving_out_what_teaches_nothing_changes_nothing(
     monkeypatch.setattr("reasonmaxxer.baselines.online.lean", lambda trainer, on_learnt: trainer)
     history = train(method, *fresh(), verifier, tmp_path / "trl", settings)
     one, other = (
-        load_file(tmp_path / name / "checkpoint-4" / "adapter_model.safetensors")
-        for name in ("lean", "trl")
+        load_file(tmp_path / name / "checkpoint-4" / "adapter_model.safetensors") for name in ("lean", "trl")
     )
     # weights of 0.05 to 0.2, apart by rounding alone, which Adam magnifies where a gradient is nearly zero
     assert all(torch.allclose(one[name], other[name], atol=5e-5) for name in one)
@@ -204,9 +192,7 @@ def test_leaving_out_what_teaches_nothing_changes_nothing(
     assert [len(lengths) for lengths in learnt] == expected
 
 
-@given(
-    st.lists(st.tuples(st.integers(1, 4), st.integers(1, 6), st.booleans()), min_size=6, max_size=6)
-)
+@given(st.lists(st.tuples(st.integers(1, 4), st.integers(1, 6), st.booleans()), min_size=6, max_size=6))
 def test_micro_batches_hold_what_teaches_and_no_more_padding_than_it_needs(rows):
     made = [
         {
@@ -237,8 +223,7 @@ def test_micro_batches_hold_what_teaches_and_no_more_padding_than_it_needs(rows)
         assert batch["prompt_mask"].any(0).all() and batch["completion_mask"].any(0).all()
         for row in range(2):
             prompt, completion = (
-                batch[f"{of}_ids"][row][batch[f"{of}_mask"][row] == 1].tolist()
-                for of in ("prompt", "completion")
+                batch[f"{of}_ids"][row][batch[f"{of}_mask"][row] == 1].tolist() for of in ("prompt", "completion")
             )
             i = completion[0] - 20
             assert (prompt, completion) == ([10 + i] * rows[i][0], [20 + i] * rows[i][1])
@@ -252,9 +237,7 @@ def test_micro_batches_hold_what_teaches_and_no_more_padding_than_it_needs(rows)
 
 
 def example(problem, rollout, advantage, ids):
-    return Example(
-        problem, rollout, [1, len(problem)], ids, [0.5] * len(ids), [-0.5] * len(ids), advantage
-    )
+    return Example(problem, rollout, [1, len(problem)], ids, [0.5] * len(ids), [-0.5] * len(ids), advantage)
 
 
 EXAMPLES = [
@@ -299,23 +282,13 @@ def test_kto_takes_every_rollout_once_and_mismatches_within_a_pass():
 
 
 @pytest.mark.parametrize("method, trainer", [("sft", "SFTTrainer"), ("kto", "KTOTrainer")])
-def test_rows_of_kto_are_read_as_they_lie_and_others_anew_in_every_epoch(
-    tiny, tmp_path, monkeypatch, method, trainer
-):
+def test_rows_of_kto_are_read_as_they_lie_and_others_anew_in_every_epoch(tiny, tmp_path, monkeypatch, method, trainer):
     import trl
 
     model, tokenizer = tiny[0]()
     settings = config(method, micro_batch_size=2, batch_size=2, epochs=2)
     made = [
-        Example(
-            f"p{n}",
-            0,
-            [1, n],
-            [n, n, 2],
-            [0.1] * 3,
-            [-0.1] * 3,
-            1.0 if n % 2 or method == "sft" else -1.0,
-        )
+        Example(f"p{n}", 0, [1, n], [n, n, 2], [0.1] * 3, [-0.1] * 3, 1.0 if n % 2 or method == "sft" else -1.0)
         for n in range(2, 8)
     ]
     rows = offline_rows(made, settings, 0)
@@ -345,8 +318,7 @@ def test_steps_of_an_offline_training():
 def test_a_baseline_keeps_the_recipe_but_its_training(tmp_path):
     mine = tmp_path / "mine.yaml"
     mine.write_text(
-        "training: {learning_rate: 7.0, anchor_weight: 3.0, adapter: {rank: 5}}\n"
-        "problems: {test: {limit: 7}}\n"
+        "training: {learning_rate: 7.0, anchor_weight: 3.0, adapter: {rank: 5}}\nproblems: {test: {limit: 7}}\n"
     )
     recipe = load_recipe(str(mine), ("training.baseline.steps=3",), "grpo")
     assert recipe.training.method == "grpo"

@@ -16,9 +16,7 @@ def cells(table):
 def test_slug_names_the_kind_of_machine():
     info = {"model name": "AMD EPYC", "cpu family": "25", "model": "17"}
     assert slug(info, 2) == "amd-epyc-25-17-2-threads"
-    assert slug({"model name": "Intel(R) Xeon(R) CPU @ 2.20GHz"}, 8) == (
-        "intel-r-xeon-r-cpu-2-20ghz-8-threads"
-    )
+    assert slug({"model name": "Intel(R) Xeon(R) CPU @ 2.20GHz"}, 8) == ("intel-r-xeon-r-cpu-2-20ghz-8-threads")
     assert slug({}, 4) == "unknown-cpu-4-threads"
 
 

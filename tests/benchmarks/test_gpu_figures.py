@@ -28,9 +28,7 @@ def test_graphs_are_a_benchmark_of_their_own():
     lines[1]["benchmark"] = "rollouts-graphs-256"
     assert gpu_figures.medians(lines, "rollouts-256", "tokens_per_second") == {"ours": 1_000}
     table = gpu_figures.table(lines)
-    assert (
-        "| decoding, some-0.5b, CUDA graphs, 256 rows | 30,000 tokens/s | 9,000 tokens/s |" in table
-    )
+    assert "| decoding, some-0.5b, CUDA graphs, 256 rows | 30,000 tokens/s | 9,000 tokens/s |" in table
 
 
 def test_checks_in_float32_are_no_timings():
@@ -47,11 +45,7 @@ def test_a_run_that_was_cut_leaves_its_finished_stages(tmp_path):
     (run / "report.html").write_text("<html>")
     gpu_figures.keep(out, "gsm8k", run)
     (line,) = (out / gpu_figures.LINES).read_text().splitlines()
-    assert json.loads(line) == {
-        "name": "gsm8k",
-        "whole": False,
-        "found": {"rollouts": {"counts": 7}},
-    }
+    assert json.loads(line) == {"name": "gsm8k", "whole": False, "found": {"rollouts": {"counts": 7}}}
     assert (out / "gsm8k.html").read_text() == "<html>"
     assert gpu_figures.table([json.loads(line)]).count("\n") == 1  # the head alone
 
@@ -62,11 +56,7 @@ def test_the_whole_run_fits_a_fast_machine_and_a_share_a_slow_one():
     # two gates of two checkpoints: 3,000 + 4 * 50 + 2,638 completions of 0.1 s and 250 steps of
     # 0.4 s are 683.8 s; of 200 s 155 are left, a share of 0.2267
     sized = sizes(recipe, 0.1, 0.4, 200)
-    assert [sized[f"problems.{name}.limit"] for name in ("train", "validation", "test")] == [
-        34,
-        11,
-        298,
-    ]
+    assert [sized[f"problems.{name}.limit"] for name in ("train", "validation", "test")] == [34, 11, 298]
     assert sized["signal.problems"] == 11
 
 

@@ -10,10 +10,7 @@ from reasonmaxxer.problems.problem import Problem
 
 def pool(*answers):
     rows = [{"subject": "algebra", "solution": rf"\boxed{{{answer}}}"} for answer in answers]
-    return [
-        Problem(str(i), "?", a, "d", metadata=r)
-        for i, (a, r) in enumerate(zip(answers, rows, strict=True))
-    ]
+    return [Problem(str(i), "?", a, "d", metadata=r) for i, (a, r) in enumerate(zip(answers, rows, strict=True))]
 
 
 def test_answers_written_another_way():
@@ -43,9 +40,7 @@ def test_errors_are_counted(tmp_path):
     rows = [{"id": str(i), "problem": "?", "answer": a} for i, a in enumerate(("1/2", "3"))]
     path.write_text("\n".join(map(json.dumps, rows)) + "\n")
     half, three = problems(path, "math500")
-    right = measure(
-        "made", "rewritten", [(half, r"\boxed{0.5}"), (three, r"\boxed{4}")], "boxed", 1
-    )
+    right = measure("made", "rewritten", [(half, r"\boxed{0.5}"), (three, r"\boxed{4}")], "boxed", 1)
     assert right.errors == [("1", "3", "4 (wrong)")]
     assert (right.outcomes, right.compared) == ({"correct": 1, "wrong": 1}, 2)
     wrong = measure("made", "shuffled", [(half, r"\boxed{0.5}"), (three, r"\boxed{4}")], "boxed", 1)

@@ -7,12 +7,12 @@ import training
 from teaching import steps_of, synthetic_examples
 
 from reasonmaxxer.config import AdapterConfig, TrainingConfig
-from reasonmaxxer.signal.gates import Gate
-from reasonmaxxer.training.data import training_rows
-from reasonmaxxer.training.train import add_adapter, train_adapter
+from reasonmaxxer.method.data import training_rows
+from reasonmaxxer.method.gate import Gate
+from reasonmaxxer.method.train import add_adapter, train_adapter
+from tests.method.reference import sequence_loss
+from tests.method.test_trainer import adapted, rows
 from tests.tiny import tiny_model
-from tests.training.reference import sequence_loss
-from tests.training.test_trainer import adapted, rows
 
 ADAPTER = AdapterConfig(rank=4, alpha=8)
 

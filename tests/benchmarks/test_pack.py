@@ -35,8 +35,7 @@ def unpack(bundle, store):
 def test_bundles_are_full_and_hold_everything_once(packed):
     folders, model = packed
     sizes = [
-        {path.name: path.stat().st_size for path in sorted(folder.rglob("*")) if path.is_file()}
-        for folder in folders
+        {path.name: path.stat().st_size for path in sorted(folder.rglob("*")) if path.is_file()} for folder in folders
     ]
     for files in sizes:
         del files["SHA256SUMS"], files["small.gguf.sha256"]
@@ -45,9 +44,7 @@ def test_bundles_are_full_and_hold_everything_once(packed):
         {"small.gguf.02-of-03": 1000},
         {"small.gguf.03-of-03": 800},
     ]
-    assert (folders[0] / "pieces" / "small.gguf.sha256").read_text().strip() == (
-        hashlib.sha256(model).hexdigest()
-    )
+    assert (folders[0] / "pieces" / "small.gguf.sha256").read_text().strip() == (hashlib.sha256(model).hexdigest())
 
 
 def test_pieces_are_joined_in_any_order_and_again(packed, tmp_path):

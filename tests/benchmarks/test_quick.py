@@ -26,11 +26,7 @@ def test_quick_run_writes_its_figures(name, tmp_path):
     command = [sys.executable, str(BENCHMARKS / f"{name}.py"), "--quick", f"--model={model}"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     done = subprocess.run(
-        [*command, f"--json={written}"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
+        [*command, f"--json={written}"], env=environment, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr[-2000:]
     figures = json.loads(written.read_text(encoding="utf-8"))

@@ -71,9 +71,7 @@ def test_structures():
     assert read_value(r"\begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix}", 1) == Group("matrix", rows)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "1 2", "(1", "1)", r"\frac{1}", r"\foo{", "f(0)", "1__2", "٣"]
-)
+@pytest.mark.parametrize("text", ["", "1 2", "(1", "1)", r"\frac{1}", r"\foo{", "f(0)", "1__2", "٣"])
 def test_unreadable(text):
     with pytest.raises(UnreadableError):
         read_value(text, 1)

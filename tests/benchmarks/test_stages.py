@@ -11,9 +11,7 @@ STAGES = Path(__file__).parents[2] / "benchmarks" / "gpu_stages.sh"
 
 def run(script, folder):
     """Status, lines of stages.tsv less their head, and log of a script over the shared functions."""
-    source = (
-        f"set -euo pipefail; source {STAGES}; begin_stages {folder}/out 60\n{script}\nend_stages"
-    )
+    source = f"set -euo pipefail; source {STAGES}; begin_stages {folder}/out 60\n{script}\nend_stages"
     environment = {k: v for k, v in os.environ.items() if k != "QUICK"}
     environment |= {"STORE": str(folder / "store"), "PYTHON": sys.executable}
     done = subprocess.run(["bash", "-c", source], env=environment, capture_output=True, text=True)

@@ -32,9 +32,7 @@ def page_factory(browser):
     contexts, faults = [], []
 
     def open_page(path, width=1400, height=900, scheme="light"):
-        context = browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme=scheme
-        )
+        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
         contexts.append(context)
         context.set_offline(True)
         page = context.new_page()

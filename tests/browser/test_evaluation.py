@@ -20,11 +20,5 @@ def test_the_page(found, tmp_path, page_factory, width):
     assert HOSTILE[:-1] in page.locator("#specimens-table").inner_text()
     assert page.locator("img").count() == 0
     drawn = page.locator("#suite svg").text_content()
-    for word in (
-        "MATH-500",
-        "0.310",
-        "measured here",
-        "published: base",
-        "published: ReasonMaxxer",
-    ):
+    for word in ("MATH-500", "0.310", "measured here", "published: base", "published: ReasonMaxxer"):
         assert word in drawn

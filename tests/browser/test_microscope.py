@@ -3,10 +3,10 @@
 import pytest
 
 from reasonmaxxer.artifacts import read_json, read_table, write_json, write_table
-from reasonmaxxer.pipeline import microscope
 from reasonmaxxer.report.microscope.page import write_page
-from reasonmaxxer.report.progress import Display
 from reasonmaxxer.report.viewer import TokenViewer
+from reasonmaxxer.work import microscope
+from reasonmaxxer.work.progress import Display
 from tests.browser.test_viewer import current, nats
 from tests.integration.test_microscope import POLICIES, config, models
 
@@ -126,8 +126,7 @@ def test_hostile_text_stays_text(compared, page_factory, tmp_path):
         row["piece"] = HOSTILE.encode()
     schema = read_table(folder / "vocabulary.parquet").schema
     write_table(
-        type(read_table(folder / "vocabulary.parquet")).from_pylist(vocabulary, schema),
-        folder / "vocabulary.parquet",
+        type(read_table(folder / "vocabulary.parquet")).from_pylist(vocabulary, schema), folder / "vocabulary.parquet"
     )
     page = page_factory(write_page(folder)["html"])
     assert HOSTILE in page.locator("h1").inner_text()

@@ -176,9 +176,7 @@ def test_shades_and_their_legends(page, viewer):
         )
 
     entropy = np.array(row["base"]["entropy"])
-    top = float(
-        page.locator(".legend > span").last.inner_text().split()[0].replace("gate", "0") or 0
-    )
+    top = float(page.locator(".legend > span").last.inner_text().split()[0].replace("gate", "0") or 0)
     assert "gate 0.80" in page.locator(".legend").inner_text()
     top = float(page.locator(".legend > .bar + span").inner_text().removesuffix(" nats"))
     np.testing.assert_allclose(strengths(), np.minimum(1, entropy / 1000 / top), atol=6e-4)
@@ -272,16 +270,12 @@ def test_hostile_text_is_inert_and_bytes_are_spelled_out(tmp_path, page_factory)
 def test_two_viewers_on_a_page_keep_to_themselves(viewer, tmp_path, page_factory):
     fragment = viewer_fragment(viewer.data)
     both = tmp_path / "both.html"
-    both.write_text(
-        f"<!doctype html><meta charset=utf-8><p>{fragment}</p><input>{fragment}", encoding="utf-8"
-    )
+    both.write_text(f"<!doctype html><meta charset=utf-8><p>{fragment}</p><input>{fragment}", encoding="utf-8")
     page = page_factory(both, height=2000)
     one, other = page.locator(".token-viewer").all()
     other.locator(".text").click()
     page.keyboard.press("j")
-    chosen = [
-        v.locator(".rollout[aria-selected=true]").get_attribute("data-index") for v in (one, other)
-    ]
+    chosen = [v.locator(".rollout[aria-selected=true]").get_attribute("data-index") for v in (one, other)]
     assert chosen == ["0", "1"]
     page.locator("input").focus()
     page.keyboard.press("j")

@@ -77,9 +77,7 @@ def test_training_is_what_the_counter_sees_of_a_plain_loss():
     extra = 3 * flops.logits(1) + 4 * 4 * flops.attention * (length * (length - 1) // 2)
     # 3 %: the adapter's own products, and the gradient that stops at the lowest adapter
     layout = [[4, length - 4]]
-    assert flops.training(layout, 0, anchored=True, base=True) + extra == pytest.approx(
-        counts, rel=0.03
-    )
+    assert flops.training(layout, 0, anchored=True, base=True) + extra == pytest.approx(counts, rel=0.03)
 
 
 def test_training_reads_a_prompt_once_for_all_its_completions():

@@ -22,9 +22,9 @@ from reasonmaxxer.cost.planning.stages import stage_work, with_shards
 from reasonmaxxer.cost.planning.work import Sampling, Training, lengths, scale_of
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models.embedded import EMBEDDED
-from reasonmaxxer.pipeline import run
 from reasonmaxxer.recipe import RECIPES, load_recipe
 from reasonmaxxer.report.plan import print_plan
+from reasonmaxxer.work.run import run
 from tests.tiny import tiny_recipe
 
 ASSUMED = Assumptions(prompt_tokens=110, mean_tokens=600, decision_share=0.05)
@@ -69,9 +69,7 @@ def test_cache_and_adapter_by_hand():
 
 def test_a_model_nobody_knows_is_refused(monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(
-        UserError, match=r"'Qwen/Qwen2\.5-1\.6B'.*Did you mean 'Qwen/Qwen2\.5-1\.5B'"
-    ):
+    with pytest.raises(UserError, match=r"'Qwen/Qwen2\.5-1\.6B'.*Did you mean 'Qwen/Qwen2\.5-1\.5B'"):
         shape("Qwen/Qwen2.5-1.6B")
 
 
@@ -121,14 +119,11 @@ def test_tokens_of_the_papers_recipe_by_hand():
 
 def test_gates_after_the_first_do_not_read_the_base():
     first, *_, later = [
-        part
-        for part in stage_work(load_recipe("qwen2.5-1.5b"), ASSUMED)["training"]
-        if isinstance(part, Training)
+        part for part in stage_work(load_recipe("qwen2.5-1.5b"), ASSUMED)["training"] if isinstance(part, Training)
     ]
     small = shape()
     read = sum(
-        small.flops.hidden(prompt)
-        + sum(small.flops.hidden(prompt + own) - small.flops.hidden(prompt) for own in rest)
+        small.flops.hidden(prompt) + sum(small.flops.hidden(prompt + own) - small.flops.hidden(prompt) for own in rest)
         for row in first._rows["cpu"]
         for prompt, *rest in row
     )
@@ -173,18 +168,14 @@ def test_weights_too_large_ask_for_another_device():
     recipe = load_recipe("qwen2.5-32b")
     where, big, _ = place(recipe, "rtx-4090")
     advised = make_plan(recipe, big, where, ASSUMED).advice
-    assert advised and all(
-        "take a device of" in said and "such as h100" in said for said in advised
-    )
+    assert advised and all("take a device of" in said and "such as h100" in said for said in advised)
 
 
 def test_a_faster_device_and_shorter_completions_take_less():
     recipe, small = load_recipe("qwen2.5-1.5b"), shape()
     slow = make_plan(recipe, small, device_named("a100-80g"), ASSUMED).total
     fast = make_plan(recipe, small, device_named("h100-sxm"), ASSUMED).total
-    short = make_plan(
-        recipe, small, device_named("h100-sxm"), replace(ASSUMED, mean_tokens=300)
-    ).total
+    short = make_plan(recipe, small, device_named("h100-sxm"), replace(ASSUMED, mean_tokens=300)).total
     assert slow.seconds > fast.seconds > short.seconds
     assert slow.flops == fast.flops > short.flops
 

@@ -23,11 +23,11 @@ def watch(name, arguments):
 
 if __name__ == "__main__":
     from reasonmaxxer.config import DistillationConfig
-    from reasonmaxxer.pipeline import run
-    from reasonmaxxer.pipeline.distillation import distill
-    from reasonmaxxer.pipeline.join import join
+    from reasonmaxxer.method.processes import is_first
     from reasonmaxxer.recipe import load_recipe
-    from reasonmaxxer.training.processes import is_first
+    from reasonmaxxer.work.distillation import distill
+    from reasonmaxxer.work.join import join
+    from reasonmaxxer.work.run import run
 
     if not is_first():  # of the processes of `accelerate launch` the first is killed
         join(load_recipe(config), Path(out))

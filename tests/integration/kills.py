@@ -16,8 +16,8 @@ import tempfile
 from pathlib import Path
 
 from reasonmaxxer.artifacts import file_hash, read_json
-from reasonmaxxer.pipeline import run
 from reasonmaxxer.recipe import dump_recipe, load_recipe
+from reasonmaxxer.work.run import run
 from tests.tiny import tiny_recipe
 
 FARTHEST = 60

@@ -12,11 +12,11 @@ from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import load_model
 from reasonmaxxer.models import teachers as teachers_module
 from reasonmaxxer.models.teachers import describe_teacher
-from reasonmaxxer.pipeline import run
 from reasonmaxxer.report.comparison_page import write_comparison
 from reasonmaxxer.report.page import write_report
-from reasonmaxxer.report.status import read_status
 from reasonmaxxer.report.terminal import print_status, print_summary
+from reasonmaxxer.work.run import run
+from reasonmaxxer.work.status import read_status
 from tests.tiny import tiny_recipe
 
 pytest.importorskip("trl", reason="TRL needs Python 3.11")
@@ -102,11 +102,9 @@ def test_what_is_reused_is_the_same_and_keeps_its_cost(runs):
 
 def test_more_samples_of_a_finished_run(runs, tmp_path, monkeypatch):
     recipe, folder = runs
-    more = recipe.model_copy(
-        update={"evaluation": recipe.evaluation.model_copy(update={"samples": 5})}
-    )
+    more = recipe.model_copy(update={"evaluation": recipe.evaluation.model_copy(update={"samples": 5})})
     trained = []
-    monkeypatch.setattr("reasonmaxxer.pipeline.courses.train_adapter", trained.append)
+    monkeypatch.setattr("reasonmaxxer.work.courses.train_adapter", trained.append)
     run(more, tmp_path / "more", reuse=folder / "reasonmaxxer")
     assert not trained
     before, after = folder / "reasonmaxxer", tmp_path / "more"
@@ -121,8 +119,7 @@ def test_more_samples_of_a_finished_run(runs, tmp_path, monkeypatch):
     for arm in ("base", "adapted"):
         shards = f"evaluation/{arm}-sampled/*.parquet"
         made = [
-            [row for shard in path.glob(shards) for row in read_table(shard).to_pylist()]
-            for path in (before, after)
+            [row for shard in path.glob(shards) for row in read_table(shard).to_pylist()] for path in (before, after)
         ]
         tests = len({row["problem_id"] for row in made[0]})
         assert [len(rows) for rows in made] == [recipe.evaluation.samples * tests, 5 * tests]
@@ -134,11 +131,7 @@ def test_more_samples_of_a_finished_run(runs, tmp_path, monkeypatch):
 def test_another_learning_rate_is_trained_anew(runs, tmp_path):
     recipe, folder = runs
     training = recipe.training.model_copy(update={"learning_rate": 3e-3})
-    run(
-        recipe.model_copy(update={"training": training}),
-        tmp_path / "fast",
-        reuse=folder / "reasonmaxxer",
-    )
+    run(recipe.model_copy(update={"training": training}), tmp_path / "fast", reuse=folder / "reasonmaxxer")
     for name, same in (
         ("signal/examples.parquet", True),
         ("evaluation/base-greedy/shard-00000.parquet", True),
@@ -150,9 +143,7 @@ def test_another_learning_rate_is_trained_anew(runs, tmp_path):
 
 def test_what_differs_is_not_reused(runs, tmp_path):
     recipe, folder = runs
-    hotter = recipe.model_copy(
-        update={"rollouts": recipe.rollouts.model_copy(update={"temperature": 0.9})}
-    )
+    hotter = recipe.model_copy(update={"rollouts": recipe.rollouts.model_copy(update={"temperature": 0.9})})
     run(as_baseline(hotter, "sft"), tmp_path / "sft", reuse=folder / "reasonmaxxer")
     shards = "rollouts/shard-00000.parquet"
     assert file_hash(tmp_path / "sft" / shards) != file_hash(folder / "reasonmaxxer" / shards)

@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import load_file
 
 from reasonmaxxer.artifacts import read_json, read_table
-from reasonmaxxer.pipeline import run
-from reasonmaxxer.pipeline.session import Session
 from reasonmaxxer.recipe import dump_recipe
-from reasonmaxxer.report.progress import Display
+from reasonmaxxer.work.progress import Display
+from reasonmaxxer.work.run import run
+from reasonmaxxer.work.session import Session
 from tests.tiny import tiny_recipe
 
 LAUNCH = (sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2")
@@ -75,7 +75,7 @@ def test_killed_in_two_processes_it_ends_as_in_one(tmp_path):
 )
 def test_a_run_costs_all_gpus_that_it_holds(tmp_path, monkeypatch, processes, engine, gpus):
     monkeypatch.setenv("WORLD_SIZE", str(processes))
-    monkeypatch.setattr("reasonmaxxer.pipeline.session.check_engine", lambda config: None)
+    monkeypatch.setattr("reasonmaxxer.work.session.check_engine", lambda config: None)
     recipe = tiny_recipe(tmp_path, rollouts={"engine": engine}, cost={"price": "h100-80g"})
     session = Session(recipe, tmp_path / "out", Display(), False)
     assert session.price.count == gpus

@@ -15,20 +15,14 @@ from rich.console import Console
 from transformers import AutoModelForCausalLM
 
 from reasonmaxxer.artifacts import folder_lock, read_json, read_table
-from reasonmaxxer.config import (
-    DistillationConfig,
-    ModelConfig,
-    ShapeConfig,
-    SourceConfig,
-    VerifyConfig,
-)
-from reasonmaxxer.divergence.distillation.opinions import mean_kl, teacher_opinions
-from reasonmaxxer.divergence.states import TokenSequence
+from reasonmaxxer.config import DistillationConfig, ModelConfig, ShapeConfig, SourceConfig, VerifyConfig
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.microscope.distillation.opinions import mean_kl, teacher_opinions
+from reasonmaxxer.microscope.states import TokenSequence
 from reasonmaxxer.models import load_model
-from reasonmaxxer.pipeline.distillation import distill
 from reasonmaxxer.report.microscope.terminal import print_distill
 from reasonmaxxer.rollouts.collect import read_rollouts
+from reasonmaxxer.work.distillation import distill
 from tests.tiny import tiny_folder, tiny_model, tiny_problems
 
 KILLER = Path(__file__).with_name("killed.py")
@@ -54,10 +48,7 @@ def tiny_config(folder, **changes):
     models = {"base": base, "teacher": tiny_teacher(base, folder / "teacher")}
     return DistillationConfig(
         **{
-            **{
-                arm: ModelConfig(name=str(path), device="cpu", dtype="float32")
-                for arm, path in models.items()
-            },
+            **{arm: ModelConfig(name=str(path), device="cpu", dtype="float32") for arm, path in models.items()},
             "train": SourceConfig(source=str(tiny_problems(folder / "train.jsonl", 6))),
             "test": SourceConfig(source=str(tiny_problems(folder / "test.jsonl", 5, 100))),
             "verify": VerifyConfig(extraction="last_number"),
@@ -112,8 +103,7 @@ def test_rows_hold_what_the_tables_say(made):
         **{shape.name: out / "students" / shape.name for shape in SHAPES},
     }
     correct = {
-        name: np.array([r.reward for r in read_rollouts(folder / "greedy")])
-        for name, folder in folders.items()
+        name: np.array([r.reward for r in read_rollouts(folder / "greedy")]) for name, folder in folders.items()
     }
     for name, row in rows.items():
         assert row["accuracy"]["value"] == pytest.approx(correct[name].mean())
@@ -143,9 +133,7 @@ def test_what_is_learnt_from_are_the_teachers_own_words(made):
     [row] = [row for row in summary["rows"] if row["name"] == "base"]
     assert row["kl"] == pytest.approx(mean_kl(heard, opinions, base).mean(), rel=1e-6)
     [row] = [row for row in summary["rows"] if row["name"] == "qkvo-4"]
-    student = ModelConfig(
-        name=str(out / "students" / "qkvo-4" / "adapter"), device="cpu", dtype="float32"
-    )
+    student = ModelConfig(name=str(out / "students" / "qkvo-4" / "adapter"), device="cpu", dtype="float32")
     found = mean_kl(heard, opinions, load_model(student).model)
     assert row["kl"] == pytest.approx(found.mean(), rel=1e-3)
     history = read_table(out / "students" / "qkvo-4" / "history.parquet").to_pydict()
@@ -191,15 +179,7 @@ def contents(out):
 def test_a_killed_distillation_ends_with_the_same_bytes(made, tmp_path, event, ending):
     config, out, summary = made
     (tmp_path / "config.json").write_text(config.model_dump_json())
-    command = [
-        sys.executable,
-        KILLER,
-        "distill",
-        tmp_path / "config.json",
-        tmp_path / "out",
-        event,
-        ending,
-    ]
+    command = [sys.executable, KILLER, "distill", tmp_path / "config.json", tmp_path / "out", event, ending]
     killed = subprocess.run(command, capture_output=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     assert not (tmp_path / "out" / "summary.json").exists()
@@ -299,9 +279,7 @@ def test_the_table_fits_a_terminal():
         row("qkvo-32", 8_716_288, 0.0056, difference),
     ]
     text = io.StringIO()
-    print_distill(
-        {"test_problems": 500, "rows": rows}, Path("runs/[x]"), Console(file=text, width=80)
-    )
+    print_distill({"test_problems": 500, "rows": rows}, Path("runs/[x]"), Console(file=text, width=80))
     lines = text.getvalue().splitlines()
     assert all(len(line) <= 80 for line in lines if "│" in line)
     [shown] = [line for line in lines if "qkvo-32" in line]

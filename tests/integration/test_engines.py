@@ -7,12 +7,12 @@ import pytest
 
 from reasonmaxxer.artifacts import read_table
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.pipeline import reuse, run, session, stages
-from reasonmaxxer.report.progress import Display
+from reasonmaxxer.method.selection import examples_from_table
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.rollouts.engine import Completion, Engine
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
-from reasonmaxxer.signal.select import examples_from_table
+from reasonmaxxer.work.progress import Display
+from reasonmaxxer.work.run import reuse, run, session, stages
 from tests.tiny import tiny_problems, tiny_recipe
 
 
@@ -40,9 +40,7 @@ class Silent(Engine):
         self.log.append("closed")
 
 
-def test_what_an_engine_does_not_tell_is_scored_and_it_ends_before_anything_else(
-    tmp_path, monkeypatch
-):
+def test_what_an_engine_does_not_tell_is_scored_and_it_ends_before_anything_else(tmp_path, monkeypatch):
     recipe = tiny_recipe(tmp_path)
     run(recipe, tmp_path / "telling")
     log = []
@@ -93,13 +91,9 @@ def test_problems_that_were_edited_since_are_not_reused(tmp_path):
     (tmp_path / "mine.py").write_text(grade.format("answer"))
     first = session.Session(recipe, tmp_path / "first", Display(), False)
     first.directory.run_stage("problems", (), partial(stages.problems, first))
-    reuse.take_over(
-        tmp_path / "first", session.Session(recipe, tmp_path / "second", Display(), False)
-    )
+    reuse.take_over(tmp_path / "first", session.Session(recipe, tmp_path / "second", Display(), False))
     assert (tmp_path / "second" / "problems" / "stage.json").is_file()
     (tmp_path / "mine.py").write_text(grade.format("'1'"))
     tiny_problems(tmp_path / "train.jsonl", 6, 50)
     with pytest.raises(UserError, match=r"mine\.py, problems\.train had other content.*--reuse"):
-        reuse.take_over(
-            tmp_path / "first", session.Session(recipe, tmp_path / "third", Display(), False)
-        )
+        reuse.take_over(tmp_path / "first", session.Session(recipe, tmp_path / "third", Display(), False))

@@ -16,12 +16,12 @@ from reasonmaxxer.artifacts import read_json, read_table
 from reasonmaxxer.cli import app
 from reasonmaxxer.config import SuiteConfig
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.pipeline.evaluate import evaluate
 from reasonmaxxer.problems.catalogue import CATALOGUE, DATA_DIR, SUITES
 from reasonmaxxer.recipe import parse_config
-from reasonmaxxer.report.progress import Display
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
+from reasonmaxxer.work.evaluate import evaluate
+from reasonmaxxer.work.progress import Display
 from tests.tiny import tiny_folder
 
 PAPER = SUITES["paper"]
@@ -181,7 +181,7 @@ def test_an_engine_that_has_nothing_left_to_do_is_still_named(model, tmp_path, m
             self.version = "2"
             return super().generate(*arguments)
 
-    monkeypatch.setattr("reasonmaxxer.pipeline.evaluate.make_engine", Late)
+    monkeypatch.setattr("reasonmaxxer.work.evaluate.make_engine", Late)
     one, out = config(model, "aime25", samples=1), tmp_path / "e"
     found = evaluate(one, out, Display())
     for name in ("summary.json", "aime25/result.json"):
@@ -194,7 +194,7 @@ def test_a_finished_one_needs_no_model(model, tmp_path, monkeypatch):
     one = config(model, "aime25", samples=1)
     found = evaluate(one, tmp_path / "e", Display())
     (tmp_path / "e" / "report.html").unlink()
-    monkeypatch.setattr("reasonmaxxer.pipeline.evaluate.load_model", None)
+    monkeypatch.setattr("reasonmaxxer.work.evaluate.load_model", None)
     assert evaluate(one, tmp_path / "e", Display()) == found
     assert (tmp_path / "e" / "report.html").is_file()
 
@@ -209,9 +209,7 @@ def test_a_limit_keeps_the_shares_of_the_levels(model, tmp_path):
 
 def test_other_sources_and_pass_at_k(model, tmp_path):
     mine = tmp_path / "mine.jsonl"
-    mine.write_text(
-        '{"question": "1 so 1", "answer": "1"}\n{"question": "2 so 2", "answer": "2"}\n'
-    )
+    mine.write_text('{"question": "1 so 1", "answer": "1"}\n{"question": "2 so 2", "answer": "2"}\n')
     sources = [{"source": str(mine)}, {"source": "word-problems", "split": "test"}]
     asked = config(model, problems=sources, limit=2, samples=4, ks=[1, 2, 4])
     found = evaluate(asked, tmp_path / "e", Display())
@@ -223,10 +221,7 @@ def test_other_sources_and_pass_at_k(model, tmp_path):
             groups.setdefault(rollout.problem_id, []).append(rollout.reward)
         assert one["value"] == pytest.approx(benchmark["accuracy"]["value"])
         assert four["value"] == np.mean([max(rewards) for rewards in groups.values()])
-    assert found["benchmarks"][1]["protocol"]["data"] == {
-        "source": "word-problems",
-        "split": "test",
-    }
+    assert found["benchmarks"][1]["protocol"]["data"] == {"source": "word-problems", "split": "test"}
     assert found["published"][0]["model"] == "Qwen2.5-1.5B"
 
 
@@ -275,17 +270,13 @@ def test_against_another_model(measured, model, adapter, tmp_path):
         change = benchmark["accuracy"]["value"] - before[row["name"]]
         assert row["value"] == pytest.approx(change) and row["low"] <= row["value"] <= row["high"]
         rates = [
-            np.reshape(
-                [r.reward for r in read_rollouts(at / row["name"] / "rollouts")], (12, -1)
-            ).mean(1)
+            np.reshape([r.reward for r in read_rollouts(at / row["name"] / "rollouts")], (12, -1)).mean(1)
             for at in (out, there)
         ]
         more, less = (rates[0] > rates[1]).sum(), (rates[0] < rates[1]).sum()
         assert (row["gained"], row["lost"]) == (more, less) and more + less > 0
     assert f"Minus {model}" in (out / "results.md").read_text()
-    with pytest.raises(
-        UserError, match=r"aime24 cannot be compared.*metric is avg@8 there and pass@1 here"
-    ):
+    with pytest.raises(UserError, match=r"aime24 cannot be compared.*metric is avg@8 there and pass@1 here"):
         evaluate(config(model, "aime24", samples=1), tmp_path / "b", Display(), against=there)
     with pytest.raises(UserError, match="holds no finished evaluation"):
         evaluate(config(model, "aime24"), tmp_path / "b", Display(), against=tmp_path)
@@ -341,28 +332,8 @@ def test_two_sources_of_one_name(model, tmp_path):
 
 def test_the_command_line(model, data, tmp_path, monkeypatch):
     monkeypatch.delenv(DATA_DIR)
-    options = [
-        "--data-dir",
-        data,
-        "--limit",
-        3,
-        "--max-new-tokens",
-        4,
-        "--samples",
-        2,
-        "--ks",
-        "1,2",
-    ]
-    line = [
-        sys.executable,
-        "-m",
-        "reasonmaxxer",
-        "evaluate",
-        model,
-        *options,
-        "--out",
-        tmp_path / "e",
-    ]
+    options = ["--data-dir", data, "--limit", 3, "--max-new-tokens", 4, "--samples", 2, "--ks", "1,2"]
+    line = [sys.executable, "-m", "reasonmaxxer", "evaluate", model, *options, "--out", tmp_path / "e"]
     done = subprocess.run(list(map(str, line)), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     found = read_json(tmp_path / "e" / "summary.json")

@@ -13,15 +13,15 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from reasonmaxxer.artifacts import read_json, read_table
 from reasonmaxxer.config import MicroscopeConfig
-from reasonmaxxer.divergence import interventions, search
-from reasonmaxxer.divergence.pair import open_pair
-from reasonmaxxer.divergence.search import fewest_edits, words_of
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.pipeline import microscope
+from reasonmaxxer.microscope import interventions, search
+from reasonmaxxer.microscope.pair import open_pair
+from reasonmaxxer.microscope.search import fewest_edits, words_of
 from reasonmaxxer.recipe import parse_config
-from reasonmaxxer.report.progress import Display
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.verify import Verifier
+from reasonmaxxer.work import microscope
+from reasonmaxxer.work.progress import Display
 from tests.tiny import tiny_folder, tiny_problems
 
 POLICIES = ("oracle", "oracle:first=1", "oracle:entropy=1", "random", "matched", "reverse-oracle")
@@ -93,15 +93,10 @@ def test_diff_of_given_answers(models, tmp_path):
 
 def test_intervene_holds_what_it_says(models, tmp_path):
     out = tmp_path / "intervene"
-    found = microscope.intervene(
-        config(models, "a"), out, Display(), policies=(*POLICIES, "fewest")
-    )
+    found = microscope.intervene(config(models, "a"), out, Display(), policies=(*POLICIES, "fewest"))
     rows = {row["name"]: row for row in found["rows"]}
     assert list(rows) == ["base", "tuned", *POLICIES]
-    greedy = {
-        arm: [r.completion_ids for r in read_rollouts(out / f"{arm}-greedy")]
-        for arm in ("base", "tuned")
-    }
+    greedy = {arm: [r.completion_ids for r in read_rollouts(out / f"{arm}-greedy")] for arm in ("base", "tuned")}
     assert greedy["base"] != greedy["tuned"]
     for name, arm in (("oracle", "tuned"), ("reverse-oracle", "base")):
         made = [r.completion_ids for r in read_rollouts(out / "outputs" / name)]
@@ -120,8 +115,7 @@ def test_intervene_holds_what_it_says(models, tmp_path):
     searched = any("by search" in sentence for sentence in found["words"])
     assert searched == (found["fewest"]["failed"] > 0)
     assert found["fewest"]["failed"] == sum(
-        t.reward > b.reward
-        for b, t in zip(*(read_rollouts(out / f"{a}-greedy") for a in greedy), strict=True)
+        t.reward > b.reward for b, t in zip(*(read_rollouts(out / f"{a}-greedy") for a in greedy), strict=True)
     )
 
 
@@ -243,10 +237,7 @@ def test_the_fewest_edits_are_those_that_trying_all_finds(models, tmp_path, monk
     asked = config(models, "a")
     problems = microscope.microscope_problems(asked)
     pair = open_pair(asked.base, str(models / "a"))
-    answers = {
-        arm: microscope.greedy_answers(pair, arm, problems, asked, tmp_path / arm)
-        for arm in ("base", "tuned")
-    }
+    answers = {arm: microscope.greedy_answers(pair, arm, problems, asked, tmp_path / arm) for arm in ("base", "tuned")}
     # whichever problems differ count as gained, so that there is something to search
     changed = [
         (problem, base, replace(tuned, outcome="correct"))

@@ -17,15 +17,15 @@ from transformers import AutoModelForCausalLM
 
 from reasonmaxxer.artifacts import file_hash, read_json, read_table
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.pipeline import run, stages
-from reasonmaxxer.pipeline.session import Session
+from reasonmaxxer.method.gate import Gate
 from reasonmaxxer.recipe import dump_recipe, parse_recipe
-from reasonmaxxer.report.progress import Display
 from reasonmaxxer.report.results import read_results
 from reasonmaxxer.report.viewer import viewer_data
 from reasonmaxxer.rollouts.collect import read_rollouts
-from reasonmaxxer.run_directory import StageWork, open_run
-from reasonmaxxer.signal.gates import Gate
+from reasonmaxxer.work.progress import Display
+from reasonmaxxer.work.run import run, stages
+from reasonmaxxer.work.run_directory import StageWork, open_run
+from reasonmaxxer.work.session import Session
 from tests.tiny import tiny_recipe
 
 STAGES = ["problems", "rollouts", "signal", "training", "evaluation", "inspection"]
@@ -72,9 +72,7 @@ def test_summary_is_what_the_tables_say(unbroken, recipe):
             np.mean([r.outcome == "correct" for r in sampled])
         )
     difference = summary["difference"]["greedy"]
-    pairs = [
-        (b.outcome == "correct", a.outcome == "correct") for b, a in zip(base, adapted, strict=True)
-    ]
+    pairs = [(b.outcome == "correct", a.outcome == "correct") for b, a in zip(base, adapted, strict=True)]
     assert difference["gained"] == sum(a and not b for b, a in pairs)
     assert difference["lost"] == sum(b and not a for b, a in pairs)
     assert difference["value"] == pytest.approx((difference["gained"] - difference["lost"]) / 5)
@@ -125,8 +123,7 @@ def test_inspection_shows_what_was_trained_on_and_evaluated(unbroken, recipe):
     out, summary = unbroken
     rows = read_table(out / "inspection" / "tokens.parquet").to_pylist()
     examples = {
-        (e["problem_id"], e["rollout"]): e
-        for e in read_table(out / "signal" / "examples.parquet").to_pylist()
+        (e["problem_id"], e["rollout"]): e for e in read_table(out / "signal" / "examples.parquet").to_pylist()
     }
     train = [row for row in rows if row["split"] == "train"]
     assert {(r["problem_id"], r["rollout"]) for r in train} == set(examples)
@@ -218,9 +215,7 @@ def test_killed_in_every_stage_it_ends_the_same(unbroken, recipe, tmp_path):
     assert artifacts(broken) == artifacts(out)
     assert ledger(resumed) == ledger(summary)
     apart = {"cost", "training", "environment"}
-    assert {k: v for k, v in resumed.items() if k not in apart} == {
-        k: v for k, v in summary.items() if k not in apart
-    }
+    assert {k: v for k, v in resumed.items() if k not in apart} == {k: v for k, v in summary.items() if k not in apart}
     assert not list(broken.glob(".*.partial"))
 
 
@@ -228,9 +223,9 @@ def test_finished_run_is_not_run_again(unbroken, recipe):
     out, summary = unbroken
     before = {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()}
     assert run(recipe, out) == summary
-    assert {
-        p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file() and p.name != ".lock"
-    } == {p: t for p, t in before.items() if p.name != ".lock"}
+    assert {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file() and p.name != ".lock"} == {
+        p: t for p, t in before.items() if p.name != ".lock"
+    }
 
 
 def test_shards_are_as_long_as_when_the_run_began(unbroken, recipe, tmp_path):
@@ -357,9 +352,7 @@ def test_a_prompt_that_fills_a_sequence_is_refused_before_rollouts(tmp_path):
         run(recipe, tmp_path / "run")
     assert not list((tmp_path / "run" / ".rollouts.partial").glob("*.parquet"))
     grpo = recipe.training.model_copy(update={"method": "grpo"})  # cuts no prompts
-    session = Session(
-        recipe.model_copy(update={"training": grpo}), tmp_path / "g", Display(), False
-    )
+    session = Session(recipe.model_copy(update={"training": grpo}), tmp_path / "g", Display(), False)
     stages.problems(session, StageWork(tmp_path / "g" / "problems", None, None))
     assert session.loaded
 

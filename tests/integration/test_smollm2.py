@@ -6,12 +6,12 @@ import pytest
 from reasonmaxxer.artifacts import read_json, read_table
 from reasonmaxxer.models import eos_ids, load_model
 from reasonmaxxer.models.teachers import teachers
-from reasonmaxxer.pipeline import run
 from reasonmaxxer.problems.word_problems import word_problems
 from reasonmaxxer.recipe import load_recipe, parse_recipe
 from reasonmaxxer.rollouts.collect import read_rollouts, sample_rollouts
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 from reasonmaxxer.verify import Verifier
+from reasonmaxxer.work.run import run
 
 EPOCHS = 2
 SMALL = (
@@ -54,17 +54,14 @@ def test_training_starts_at_the_base_and_lowers_the_loss(finished):
     # whole epochs see the same sequences, so their mean losses compare
     epoch = len(history) // EPOCHS
     assert epoch >= 2
-    first, last = (
-        np.mean([r["loss"] for r in rows]) for rows in (history[:epoch], history[-epoch:])
-    )
+    first, last = (np.mean([r["loss"] for r in rows]) for rows in (history[:epoch], history[-epoch:]))
     assert last < first
 
 
 def test_the_adapted_model_answers_differently(finished):
     out, _ = finished
     base, adapted = (
-        [r.completion_ids for r in read_rollouts(out / "evaluation" / f"{arm}-greedy")]
-        for arm in ("base", "adapted")
+        [r.completion_ids for r in read_rollouts(out / "evaluation" / f"{arm}-greedy")] for arm in ("base", "adapted")
     )
     changed = sum(b != a for b, a in zip(base, adapted, strict=True))
     assert changed > 0

@@ -21,21 +21,7 @@ def runs(query, key, value, query_ends, key_ends, scale):
         yield own, past, q, k, v, p
 
 
-def forward(
-    query,
-    key,
-    value,
-    query_ends,
-    key_ends,
-    max_q,
-    max_k,
-    dropout,
-    causal,
-    debug,
-    *,
-    scale,
-    **others,
-):
+def forward(query, key, value, query_ends, key_ends, max_q, max_k, dropout, causal, debug, *, scale, **others):
     assert causal and dropout == 0
     assert max_q == query_ends.diff().max() and max_k == key_ends.diff().max()
     out = torch.empty_like(query)
@@ -57,9 +43,7 @@ def backward(
         slope = scale * (slope - p * slope.sum(-1, keepdim=True))
         totals[0][own] = (slope @ k).transpose(0, 1)
         for total, part in zip(totals[1:], (slope.mT @ q, p.mT @ g), strict=True):
-            groups = part.unflatten(0, (key.shape[1], -1)).sum(
-                1
-            )  # heads that share a key-value head
+            groups = part.unflatten(0, (key.shape[1], -1)).sum(1)  # heads that share a key-value head
             total[past] = groups.transpose(0, 1)
     return tuple(totals)
 

@@ -28,9 +28,7 @@ NAMES = {
 
 def gguf_model(family):
     """A tiny model whose embedding is its head, too; every weight is a number of its own."""
-    return tiny_model(
-        family, vocab=len(TOKENS), hidden_size=64, intermediate_size=96, tie_word_embeddings=True
-    )
+    return tiny_model(family, vocab=len(TOKENS), hidden_size=64, intermediate_size=96, tie_word_embeddings=True)
 
 
 def write_gguf(path, model, kind="F32", head=None):
@@ -46,10 +44,7 @@ def write_gguf(path, model, kind="F32", head=None):
     writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     _add_tokenizer(writer)
-    weights = {
-        _their_name(name): _their_rows(name, w.numpy(), config)
-        for name, w in model.named_parameters()
-    }
+    weights = {_their_name(name): _their_rows(name, w.numpy(), config) for name, w in model.named_parameters()}
     for name, weight in weights.items():
         _add(writer, name, weight, "F32" if weight.ndim == 1 else kind)
     if head:
@@ -68,12 +63,8 @@ def write_wheels(folder, content, parts):
         with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as wheel:
             piece = content[(number - 1) * size : number * size]
             wheel.writestr(f"{name}/part{number:02}.bin", piece)
-            wheel.writestr(
-                f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
-            )
-            wheel.writestr(
-                f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-            )
+            wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+            wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
             wheel.writestr(f"{info}/RECORD", "")
 
 
@@ -104,13 +95,7 @@ def _add_tokenizer(writer):
     writer.add_tokenizer_pre("qwen2")
     writer.add_token_list(TOKENS)
     writer.add_token_types(
-        [
-            *[TokenType.NORMAL] * (len(LETTERS) + 2),
-            control,
-            control,
-            control,
-            TokenType.USER_DEFINED,
-        ]
+        [*[TokenType.NORMAL] * (len(LETTERS) + 2), control, control, control, TokenType.USER_DEFINED]
     )
     writer.add_token_merges(["1 2", "a b"])
     writer.add_bos_token_id(len(LETTERS) + 2)

@@ -53,15 +53,9 @@ def write(folder, **values):
     "change, said",
     [
         (lambda key: key.removeprefix("base_model.model."), "12 are missing.*12 are unknown.*lack"),
-        (
-            lambda key: f"module.{key}",
-            r"12 are missing.*12 are unknown.*carry the prefix 'module\.'",
-        ),
+        (lambda key: f"module.{key}", r"12 are missing.*12 are unknown.*carry the prefix 'module\.'"),
         (lambda key: key.replace("self_attn", "attn"), "12 are missing.*12 are unknown"),
-        (
-            lambda key: "layers.1." not in key and key,
-            r"4 are missing \(.*layers\.1\..*lora_A\.weight",
-        ),
+        (lambda key: "layers.1." not in key and key, r"4 are missing \(.*layers\.1\..*lora_A\.weight"),
         (lambda key: key if "lora_A" in key else f"{key}s", "6 are missing.*6 are unknown"),
     ],
 )
@@ -159,9 +153,7 @@ def test_a_bias_that_weights_have_no_place_for_is_read_beside_them_only(base):
 @pytest.mark.parametrize("tied", [True, False])
 @pytest.mark.parametrize("weight_tying", [True, False])
 @pytest.mark.parametrize("targets", [["embed_tokens"], ["lm_head"], ["embed_tokens", "lm_head"]])
-def test_an_adapter_on_the_embedding_or_the_head_leaves_the_other(
-    base, tmp_path, tied, weight_tying, targets
-):
+def test_an_adapter_on_the_embedding_or_the_head_leaves_the_other(base, tmp_path, tied, weight_tying, targets):
     tiny_model(vocab=8, tie_word_embeddings=tied).save_pretrained(base)
     plain = load_model(config(base)).model
     lora = LoraConfig(

@@ -10,7 +10,7 @@ from reasonmaxxer.models import attention as module
 from reasonmaxxer.models import branches
 from reasonmaxxer.models.accelerated import flash, in_one_call, masked
 from reasonmaxxer.models.attention import apart, attention
-from reasonmaxxer.models.branches import branched
+from reasonmaxxer.models.cpu.branches import branched
 from reasonmaxxer.models.layout import RowLayout
 from reasonmaxxer.models.reading import reading
 from tests.models.flash_stand_in import idle_backward, idle_forward, install
@@ -45,10 +45,7 @@ def test_each_sequence_is_what_it_is_alone(family, reader):
     ids_1T = torch.tensor([ids])
     layout = [[len(prompt), *map(len, completions)] for prompt, completions in stems]
     hidden = model.model(
-        input_ids=ids_1T,
-        position_ids=torch.tensor([positions]),
-        use_cache=False,
-        **apart(layout, ids_1T),
+        input_ids=ids_1T, position_ids=torch.tensor([positions]), use_cache=False, **apart(layout, ids_1T)
     )[0][0]
     start = 0
     for prompt, completions in stems:
@@ -81,10 +78,7 @@ def test_sliding_windows_keep_their_masks(family):
 
 def drawn(heads, groups, size, tokens=15):
     draw = torch.Generator().manual_seed(0)
-    states = [
-        torch.randn(1, h, tokens, size, generator=draw, requires_grad=True)
-        for h in (heads, groups, groups)
-    ]
+    states = [torch.randn(1, h, tokens, size, generator=draw, requires_grad=True) for h in (heads, groups, groups)]
     return states, torch.randn(1, tokens, heads, size, generator=draw)
 
 
@@ -97,9 +91,7 @@ def test_values_and_gradients_are_those_of_a_mask(short, heads, groups, reader, 
     # 0 to 3 are the first stem's prompt and completions, 4 and 5 the second's
     part = torch.tensor([0] * 3 + [1] * 4 + [2] + [3] * 2 + [4] * 2 + [5] * 3)
     above = {0: {0}, 1: {0, 1}, 2: {0, 2}, 3: {0, 3}, 4: {4}, 5: {4, 5}}
-    seen = torch.tensor(
-        [[k <= q and int(part[k]) in above[int(part[q])] for k in range(15)] for q in range(15)]
-    )
+    seen = torch.tensor([[k <= q and int(part[k]) in above[int(part[q])] for k in range(15)] for q in range(15)])
     states, target = drawn(heads, groups, 5)
     ours, _ = attention(None, *states, None, scaling=0.3, layout=layout)
     gradients = torch.autograd.grad((ours * target).sum(), states)
@@ -166,10 +158,7 @@ def test_one_token_attends_as_a_float64_softmax_says(heads, groups, masked):
     mask = torch.arange(7) < torch.tensor([[[[4]]], [[[7]]]]) if masked else None
     ours, _ = attention(None, query, key, value, mask, scaling=0.3)
 
-    q, k, v = (
-        query.double(),
-        *(x.double().repeat_interleave(heads // groups, 1) for x in (key, value)),
-    )
+    q, k, v = (query.double(), *(x.double().repeat_interleave(heads // groups, 1) for x in (key, value)))
     scores = 0.3 * q @ k.mT
     if masked:
         scores = scores.masked_fill(~mask, -torch.inf)

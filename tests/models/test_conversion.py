@@ -38,17 +38,13 @@ def test_weights_that_were_not_rounded_come_back_to_the_bit(tmp_path, model, mon
 def test_rounded_weights_are_those_that_transformers_reads(tmp_path, model):
     write_gguf(tmp_path / "m.gguf", model, "Q8_0")
     made = converted(tmp_path)
-    read = AutoModelForCausalLM.from_pretrained(
-        tmp_path, gguf_file="m.gguf", dtype=torch.float32
-    ).state_dict()
+    read = AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file="m.gguf", dtype=torch.float32).state_dict()
     for name, weight in made.named_parameters():
         assert torch.equal(weight, read[name]), name
 
 
 @pytest.mark.parametrize("embedding, head", [("Q4_0", "Q8_0"), ("Q8_0", "Q4_0")])
-def test_of_a_matrix_rounded_twice_the_finer_one_is_embedding_and_head(
-    tmp_path, model, embedding, head
-):
+def test_of_a_matrix_rounded_twice_the_finer_one_is_embedding_and_head(tmp_path, model, embedding, head):
     write_gguf(tmp_path / "m.gguf", model, embedding, head)
     made = converted(tmp_path, "bfloat16")
     q8 = GGMLQuantizationType.Q8_0

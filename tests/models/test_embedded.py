@@ -110,9 +110,7 @@ def test_a_gguf_file_in_the_cache_needs_no_network(cache, tiny, tmp_path, monkey
 def test_no_room_is_said_before_anything_is_fetched(cache, tiny, monkeypatch):
     huge = dataclasses.replace(tiny, bytes=10**18)
     monkeypatch.setitem(EMBEDDED, "tiny", huge)
-    with pytest.raises(
-        UserError, match=r"models has .* needs 1,000,000,000,000 MB: set REASONMAXXER_CACHE"
-    ):
+    with pytest.raises(UserError, match=r"models has .* needs 1,000,000,000,000 MB: set REASONMAXXER_CACHE"):
         resolve_embedded("tiny")
     assert list((cache / ".tiny.fetch").iterdir()) == []
 

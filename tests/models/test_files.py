@@ -139,16 +139,12 @@ def test_weights_that_the_config_names_are_refused(folder):
 
 
 def test_a_distributed_checkpoint_is_refused(folder):
-    shutil.copy(
-        folder / "model.safetensors", folder / "shard-00000-model-00001-of-00001.safetensors"
-    )
+    shutil.copy(folder / "model.safetensors", folder / "shard-00000-model-00001-of-00001.safetensors")
     with pytest.raises(UserError, match="distributed checkpoint"):
         load(folder)
 
 
-@pytest.mark.parametrize(
-    "name", ["chat_template.jinja", "tokenizer.json", "generation_config.json", "config.json"]
-)
+@pytest.mark.parametrize("name", ["chat_template.jinja", "tokenizer.json", "generation_config.json", "config.json"])
 def test_the_fingerprint_covers_what_makes_prompts_and_answers(folder, name):
     before = load(folder).fingerprint
     (folder / "README.md").write_text("A model.")
@@ -184,9 +180,7 @@ def test_weights_that_are_no_numbers_are_refused(folder):
 def test_a_pointer_of_git_lfs_is_named(folder):
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 1\n"
     (folder / "model.safetensors").write_text(pointer)
-    with pytest.raises(
-        UserError, match=r"model\.safetensors is a pointer of Git LFS.*git lfs pull"
-    ):
+    with pytest.raises(UserError, match=r"model\.safetensors is a pointer of Git LFS.*git lfs pull"):
         load(folder)
 
 
@@ -198,9 +192,7 @@ def test_truncated_weights_are_named(folder, end):
         load(folder)
 
 
-@pytest.mark.parametrize(
-    "name", ["config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json"]
-)
+@pytest.mark.parametrize("name", ["config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json"])
 @pytest.mark.parametrize("held", [b"null", b"{", b"\xff\xfe", b"[]"])
 def test_a_file_that_cannot_be_read_is_a_sentence(folder, name, held):
     (folder / name).write_bytes(held)

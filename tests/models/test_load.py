@@ -10,11 +10,11 @@ from safetensors.torch import load_file
 from reasonmaxxer import trial
 from reasonmaxxer.config import AdapterConfig, ModelConfig
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.method.train import add_adapter
 from reasonmaxxer.models import OutputHead, base, decoder, eos_ids, load_model, resolve_dtype
 from reasonmaxxer.models.base import table_positions
 from reasonmaxxer.models.head import unlike_head
 from reasonmaxxer.models.reading import reading
-from reasonmaxxer.training.train import add_adapter
 from tests.tiny import FAMILIES, tiny_folder, tiny_model
 
 
@@ -67,15 +67,11 @@ def test_a_model_that_nothing_ends_is_refused(folder):
     loaded.tokenizer.eos_token = None
     for named in (None, [], "2", [2, "5"]):
         loaded.model.generation_config.eos_token_id = named
-        with pytest.raises(
-            UserError, match=r"no token that ends .*eos_token_id.*generation_config"
-        ):
+        with pytest.raises(UserError, match=r"no token that ends .*eos_token_id.*generation_config"):
             eos_ids(loaded.model, loaded.tokenizer)
 
 
-@pytest.mark.parametrize(
-    "family, positions", [("gpt2", 256), ("opt", 256), ("gptj", 256), ("llama", None)]
-)
+@pytest.mark.parametrize("family, positions", [("gpt2", 256), ("opt", 256), ("gptj", 256), ("llama", None)])
 def test_which_models_have_a_table_of_positions(monkeypatch, family, positions):
     monkeypatch.setitem(FAMILIES, family, FAMILIES.get(family, {"rotary_dim": 4}))
     model = tiny_model(family)
@@ -135,9 +131,7 @@ def test_head_makes_the_models_own_logits(family):
     torch.testing.assert_close(OutputHead(model)(hidden), model(ids).logits)
 
 
-@pytest.mark.parametrize(
-    "family, extra", [("granite", {"logits_scaling": 4.0}), ("cohere", {"logit_scale": 0.25})]
-)
+@pytest.mark.parametrize("family, extra", [("granite", {"logits_scaling": 4.0}), ("cohere", {"logit_scale": 0.25})])
 def test_head_knows_scaled_logits(monkeypatch, family, extra):
     monkeypatch.setitem(FAMILIES, family, {})
     model = tiny_model(family, **extra)

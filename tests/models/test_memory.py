@@ -36,9 +36,7 @@ def growth(model, **environment):
     known = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     for cache in CACHES:
         known.pop(cache, None)
-    done = subprocess.run(
-        command, env={**known, **environment}, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run(command, env={**known, **environment}, capture_output=True, text=True, check=True)
     return int(done.stdout)
 
 

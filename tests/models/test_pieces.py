@@ -56,11 +56,7 @@ def test_words_have_a_space_between():
 def test_special_tokens_by_name_and_added_text_as_it_is(byte_level):
     eos, think = byte_level.convert_tokens_to_ids(["</s>", "<think>"])
     found = token_pieces(byte_level, [eos, think, 5000])
-    assert [(p.piece, p.special) for p in found] == [
-        (b"</s>", True),
-        (b"<think>", False),
-        (b"<no token 5000>", True),
-    ]
+    assert [(p.piece, p.special) for p in found] == [(b"</s>", True), (b"<think>", False), (b"<no token 5000>", True)]
 
 
 def test_a_special_token_does_not_decide_the_alphabet(byte_level):

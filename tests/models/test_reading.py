@@ -9,7 +9,7 @@ import torch
 from reasonmaxxer.config import SamplingConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import OutputHead, decoder
-from reasonmaxxer.models.frozen import drop_nothing
+from reasonmaxxer.models.cpu.frozen import drop_nothing
 from reasonmaxxer.models.reading import reading, row_states
 from reasonmaxxer.rollouts.engine import Request
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
@@ -49,12 +49,7 @@ def check_rows(model, way):
             places += range(len(prompt), len(prompt) + len(own))
         layout.append([len(prompt), *map(len, completions)])
     states_TD = row_states(
-        way,
-        model,
-        lambda **told: decoder(model)(**told)[0],
-        torch.tensor([ids]),
-        torch.tensor([places]),
-        layout,
+        way, model, lambda **told: decoder(model)(**told)[0], torch.tensor([ids]), torch.tensor([places]), layout
     )
     logits_TV = OutputHead(model)(states_TD)
     start = 0
@@ -73,13 +68,10 @@ def check_rows(model, way):
 def check_greedy(model):
     prompts = [tuple(prompt) for prompt in PROMPTS]
     made = TransformersEngine(model, [VOCABULARY], batch_size=2).generate(
-        [Request(prompt, 0) for prompt in prompts],
-        SamplingConfig(temperature=0, top_p=1, max_new_tokens=7),
+        [Request(prompt, 0) for prompt in prompts], SamplingConfig(temperature=0, top_p=1, max_new_tokens=7)
     )
     for prompt, completion in zip(prompts, made, strict=True):
-        expected = model.generate(
-            torch.tensor([prompt]), max_new_tokens=7, do_sample=False, eos_token_id=VOCABULARY
-        )
+        expected = model.generate(torch.tensor([prompt]), max_new_tokens=7, do_sample=False, eos_token_id=VOCABULARY)
         assert completion.ids == expected[0, len(prompt) :].tolist()
 
 
@@ -102,9 +94,7 @@ def test_a_family_is_exact_or_refused(kind):
     check_greedy(model)
 
 
-@pytest.mark.parametrize(
-    "kind", sorted(set(FAMILIES) - set(NOT_TINY) - {"diffllama", "xlstm", "xmod"})
-)
+@pytest.mark.parametrize("kind", sorted(set(FAMILIES) - set(NOT_TINY) - {"diffllama", "xlstm", "xmod"}))
 def test_training_leaves_out_no_neuron_of_the_base(kind):
     """All but DiffLlama, which takes no dropout, and two that cannot be read as they are."""
     rates = [name for name in CONFIG_MAPPING[kind].__dataclass_fields__ if "drop" in name]

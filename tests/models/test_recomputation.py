@@ -5,7 +5,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch.autograd.graph import saved_tensors_hooks
 
-from reasonmaxxer.models.recomputation import selective_recomputation
+from reasonmaxxer.models.cpu.recomputation import selective_recomputation
 from tests.tiny import tiny_model
 
 IDS = torch.arange(5, 45)[None]

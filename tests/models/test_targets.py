@@ -6,7 +6,7 @@ import pytest
 
 from reasonmaxxer.config import AdapterConfig
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.training.train import add_adapter
+from reasonmaxxer.method.train import add_adapter
 from tests.families import tiny_family
 
 DEFAULT = AdapterConfig().target_modules
@@ -14,11 +14,7 @@ DEFAULT = AdapterConfig().target_modules
 
 def adapted(kind, **config):
     model = add_adapter(tiny_family(kind), AdapterConfig(rank=2, **config), 0)
-    names = {
-        name.split(".lora_A")[0].rpartition(".")[2]
-        for name, _ in model.named_parameters()
-        if "lora_A" in name
-    }
+    names = {name.split(".lora_A")[0].rpartition(".")[2] for name, _ in model.named_parameters() if "lora_A" in name}
     return sorted(names)
 
 
@@ -44,10 +40,7 @@ def test_a_family_that_lacks_some_says_so_and_takes_its_own(kind, expected):
 
 @pytest.mark.parametrize(
     ("kind", "names", "missing"),
-    [
-        ("llama", ("q_proj", "qkv_proj"), "qkv_proj"),
-        ("mamba", DEFAULT, "q_proj, k_proj, v_proj, o_proj"),
-    ],
+    [("llama", ("q_proj", "qkv_proj"), "qkv_proj"), ("mamba", DEFAULT, "q_proj, k_proj, v_proj, o_proj")],
 )
 def test_names_that_match_nothing_are_refused(kind, names, missing):
     with pytest.raises(UserError, match=f"has no {missing}. Its modules: "):

@@ -163,12 +163,7 @@ def test_gym_answers(text, answer):
 
 @pytest.mark.parametrize(
     ("style", "extraction"),
-    [
-        ("qwen_boxed", "boxed"),
-        ("llama_abel", "last_number"),
-        ("chat_template", "answer"),
-        ("chat_boxed", "answer"),
-    ],
+    [("qwen_boxed", "boxed"), ("llama_abel", "last_number"), ("chat_template", "answer"), ("chat_boxed", "answer")],
 )
 def test_auto_follows_the_prompt(style, extraction):
     assert resolve_extraction("auto", style) == extraction

@@ -146,13 +146,9 @@ def test_only_the_wanted_levels_are_drawn(monkeypatch, tmp_path):
     assert len(load("math-train", where={"level": [5]}, limit=2)) == 2
     with pytest.raises(UserError, match=r"limit asks for 3 problems but the source has 2"):
         load("math-train", where={"level": [5]}, limit=3)
-    with pytest.raises(
-        UserError, match=r"where\.levle: no problem has 'levle'\. Did you mean 'level'"
-    ):
+    with pytest.raises(UserError, match=r"where\.levle: no problem has 'levle'\. Did you mean 'level'"):
         load("math-train", where={"levle": [5]})
-    with pytest.raises(
-        UserError, match=r"where\.level: no problem has 'Level 5'; there are 1, 2, 3"
-    ):
+    with pytest.raises(UserError, match=r"where\.level: no problem has 'Level 5'; there are 1, 2, 3"):
         load("math-train", where={"level": ["Level 5"]})
     with pytest.raises(UserError, match=r"problems\.train\.where is for benchmarks, files"):
         load("word-problems", where={"operation": ["add"]})
@@ -166,21 +162,13 @@ def test_a_training_pool_beside_a_benchmark(monkeypatch, tmp_path):
     names = {"train": "math-train", "validation": "gsm8k-train", "test": "math500"}
     config = ProblemsConfig(**{split: SourceConfig(source=name) for split, name in names.items()})
     assert [p.metadata["benchmark"] for p in load_splits(config, 0).test] == ["math500"]
-    write(
-        tmp_path / "math500.jsonl",
-        {"problem": "1+1 ?", "answer": "2"},
-        {"problem": "1+1?", "answer": "2"},
-    )
-    with pytest.raises(
-        UserError, match=r"problems\.train and problems\.test share 1 problems by text"
-    ):
+    write(tmp_path / "math500.jsonl", {"problem": "1+1 ?", "answer": "2"}, {"problem": "1+1?", "answer": "2"})
+    with pytest.raises(UserError, match=r"problems\.train and problems\.test share 1 problems by text"):
         load_splits(config, 0)
 
 
 def test_what_a_name_settles_cannot_be_set(monkeypatch):
-    with pytest.raises(
-        UserError, match=r"problems\.train\.revision is settled by the name 'amc23'"
-    ):
+    with pytest.raises(UserError, match=r"problems\.train\.revision is settled by the name 'amc23'"):
         load("amc23", revision="main")
 
 
@@ -199,12 +187,7 @@ def test_neither_folder_nor_hub_names_both_remedies(tmp_path):
         "    try: load_problems(SourceConfig(source=source), 0, 'problems')\n"
         "    except UserError as error: print(error)"
     )
-    offline = {
-        **os.environ,
-        "HF_HUB_OFFLINE": "1",
-        "HF_HOME": str(tmp_path),
-        DATA_DIR: str(tmp_path),
-    }
+    offline = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), DATA_DIR: str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=offline)
     said, misspelt = done.stdout.splitlines()
     assert said.startswith("problems.source: AMC 2023 can be read neither from a data folder nor")

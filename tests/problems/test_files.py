@@ -30,20 +30,14 @@ def jsonl(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["problem", "question", "prompt", "text", "input", "Question"])
-@pytest.mark.parametrize(
-    "answer", ["answer", "target", "gold", "final_answer", "expected_answer", "Answer"]
-)
+@pytest.mark.parametrize("answer", ["answer", "target", "gold", "final_answer", "expected_answer", "Answer"])
 def test_usual_columns(jsonl, text, answer):
-    assert load(jsonl({text: "1+1?", answer: "2"})) == [
-        Problem("data/0", "1+1?", "2", "data", "math", {})
-    ]
+    assert load(jsonl({text: "1+1?", answer: "2"})) == [Problem("data/0", "1+1?", "2", "data", "math", {})]
 
 
 @pytest.mark.parametrize("column", ["id", "problem_id", "unique_id"])
 def test_usual_id_columns(jsonl, column):
-    path = jsonl(
-        {column: "aime/7", "text": "1+1?", "answer": 2}, {column: 8, "text": "?", "answer": 3}
-    )
+    path = jsonl({column: "aime/7", "text": "1+1?", "answer": 2}, {column: 8, "text": "?", "answer": 3})
     assert [p.id for p in load(path)] == ["aime/7", "8"]
 
 
@@ -125,10 +119,7 @@ def test_text_with_unicode_line_separator_and_byte_order_mark(tmp_path):
 
 
 def test_parquet_reads_as_json_lines_do(jsonl, tmp_path):
-    rows = [
-        {"question": f"What is {n}+1?", "answer": n + 1, "level": n, "tags": ["x"]}
-        for n in range(5)
-    ]
+    rows = [{"question": f"What is {n}+1?", "answer": n + 1, "level": n, "tags": ["x"]} for n in range(5)]
     path = tmp_path / "data.parquet"
     pq.write_table(pa.Table.from_pylist(rows), path)
     made = load(path)
@@ -238,12 +229,7 @@ def test_lists_of_one_messages_and_verls_nested_answers(jsonl):
         "reward_model": {"style": "rule", "ground_truth": "2"},
         "extra_info": {"index": 7, "split": "train"},
     }
-    metadata = {
-        "data_source": "x",
-        "reward_model.style": "rule",
-        "extra_info.index": 7,
-        "extra_info.split": "train",
-    }
+    metadata = {"data_source": "x", "reward_model.style": "rule", "extra_info.index": 7, "extra_info.split": "train"}
     assert load(jsonl(verl)) == [Problem("data/0", "1+1?", "2", "data", metadata=metadata)]
     assert load(jsonl({**verl, "answer": ["3"], "solution": "4"}))[0].answer == "3"
     assert load(jsonl({"problem": ["p"], "answer": [42]}))[0].answer == "42"

@@ -64,10 +64,7 @@ def test_splits_are_disjoint_for_many_seeds_even_of_a_small_task():
 
 def test_splits_are_drawn_apart():
     # One draw parted by text would never give two splits the same place in a batch.
-    places = [
-        {p.metadata["entry"]["metadata"]["source_index"] for p in load("gcd", split, 30)}
-        for split in SPLITS
-    ]
+    places = [{p.metadata["entry"]["metadata"]["source_index"] for p in load("gcd", split, 30)} for split in SPLITS]
     assert places[0] & places[1]
     assert places[1] & places[2]
 
@@ -87,9 +84,7 @@ def test_draws_are_the_same_in_another_process():
         "c = SourceConfig(source='reasoning-gym/letter_counting', split='test', limit=5)\n"
         "print(*(p.id for p in load_problems(c, 3, 'x')))"
     )
-    printed = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.split() == [p.id for p in load("letter_counting", "test", 5, 3)]
 
 

@@ -52,8 +52,7 @@ def test_subset(tmp_path):
         row = {"problem": f"{name}?", "answer": "1"}
         (folder / f"{name}.jsonl").write_text(json.dumps(row))
     configs = "".join(
-        f"- config_name: {name}\n  data_files:\n  - split: test\n    path: {name}.jsonl\n"
-        for name in ("easy", "hard")
+        f"- config_name: {name}\n  data_files:\n  - split: test\n    path: {name}.jsonl\n" for name in ("easy", "hard")
     )
     (folder / "README.md").write_text(f"---\nconfigs:\n{configs}---\n")
     (problem,) = load(folder, split="test", subset="hard")

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reasonmaxxer.config import MicroscopeConfig, ProblemsConfig, SourceConfig
-from reasonmaxxer.divergence.texts import microscope_problems
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.microscope.texts import microscope_problems
 from reasonmaxxer.problems import Problem, load_problems, load_samples, load_splits, normalise
 from reasonmaxxer.problems.draw import shuffled, stratified
 
@@ -48,9 +48,7 @@ def test_no_limit_takes_all_in_order(numbered):
 
 def test_limit_draws_by_seed(numbered):
     path = numbered("a.jsonl", range(200))
-    drawn = {
-        seed: ids(load_problems(SourceConfig(source=path, limit=50), seed, "w")) for seed in (0, 1)
-    }
+    drawn = {seed: ids(load_problems(SourceConfig(source=path, limit=50), seed, "w")) for seed in (0, 1)}
     assert len(set(drawn[0])) == 50 and drawn[0] != sorted(drawn[0])
     assert drawn[0] != drawn[1]
     assert ids(load_problems(SourceConfig(source=path, limit=80), 0, "w"))[:50] == drawn[0]
@@ -166,9 +164,7 @@ def test_draws_of_one_file_share_no_problem(numbered):
 def test_repeated_ids_within_a_split_are_refused(numbered):
     a = numbered("a.jsonl", range(10), id=lambda n: n // 2 if n < 4 else n)
     b, c = numbered("b.jsonl", range(10, 20)), numbered("c.jsonl", range(20, 30))
-    with pytest.raises(
-        UserError, match=r"problems\.test: 2 ids occur more than once, such as '0'; .*id_column"
-    ):
+    with pytest.raises(UserError, match=r"problems\.test: 2 ids occur more than once, such as '0'; .*id_column"):
         load_splits(config({"source": b}, {"source": c}, {"source": a}), 0)
 
 
@@ -213,17 +209,13 @@ def test_a_stratified_sample_keeps_the_shares(pool):
 
 def test_remainders_go_to_the_largest(pool):
     # 7 of 50: exact shares 4.2, 2.1 and 0.7, so 4, 2 and 1; of 4: 2.4, 1.2 and 0.4, the larger first
-    counts = {
-        n: Counter(p.metadata.get("level") for p in stratified(pool, n, 0, "level")) for n in (7, 4)
-    }
+    counts = {n: Counter(p.metadata.get("level") for p in stratified(pool, n, 0, "level")) for n in (7, 4)}
     assert counts == {7: {1: 4, 2: 2, None: 1}, 4: {1: 3, 2: 1}}
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=60), st.integers(1, 70), st.integers(0, 9))
 def test_no_stratum_is_a_whole_problem_off(levels, count, seed):
-    made = [
-        Problem(f"p{n}", f"{n}?", "1", "d", metadata={"level": v}) for n, v in enumerate(levels)
-    ]
+    made = [Problem(f"p{n}", f"{n}?", "1", "d", metadata={"level": v}) for n, v in enumerate(levels)]
     drawn = stratified(made, count, seed, "level")
     assert len(drawn) == min(count, len(made))
     for level, size in Counter(levels).items():

@@ -15,10 +15,7 @@ MATHS = r"Find \frac{1}{x} at {text} {0} {{x}} %s. Größe?"
 def byte_tokenizer(chat_template=None, single="<s> $A"):
     """One token a byte, and <s> (id 256) put first as a beginning-of-sequence token, </s> (257) its end."""
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {letter: number for number, letter in enumerate(letters)} | {
-        "<s>": 256,
-        "</s>": 257,
-    }
+    vocabulary = {letter: number for number, letter in enumerate(letters)} | {"<s>": 256, "</s>": 257}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -49,10 +46,7 @@ def test_llama_abel():
     ids = render_prompt("llama_abel", MATHS, tokenizer)
     assert ids[0] == 256
     assert tokenizer.decode(ids[1:]) == (
-        "Question:\n"
-        "Find \\frac{1}{x} at {text} {0} {{x}} %s. Größe?\n"
-        "Answer:\n"
-        "Let's think step by step.\n"
+        "Question:\nFind \\frac{1}{x} at {text} {0} {{x}} %s. Größe?\nAnswer:\nLet's think step by step.\n"
     )
 
 
@@ -67,9 +61,7 @@ def test_chat_template_is_one_user_message_and_the_generation_prompt():
 def test_chat_boxed_asks_for_steps_and_a_box():
     tokenizer = byte_tokenizer(TEMPLATE)
     assert tokenizer.decode(render_prompt("chat_boxed", MATHS, tokenizer)) == (
-        f"<s>user: {MATHS}\n"
-        "Please reason step by step, and put your final answer within \\boxed{}.\n"
-        "<s>assistant:"
+        f"<s>user: {MATHS}\nPlease reason step by step, and put your final answer within \\boxed{{}}.\n<s>assistant:"
     )
 
 
@@ -87,8 +79,7 @@ PARTS = "{% for m in messages %}{% for part in m.content %}{{ part.text }}{% end
     [
         PARTS,
         "{% for m in messages %}{{ m.content[0]['text'] + '' }}{% endfor %}",
-        "{% if messages[0].content is string %}{{ raise_exception('parts only') }}{% endif %}"
-        + PARTS,
+        "{% if messages[0].content is string %}{{ raise_exception('parts only') }}{% endif %}" + PARTS,
     ],
 )
 def test_a_template_that_wants_parts_gets_them(template):

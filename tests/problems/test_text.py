@@ -41,10 +41,7 @@ def test_spacing_never_matters(text, space):
 
 def test_hash_is_sha256_of_the_normal_text():
     # sha256sum of "how many books", from coreutils.
-    assert (
-        text_hash("How many books?")
-        == "468458c1d412ba410e8b3c36b5e6330ad57c86d8ec5f36e26cf56f573cda015a"
-    )
+    assert text_hash("How many books?") == "468458c1d412ba410e8b3c36b5e6330ad57c86d8ec5f36e26cf56f573cda015a"
 
 
 def test_split_goes_by_normal_text_in_tenths():

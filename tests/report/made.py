@@ -3,14 +3,14 @@
 from reasonmaxxer.artifacts import folder_files, read_json, write_json, write_table
 from reasonmaxxer.config import Recipe
 from reasonmaxxer.cost import Price, StageCost
-from reasonmaxxer.evaluation.evaluate import rollout_summary
+from reasonmaxxer.measure.rollouts import rollout_summary
+from reasonmaxxer.method.selection import Example, example_table
+from reasonmaxxer.method.train import history_table
+from reasonmaxxer.method.validation import SCHEMA as VALIDATION
 from reasonmaxxer.problems import Problem, problems_table
-from reasonmaxxer.report.summary import summarise
 from reasonmaxxer.rollouts.table import Rollout, rollout_table
-from reasonmaxxer.run_directory import RunDirectory
-from reasonmaxxer.signal.select import Example, example_table
-from reasonmaxxer.training.select import SCHEMA as VALIDATION
-from reasonmaxxer.training.train import history_table
+from reasonmaxxer.work.run_directory import RunDirectory
+from reasonmaxxer.work.summary import summarise
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\x1b[31m\u202e<b>"
 POOL = {"t0": 0, "t1": 2, "t2": 1, "t3": 4}
@@ -44,9 +44,7 @@ def spent(gate, step):
 
 
 def problems(*names):
-    return problems_table(
-        [Problem(name, f"What is {name}?", "7", "sums", "math") for name in names]
-    )
+    return problems_table([Problem(name, f"What is {name}?", "7", "sums", "math") for name in names])
 
 
 def edited(path):
@@ -90,10 +88,7 @@ def make_run(path, *, gates=GATES, samples=2, texts=None, **recipe):
     def write_signal(work):
         kept = [r for r in pool if r.problem_id in ("t1", "t2")]
         examples = [
-            Example(
-                r.problem_id, r.rollout, r.prompt_ids, r.completion_ids, ENTROPY, r.logprob, 1.0
-            )
-            for r in kept
+            Example(r.problem_id, r.rollout, r.prompt_ids, r.completion_ids, ENTROPY, r.logprob, 1.0) for r in kept
         ]
         write_table(example_table(examples), work.folder / "examples.parquet")
         work.counts = {"problems": 2, "sequences": 8, "tokens": 24, "gates": gates}

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from reasonmaxxer.artifacts import read_json, read_table, write_json, write_table
 from reasonmaxxer.cost import StageCost
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.report.arms import Answers, Arm, Point, Run, read_arms
-from reasonmaxxer.report.comparison import compare, cost_to_reach, crossing
+from reasonmaxxer.measure.arms import Answers, Arm, Point, Run, read_arms
+from reasonmaxxer.measure.comparison import compare, cost_to_reach, crossing
 from reasonmaxxer.report.comparison_page import write_comparison
 from reasonmaxxer.report.comparison_tables import tables_of
 from reasonmaxxer.report.tables import Table, latex
@@ -40,8 +40,7 @@ def answers(greedy, right=(), drawn=4):
 def run(adapted, curve, seed=0):
     """`curve`: step, cost and the outcomes of validation problems u and v."""
     points = [
-        Point(step, cost(spent), dict(zip("uv", map(float, right), strict=True)))
-        for step, spent, right in curve
+        Point(step, cost(spent), dict(zip("uv", map(float, right), strict=True))) for step, spent, right in curve
     ]
     recipe = {
         "seed": seed,
@@ -82,9 +81,7 @@ def test_more_accuracy_never_costs_less(right, data):
 def test_accuracy_and_paired_differences():
     one = arm("one", run(answers((1, 1, 0, 1)), [(2, 5, (1, 0))]))
     two = arm(
-        "two",
-        run(answers((1, 1, 0, 0)), [(2, 5, (1, 0))]),
-        run(answers((0, 1, 1, 0)), [(2, 7, (1, 1))], seed=1),
+        "two", run(answers((1, 1, 0, 0)), [(2, 5, (1, 0))]), run(answers((0, 1, 1, 0)), [(2, 7, (1, 1))], seed=1)
     )
     base, first, second = compare([BASE, one, two])["arms"]
     assert base["greedy"]["value"] == 0.25
@@ -154,10 +151,7 @@ def test_seeds_with_unlike_checkpoints_meet_at_their_ends():
         run(answers((1, 1, 0, 0)), [(3, 2, (0, 0)), (7, 8, (0, 1))], seed=1),
     )
     points = compare([BASE, two])["arms"][1]["curve"]
-    assert [(p["step"], p["seconds"], p["value"]) for p in points] == [
-        (3, 3.0, 0.25),
-        (6, 7.0, 0.75),
-    ]
+    assert [(p["step"], p["seconds"], p["value"]) for p in points] == [(3, 3.0, 0.25), (6, 7.0, 0.75)]
 
 
 def test_costs_add_up_to_the_ledger(tmp_path):

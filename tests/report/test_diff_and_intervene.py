@@ -4,21 +4,18 @@ import pytest
 from rich.console import Console
 
 from reasonmaxxer.config import MicroscopeConfig
-from reasonmaxxer.divergence.diff import positions_table
-from reasonmaxxer.divergence.effects import Effects
-from reasonmaxxer.divergence.summary import summarise
+from reasonmaxxer.microscope.diff import positions_table
+from reasonmaxxer.microscope.effects import Effects
+from reasonmaxxer.microscope.summary import summarise
 from reasonmaxxer.report import figures
 from reasonmaxxer.report.microscope import diff, intervene
 from reasonmaxxer.report.microscope.terminal import print_diff, print_intervene
 from reasonmaxxer.report.tables import latex
-from tests.divergence.test_effects import BASE, TUNED, answers, outputs
-from tests.divergence.test_summary import PIECES, rollout, scores, table
+from tests.microscope.test_effects import BASE, TUNED, answers, outputs
+from tests.microscope.test_summary import PIECES, rollout, scores, table
 
 CONFIG = MicroscopeConfig(bootstrap=200)
-MODELS = {
-    arm: {"name": arm, "source": "folder", "dtype": "float32", "fingerprint": "f"}
-    for arm in ("base", "tuned")
-}
+MODELS = {arm: {"name": arm, "source": "folder", "dtype": "float32", "fingerprint": "f"} for arm in ("base", "tuned")}
 PROTOCOL = {
     "source": "word-problems", "split": "test", "text": "base", "max_new_tokens": 9,
     "confidence": 0.95, "seed": 0, "prompt_style": "chat_template",
@@ -68,9 +65,7 @@ def test_what_is_unlike_the_published_pairs_is_said(compared):
 def test_a_pair_sparser_than_the_published_is_said_too(compared):
     compared["agreement"] = {"value": 0.995, "low": 0.991, "high": 1.0}
     said = diff.caveats(compared, cut=0.0)
-    assert said[0].startswith(
-        "Sparser than published: the choices differ at 0.5% of positions here"
-    )
+    assert said[0].startswith("Sparser than published: the choices differ at 0.5% of positions here")
     compared["agreement"] = {"value": 0.97, "low": 0.95, "high": 0.98}
     assert "published: the choices" not in " ".join(diff.caveats(compared, cut=0.0))
 

@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from reasonmaxxer.artifacts import write_json
-from reasonmaxxer.evaluation.published import published_scores
+from reasonmaxxer.measure.published import published_scores
 from reasonmaxxer.report.evaluation import tables, words
 from reasonmaxxer.report.evaluation.page import write_evaluation
 from reasonmaxxer.report.evaluation.terminal import print_evaluation
@@ -68,9 +68,7 @@ def found():
 
 def test_what_a_score_must_not_be_quoted_without(found):
     cut, unread, part, flat, published = words.caveats(found)
-    assert cut.startswith(
-        "Cut at the limit of 1,024 tokens, and so unfinished: MATH-500 34% of the"
-    )
+    assert cut.startswith("Cut at the limit of 1,024 tokens, and so unfinished: MATH-500 34% of the")
     assert unread.startswith("No answer found: AIME 2024 25% of the completions")
     assert part == "Not whole benchmarks: MATH-500 40 of 500 problems."
     assert flat.startswith("An interval without width (AIME 2024)")
@@ -102,10 +100,7 @@ def test_scores_stand_beside_the_published_ones(found):
 def test_parts_have_a_table_each(found):
     by_level, by_type = tables.part_tables(found["benchmarks"])
     assert by_level.title == "MATH-500 by level" and by_type.title == "MATH-500 by answer type"
-    assert by_level.rows == [
-        ("1", "12", "0.500 [0.400, 0.600]"),
-        ("5", "28", "0.100 [0.100, 0.100]"),
-    ]
+    assert by_level.rows == [("1", "12", "0.500 [0.400, 0.600]"), ("5", "28", "0.100 [0.100, 0.100]")]
 
 
 def test_the_page_escapes_what_a_model_wrote(found, tmp_path):
@@ -122,14 +117,7 @@ def test_the_terminal_says_the_same(found, tmp_path):
     console = Console(record=True, width=160)
     print_evaluation(found, tmp_path, console)
     text = console.export_text()
-    for word in (
-        "0.310 [0.260, 0.360]",
-        "34%",
-        "25%",
-        "0.298",
-        "results.md",
-        "Not whole benchmarks",
-    ):
+    for word in ("0.310 [0.260, 0.360]", "34%", "25%", "0.298", "results.md", "Not whole benchmarks"):
         assert word in text
 
 

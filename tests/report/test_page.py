@@ -175,7 +175,4 @@ def test_folders_that_cannot_be_drawn(run, tmp_path):
 
 
 def test_marks_that_text_needs_are_kept():
-    assert (
-        visible_text("a\n\tb\u200dc\r\x00\x7f\u2066")
-        == "a\n\tb\u200dc⟨U+000D⟩⟨U+0000⟩⟨U+007F⟩⟨U+2066⟩"
-    )
+    assert visible_text("a\n\tb\u200dc\r\x00\x7f\u2066") == "a\n\tb\u200dc⟨U+000D⟩⟨U+0000⟩⟨U+007F⟩⟨U+2066⟩"

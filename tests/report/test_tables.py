@@ -28,9 +28,7 @@ def test_a_cell_stays_one_cell_of_text(cell, shown):
 def test_signs_that_latex_lacks_are_spelled():
     text = latex(Table("t", "T", ("a → b",), [("·⏎<|x|>",)], ""))
     assert r"\caption{T.}" in text and r"a $\rightarrow$ b \\" in text
-    signs = (
-        r"\textperiodcentered{}$\hookleftarrow$\textless{}\textbar{}x\textbar{}\textgreater{} \\"
-    )
+    signs = r"\textperiodcentered{}$\hookleftarrow$\textless{}\textbar{}x\textbar{}\textgreater{} \\"
     assert signs in text
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from reasonmaxxer.report.progress import Display
 from reasonmaxxer.report.terminal import print_summary
+from reasonmaxxer.work.progress import Display
 
 
 def estimate(value, low, high):

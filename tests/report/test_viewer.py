@@ -116,9 +116,7 @@ class Tags(HTMLParser):
 
 def test_hostile_text_stays_data(tmp_path):
     texts = {"a": "</script><img src=x onerror=alert(2)> & \u2028"}
-    run = write_run(
-        tmp_path, [completion("a", "train", ids=range(8))], HOSTILE, special=(), texts=texts
-    )
+    run = write_run(tmp_path, [completion("a", "train", ids=range(8))], HOSTILE, special=(), texts=texts)
     data = viewer_data(run)
     tags = Tags()
     tags.feed(viewer_fragment(data))

@@ -5,19 +5,19 @@ import pytest
 
 from reasonmaxxer.artifacts import read_table, write_json, write_table
 from reasonmaxxer.config import MicroscopeConfig
-from reasonmaxxer.divergence.diff import mentioned_ids
-from reasonmaxxer.divergence.effects import Effects
-from reasonmaxxer.divergence.policies import folder_name
-from reasonmaxxer.divergence.summary import summarise
-from reasonmaxxer.divergence.vocabulary import VOCABULARY
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.microscope.diff import mentioned_ids
+from reasonmaxxer.microscope.effects import Effects
+from reasonmaxxer.microscope.policies import folder_name
+from reasonmaxxer.microscope.summary import summarise
+from reasonmaxxer.microscope.vocabulary import VOCABULARY
 from reasonmaxxer.problems import Problem, problems_table
 from reasonmaxxer.report.microscope.page import MicroscopePage, write_page
 from reasonmaxxer.report.microscope.viewer_data import diff_data, intervention_data
 from reasonmaxxer.report.viewer import TokenViewer
 from reasonmaxxer.rollouts.table import rollout_table
-from tests.divergence.test_effects import BASE, TUNED, outputs
-from tests.divergence.test_summary import PIECES, table
+from tests.microscope.test_effects import BASE, TUNED, outputs
+from tests.microscope.test_summary import PIECES, table
 from tests.report.test_diff_and_intervene import MODELS, PROTOCOL
 from tests.report.test_page import Page
 

@@ -9,12 +9,7 @@ from reasonmaxxer.config import ModelConfig, SamplingConfig, VerifyConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import load_model
 from reasonmaxxer.problems import Problem
-from reasonmaxxer.rollouts.collect import (
-    check_prompts,
-    collect,
-    collect_samples,
-    read_rollouts,
-)
+from reasonmaxxer.rollouts.collect import check_prompts, collect, collect_samples, read_rollouts
 from reasonmaxxer.rollouts.engine import Completion, Engine, rollout_seed
 from reasonmaxxer.rollouts.table import Rollout, rollout_table, rollouts_from_table
 from reasonmaxxer.verify import Verifier
@@ -109,9 +104,7 @@ class Backwards(Engine):
         return {"dtype": "float32"}
 
     def generate(self, requests, sampling, on_tokens=None):
-        return [
-            Completion([int(r.seed % 7), len(r.prompt_ids)], None, None, "stop") for r in requests
-        ]
+        return [Completion([int(r.seed % 7), len(r.prompt_ids)], None, None, "stop") for r in requests]
 
     def generate_shards(self, shards, sampling, on_tokens=None):
         made = list(super().generate_shards(shards, sampling, on_tokens))

@@ -25,9 +25,7 @@ def imported(tmp_path, tokenizer, *rows, problems=PROBLEMS):
     lines = (json.dumps(r) if isinstance(r, dict) else r for r in rows)
     path.write_bytes(b"".join(x if isinstance(x, bytes) else f"{x}\n".encode() for x in lines))
     with Verifier(VerifyConfig(extraction="last_number", workers=1), "chat_template") as verifier:
-        return import_rollouts(
-            path, problems, verifier, tokenizer, prompt_style="chat_template", eos_ids=[2]
-        )
+        return import_rollouts(path, problems, verifier, tokenizer, prompt_style="chat_template", eos_ids=[2])
 
 
 def test_text_is_tokenised_once_and_ended(tmp_path, tokenizer):
@@ -37,11 +35,7 @@ def test_text_is_tokenised_once_and_ended(tmp_path, tokenizer):
         {"problem_id": "p3", "completion": "so 3"},
         {"problem_id": "p3", "completion": "so 2", "finish_reason": "length"},
     )
-    assert (whole.completion_ids, whole.finish_reason, whole.outcome) == (
-        [7, 6, 2],
-        "stop",
-        "correct",
-    )
+    assert (whole.completion_ids, whole.finish_reason, whole.outcome) == ([7, 6, 2], "stop", "correct")
     assert (cut.completion_ids, cut.finish_reason, cut.outcome) == ([7, 5], "length", "wrong")
     assert (whole.rollout, cut.rollout) == (0, 1)
     assert whole.entropy is None and whole.engine == "imported"
@@ -71,9 +65,7 @@ CHAT = "<s> 3 so 1 so"
                [{"role": "system", "content": "x"}, {"role": "user", "content": "3 so 1"}]],
 )  # fmt: skip
 @pytest.mark.parametrize("completion", ["so 3", [{"role": "assistant", "content": "so 3"}]])
-def test_rows_in_the_formats_of_trl_find_their_problem_and_are_graded_anew(
-    tmp_path, tokenizer, prompt, completion
-):
+def test_rows_in_the_formats_of_trl_find_their_problem_and_are_graded_anew(tmp_path, tokenizer, prompt, completion):
     right, wrong = imported(
         tmp_path,
         tokenizer,
@@ -93,9 +85,7 @@ def test_a_prompt_in_a_text_style_finds_its_problem(tmp_path, tokenizer):
                     "completion": "3"})
     )  # fmt: skip
     with Verifier(VerifyConfig(extraction="last_number", workers=1), "llama_abel") as verifier:
-        (made,) = import_rollouts(
-            path, PROBLEMS, verifier, tokenizer, prompt_style="llama_abel", eos_ids=[2]
-        )
+        (made,) = import_rollouts(path, PROBLEMS, verifier, tokenizer, prompt_style="llama_abel", eos_ids=[2])
     assert (made.problem_id, made.outcome) == ("p3", "correct")
 
 
@@ -107,16 +97,10 @@ def test_a_prompt_in_a_text_style_finds_its_problem(tmp_path, tokenizer):
         ({"problem_id": "p1", "text": "1"}, "line 1 needs 'completion'"),
         ({"problem_id": "p9", "completion": "1"}, "problem 'p9' is not among the 5"),
         ({"problem_id": "p1", "completion_ids": [4, 99]}, "line 1: token id 99 .* vocabulary of 8"),
-        (
-            {"problem_id": "p1", "completion_ids": [4], "prompt_ids": [-1]},
-            "line 1: token id -1 is not",
-        ),
+        ({"problem_id": "p1", "completion_ids": [4], "prompt_ids": [-1]}, "line 1: token id -1 is not"),
         ({"prompt": "9 so 9", "completion": "1"}, "the problem of prompt '9 so 9' is not among"),
         ({"prompt": [{"role": "assistant", "content": "1 so 1"}]}, "prompt None is not among"),
-        (
-            {"prompt": "1 so 1", "completion": [{"role": "user", "content": "1"}]},
-            "needs 'completion'",
-        ),
+        ({"prompt": "1 so 1", "completion": [{"role": "user", "content": "1"}]}, "needs 'completion'"),
         ({"prompt": "1 so 1", "chosen": "1", "rejected": "2"}, "a pair of the preference format"),
         ("", "is empty"),
         (b'{"problem_id": "p1", "completion": "\xe9"}', "line 1 is not valid JSON.*UTF-8"),
@@ -127,10 +111,7 @@ def test_a_prompt_in_a_text_style_finds_its_problem(tmp_path, tokenizer):
             {"problem_id": "p1", "completion_ids": [4], "prompt_ids": 1},
             "line 1: 'prompt_ids' must be a list of token ids, not 1",
         ),
-        (
-            {"problem_id": "p1", "completion": "1", "finish_reason": ["stop"]},
-            "line 1: 'finish_reason' must be text",
-        ),
+        ({"problem_id": "p1", "completion": "1", "finish_reason": ["stop"]}, "line 1: 'finish_reason' must be text"),
         (
             {"problem_id": "p1", "completion": "", "finish_reason": "length"},
             "line 1: a completion cut at the length limit cannot be empty",
@@ -150,11 +131,4 @@ def test_ids_of_problems_may_be_numbers(tmp_path, tokenizer):
 
 def test_missing_file_is_named(tokenizer, tmp_path):
     with pytest.raises(UserError, match="there is no file"):
-        import_rollouts(
-            tmp_path / "no.jsonl",
-            PROBLEMS,
-            None,
-            tokenizer,
-            prompt_style="chat_template",
-            eos_ids=[2],
-        )
+        import_rollouts(tmp_path / "no.jsonl", PROBLEMS, None, tokenizer, prompt_style="chat_template", eos_ids=[2])

@@ -13,13 +13,7 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
-from reasonmaxxer.config import (
-    EngineConfig,
-    ModelConfig,
-    RayConfig,
-    SamplingConfig,
-    VllmConfig,
-)
+from reasonmaxxer.config import EngineConfig, ModelConfig, RayConfig, SamplingConfig, VllmConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import load_model
 from reasonmaxxer.rollouts import ray_engine
@@ -78,28 +72,20 @@ def test_same_completions_as_one_process_though_a_worker_is_killed(loaded, adapt
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     torch.set_num_threads(1)  # as in a worker of one core
     shards = [
-        [
-            Request((1, 4 + n % 3, 7, 4 + k % 3), 10 * n + k, adapter if n % 4 == 3 else None)
-            for k in range(6)
-        ]
+        [Request((1, 4 + n % 3, 7, 4 + k % 3), 10 * n + k, adapter if n % 4 == 3 else None) for k in range(6)]
         for n in range(40)
     ]
     base = TransformersEngine(loaded.model, [EOS], 4)
     wrapped = PeftModel.from_pretrained(load_model(loaded.config).model, adapter)
     adapted = TransformersEngine(wrapped, [EOS], 4)
-    expected = {
-        n: (adapted if shard[0].adapter else base).generate(shard, SAMPLING)
-        for n, shard in enumerate(shards)
-    }
+    expected = {n: (adapted if shard[0].adapter else base).generate(shard, SAMPLING) for n, shard in enumerate(shards)}
     bare = [replace(request, adapter=None) for request in shards[3]]
     assert base.generate(bare, SAMPLING) != expected[3], "the adapter must make a difference"
 
     config = EngineConfig(ray=RayConfig(workers=2))
     killed, seen, made = [], [], {}
     with closing(make_engine(config, loaded, [EOS], 4)) as engine:
-        for number, completions in engine.generate_shards(
-            shards, SAMPLING, lambda *told: seen.append(told)
-        ):
+        for number, completions in engine.generate_shards(shards, SAMPLING, lambda *told: seen.append(told)):
             made[number] = completions
             if not killed:
                 assert listening() and all(ip_address(ip).is_loopback for ip in listening())

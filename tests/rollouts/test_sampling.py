@@ -29,9 +29,7 @@ def chi_squared_bound(cells):
 
 
 @pytest.mark.parametrize("top", [2, 64])  # 2 forces the full sort of wide rows
-@pytest.mark.parametrize(
-    ("temperature", "top_p"), [(1.0, 1.0), (0.6, 0.95), (1.7, 0.8), (1.0, 0.3)]
-)
+@pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (0.6, 0.95), (1.7, 0.8), (1.0, 0.3)])
 def test_frequencies_match_the_exact_distribution(monkeypatch, top, temperature, top_p):
     monkeypatch.setattr(sampling, "TOP", top)
     logits = np.array([1.2, -0.3, 0.7, 2.0, -1.0, 0.1, 0.65])

@@ -25,9 +25,7 @@ def prompts(count, seed=0, low=3, high=14):
 
 
 def requests_of(prompt_list, copies=1):
-    return [
-        Request(prompt, 1000 * i + j) for i, prompt in enumerate(prompt_list) for j in range(copies)
-    ]
+    return [Request(prompt, 1000 * i + j) for i, prompt in enumerate(prompt_list) for j in range(copies)]
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
@@ -39,12 +37,9 @@ def test_greedy_equals_generate(family, attention):
     model.set_attn_implementation(attention)
     batch = prompts(7)
     engine = TransformersEngine(model, [EOS], batch_size=3)
-    made = engine.generate(
-        requests_of(batch), SamplingConfig(temperature=0, top_p=1, max_new_tokens=20)
-    )
+    made = engine.generate(requests_of(batch), SamplingConfig(temperature=0, top_p=1, max_new_tokens=20))
     reference = [
-        model.generate(torch.tensor([p]), max_new_tokens=20, do_sample=False)[0, len(p) :].tolist()
-        for p in batch
+        model.generate(torch.tensor([p]), max_new_tokens=20, do_sample=False)[0, len(p) :].tolist() for p in batch
     ]
     assert [c.ids for c in made] == reference
     assert len({tuple(ids) for ids in reference}) > 3, "a model that repeats itself tests nothing"
@@ -65,12 +60,8 @@ def test_statistics_equal_a_float64_forward(family):
         logprobs = logits - torch.logsumexp(logits, -1, keepdim=True)
         entropy = -(logprobs.exp() * logprobs).sum(-1)
         taken = logprobs.gather(-1, ids[0, len(request.prompt_ids) :, None])[:, 0]
-        torch.testing.assert_close(
-            torch.tensor(completion.entropy).double(), entropy, rtol=1e-4, atol=1e-4
-        )
-        torch.testing.assert_close(
-            torch.tensor(completion.logprob).double(), taken, rtol=1e-4, atol=1e-4
-        )
+        torch.testing.assert_close(torch.tensor(completion.entropy).double(), entropy, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(torch.tensor(completion.logprob).double(), taken, rtol=1e-4, atol=1e-4)
 
 
 @settings(max_examples=8, deadline=None)
@@ -111,9 +102,7 @@ def test_every_row_of_every_step_is_kept_and_prompts_are_read_once():
 def test_progress_adds_up():
     seen = []
     made = TransformersEngine(tiny_model(), [EOS], 2).generate(
-        requests_of(prompts(5)),
-        SamplingConfig(max_new_tokens=9),
-        lambda tokens, done: seen.append((tokens, done)),
+        requests_of(prompts(5)), SamplingConfig(max_new_tokens=9), lambda tokens, done: seen.append((tokens, done))
     )
     assert sum(t for t, _ in seen) == sum(len(c.ids) for c in made)
     assert sum(d for _, d in seen) == 5
@@ -130,12 +119,9 @@ def test_greedy_at_a_gpus_pace_equals_generate(family):
     model.set_attn_implementation("eager" if family == "gemma2" else "sdpa")
     batch = prompts(7)
     engine = at_pace(TransformersEngine(model, [EOS], batch_size=3), draws=4, rows=8, span=16)
-    made = engine.generate(
-        requests_of(batch), SamplingConfig(temperature=0, top_p=1, max_new_tokens=20)
-    )
+    made = engine.generate(requests_of(batch), SamplingConfig(temperature=0, top_p=1, max_new_tokens=20))
     assert [c.ids for c in made] == [
-        model.generate(torch.tensor([p]), max_new_tokens=20, do_sample=False)[0, len(p) :].tolist()
-        for p in batch
+        model.generate(torch.tensor([p]), max_new_tokens=20, do_sample=False)[0, len(p) :].tolist() for p in batch
     ]
 
 
@@ -149,8 +135,7 @@ def test_on_cuda_greedy_equals_generate(family, graphs):
         requests_of(batch), SamplingConfig(temperature=0, top_p=1, max_new_tokens=20)
     )
     reference = [
-        model.generate(torch.tensor([p]).cuda(), max_new_tokens=20, do_sample=False)[0, len(p) :]
-        for p in batch
+        model.generate(torch.tensor([p]).cuda(), max_new_tokens=20, do_sample=False)[0, len(p) :] for p in batch
     ]
     assert [c.ids for c in made] == [ids.tolist() for ids in reference]
 
@@ -206,9 +191,7 @@ def test_a_gpus_shapes_repeat_and_nothing_is_asked_of_it_between_looks():
 def test_a_stop_string_ends_a_completion_with_the_token_that_completes_it(pace):
     # Words are joined by spaces: ids 11 and 12 spell " w11 w12", and the string begins within the first.
     vocabulary = {f"w{id}": id for id in range(97)}
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer(WordLevel(vocabulary, "w0")), unk_token="w0"
-    )
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordLevel(vocabulary, "w0")), unk_token="w0")
     model = tiny_model("llama")
     batch = requests_of(prompts(6), copies=2)
     free = SamplingConfig(temperature=1.2, top_p=1, max_new_tokens=30)

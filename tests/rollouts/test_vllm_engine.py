@@ -144,14 +144,9 @@ def test_a_stop_string_cuts_what_was_sampled_behind_it(base, kept, reason):
 
 @real
 def test_stop_strings_end_completions_where_they_end_under_transformers(base, vllm, prompts):
-    ends, greedy = (
-        eos_ids(base.model, base.tokenizer),
-        GREEDY.model_copy(update={"stop": (".", " is")}),
-    )
+    ends, greedy = (eos_ids(base.model, base.tokenizer), GREEDY.model_copy(update={"stop": (".", " is")}))
     asked = [Request(p, 0) for p in prompts]
-    expected = TransformersEngine(base.model, ends, tokenizer=base.tokenizer).generate(
-        asked, greedy
-    )
+    expected = TransformersEngine(base.model, ends, tokenizer=base.tokenizer).generate(asked, greedy)
     made = vllm.generate(asked, greedy)
     assert [(c.ids, c.finish_reason) for c in made] == [(c.ids, c.finish_reason) for c in expected]
     assert any(c.ids[-1] not in ends and c.finish_reason == "stop" for c in made)

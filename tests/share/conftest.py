@@ -2,7 +2,7 @@
 
 import pytest
 
-from reasonmaxxer.pipeline import run
+from reasonmaxxer.work.run import run
 from tests.tiny import tiny_recipe
 
 

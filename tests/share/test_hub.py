@@ -46,9 +46,7 @@ def test_the_card_says_what_the_summary_says(finished):
     found = {r.metric_name: r.metric_value for r in card.data.eval_results}
     assert found["greedy pass@1"] == summary["adapted"]["greedy"]["pass@1"]["value"]
     assert set(found) == {"greedy pass@1", *(f"sampled {n}" for n in summary["adapted"]["sampled"])}
-    cells = [
-        re.split(r" *\| *", line.strip("| ")) for line in card.text.splitlines() if "|" in line
-    ]
+    cells = [re.split(r" *\| *", line.strip("| ")) for line in card.text.splitlines() if "|" in line]
     for arm, place in (("base", 1), ("adapted", 2)):
         e = summary[arm]["greedy"]["pass@1"]
         expected = f"{e['value']:.3f} [{e['low']:.3f}, {e['high']:.3f}]"
@@ -63,11 +61,7 @@ def test_the_card_says_what_the_summary_says(finished):
     [
         ("reasonmaxxer", None, "ReasonMaxxer on rollouts of its own, with"),
         ("reasonmaxxer", "/home/me/made.jsonl", "on rollouts made elsewhere (made.jsonl), with"),
-        (
-            "sft",
-            "/home/me/made.jsonl",
-            "SFT through TRL on rollouts made elsewhere (made.jsonl), with",
-        ),
+        ("sft", "/home/me/made.jsonl", "SFT through TRL on rollouts made elsewhere (made.jsonl), with"),
         ("grpo", "/home/me/made.jsonl", "GRPO through TRL on rollouts of its own, with"),
     ],
 )
@@ -98,10 +92,7 @@ def test_what_is_pushed_names_no_path_of_this_machine(tiny_run, finished, tmp_pa
             if file.suffix != ".safetensors":  # whose numbers may look like anything
                 paths += rb"|(?<![\w:/.])/\w+/|C:"
             assert not re.search(paths, file.read_bytes())
-    assert (
-        read_json(finished / "hub" / "summary.json")["model"]["source"]
-        == "adapter on base (folder)"
-    )
+    assert read_json(finished / "hub" / "summary.json")["model"]["source"] == "adapter on base (folder)"
     assert read_json(tmp_path / "merged" / "merge.json")["base"] == Path(recipe.model.name).name
     assert "base_model" not in metadata_load(tmp_path / "merged" / "README.md")
     assert parse_recipe(yaml.safe_load((finished / "hub" / "recipe.yaml").read_text()))
@@ -166,12 +157,7 @@ def test_a_merged_folder_goes_as_it_is_with_a_card(finished, tmp_path):
         shutil.copyfile(finished / name, merged / name)
     (merged / "config.json").write_text("{}")
     gap = {"max_delta_logprob": 0.0125, "mean_delta_logprob": 0.001, "greedy_agreement": 0.995}
-    record = {
-        "base": "/home/me/base",
-        "dtype": "bfloat16",
-        "tokens": 1234,
-        "adapter_to_merged": gap,
-    }
+    record = {"base": "/home/me/base", "dtype": "bfloat16", "tokens": 1234, "adapter_to_merged": gap}
     write_json(record, merged / "merge.json")
     assert hub.prepare(merged, "someone/words") == merged
     data = metadata_load(merged / "README.md")

@@ -14,17 +14,17 @@ from typer.testing import CliRunner
 from reasonmaxxer.artifacts import read_json
 from reasonmaxxer.cli import app
 from reasonmaxxer.config import AdapterConfig, ModelConfig, SourceConfig, SuiteConfig, VllmConfig
-from reasonmaxxer.divergence.positions import PositionScores
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.method.train import add_adapter, save_adapter
+from reasonmaxxer.microscope.positions import PositionScores
 from reasonmaxxer.models import load_model
-from reasonmaxxer.pipeline.evaluate import _Work
 from reasonmaxxer.problems.word_problems import word_problems
-from reasonmaxxer.report.progress import Display
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.rollouts.vllm_engine import VllmEngine
 from reasonmaxxer.share.merge import gap, merge
 from reasonmaxxer.share.source import find_source, without_paths
-from reasonmaxxer.training.train import add_adapter, save_adapter
+from reasonmaxxer.work.evaluate import _Work
+from reasonmaxxer.work.progress import Display
 from tests.tiny import tiny_folder, tiny_model
 
 ADAPTED = AdapterConfig().target_modules
@@ -113,9 +113,7 @@ def test_the_base_is_that_of_the_revision_it_was_trained_at(two_revisions, tmp_p
     assert (config["base_model_name_or_path"], config["revision"]) == ("made/m", "old")
     found = merge(find_source(str(tmp_path / "adapter")), tmp_path / "merged")
     assert (found["base"], found["revision"], found["dtype"]) == ("made/m", "old", "bfloat16")
-    base, merged = (
-        load_file(at / "model.safetensors") for at in (two_revisions, tmp_path / "merged")
-    )
+    base, merged = (load_file(at / "model.safetensors") for at in (two_revisions, tmp_path / "merged"))
     for name, weight in merged.items():
         assert torch.equal(weight, base[name]) == (name.rpartition(".")[0][-6:] not in ADAPTED)
 
@@ -128,9 +126,7 @@ def test_an_adapter_is_measured_on_the_revision_it_was_trained_at(two_revisions,
         adapter = None if values["name"] == str(folder) else str(folder)
         model = ModelConfig(device="cpu", dtype="float32", **values)
         suite = SuiteConfig(model=model, adapter=adapter, problems=(SourceConfig(),))
-        loaded = _Work(
-            suite, tmp_path / "e", Display(), False, {"p": word_problems("test", 2, 0)}
-        ).loaded
+        loaded = _Work(suite, tmp_path / "e", Display(), False, {"p": word_problems("test", 2, 0)}).loaded
         weight = loaded.model.get_base_model().lm_head.weight
         assert torch.equal(weight, old.model.lm_head.weight.float())
         assert VllmEngine(VllmConfig(), loaded, [2], 4)._arguments()["revision"] == "old"

@@ -4,8 +4,5 @@ import json
 from pathlib import Path
 
 ROWS = Path(__file__).with_name("cases.jsonl").read_text(encoding="utf-8").split("\n")
-CASES = [
-    (row["kind"], row["gold"], row["prediction"], row["correct"])
-    for row in map(json.loads, filter(None, ROWS))
-]
+CASES = [(row["kind"], row["gold"], row["prediction"], row["correct"]) for row in map(json.loads, filter(None, ROWS))]
 """Kind, gold answer, prediction, and whether it is right."""

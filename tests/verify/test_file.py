@@ -40,13 +40,7 @@ def test_rows_keep_what_they_hold_and_gain_an_outcome(file, tmp_path):
     written = [json.loads(line) for line in graded.out.read_text(encoding="utf-8").splitlines()]
     assert [row["outcome"] for row in written] == OUTCOMES
     assert [{k: row[k] for k in before} for row, before in zip(written, ROWS, strict=True)] == ROWS
-    assert [written[i]["extracted"] for i in (0, 1, 2, 3, 7)] == [
-        "0.5",
-        "72",
-        "72 clips",
-        "2.51",
-        None,
-    ]
+    assert [written[i]["extracted"] for i in (0, 1, 2, 3, 7)] == ["0.5", "72", "72 clips", "2.51", None]
     assert "does not parse" in written[8]["detail"] and "detail" not in written[0]
     assert graded.outcomes["minerva"] == {"correct": 1, "wrong": 1}
     assert graded.outcomes["gsm8k"] == {"correct": 1}
@@ -59,9 +53,7 @@ def test_hostile_rows_come_back(tmp_path):
     path = tmp_path / "rows.jsonl"
     lines = [json.dumps({"gold": gold, "prediction": text}) for gold, text in rows]
     path.write_text("\n".join(lines))
-    graded = grade_file(
-        read_rows(path), tmp_path / "out.jsonl", VerifyConfig(timeout=10, workers=1)
-    )
+    graded = grade_file(read_rows(path), tmp_path / "out.jsonl", VerifyConfig(timeout=10, workers=1))
     written = [json.loads(line) for line in graded.out.read_text(encoding="utf-8").splitlines()]
     assert [(row["gold"], row["prediction"]) for row in written] == rows
     assert "correct" not in {row["outcome"] for row in written}
@@ -86,10 +78,7 @@ def test_extraction_can_be_set(file, tmp_path):
         ('{"gold": " ", "prediction": ""}', "line 2: 'gold' is empty; fill it or drop the row"),
         ('{"gold": "1", "prediction": true}', "line 2: 'prediction' is 'True'"),
         ('{"gold": "1", "prediction": "", "benchmark": "minevra"}', "Did you mean 'minerva'?"),
-        (
-            '{"gold": "1", "prediction": "", "benchmark": []}',
-            "line 2: 'benchmark' [] has no conventions",
-        ),
+        ('{"gold": "1", "prediction": "", "benchmark": []}', "line 2: 'benchmark' [] has no conventions"),
     ],
 )
 def test_a_bad_row_is_named(tmp_path, line, message):
@@ -119,12 +108,7 @@ def grade(*arguments):
 def test_command(file):
     done = grade(file, "--timeout", 2, "--workers", 1)
     assert done.returncode == 0, done.stderr
-    for words in (
-        "minerva",
-        "unparsed",
-        "a second",
-        "could not be graded",
-    ):
+    for words in ("minerva", "unparsed", "a second", "could not be graded"):
         assert words in done.stdout
     out = file.with_name("rows.graded.jsonl")
     assert str(out) in done.stdout.replace("\n", "")
@@ -133,10 +117,7 @@ def test_command(file):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [
-        (["--out", "{file}"], "is the file that is read"),
-        (["--extraction", "last"], "'extraction' = 'last'"),
-    ],
+    [(["--out", "{file}"], "is the file that is read"), (["--extraction", "last"], "'extraction' = 'last'")],
 )
 def test_command_refuses(file, options, message):
     done = grade(file, *(option.format(file=file) for option in options))

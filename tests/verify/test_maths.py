@@ -99,10 +99,7 @@ SAME = [
     (r"\left(\frac35,\frac83\right]", "(0.6, 8/3]"),
     ("(1,2)", "1, 2"),
     (r"(45^{\circ}, 60^{\circ})", "(45,60)"),
-    (
-        r"\begin{pmatrix} -1/3 \\ 2/3 \end{pmatrix}",
-        r"\begin{bmatrix} -\frac13 \\ \frac23 \end{bmatrix}",
-    ),
+    (r"\begin{pmatrix} -1/3 \\ 2/3 \end{pmatrix}", r"\begin{bmatrix} -\frac13 \\ \frac23 \end{bmatrix}"),
     # equations
     ("y = 2x + 3", "2x+3"),
     ("y = 2x + 3", "y - 2x = 3"),

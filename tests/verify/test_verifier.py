@@ -221,11 +221,7 @@ def test_no_main_guard_is_needed(tmp_path):
     (tmp_path / "sub" / "sympy.py").write_text("raise SystemExit('shadowed')")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run(
-        [sys.executable, str(script)],
-        cwd=tmp_path / "sub",
-        env=environment,
-        capture_output=True,
-        text=True,
+        [sys.executable, str(script)], cwd=tmp_path / "sub", env=environment, capture_output=True, text=True
     )
     assert (done.stdout, done.stderr) == ("correct\n", "")
 
@@ -304,7 +300,5 @@ def test_importing_is_quick():
     slow = "{'sympy', 'torch', 'reasoning_gym'}"
     code = f"import sys, reasonmaxxer.verify; print({slow} & {{*sys.modules}})"
     path = os.pathsep.join(filter(None, sys.path))
-    done = subprocess.check_output(
-        [sys.executable, "-c", code], text=True, env={**os.environ, "PYTHONPATH": path}
-    )
+    done = subprocess.check_output([sys.executable, "-c", code], text=True, env={**os.environ, "PYTHONPATH": path})
     assert done == "set()\n"

@@ -115,10 +115,4 @@ def _trimmed(batch: Batch) -> Batch:
 
 
 def _lengths(batch: Batch) -> list[tuple[int, int]]:
-    return list(
-        zip(
-            batch["prompt_mask"].sum(1).tolist(),
-            batch["completion_mask"].sum(1).tolist(),
-            strict=True,
-        )
-    )
+    return list(zip(batch["prompt_mask"].sum(1).tolist(), batch["completion_mask"].sum(1).tolist(), strict=True))

@@ -19,8 +19,8 @@ import numpy as np
 from reasonmaxxer.baselines.trl import import_trl
 from reasonmaxxer.config import TrainingConfig
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.signal.select import Example
-from reasonmaxxer.training.train import OnCheckpoint, fit, trainer_arguments
+from reasonmaxxer.method.selection import Example
+from reasonmaxxer.method.train import OnCheckpoint, fit, trainer_arguments
 
 Rows = list[dict[str, Any]]
 Attempt = TypeVar("Attempt")
@@ -111,12 +111,7 @@ def train_offline(
         max_steps=steps,
         max_length=config.max_length,
     )
-    made = trainer(
-        model=model,
-        args=arguments,
-        train_dataset=Dataset.from_list(rows),
-        processing_class=tokenizer,
-    )
+    made = trainer(model=model, args=arguments, train_dataset=Dataset.from_list(rows), processing_class=tokenizer)
     return fit(made, config, folder, events, on_step, on_checkpoint)
 
 
@@ -125,9 +120,7 @@ def offline_steps(rows: int, config: TrainingConfig) -> int:
     return max(1, int(np.ceil(np.ceil(rows / config.batch_size) * config.epochs)))
 
 
-def _correct(
-    examples: Sequence[Example], config: TrainingConfig, random: np.random.Generator
-) -> Rows:
+def _correct(examples: Sequence[Example], config: TrainingConfig, random: np.random.Generator) -> Rows:
     kept = slice(config.max_length)
     return [
         {
@@ -139,9 +132,7 @@ def _correct(
     ]
 
 
-def _pairs(
-    examples: Sequence[Example], config: TrainingConfig, random: np.random.Generator
-) -> Rows:
+def _pairs(examples: Sequence[Example], config: TrainingConfig, random: np.random.Generator) -> Rows:
     """Every rollout is in a pair; those of the smaller side are in several."""
     groups: dict[str, tuple[list[Example], list[Example]]] = defaultdict(lambda: ([], []))
     for example in examples:
@@ -151,11 +142,7 @@ def _pairs(
         if not right or not wrong:  # the other side was trimmed away
             continue
         rows += [
-            {
-                "prompt_ids": a.prompt_ids,
-                "chosen_ids": a.completion_ids,
-                "rejected_ids": b.completion_ids,
-            }
+            {"prompt_ids": a.prompt_ids, "chosen_ids": a.completion_ids, "rejected_ids": b.completion_ids}
             for a, b in pair_up(right, wrong, random)
         ]
     return rows
@@ -167,15 +154,12 @@ def pair_up(
     """Pairs of one of each side, neither of them empty: as many as the larger side has, drawn by chance."""
     count = max(len(right), len(wrong))
     chosen, rejected = (
-        [side[int(i)] for i in np.resize(random.permutation(len(side)), count)]
-        for side in (right, wrong)
+        [side[int(i)] for i in np.resize(random.permutation(len(side)), count)] for side in (right, wrong)
     )
     return list(zip(chosen, rejected, strict=True))
 
 
-def _unpaired(
-    examples: Sequence[Example], config: TrainingConfig, random: np.random.Generator
-) -> Rows:
+def _unpaired(examples: Sequence[Example], config: TrainingConfig, random: np.random.Generator) -> Rows:
     """Rows in the order they are trained in, which TRL keeps for KTO, in every epoch.
 
     KTO's KL is estimated with the completion of the row before, for the first row of a forward pass with
@@ -203,7 +187,4 @@ def _balance(rows: Rows) -> dict[str, float]:
     """Weights with which right and wrong weigh the same (arXiv 2402.01306, Eq. 8)."""
     right = sum(row["label"] for row in rows)
     wrong = len(rows) - right
-    return {
-        "desirable_weight": max(1.0, wrong / max(1, right)),
-        "undesirable_weight": max(1.0, right / max(1, wrong)),
-    }
+    return {"desirable_weight": max(1.0, wrong / max(1, right)), "undesirable_weight": max(1.0, right / max(1, wrong))}

@@ -18,10 +18,10 @@ from reasonmaxxer.baselines.batches import Lengths, lean
 from reasonmaxxer.baselines.trl import import_trl
 from reasonmaxxer.config import PromptStyle, SamplingConfig, TrainingConfig
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.method.train import OnCheckpoint, fit, trainer_arguments
 from reasonmaxxer.problems import Problem, render_prompt
 from reasonmaxxer.rollouts.collect import Grader
 from reasonmaxxer.rollouts.engine import Engine, Request, rollout_seed
-from reasonmaxxer.training.train import OnCheckpoint, fit, trainer_arguments
 
 
 @dataclass(frozen=True)
@@ -157,11 +157,7 @@ class _Policy:
     """The model as it stands: samples completions of problems, and has them graded."""
 
     def __init__(
-        self,
-        environment: Environment,
-        tokenizer: Any,
-        seed: int,
-        on_sampled: Callable[[Lengths], None] | None,
+        self, environment: Environment, tokenizer: Any, seed: int, on_sampled: Callable[[Lengths], None] | None
     ) -> None:
         self.environment, self.tokenizer = environment, tokenizer
         self.seed, self.on_sampled = seed, on_sampled
@@ -176,10 +172,7 @@ class _Policy:
     def render(self, names: Sequence[str]) -> list[list[int]]:
         """Prompt ids of problems."""
         style = self.environment.prompt_style
-        ids = {
-            name: render_prompt(style, self.problems[name].text, self.tokenizer)
-            for name in set(names)
-        }
+        ids = {name: render_prompt(style, self.problems[name].text, self.tokenizer) for name in set(names)}
         return [ids[name] for name in names]
 
     def sample(
@@ -190,20 +183,14 @@ class _Policy:
         requests = []
         for name, ids in zip(names, prompt_ids, strict=True):
             # a problem comes again in later epochs: its draws differ by the step
-            requests.append(
-                Request(tuple(ids), rollout_seed(self.seed, f"{name}@{step}", seen[name]))
-            )
+            requests.append(Request(tuple(ids), rollout_seed(self.seed, f"{name}@{step}", seen[name])))
             seen[name] += 1
         made = self.environment.engine.generate(requests, self.environment.sampling)
         if self.on_sampled:
-            self.on_sampled(
-                [(len(r.prompt_ids), len(c.ids)) for r, c in zip(requests, made, strict=True)]
-            )
+            self.on_sampled([(len(r.prompt_ids), len(c.ids)) for r, c in zip(requests, made, strict=True)])
         return [c.ids for c in made], [c.logprob for c in made]
 
-    def rewards(
-        self, prompts: list[str], completion_ids: list[list[int]], **kwargs: Any
-    ) -> list[float]:
+    def rewards(self, prompts: list[str], completion_ids: list[list[int]], **kwargs: Any) -> list[float]:
         """TRL's reward function."""
         texts = [self.tokenizer.decode(ids, skip_special_tokens=True) for ids in completion_ids]
         owners = [self.problems[name] for name in prompts]
@@ -215,9 +202,7 @@ def _rloo_trainer(trl: Any, policy: _Policy) -> Any:
     """TRL's RLOO takes no `rollout_func`: the two methods that sample are replaced."""
 
     class RLOO(trl.RLOOTrainer):  # type: ignore[misc]
-        def _tokenize_prompts(
-            self, prompts: list[str]
-        ) -> tuple[list[list[int]], None, dict[str, Any]]:
+        def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
             self._names = prompts
             return policy.render(prompts), None, {}
 

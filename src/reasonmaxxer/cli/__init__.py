@@ -31,17 +31,14 @@ for module in (run, plan, evaluate, grade, microscope, share):
 
 @app.callback(invoke_without_command=True)
 def _first(
-    context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False
 ) -> None:
     if version:
         typer.echo(f"reasonmaxxer {__version__}")
         raise typer.Exit
     command, processes = context.invoked_subcommand, int(os.environ.get("WORLD_SIZE", 1))
     if processes > 1 and command not in (None, "run", "baseline"):
-        raise UserError(
-            f"reasonmaxxer {command} works in one process, not {processes}: start it without a launcher."
-        )
+        raise UserError(f"reasonmaxxer {command} works in one process, not {processes}: start it without a launcher.")
 
 
 def main() -> None:
@@ -57,10 +54,7 @@ def main() -> None:
     except UserError as error:
         _fail(str(error), 2)
     except FloatingPointError as error:
-        _fail(
-            f"{error} Training diverged: lower its learning rate. What was made before it is kept.",
-            2,
-        )
+        _fail(f"{error} Training diverged: lower its learning rate. What was made before it is kept.", 2)
     except Exception as error:
         if type(error).__module__.startswith(("click", "typer")):
             error.show()  # type: ignore[attr-defined]
@@ -68,9 +62,7 @@ def main() -> None:
         if not _disk_is_full(error):
             raise
         _fail(
-            f"The disk is full ({error}). Free some space and give the same command again: it goes on "
-            "where it was.",
-            1,
+            f"The disk is full ({error}). Free some space and give the same command again: it goes on where it was.", 1
         )
 
 

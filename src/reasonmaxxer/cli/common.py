@@ -13,9 +13,7 @@ from reasonmaxxer.errors import UserError
 
 def _dtype(auto: str) -> Any:
     """The option of that name, of a command whose `auto` is this."""
-    return typer.Option(
-        metavar="auto|float32|bfloat16|float16", help="Weights' type.", show_default=f"auto: {auto}"
-    )
+    return typer.Option(metavar="auto|float32|bfloat16|float16", help="Weights' type.", show_default=f"auto: {auto}")
 
 
 Arguments = Annotated[
@@ -27,9 +25,7 @@ Arguments = Annotated[
         show_default=False,
     ),
 ]
-Base = Annotated[
-    str, typer.Argument(metavar="BASE", help="Hub id, folder, PEFT folder or embedded model.")
-]
+Base = Annotated[str, typer.Argument(metavar="BASE", help="Hub id, folder, PEFT folder or embedded model.")]
 Tuned = Annotated[str, typer.Argument(metavar="TUNED", help="The same, trained from it.")]
 Problems = Annotated[
     str | None,
@@ -51,29 +47,19 @@ PromptStyle = Annotated[
 ]
 Extraction = Annotated[
     str | None,
-    typer.Option(
-        metavar="auto|answer|boxed|last_number",
-        help="Where the answer is read.",
-        show_default="auto",
-    ),
+    typer.Option(metavar="auto|answer|boxed|last_number", help="Where the answer is read.", show_default="auto"),
 ]
 Verifier = Annotated[
     str | None,
     typer.Option(
-        metavar="FILE.py:FUNCTION",
-        help="A verifier of your own, instead of reading an answer.",
-        show_default="none",
+        metavar="FILE.py:FUNCTION", help="A verifier of your own, instead of reading an answer.", show_default="none"
     ),
 ]
-MaxNewTokens = Annotated[
-    int | None, typer.Option(help="Longest answer, tokens.", show_default="120")
-]
+MaxNewTokens = Annotated[int | None, typer.Option(help="Longest answer, tokens.", show_default="120")]
 Seed = Annotated[int | None, typer.Option(help="Of every draw.", show_default="0")]
 Dtype = Annotated[str | None, _dtype("float32 on a CPU")]
 NativeDtype = Annotated[str | None, _dtype("bfloat16 where the device has it")]
-Device = Annotated[
-    str | None, typer.Option(help="torch device.", show_default="CUDA where there is one")
-]
+Device = Annotated[str | None, typer.Option(help="torch device.", show_default="CUDA where there is one")]
 Out = Annotated[Path | None, typer.Option(help="Folder of the results.", show_default=False)]
 TrustRemoteCode = Annotated[
     bool, typer.Option("--trust-remote-code", help="Let the models' repositories run their code.")
@@ -108,9 +94,7 @@ def split_arguments(arguments: list[str]) -> tuple[str, tuple[str, ...]]:
     """
     names = [a for a in arguments if "=" not in a]
     if len(names) > 1:
-        raise UserError(
-            f"'{names[1]}' is neither a second recipe nor a key: set keys as section.key=value."
-        )
+        raise UserError(f"'{names[1]}' is neither a second recipe nor a key: set keys as section.key=value.")
     return (names or ["default"])[0], tuple(a for a in arguments if "=" in a)
 
 

@@ -30,12 +30,8 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="Hub id, folder, PEFT folder or embedded model.")
-    ],
-    adapter: Annotated[
-        str | None, typer.Option(metavar="DIR", help="PEFT folder of an adapter on the model.")
-    ] = None,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Hub id, folder, PEFT folder or embedded model.")],
+    adapter: Annotated[str | None, typer.Option(metavar="DIR", help="PEFT folder of an adapter on the model.")] = None,
     suite: Annotated[
         str | None,
         typer.Option(
@@ -62,36 +58,25 @@ def evaluate(
         ),
     ] = None,
     limit: Annotated[
-        int | None,
-        typer.Option(
-            help="Problems of each, by level or subject in proportion.", show_default="all"
-        ),
+        int | None, typer.Option(help="Problems of each, by level or subject in proportion.", show_default="all")
     ] = None,
     samples: Annotated[
-        int | None,
-        typer.Option(help="Completions a problem.", show_default="8 on AIME and AMC, else 1"),
+        int | None, typer.Option(help="Completions a problem.", show_default="8 on AIME and AMC, else 1")
     ] = None,
     ks: Annotated[
-        str | None,
-        typer.Option(
-            metavar="K,...", help="k of pass@k; each at most --samples.", show_default="none"
-        ),
+        str | None, typer.Option(metavar="K,...", help="k of pass@k; each at most --samples.", show_default="none")
     ] = None,
     prompt_style: PromptStyle = None,
     extraction: Extraction = None,
     verifier: Verifier = None,
-    temperature: Annotated[
-        float | None, typer.Option(help="0 is greedy.", show_default="0.6")
-    ] = None,
+    temperature: Annotated[float | None, typer.Option(help="0 is greedy.", show_default="0.6")] = None,
     max_new_tokens: Annotated[
         int | None, typer.Option(help="Longest completion, tokens.", show_default="8192")
     ] = None,
     stop: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="TEXT",
-            help="String that ends a completion. May be given several times.",
-            show_default="none",
+            metavar="TEXT", help="String that ends a completion. May be given several times.", show_default="none"
         ),
     ] = None,
     engine: Annotated[
@@ -102,14 +87,9 @@ def evaluate(
             show_default="transformers",
         ),
     ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Sequences decoded at once.", show_default="64")
-    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Sequences decoded at once.", show_default="64")] = None,
     against: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Finished evaluation of another model, for paired differences."
-        ),
+        Path | None, typer.Option(metavar="DIR", help="Finished evaluation of another model, for paired differences.")
     ] = None,
     seed: Seed = None,
     dtype: NativeDtype = None,
@@ -126,9 +106,9 @@ def evaluate(
     config = _config(options)  # first: what is wrong with the options is said at once
     from rich.console import Console
 
-    from reasonmaxxer.pipeline.evaluate import evaluate as run_evaluation
     from reasonmaxxer.report.evaluation.terminal import print_evaluation
-    from reasonmaxxer.report.progress import Display
+    from reasonmaxxer.work.evaluate import evaluate as run_evaluation
+    from reasonmaxxer.work.progress import Display
 
     folder = out or folder_of("evaluate", *([model, adapter] if adapter else [model]))
     hush()
@@ -148,8 +128,7 @@ def _config(options: dict[str, Any]) -> SuiteConfig:
     values = {
         "model": {"name": options["model"], **chosen(options, "dtype", "device")},
         "problems": [
-            {"source": source, "split": options["split"]}
-            for source in _sources(options["suite"], options["problems"])
+            {"source": source, "split": options["split"]} for source in _sources(options["suite"], options["problems"])
         ],
         "verify": verify_values(options),
         "engine": _engine(options["engine"]),

@@ -27,16 +27,12 @@ def grade(
         ),
     ],
     out: Annotated[
-        Path | None,
-        typer.Option(help="Rows with their outcomes.", show_default="FILE.graded.jsonl"),
+        Path | None, typer.Option(help="Rows with their outcomes.", show_default="FILE.graded.jsonl")
     ] = None,
     extraction: Extraction = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Grading processes.", show_default="2")
-    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Grading processes.", show_default="2")] = None,
     timeout: Annotated[
-        float | None,
-        typer.Option(help="Seconds before a grading process is killed.", show_default="5"),
+        float | None, typer.Option(help="Seconds before a grading process is killed.", show_default="5")
     ] = None,
 ) -> None:
     """Grade answers in a file.
@@ -48,8 +44,8 @@ def grade(
 
     from reasonmaxxer.config import VerifyConfig
     from reasonmaxxer.recipe import parse_config
-    from reasonmaxxer.report.progress import Display
     from reasonmaxxer.verify.file import grade_file, read_rows
+    from reasonmaxxer.work.progress import Display
 
     out = out or file.with_name(f"{file.stem}.graded.jsonl")
     if out.resolve() == file.resolve():
@@ -86,7 +82,7 @@ def _lines(graded: GradedFile) -> list[str]:
     """What stands below the table."""
     lines = [
         f"{graded.rows:,} rows in {graded.seconds:.1f} s, the start of the grading processes included: "
-        f"{graded.rows / graded.seconds:,.0f} a second.",
+        f"{graded.rows / graded.seconds:,.0f} a second."
     ]
     if graded.failed:
         lines.append(f"{len(graded.failed):,} could not be graded:")

@@ -63,8 +63,8 @@ def diff(
     Writes a table by position, summary.json and a page. The same command again goes on where it stopped.
     """
     options = locals()
-    from reasonmaxxer.pipeline import microscope
     from reasonmaxxer.report.microscope.terminal import print_diff
+    from reasonmaxxer.work import microscope
 
     _run("diff", microscope.diff, print_diff, [tuned], options)
 
@@ -100,12 +100,10 @@ def intervene(
     Writes every answer and edit, summary.json and a page. The same command again goes on where it stopped.
     """
     options = locals()
-    from reasonmaxxer.pipeline import microscope
     from reasonmaxxer.report.microscope.terminal import print_intervene
+    from reasonmaxxer.work import microscope
 
-    _run(
-        "intervene", microscope.intervene, print_intervene, [tuned], options, policies=policy or ()
-    )
+    _run("intervene", microscope.intervene, print_intervene, [tuned], options, policies=policy or ())
 
 
 def overlap(
@@ -130,8 +128,8 @@ def overlap(
     Writes summary.json and a page. The same command again goes on where it stopped.
     """
     options = locals()
-    from reasonmaxxer.pipeline import microscope
     from reasonmaxxer.report.microscope.terminal import print_overlap
+    from reasonmaxxer.work import microscope
 
     _run("overlap", microscope.overlap, print_overlap, [tuned_a, tuned_b], options)
 
@@ -141,11 +139,7 @@ def distill(
     teacher: Annotated[str, typer.Argument(metavar="TEACHER", help="The same, trained from it.")],
     problems: Annotated[
         str | None,
-        typer.Option(
-            metavar="SOURCE",
-            help="Problems, of its splits train and test.",
-            show_default="word-problems",
-        ),
+        typer.Option(metavar="SOURCE", help="Problems, of its splits train and test.", show_default="word-problems"),
     ] = None,
     test_problems: Annotated[
         str | None,
@@ -155,9 +149,7 @@ def distill(
             show_default="those of --problems",
         ),
     ] = None,
-    limit: Annotated[
-        int | None, typer.Option(help="Problems of each split.", show_default="100")
-    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Problems of each split.", show_default="100")] = None,
     shapes: Annotated[
         str | None,
         typer.Option(
@@ -169,15 +161,9 @@ def distill(
     prompt_style: PromptStyle = None,
     extraction: Extraction = None,
     verifier: Verifier = None,
-    rollouts: Annotated[
-        int | None, typer.Option(help="The teacher's rollouts a problem.", show_default="4")
-    ] = None,
-    epochs: Annotated[
-        float | None, typer.Option(help="Passes over them.", show_default="3")
-    ] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="Peak rate of AdamW.", show_default="1e-4")
-    ] = None,
+    rollouts: Annotated[int | None, typer.Option(help="The teacher's rollouts a problem.", show_default="4")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over them.", show_default="3")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak rate of AdamW.", show_default="1e-4")] = None,
     max_new_tokens: MaxNewTokens = None,
     seed: Seed = None,
     dtype: NativeDtype = None,
@@ -191,9 +177,9 @@ def distill(
     options = locals()
     from rich.console import Console
 
-    from reasonmaxxer.pipeline import microscope
     from reasonmaxxer.report.microscope.terminal import print_distill
-    from reasonmaxxer.report.progress import Display
+    from reasonmaxxer.work import microscope
+    from reasonmaxxer.work.progress import Display
 
     config, folder = _distillation(options), out or folder_of("distill", base, teacher)
     hush()
@@ -205,7 +191,7 @@ def distill(
 def _distillation(options: dict[str, Any]) -> DistillationConfig:
     """The config of `distill`."""
     from reasonmaxxer.config import DistillationConfig
-    from reasonmaxxer.divergence.distillation.shapes import parse_shapes
+    from reasonmaxxer.microscope.distillation.shapes import parse_shapes
     from reasonmaxxer.recipe import parse_config
 
     option = options.get
@@ -218,10 +204,7 @@ def _distillation(options: dict[str, Any]) -> DistillationConfig:
         "train": {"split": "train", "limit": 100, **given(source=source), **drawn},
         "test": {"split": "test", "limit": 100, "seed": 0, **given(source=measured), **drawn},
         "verify": verify_values(options),
-        **given(
-            shapes=None if shapes is None else parse_shapes(shapes),
-            rollouts_per_problem=option("rollouts"),
-        ),
+        **given(shapes=None if shapes is None else parse_shapes(shapes), rollouts_per_problem=option("rollouts")),
         **chosen(options, "prompt_style", "epochs", "learning_rate", "max_new_tokens", "seed"),
     }
     return parse_config(DistillationConfig, values, "distill")
@@ -240,7 +223,7 @@ def _run(
 
     from reasonmaxxer.config import MicroscopeConfig
     from reasonmaxxer.recipe import parse_config
-    from reasonmaxxer.report.progress import Display
+    from reasonmaxxer.work.progress import Display
 
     option = options.get
     values = {
@@ -259,9 +242,7 @@ def _run(
     out = options["out"] or folder_of(command, options["base"], *tuned)
     hush()
     console = Console()
-    found = work(
-        config, out, Display(console), trust_remote_code=options["trust_remote_code"], **more
-    )
+    found = work(config, out, Display(console), trust_remote_code=options["trust_remote_code"], **more)
     show(found, out, console)
 
 

@@ -21,14 +21,10 @@ def plan(
         ),
     ] = None,
     mean_tokens: Annotated[
-        float | None,
-        typer.Option(
-            min=1, help="Mean length of a completion.", show_default="an assumption by model"
-        ),
+        float | None, typer.Option(min=1, help="Mean length of a completion.", show_default="an assumption by model")
     ] = None,
     prompt_tokens: Annotated[
-        int | None,
-        typer.Option(min=1, help="Mean length of a prompt.", show_default="counted, else 110"),
+        int | None, typer.Option(min=1, help="Mean length of a prompt.", show_default="counted, else 110")
     ] = None,
     json: Annotated[Path | None, typer.Option(help="File for the figures.")] = None,
     trust_remote_code: TrustRemoteCode = False,
@@ -49,9 +45,7 @@ def plan(
     recipe = load_recipe(name, overrides, allow_code=True)  # nothing of it runs
     where, shape, price = place(recipe, device, trust_remote_code)
     assumed = assumptions(recipe, mean_tokens, prompt_tokens)
-    low, middling, high = (
-        make_plan(recipe, shape, where, each, price.usd_per_hour) for each in assumed
-    )
+    low, middling, high = (make_plan(recipe, shape, where, each, price.usd_per_hour) for each in assumed)
     plans = (low, middling, high)
     print_plan(plans, assumed, where, price, Console())
     if json:

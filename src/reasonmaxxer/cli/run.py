@@ -7,28 +7,16 @@ from typing import Annotated
 
 import typer
 
-from reasonmaxxer.cli.common import (
-    Arguments,
-    TrustRemoteCode,
-    hush,
-    print_table,
-    split_arguments,
-)
+from reasonmaxxer.cli.common import Arguments, TrustRemoteCode, hush, print_table, split_arguments
 
 RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Run directory.")]
 Out = Annotated[Path | None, typer.Option(help="Run directory.", show_default="runs/RECIPE")]
 Reuse = Annotated[
     Path | None,
-    typer.Option(
-        metavar="RUN", help="A run whose results are taken over where the same would be done again."
-    ),
+    typer.Option(metavar="RUN", help="A run whose results are taken over where the same would be done again."),
 ]
-PrintRecipe = Annotated[
-    bool, typer.Option("--print-recipe", help="Show the resolved recipe and stop.")
-]
-AllowCode = Annotated[
-    bool, typer.Option("--allow-code", help="Let the recipe run code outside its folder.")
-]
+PrintRecipe = Annotated[bool, typer.Option("--print-recipe", help="Show the resolved recipe and stop.")]
+AllowCode = Annotated[bool, typer.Option("--allow-code", help="Let the recipe run code outside its folder.")]
 
 
 def run(
@@ -85,20 +73,18 @@ def _run(
 
     from rich.console import Console
 
-    from reasonmaxxer.pipeline import run as run_pipeline
-    from reasonmaxxer.pipeline.join import join
-    from reasonmaxxer.report.progress import Display
+    from reasonmaxxer.method.processes import is_first
     from reasonmaxxer.report.terminal import print_summary
-    from reasonmaxxer.training.processes import is_first
+    from reasonmaxxer.work.join import join
+    from reasonmaxxer.work.progress import Display
+    from reasonmaxxer.work.run import run as run_pipeline
 
     hush()
     if not is_first():
         join(recipe, out, trust_remote_code=trust_remote_code)
         return
     console = Console()
-    summary = run_pipeline(
-        recipe, out, display=Display(console), reuse=reuse, trust_remote_code=trust_remote_code
-    )
+    summary = run_pipeline(recipe, out, display=Display(console), reuse=reuse, trust_remote_code=trust_remote_code)
     print_summary(summary, out, console)
 
 
@@ -106,8 +92,8 @@ def show(run: RunFolder) -> None:
     """Show the state of a run, finished, at work or stopped."""
     from rich.console import Console
 
-    from reasonmaxxer.report.status import read_status
     from reasonmaxxer.report.terminal import print_status
+    from reasonmaxxer.work.status import read_status
 
     print_status(read_status(run), Console())
 
@@ -121,10 +107,7 @@ def report(run: RunFolder) -> None:
 
 def compare(
     runs: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="RUN...", help="Finished runs of one model; costs are held to the first."
-        ),
+        list[Path], typer.Argument(metavar="RUN...", help="Finished runs of one model; costs are held to the first.")
     ],
     out: Annotated[Path, typer.Option(help="Folder of the comparison.")] = Path("runs/comparison"),
 ) -> None:
@@ -151,10 +134,7 @@ def models() -> None:
         where = "cached" if here else "fetched on first use"
         rows.append((name, f"{model.bytes / 1e6:,.0f}", model.licence, where))
         found = resolve_embedded(name) if here else None
-        lines += [
-            f"{name}: {model.description}",
-            f"  from {found.source if found else model.sources}",
-        ]
+        lines += [f"{name}: {model.description}", f"  from {found.source if found else model.sources}"]
         lines += [f"  in {found.path}"] if found else []
     for name, path in teachers().items():
         size = sum(file.stat().st_size for file in path.iterdir())

@@ -9,10 +9,7 @@ import typer
 
 from reasonmaxxer.cli.common import TrustRemoteCode, hush, print_table
 
-Adapter = Annotated[
-    str,
-    typer.Argument(metavar="RUN|ADAPTER", help="Run directory, PEFT folder or embedded teacher."),
-]
+Adapter = Annotated[str, typer.Argument(metavar="RUN|ADAPTER", help="Run directory, PEFT folder or embedded teacher.")]
 
 
 def merge(
@@ -36,9 +33,9 @@ def merge(
 
     from reasonmaxxer.config import ModelConfig
     from reasonmaxxer.recipe import parse_config
-    from reasonmaxxer.report.progress import Display
     from reasonmaxxer.share.merge import merge as merge_folder
     from reasonmaxxer.share.source import find_source
+    from reasonmaxxer.work.progress import Display
 
     parse_config(ModelConfig, {"dtype": dtype}, "merge")
     hush()
@@ -66,10 +63,7 @@ def merge(
 
 def push(
     source: Annotated[
-        Path,
-        typer.Argument(
-            metavar="RUN|FOLDER", help="Run directory, or a folder such as `merge` makes."
-        ),
+        Path, typer.Argument(metavar="RUN|FOLDER", help="Run directory, or a folder such as `merge` makes.")
     ],
     repo_id: Annotated[str, typer.Argument(metavar="NAME/REPOSITORY", help="On the hub.")],
     license_id: Annotated[
@@ -82,9 +76,7 @@ def push(
         ),
     ] = None,
     private: Annotated[bool, typer.Option("--private", help="Make a private repository.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Prepare and list the folder, upload nothing.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Prepare and list the folder, upload nothing.")] = False,
 ) -> None:
     """Push a run's adapter, or a merged model, to the Hugging Face hub with a model card.
 

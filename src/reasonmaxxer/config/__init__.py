@@ -1,12 +1,7 @@
 """One typed config a stage; those of a run are the recipe (`reasonmaxxer.recipe` reads one)."""
 
 from reasonmaxxer.config.base import Config, Positive, Share
-from reasonmaxxer.config.microscope import (
-    ATTENTION,
-    DistillationConfig,
-    MicroscopeConfig,
-    ShapeConfig,
-)
+from reasonmaxxer.config.microscope import ATTENTION, DistillationConfig, MicroscopeConfig, ShapeConfig
 from reasonmaxxer.config.run import (
     ONLINE,
     AdapterConfig,

@@ -7,13 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from reasonmaxxer.config.base import Config, Positive, Share
-from reasonmaxxer.config.shared import (
-    ModelConfig,
-    PromptStyle,
-    SamplingConfig,
-    SourceConfig,
-    VerifyConfig,
-)
+from reasonmaxxer.config.shared import ModelConfig, PromptStyle, SamplingConfig, SourceConfig, VerifyConfig
 
 ATTENTION = {"q": "q_proj", "k": "k_proj", "v": "v_proj", "o": "o_proj"}
 """Attention's projections by letter."""
@@ -66,21 +60,15 @@ class DistillationConfig(SamplingConfig):
         default_factory=lambda: SourceConfig(split="test", limit=100, seed=0),
         description="Problems that measure base, teacher and students. Paper: MATH-500.",
     )
-    prompt_style: PromptStyle = Field(
-        "chat_template", description="Prompt of all models, by the base's tokenizer."
-    )
+    prompt_style: PromptStyle = Field("chat_template", description="Prompt of all models, by the base's tokenizer.")
     verify: VerifyConfig = Field(default_factory=VerifyConfig, description="Grading.")
-    rollouts_per_problem: Positive = Field(
-        4, description="The teacher's completions of each problem to distil on."
-    )
+    rollouts_per_problem: Positive = Field(4, description="The teacher's completions of each problem to distil on.")
     decoding_batch_size: Positive = Field(256, description="Sequences decoded at once.")
     rollouts_per_shard: Positive = Field(
         512, description="Rollouts written at once, and lost at most when a run is killed."
     )
     top: Positive = Field(
-        64,
-        description="The teacher's most likely tokens kept a position; all others count as one. "
-        "Paper: 64.",
+        64, description="The teacher's most likely tokens kept a position; all others count as one. Paper: 64."
     )
     shapes: tuple[ShapeConfig, ...] = Field(
         default_factory=_paper_shapes,
@@ -91,9 +79,7 @@ class DistillationConfig(SamplingConfig):
     dropout: Share = Field(0.05, description="LoRA dropout. Paper: 0.05.")
     learning_rate: float = Field(1e-4, gt=0, description="Peak AdamW rate. Paper: 1e-4.")
     weight_decay: float = Field(0.01, ge=0, description="AdamW decay. Paper: 0.01.")
-    warmup_share: Share = Field(
-        0.1, description="Steps of linear warm-up, of all; then linear decay. Paper: 0.1."
-    )
+    warmup_share: Share = Field(0.1, description="Steps of linear warm-up, of all; then linear decay. Paper: 0.1.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradient clip.")
     epochs: float = Field(3.0, gt=0, description="Passes over the rollouts. Paper: 3.")
     batch_size: Positive = Field(16, description="Sequences an optimiser step. Paper: 16.")
@@ -112,8 +98,7 @@ class DistillationConfig(SamplingConfig):
             raise ValueError(f"a shape of {', '.join(names)} is named twice")
         if self.batch_size % self.micro_batch_size:
             raise ValueError(
-                f"batch_size {self.batch_size} is not a multiple of "
-                f"micro_batch_size {self.micro_batch_size}"
+                f"batch_size {self.batch_size} is not a multiple of micro_batch_size {self.micro_batch_size}"
             )
         return self
 
@@ -132,8 +117,7 @@ class MicroscopeConfig(Config):
     )
     prompt_style: PromptStyle = Field("chat_template", description="Prompt of all models.")
     text: str = Field(
-        "base",
-        description="Whose greedy answers are read: `base`, `tuned`, or a .jsonl file of answers.",
+        "base", description="Whose greedy answers are read: `base`, `tuned`, or a .jsonl file of answers."
     )
     max_new_tokens: Positive = Field(120, description="Longest answer, tokens.")
     batch_size: Positive = Field(64, description="Sequences decoded at once.")

@@ -21,8 +21,7 @@ class ProblemsConfig(Config):
     """The three splits, which must be disjoint, and how a problem becomes a prompt."""
 
     train: SourceConfig = Field(
-        default_factory=lambda: SourceConfig(split="train", limit=60),
-        description="Problems to learn from.",
+        default_factory=lambda: SourceConfig(split="train", limit=60), description="Problems to learn from."
     )
     validation: SourceConfig = Field(
         default_factory=lambda: SourceConfig(split="validation", limit=50, seed=0),
@@ -62,8 +61,7 @@ class RolloutsConfig(SamplingConfig):
     def _varied(self) -> RolloutsConfig:
         if self.temperature == 0 and not self.imported:
             raise ValueError(
-                "at temperature 0 all rollouts of a problem are the same and teach nothing: set "
-                "temperature above 0"
+                "at temperature 0 all rollouts of a problem are the same and teach nothing: set temperature above 0"
             )
         return self
 
@@ -77,9 +75,7 @@ class GateConfig(Config):
         "completion positions; `random`: that share at random (ablation); `all`: every one.",
     )
     tau: float = Field(0.8, ge=0, description="Threshold, nats. Paper: 1.2 to 1.8 by model family.")
-    share: Share = Field(
-        0.5, description="Share for `share` and `random`. Paper: 0.02 to 0.09 results from tau."
-    )
+    share: Share = Field(0.5, description="Share for `share` and `random`. Paper: 0.02 to 0.09 results from tau.")
     sweep: tuple[float, ...] = Field(
         (),
         description="Values of tau (or share) to train one adapter each; the validation split "
@@ -104,19 +100,12 @@ class GateConfig(Config):
 class SignalConfig(Config):
     """Which rollouts teach, how strongly, and at which positions."""
 
-    problems: Positive = Field(
-        40, description="Mixed problems kept, nearest pass rate one half. Paper: 50."
-    )
+    problems: Positive = Field(40, description="Mixed problems kept, nearest pass rate one half. Paper: 50.")
     trim_longest: float = Field(
-        0.0,
-        ge=0,
-        lt=1,
-        description="Longest share of kept rollouts to drop. Paper's scripts: 0.2.",
+        0.0, ge=0, lt=1, description="Longest share of kept rollouts to drop. Paper's scripts: 0.2."
     )
     advantage_clip: float = Field(2.5, gt=0, description="Bound of |advantage|. Paper: 2.5.")
-    positive_only: bool = Field(
-        False, description="Learn from correct rollouts alone (ablation). Paper: false."
-    )
+    positive_only: bool = Field(False, description="Learn from correct rollouts alone (ablation). Paper: false.")
     gate: GateConfig = Field(default_factory=GateConfig, description="The decision points.")
 
 
@@ -163,18 +152,14 @@ class TrainingConfig(Config):
         "train; `sft` (correct rollouts), `dpo` (correct against wrong) and `kto` (either, unpaired) "
         "learn from the base's rollouts. `reasonmaxxer baseline METHOD` sets it with the rest.",
     )
-    baseline: BaselineConfig = Field(
-        default_factory=BaselineConfig, description="Of the baselines alone."
-    )
+    baseline: BaselineConfig = Field(default_factory=BaselineConfig, description="Of the baselines alone.")
     adapter: AdapterConfig = Field(default_factory=AdapterConfig, description="The LoRA adapter.")
     anchor_weight: float = Field(0.2, ge=0, description="Lambda, weight of the anchor. Paper: 0.2.")
     anchor_positions: Literal["all", "completion"] = Field(
         "all", description="Where the anchor holds: prompt and completion, or completion only."
     )
     negative_floor: Share = Field(
-        1e-4,
-        description="A wrong rollout's token below this probability is pushed no further. "
-        "Paper: 0 (none).",
+        1e-4, description="A wrong rollout's token below this probability is pushed no further. Paper: 0 (none)."
     )
     learning_rate: float = Field(1e-4, gt=0, description="Peak AdamW rate. Paper: 1e-4.")
     weight_decay: float = Field(0.0, ge=0, description="AdamW decay. Paper: 0 (Mistral 0.01).")
@@ -189,38 +174,28 @@ class TrainingConfig(Config):
     )
     max_length: Positive = Field(8192, description="Tokens kept, cut on the right. Paper: 8192.")
     gradient_checkpointing: bool = Field(False, description="Recompute activations: less memory.")
-    checkpoints: Positive = Field(
-        2, description="Checkpoints along the run; pass@1 on validation problems picks one."
-    )
+    checkpoints: Positive = Field(2, description="Checkpoints along the run; pass@1 on validation problems picks one.")
     report_to: tuple[str, ...] = Field(
-        (),
-        description="Trackers: `tensorboard`, `wandb`, `trackio` (all into the run directory), ...",
+        (), description="Trackers: `tensorboard`, `wandb`, `trackio` (all into the run directory), ..."
     )
 
     @model_validator(mode="after")
     def _divides(self) -> TrainingConfig:
         if self.batch_size % self.micro_batch_size:
             raise ValueError(
-                f"batch_size {self.batch_size} is not a multiple of "
-                f"micro_batch_size {self.micro_batch_size}"
+                f"batch_size {self.batch_size} is not a multiple of micro_batch_size {self.micro_batch_size}"
             )
         if self.method in ("dpo", "kto") and not self.baseline.beta:
-            raise ValueError(
-                f"baseline.beta must be above 0 for method '{self.method}'; TRL's own is 0.1"
-            )
+            raise ValueError(f"baseline.beta must be above 0 for method '{self.method}'; TRL's own is 0.1")
         if self.method == "kto" and self.micro_batch_size == 1:
-            raise ValueError(
-                "method 'kto' compares sequences of a forward pass: micro_batch_size is 2 or more"
-            )
+            raise ValueError("method 'kto' compares sequences of a forward pass: micro_batch_size is 2 or more")
         return self
 
 
 class EvaluationConfig(SamplingConfig):
     """How base and adapted model are compared on the test problems."""
 
-    samples: int = Field(
-        0, ge=0, description="Sampled completions a problem; 0 is greedy alone. Paper: 8 or 1."
-    )
+    samples: int = Field(0, ge=0, description="Sampled completions a problem; 0 is greedy alone. Paper: 8 or 1.")
     sampled_problems: Positive | None = Field(
         None, description="Test problems that are sampled, the first so many; none is all."
     )
@@ -232,8 +207,7 @@ class EvaluationConfig(SamplingConfig):
     def _enough_samples(self) -> EvaluationConfig:
         if self.samples and max(self.ks, default=1) > self.samples:
             raise ValueError(
-                f"pass@{max(self.ks)} needs at least that many samples, not {self.samples}: change ks or "
-                "samples"
+                f"pass@{max(self.ks)} needs at least that many samples, not {self.samples}: change ks or samples"
             )
         if self.samples and self.temperature == 0:
             raise ValueError(
@@ -250,18 +224,14 @@ class InspectionConfig(Config):
         8, ge=0, description="Kept problems whose rollouts are shown, nearest pass rate one half."
     )
     test_problems: int = Field(
-        16,
-        ge=0,
-        description="Test problems shown with both greedy completions, changed ones first.",
+        16, ge=0, description="Test problems shown with both greedy completions, changed ones first."
     )
 
 
 class CostConfig(Config):
     """What a device-hour costs."""
 
-    price: str | None = Field(
-        None, description="Entry of the price book; none picks the one of the device in use."
-    )
+    price: str | None = Field(None, description="Entry of the price book; none picks the one of the device in use.")
     usd_per_hour: float | None = Field(
         None, ge=0, description="Your own price of the whole machine; wins over the price book."
     )
@@ -277,12 +247,8 @@ class Recipe(Config):
     verify: VerifyConfig = Field(default_factory=VerifyConfig, description="Grading.")
     signal: SignalConfig = Field(default_factory=SignalConfig, description="Learning signal.")
     training: TrainingConfig = Field(default_factory=TrainingConfig, description="Training.")
-    evaluation: EvaluationConfig = Field(
-        default_factory=EvaluationConfig, description="Evaluation."
-    )
-    inspection: InspectionConfig = Field(
-        default_factory=InspectionConfig, description="The token viewer."
-    )
+    evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig, description="Evaluation.")
+    inspection: InspectionConfig = Field(default_factory=InspectionConfig, description="The token viewer.")
     cost: CostConfig = Field(default_factory=CostConfig, description="Prices.")
 
     @model_validator(mode="after")

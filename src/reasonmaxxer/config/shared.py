@@ -12,9 +12,7 @@ from reasonmaxxer.config.base import Config, Place, Positive
 class ModelConfig(Config):
     """Which base model, and how it is held in memory."""
 
-    name: Place = Field(
-        "smollm2", description="Hub id, local folder, or an embedded model (`reasonmaxxer models`)."
-    )
+    name: Place = Field("smollm2", description="Hub id, local folder, or an embedded model (`reasonmaxxer models`).")
     revision: str | None = Field(None, description="Hub revision; none takes the default branch.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
@@ -22,9 +20,7 @@ class ModelConfig(Config):
         "(CUDA from compute capability 8, CPUs with AMX or AVX512-BF16), float16 on older CUDA, else "
         "float32. Paper: bfloat16.",
     )
-    device: str = Field(
-        "auto", description="`auto` (CUDA where there is one, else CPU) or a torch device."
-    )
+    device: str = Field("auto", description="`auto` (CUDA where there is one, else CPU) or a torch device.")
     attention: Literal["auto", "sdpa", "eager"] = Field(
         "auto", description="Attention kernel; `auto` is sdpa wherever the model supports it."
     )
@@ -44,9 +40,7 @@ class SourceConfig(Config):
         "(`math500`, `math-train`, ...; docs/evaluation.md), a .jsonl, .json, .csv or .parquet "
         "file, or a Hugging Face data set id.",
     )
-    split: str = Field(
-        "train", description="Split of the source; files and benchmarks have only one."
-    )
+    split: str = Field("train", description="Split of the source; files and benchmarks have only one.")
     subset: str | None = Field(None, description="Configuration name of a Hugging Face data set.")
     revision: str | None = Field(None, description="Revision of a Hugging Face data set.")
     where: dict[str, tuple[int | str, ...]] = Field(
@@ -57,15 +51,11 @@ class SourceConfig(Config):
     limit: Positive | None = Field(
         None, description="Problems drawn, by seed; none takes all. Paper: 150 for training."
     )
-    seed: int | None = Field(
-        None, description="Seed of that draw; none is the recipe's. A fixed one fixes the split."
-    )
+    seed: int | None = Field(None, description="Seed of that draw; none is the recipe's. A fixed one fixes the split.")
     text_column: str | None = Field(None, description="Column of the text; none tries usual names.")
     answer_column: str | None = Field(None, description="Column of the answer, likewise.")
     id_column: str | None = Field(None, description="Column of the id, likewise; else row numbers.")
-    options: dict[str, Any] = Field(
-        default_factory=dict, description="Options of a reasoning-gym task."
-    )
+    options: dict[str, Any] = Field(default_factory=dict, description="Options of a reasoning-gym task.")
 
 
 PromptStyle = Literal["chat_template", "chat_boxed", "qwen_boxed", "llama_abel"]
@@ -100,25 +90,16 @@ class VllmConfig(Config):
         description="Interpreter of the environment that vLLM is installed in; none is this one. Its "
         "pins need not agree with this package's.",
     )
-    gpu_memory_utilization: float = Field(
-        0.9, gt=0, le=1, description="Share of a GPU's memory that vLLM may take."
-    )
+    gpu_memory_utilization: float = Field(0.9, gt=0, le=1, description="Share of a GPU's memory that vLLM may take.")
     tensor_parallel_size: Positive = Field(1, description="GPUs that one model is spread over.")
-    enforce_eager: bool = Field(
-        False, description="No compilation and no CUDA graphs: starts sooner, decodes slower."
-    )
+    enforce_eager: bool = Field(False, description="No compilation and no CUDA graphs: starts sooner, decodes slower.")
 
 
 class RayConfig(Config):
     """Whether Ray Data spreads shards of rollouts over several processes and machines."""
 
-    workers: int = Field(
-        0, ge=0, description="Processes, each with a model of its own; 0 samples here, without Ray."
-    )
-    address: str | None = Field(
-        None,
-        description="Of a running cluster (`auto`, `HOST:6379`); none starts one here.",
-    )
+    workers: int = Field(0, ge=0, description="Processes, each with a model of its own; 0 samples here, without Ray.")
+    address: str | None = Field(None, description="Of a running cluster (`auto`, `HOST:6379`); none starts one here.")
     cpus: Positive = Field(1, description="Cores of each worker; also its threads.")
     gpus: float = Field(0, ge=0, description="GPUs of each worker.")
 
@@ -132,9 +113,7 @@ class EngineConfig(Config):
         "(`grpo`, `rloo`) use transformers for that.",
     )
     cuda_graphs: bool = Field(
-        False,
-        description="Of `transformers` alone: replay decoding steps on a GPU as CUDA graphs; not yet "
-        "measured.",
+        False, description="Of `transformers` alone: replay decoding steps on a GPU as CUDA graphs; not yet measured."
     )
     vllm: VllmConfig = Field(default_factory=VllmConfig, description="Of vLLM alone.")
     ray: RayConfig = Field(default_factory=RayConfig, description="Several machines.")
@@ -168,17 +147,13 @@ class VerifyConfig(Config):
         "conclusion, else the last expression; `boxed`: last \\boxed{}; `last_number`: last number or "
         "formula. `auto`: by prompt style.",
     )
-    percent: Percent = Field(
-        "dropped", description="Whether 50% is 50 (`dropped`) or 0.5 (`hundredths`)."
-    )
+    percent: Percent = Field("dropped", description="Whether 50% is 50 (`dropped`) or 0.5 (`hundredths`).")
     units: Units = Field(
         "compared",
         description="Whether 5 hours is other than 5 minutes where gold and extracted answer both name a "
         "unit (`compared`), or units count for nothing (`dropped`).",
     )
-    order: Order = Field(
-        "any", description="Whether the members of a list count in `any` order, or as `given`."
-    )
+    order: Order = Field("any", description="Whether the members of a list count in `any` order, or as `given`.")
     function: Place | None = Field(
         None,
         description="A verifier of your own, `FILE.py:FUNCTION`, called with completion, answer and "

@@ -27,8 +27,7 @@ class SuiteConfig(SamplingConfig):
         min_length=1, description="The benchmarks, or other sources of problems."
     )
     limit: Positive | None = Field(
-        None,
-        description="Problems of each, in proportion to its levels, or else its subjects; none takes all.",
+        None, description="Problems of each, in proportion to its levels, or else its subjects; none takes all."
     )
     samples: Positive | None = Field(
         None, description="Completions a problem; none is the benchmark's own number, 8 or 1."
@@ -53,9 +52,7 @@ class SuiteConfig(SamplingConfig):
     @model_validator(mode="after")
     def _enough_samples(self) -> SuiteConfig:
         if self.ks and (self.samples or 1) < max(self.ks):
-            raise ValueError(
-                f"pass@{max(self.ks)} needs samples of at least {max(self.ks)}: change ks or samples"
-            )
+            raise ValueError(f"pass@{max(self.ks)} needs samples of at least {max(self.ks)}: change ks or samples")
         if self.temperature == 0 and (self.samples or 1) > 1:
             raise ValueError("at temperature 0 all samples are the same: leave samples at 1")
         return self

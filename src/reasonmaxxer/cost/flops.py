@@ -68,14 +68,7 @@ class ModelFlops:
         lengths = [(len(r.prompt_ids), len(r.completion_ids)) for r in rollouts]
         return self.sampling([len(p) for p in prompts], lengths)
 
-    def training(
-        self,
-        layout: Sequence[Sequence[int]],
-        decisions: int,
-        *,
-        anchored: bool,
-        base: bool,
-    ) -> float:
+    def training(self, layout: Sequence[Sequence[int]], decisions: int, *, anchored: bool, base: bool) -> float:
         """One pass of ReasonMaxxer training over prompts, each with completions that share it.
 
         Through the decoder: the adapted model forward and, for its activations, backward (attention's
@@ -102,13 +95,7 @@ class ModelFlops:
         return total
 
     def course(
-        self,
-        layout: Sequence[Sequence[int]],
-        decisions: int,
-        epochs: float,
-        *,
-        anchored: bool,
-        fresh: bool,
+        self, layout: Sequence[Sequence[int]], decisions: int, epochs: float, *, anchored: bool, fresh: bool
     ) -> float:
         """ReasonMaxxer training of one adapter for so many epochs, or for the share of one.
 

@@ -22,9 +22,7 @@ from transformers.integrations.sdpa_attention import repeat_kv
 from reasonmaxxer.models.layout import RowLayout, Segments
 
 
-def in_one_call(
-    query: Tensor, key: Tensor, value: Tensor, scale: float, layout: RowLayout
-) -> Tensor:
+def in_one_call(query: Tensor, key: Tensor, value: Tensor, scale: float, layout: RowLayout) -> Tensor:
     """Attention of a row [1, heads, T, head size].
 
     Args:
@@ -47,9 +45,7 @@ def masked(query: Tensor, key: Tensor, value: Tensor, scale: float, layout: RowL
     repeats = query.shape[1] // key.shape[1]
     keys, values = repeat_kv(key, repeats), repeat_kv(value, repeats)
     mask = layout.mask
-    return scaled_dot_product_attention(query, keys, values, attn_mask=mask, scale=scale).transpose(
-        1, 2
-    )
+    return scaled_dot_product_attention(query, keys, values, attn_mask=mask, scale=scale).transpose(1, 2)
 
 
 def flash(query: Tensor, key: Tensor, value: Tensor, scale: float, layout: RowLayout) -> Tensor:
@@ -64,9 +60,7 @@ class _Flash(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, query: Tensor, key: Tensor, value: Tensor, scale: float, segments: Segments
-    ) -> Tensor:
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, scale: float, segments: Segments) -> Tensor:
         query_THE, key_SGE, value_SGE = _runs(query, key, value, segments)
         out_THE, *rest = torch.ops.aten._flash_attention_forward(
             query_THE, key_SGE, value_SGE, *_lengths(segments), 0.0, True, False, scale=scale
@@ -93,9 +87,7 @@ class _Flash(torch.autograd.Function):
         return *of_row, None, None
 
 
-def _runs(
-    query: Tensor, key: Tensor, value: Tensor, segments: Segments
-) -> tuple[Tensor, Tensor, Tensor]:
+def _runs(query: Tensor, key: Tensor, value: Tensor, segments: Segments) -> tuple[Tensor, Tensor, Tensor]:
     """Queries [T, heads, head size], keys and values [S, key-value heads, head size]."""
     query_THE, key_TGE, value_TGE = (state[0].transpose(0, 1) for state in (query, key, value))
     key_S = segments.key_S
@@ -108,9 +100,7 @@ def _lengths(segments: Segments) -> tuple[Tensor, Tensor, int, int]:
 
 
 @cache
-def _has_flash(
-    device: torch.device, dtype: torch.dtype, heads: int, groups: int, size: int
-) -> bool:
+def _has_flash(device: torch.device, dtype: torch.dtype, heads: int, groups: int, size: int) -> bool:
     """Whether there is a kernel of variable lengths for such layers: tried once, on a short row."""
     if device.type != "cuda" or dtype not in (torch.float16, torch.bfloat16) or size % 8:
         return False
@@ -123,9 +113,7 @@ def _has_flash(
         if not can_use_flash_attention(SDPAParams(query, key, value, None, 0.0, False, True)):
             return False
         ours, plain = (_tried(read, [query, key, value], layout) for read in (flash, masked))
-    if all(
-        (own - exact).norm() < 0.1 * exact.norm() for own, exact in zip(ours, plain, strict=True)
-    ):
+    if all((own - exact).norm() < 0.1 * exact.norm() for own, exact in zip(ours, plain, strict=True)):
         return True
     warnings.warn(
         f"Flash attention of PyTorch {torch.__version__} does not give what a mask gives here: rows are "

@@ -18,7 +18,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from reasonmaxxer.models.accelerated import in_one_call
-from reasonmaxxer.models.branches import branched
+from reasonmaxxer.models.cpu.branches import branched
 from reasonmaxxer.models.layout import Layout, RowLayout
 
 NAME = "reasonmaxxer"
@@ -68,9 +68,7 @@ def _decoding(query: Tensor, mask: Tensor | None) -> bool:
     return few and (mask is None or mask.dtype == torch.bool)
 
 
-def _by_products(
-    query: Tensor, key: Tensor, value: Tensor, mask_B11S: Tensor | None, scale: float
-) -> Tensor:
+def _by_products(query: Tensor, key: Tensor, value: Tensor, mask_B11S: Tensor | None, scale: float) -> Tensor:
     """One query a head: the R heads of a key-value head share a product, softmax in float32."""
     batch, groups, _, size = key.shape
     query_BGER = (query * scale).view(batch, groups, -1, size).transpose(2, 3)
@@ -81,9 +79,7 @@ def _by_products(
     return attended.view(batch, 1, -1, value.shape[3])
 
 
-def _fused(
-    query: Tensor, key: Tensor, value: Tensor, mask_B11S: Tensor | None, scale: float
-) -> Tensor:
+def _fused(query: Tensor, key: Tensor, value: Tensor, mask_B11S: Tensor | None, scale: float) -> Tensor:
     """One query a head: the R heads of a key-value head are R queries, so that no key is copied."""
     batch, groups, _, size = key.shape
     attended_BGRE = scaled_dot_product_attention(

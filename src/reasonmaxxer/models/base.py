@@ -12,15 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from reasonmaxxer.config import ModelConfig
 from reasonmaxxer.errors import UserError, did_you_mean
+from reasonmaxxer.models.cpu.memory import configure_memory
 from reasonmaxxer.models.embedded import EMBEDDED, resolve_embedded
-from reasonmaxxer.models.files import (
-    INDEX,
-    files_of,
-    fingerprint,
-    refuse_other_weights,
-    shards_of,
-)
-from reasonmaxxer.models.memory import configure_memory
+from reasonmaxxer.models.files import INDEX, files_of, fingerprint, refuse_other_weights, shards_of
 from reasonmaxxer.models.teachers import teachers
 
 if TYPE_CHECKING:
@@ -187,13 +181,10 @@ def check_quantization(config: ModelConfig) -> None:
     device = resolve_device(config)
     if not device.startswith("cuda"):
         raise UserError(
-            f"model.quantization = '4bit' needs a CUDA device, and model.device is {device}: take it off "
-            "the recipe."
+            f"model.quantization = '4bit' needs a CUDA device, and model.device is {device}: take it off the recipe."
         )
     if find_spec("bitsandbytes") is None:
-        raise UserError(
-            "model.quantization = '4bit' needs bitsandbytes: pip install 'reasonmaxxer[quantized]'."
-        )
+        raise UserError("model.quantization = '4bit' needs bitsandbytes: pip install 'reasonmaxxer[quantized]'.")
 
 
 def _quantized(config: ModelConfig, device: str) -> dict[str, Any]:
@@ -209,10 +200,7 @@ def _quantized(config: ModelConfig, device: str) -> dict[str, Any]:
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=resolve_dtype(config, device),
     )
-    return {
-        "quantization_config": nf4,
-        "device_map": {"": torch.device("cuda", torch.cuda.current_device())},
-    }
+    return {"quantization_config": nf4, "device_map": {"": torch.device("cuda", torch.cuda.current_device())}}
 
 
 def _locate(config: ModelConfig) -> tuple[str, str, str]:

@@ -37,9 +37,7 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[misc]
         )
         self.is_initialized = True
 
-    def update(
-        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
-    ) -> tuple[Tensor, Tensor]:
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         """Prefill keeps the prompts' states aside; decode writes the new tokens of each row."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)

@@ -70,11 +70,7 @@ def _name_special_tokens(tokenizer: Any, reader: Any) -> None:
         special = kind == TokenType.CONTROL
         named = zip(tokens, fields["tokenizer.ggml.token_type"], strict=True)
         tokenizer.add_tokens(
-            [
-                AddedToken(t, normalized=False, special=special)
-                for t, type_ in named
-                if type_ == kind
-            ],
+            [AddedToken(t, normalized=False, special=special) for t, type_ in named if type_ == kind],
             special_tokens=special,
         )
     for name, key in {"bos": "bos", "eos": "eos", "pad": "padding"}.items():
@@ -82,9 +78,7 @@ def _name_special_tokens(tokenizer: Any, reader: Any) -> None:
             setattr(tokenizer, f"{name}_token", tokens[number])
 
 
-def _write_weights(
-    reader: Any, shapes: dict[str, tuple[int, ...]], config: Any, path: Path
-) -> None:
+def _write_weights(reader: Any, shapes: dict[str, tuple[int, ...]], config: Any, path: Path) -> None:
     """Write tensors as `save_pretrained` would, byte for byte, but without holding them."""
     import torch
 

@@ -19,14 +19,7 @@ from platformdirs import user_cache_path
 from reasonmaxxer.artifacts import read_json, write_json
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models.conversion import convert
-from reasonmaxxer.models.fetching import (
-    Part,
-    fetch_parts,
-    fetch_snapshot,
-    require_hash,
-    require_space,
-    say,
-)
+from reasonmaxxer.models.fetching import Part, fetch_parts, fetch_snapshot, require_hash, require_space, say
 
 
 @dataclass(frozen=True)

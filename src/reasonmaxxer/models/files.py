@@ -123,9 +123,7 @@ def weights_of(folder: Path) -> list[Path]:
             f"{folder / 'config.json'} names its weights under transformers_weights: take that out, and "
             f"call the file {WEIGHTS}."
         )
-    elif list(
-        folder.glob("shard-*-model-*.safetensors")
-    ):  # transformers prefers them to all others
+    elif list(folder.glob("shard-*-model-*.safetensors")):  # transformers prefers them to all others
         raise UserError(f"{folder} is a distributed checkpoint: save it anew with save_pretrained.")
     else:
         split = not (folder / WEIGHTS).is_file() and (folder / INDEX).is_file()

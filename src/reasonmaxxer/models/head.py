@@ -56,9 +56,7 @@ class OutputHead:
         config = inner.config.get_text_config()
         self.projection = inner.get_output_embeddings()
         self.softcap: float | None = getattr(config, "final_logit_softcapping", None)
-        self.scale = (getattr(config, "logit_scale", None) or 1.0) / (
-            getattr(config, "logits_scaling", None) or 1.0
-        )
+        self.scale = (getattr(config, "logit_scale", None) or 1.0) / (getattr(config, "logits_scaling", None) or 1.0)
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """Logits of hidden states, in the weights' type."""

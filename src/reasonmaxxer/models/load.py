@@ -140,8 +140,7 @@ def with_adapter(base: LoadedModel, folder: Path) -> LoadedModel:
 
     files = check_adapter(folder)
     with in_a_sentence(
-        f"The adapter in {folder} does not fit its base {base.name}: name the one it was trained on in "
-        f"{CONFIG}."
+        f"The adapter in {folder} does not fit its base {base.name}: name the one it was trained on in {CONFIG}."
     ):
         _refuse_extremes(adapter_config(folder), files[0], base.model)
         model = PeftModel.from_pretrained(base.model, str(folder))

@@ -6,9 +6,7 @@ import torch
 from torch import Tensor
 
 
-def attention_masks(
-    model: Any, allowed_BQS: Tensor, distance_BQS: Tensor
-) -> Tensor | dict[str, Tensor]:
+def attention_masks(model: Any, allowed_BQS: Tensor, distance_BQS: Tensor) -> Tensor | dict[str, Tensor]:
     """Four-dimensional masks, one a kind of attention layer where a family has several.
 
     Args:

@@ -67,9 +67,7 @@ def row_tokens(device: str) -> int:
     return ROW_TOKENS if device == "cpu" else ACCELERATED_ROW_TOKENS
 
 
-def pack(
-    sequences: Sequence[tuple[Sequence[int], Sequence[int]]], device: str = "cpu"
-) -> list[Row]:
+def pack(sequences: Sequence[tuple[Sequence[int], Sequence[int]]], device: str = "cpu") -> list[Row]:
     """Rows of neighbouring sequences, each within `row_tokens`.
 
     Args:

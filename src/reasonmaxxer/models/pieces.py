@@ -46,9 +46,7 @@ def token_pieces(tokenizer: Any, ids: Iterable[int]) -> list[Piece]:
     return [_piece(tokenizer, id, added, special, alphabet) for id in ids]
 
 
-def _piece(
-    tokenizer: Any, id: int, added: dict[int, Any], special: set[int], alphabet: Alphabet
-) -> Piece:
+def _piece(tokenizer: Any, id: int, added: dict[int, Any], special: set[int], alphabet: Alphabet) -> Piece:
     if id in added:  # stands for its own text
         token = added[id]
         return Piece(id, str(token).encode(), token.special or id in special)

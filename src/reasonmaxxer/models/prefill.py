@@ -57,16 +57,12 @@ def read_together(model: Any, cache: SlotCache, parts: Sequence[tuple[int, ...]]
     for row, part in enumerate(parts):
         ids_PT[row, : len(part)] = torch.tensor(part)
     cache.prefill()
-    output = decoder(model)(
-        input_ids=ids_PT.to(model.device), past_key_values=cache, use_cache=True
-    )
+    output = decoder(model)(input_ids=ids_PT.to(model.device), past_key_values=cache, use_cache=True)
     hidden_PD: Tensor = output[0][torch.arange(len(parts), device=model.device), last_P]
     return hidden_PD
 
 
-def read_on(
-    read: Any, cache: SlotCache, ids_BN: Tensor, start_B: Tensor, span: int, rows_B: Any = None
-) -> Any:
+def read_on(read: Any, cache: SlotCache, ids_BN: Tensor, start_B: Tensor, span: int, rows_B: Any = None) -> Any:
     """What a model or its decoder makes of the next N tokens of B slots.
 
     Args:

@@ -87,9 +87,7 @@ def row_states(
 def _one_by_one(forward: Forward, ids_1T: Tensor, layout: Layout) -> Tensor:
     """A prompt is read once for each of its completions, its states taken from the first."""
     parts = []
-    for stem_1T, sizes in zip(
-        torch.split(ids_1T, [sum(stem) for stem in layout], 1), layout, strict=True
-    ):
+    for stem_1T, sizes in zip(torch.split(ids_1T, [sum(stem) for stem in layout], 1), layout, strict=True):
         prompt_1T, *completions = torch.split(stem_1T, list(sizes), 1)
         for number, own_1T in enumerate(completions):
             states_TD = forward(input_ids=torch.cat([prompt_1T, own_1T], 1), use_cache=False)[0]
@@ -172,11 +170,7 @@ def _refuse(model: Any, reason: str | None) -> None:
 
 
 def _other_span(config: Any) -> str | None:
-    spans = [
-        f"{name} = {value}"
-        for name, value in config.to_dict().items()
-        if name.endswith(OTHER_SPANS) and value
-    ]
+    spans = [f"{name} = {value}" for name, value in config.to_dict().items() if name.endswith(OTHER_SPANS) and value]
     return f"no mask here follows {', '.join(spans)}" if spans else None
 
 
@@ -214,9 +208,9 @@ class _MadeUpRows:
         read_ND = row_states(way, self.model, self._states, ids_1N, place_1N, layout)
         parts = zip(torch.split(read_ND, sizes), self.alone_3TD, starts, strict=True)
         other = max(_error(own_TD, alone_TD[start:]) for own_TD, alone_TD, start in parts)
-        return self._judged(
-            other, "several to a row, sequences are read as others"
-        ) or self._judged(self._decoded(), "in a cache of slots, sequences are decoded as others")
+        return self._judged(other, "several to a row, sequences are read as others") or self._judged(
+            self._decoded(), "in a cache of slots, sequences are decoded as others"
+        )
 
     def _decoded(self) -> float:
         """Prompts behind what both begin with, two more tokens in another order, and one more."""
@@ -247,9 +241,7 @@ class _MadeUpRows:
         made = self.model.generate(
             self.ids_3T,
             attention_mask=torch.ones_like(self.ids_3T),
-            generation_config=GenerationConfig(
-                max_new_tokens=3, do_sample=False, pad_token_id=0, eos_token_id=[]
-            ),
+            generation_config=GenerationConfig(max_new_tokens=3, do_sample=False, pad_token_id=0, eos_token_id=[]),
             output_logits=True,
             return_dict_in_generate=True,
         )

@@ -34,8 +34,7 @@ _CALCULATOR = re.compile(r"<<[^<>\n]*>>")
 _EMPHASIS = re.compile(r"(?<![\w)])\*\*|\*\*(?![\w(])")
 _WIDE = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: " ", 0x3001: ","}
 _NEXT_PROBLEM = re.compile(
-    r"\n[ \t]*(?:[#*]+ ?)?(?:question|problem|q|human|user|instruction)\b[ \d]{0,9}\**:",
-    re.IGNORECASE,
+    r"\n[ \t]*(?:[#*]+ ?)?(?:question|problem|q|human|user|instruction)\b[ \d]{0,9}\**:", re.IGNORECASE
 )
 _TAG = re.compile(r"<answer>([^<]*(?:<(?!/?answer>)[^<]*)*)</answer>")
 _MARK = re.compile(r"^[ \t]*####(?!#)[ \t]*(?=[^\n])", re.MULTILINE)
@@ -70,18 +69,13 @@ _FILLER = re.compile(
     re.IGNORECASE,
 )
 _ARITHMETIC = re.compile(r"[\d\s.,]+[-+*/×·÷][^A-Za-z\\]*")
-_OPERATION = re.compile(
-    r"\s*(?:times|multiplied|divided|plus|minus|added|subtracted)(?![A-Za-z])", re.IGNORECASE
-)
+_OPERATION = re.compile(r"\s*(?:times|multiplied|divided|plus|minus|added|subtracted)(?![A-Za-z])", re.IGNORECASE)
 _UNSURE = re.compile(
-    r"\b(?:can ?not|can't|unable to|not able to) (?:be |determine|find|finish|solve|answer)",
-    re.IGNORECASE,
+    r"\b(?:can ?not|can't|unable to|not able to) (?:be |determine|find|finish|solve|answer)", re.IGNORECASE
 )
 _WORD = re.compile(r"(?<![\\A-Za-z])[^\W\d_]{2,}")
 _GROUP = re.compile(r"\\[A-Za-z]+\s*\{[^{}]*\}")
-_SAID = re.compile(
-    r"<<|(?<![A-Za-z])(?:is|are|was|were|has|have|gets?|gives?|find)(?![A-Za-z])", re.IGNORECASE
-)
+_SAID = re.compile(r"<<|(?<![A-Za-z])(?:is|are|was|were|has|have|gets?|gives?|find)(?![A-Za-z])", re.IGNORECASE)
 
 
 def read_answer(text: str) -> str | None:

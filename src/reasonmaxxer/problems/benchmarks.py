@@ -63,10 +63,7 @@ def provenance(config: SourceConfig) -> dict[str, str]:
 
 def _from_hub(benchmark: Benchmark, where: str) -> list[Problem]:
     source = SourceConfig(
-        source=benchmark.hub,
-        subset=benchmark.subset,
-        split=benchmark.split,
-        revision=benchmark.revision,
+        source=benchmark.hub, subset=benchmark.subset, split=benchmark.split, revision=benchmark.revision
     )
     try:
         found = hub_rows(source, where)

@@ -35,9 +35,7 @@ def take(problems: Sequence[Problem], count: int | None, where: str) -> list[Pro
     return list(problems[:count])
 
 
-def keep(
-    problems: Sequence[Problem], wanted: Mapping[str, Sequence[Hashable]], where: str
-) -> list[Problem]:
+def keep(problems: Sequence[Problem], wanted: Mapping[str, Sequence[Hashable]], where: str) -> list[Problem]:
     """Problems whose metadata has one of the wanted values under every wanted name.
 
     Args:
@@ -93,11 +91,7 @@ def stratified(problems: Sequence[Problem], count: int, seed: int, by: str) -> l
     by_remainder = sorted(shares, key=lambda name: (-shares[name][1], -len(strata[name]), name))
     for name in by_remainder[: count - sum(takes.values())]:
         takes[name] += 1
-    drawn = {
-        problem.id
-        for name, stratum in strata.items()
-        for problem in shuffled(stratum, seed)[: takes[name]]
-    }
+    drawn = {problem.id for name, stratum in strata.items() for problem in shuffled(stratum, seed)[: takes[name]]}
     return [problem for problem in problems if problem.id in drawn]
 
 

@@ -108,9 +108,7 @@ def _runs(text: str, start: int, end: int) -> list[Expression]:
 
 def _trimmed(run: str) -> str:
     """Without signs and brackets at its ends that belong to the sentence."""
-    run = re.sub(r"^[-–]\s+", "", re.sub(r"^(?:[ ,+*/=^×÷·|]|\.(?!\d))+", "", run)).rstrip(
-        " ,.+*/=^<>≤≥≠±×÷·|-–!"
-    )
+    run = re.sub(r"^[-–]\s+", "", re.sub(r"^(?:[ ,+*/=^×÷·|]|\.(?!\d))+", "", run)).rstrip(" ,.+*/=^<>≤≥≠±×÷·|-–!")
     while run and run[-1] in ")]}" and _depth(run) < 0:
         run = run[:-1].rstrip(" ,")
     while run and run[0] in "([{" and _depth(run) > 0:
@@ -133,11 +131,7 @@ def stated(sentence: str) -> str | None:
 
 def results(text: str) -> list[str]:
     """The expressions that something is said to equal."""
-    return [
-        result(e.text)
-        for e in expressions(text)
-        if _EQUALS.search(e.text) or _RESULT.search(_before(text, e))
-    ]
+    return [result(e.text) for e in expressions(text) if _EQUALS.search(e.text) or _RESULT.search(_before(text, e))]
 
 
 def _before(text: str, expression: Expression) -> str:

@@ -50,8 +50,7 @@ def file_problems(config: SourceConfig, where: str) -> list[Problem]:
         raise UserError(f"{where}.source: there is no file {path}; check the path.")
     if not path.name.lower().endswith(SUFFIXES):
         raise UserError(
-            f"{where}.source: {path} is no file of problems by its ending; those read are "
-            f"{', '.join(SUFFIXES)}."
+            f"{where}.source: {path} is no file of problems by its ending; those read are {', '.join(SUFFIXES)}."
         )
     try:
         rows = _rows(path)
@@ -134,9 +133,7 @@ def _parse(text: bytes, place: str) -> Any:
         if b"\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()  # lone surrogates are no text
     except (ValueError, RecursionError) as error:
-        raise UserError(
-            f"{place} is not valid JSON: {error}. Write it in UTF-8, and long numbers as text."
-        ) from error
+        raise UserError(f"{place} is not valid JSON: {error}. Write it in UTF-8, and long numbers as text.") from error
     return value
 
 

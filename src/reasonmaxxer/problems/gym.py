@@ -82,23 +82,16 @@ def _dataset(task: str, options: Mapping[str, Any], draw: str, where: str) -> An
         ) from error
 
     if task not in DATASETS:
-        raise UserError(
-            f"{where}.source: reasoning-gym has no task '{task}'.{did_you_mean(task, DATASETS)}"
-        )
+        raise UserError(f"{where}.source: reasoning-gym has no task '{task}'.{did_you_mean(task, DATASETS)}")
     reserved = sorted({"seed", "size"} & set(options))
     if reserved:
-        raise UserError(
-            f"{where}.options cannot set {' and '.join(reserved)}: use {where}.seed and "
-            f"{where}.limit."
-        )
+        raise UserError(f"{where}.options cannot set {' and '.join(reserved)}: use {where}.seed and {where}.limit.")
     # Thirty-one bits apart: a task draws its i-th problem from seed + i, and near seeds overlap.
     seed = int.from_bytes(hashlib.sha256(draw.encode()).digest()[:4], "big") >> 1
     try:
         return reasoning_gym.create_dataset(task, seed=seed, size=BATCH, **options)
     except (TypeError, ValueError, AttributeError, AssertionError) as error:
-        raise UserError(
-            f"{where}.options {dict(options)} do not suit reasoning-gym/{task}: {error}"
-        ) from error
+        raise UserError(f"{where}.options {dict(options)} do not suit reasoning-gym/{task}: {error}") from error
 
 
 def _plain(entry: Mapping[str, Any], source: str, where: str) -> Any:

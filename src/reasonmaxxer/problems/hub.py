@@ -32,9 +32,7 @@ def hub_rows(config: SourceConfig, where: str) -> list[Row]:
     import datasets
 
     try:
-        table = datasets.load_dataset(
-            config.source, name=config.subset, split=config.split, revision=config.revision
-        )
+        table = datasets.load_dataset(config.source, name=config.subset, split=config.split, revision=config.revision)
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         raise UserError(
             f"{where}.source '{config.source}' (subset {config.subset}, split {config.split}) "

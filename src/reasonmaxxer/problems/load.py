@@ -27,9 +27,7 @@ class Splits:
     test: list[Problem]
 
 
-def load_problems(
-    config: SourceConfig, seed: int, where: str, taken: Sequence[Problem] = ()
-) -> list[Problem]:
+def load_problems(config: SourceConfig, seed: int, where: str, taken: Sequence[Problem] = ()) -> list[Problem]:
     """The problems of one split, drawn; no two have one id.
 
     A `limit` draws that many by seed, in drawn order; without one a file, data set or benchmark comes
@@ -51,9 +49,7 @@ def load_problems(
 
 def _drawn(config: SourceConfig, seed: int, where: str, taken: Sequence[Problem]) -> list[Problem]:
     if config.options and not config.source.startswith(gym.PREFIX):
-        raise UserError(
-            f"{where}.options are for reasoning-gym tasks, not '{config.source}'; leave them out."
-        )
+        raise UserError(f"{where}.options are for reasoning-gym tasks, not '{config.source}'; leave them out.")
     if config.where and is_made(config.source):
         raise UserError(
             f"{where}.where is for benchmarks, files and data sets, not '{config.source}', whose problems "
@@ -82,9 +78,7 @@ def _reader(source: str) -> Callable[[SourceConfig, str], list[Problem]]:
     return files.file_problems if files.is_file_source(source) else hub.hub_problems
 
 
-def load_samples(
-    sources: Sequence[SourceConfig], limit: int | None, seed: int
-) -> dict[str, list[Problem]]:
+def load_samples(sources: Sequence[SourceConfig], limit: int | None, seed: int) -> dict[str, list[Problem]]:
     """Problems of several sources by name, of each at most so many, in proportion to its parts.
 
     Args:

@@ -10,8 +10,7 @@ from reasonmaxxer.trial import check_template
 
 TEXT_STYLES = {
     "qwen_boxed": (
-        "Solve the following math problem step by step. "
-        "Put your final answer in \\boxed{}.\n\nProblem: ",
+        "Solve the following math problem step by step. Put your final answer in \\boxed{}.\n\nProblem: ",
         "\n\nSolution:",
     ),
     "llama_abel": ("Question:\n", "\nAnswer:\nLet's think step by step.\n"),

@@ -106,15 +106,12 @@ def _columns(rows: Sequence[Row], config: SourceConfig, where: str) -> Columns:
     return Columns(text, answer, columns["id"], _column(there, DOMAIN_COLUMNS, None, where))
 
 
-def _column(
-    there: Sequence[str], usual: Sequence[str], explicit: str | None, field: str
-) -> str | None:
+def _column(there: Sequence[str], usual: Sequence[str], explicit: str | None, field: str) -> str | None:
     """The column asked for, else the first usual name there is, letter case aside."""
     if explicit is not None:
         if explicit not in there:
             raise UserError(
-                f"{field} '{explicit}' is not a column; there are {_listed(there)}."
-                f"{did_you_mean(explicit, there)}"
+                f"{field} '{explicit}' is not a column; there are {_listed(there)}.{did_you_mean(explicit, there)}"
             )
         return explicit
     by_name = {column.casefold(): column for column in there}
@@ -125,9 +122,7 @@ def _listed(columns: Sequence[str]) -> str:
     return ", ".join(f"'{column}'" for column in columns)
 
 
-def _problem(
-    row: Row, columns: Columns, config: SourceConfig, row_id: str, domain: str, place: str
-) -> Problem:
+def _problem(row: Row, columns: Columns, config: SourceConfig, row_id: str, domain: str, place: str) -> Problem:
     answer = _text(row, columns.answer, place)
     found = extract_answer(answer)
     if found is None:

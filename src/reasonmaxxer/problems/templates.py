@@ -71,8 +71,7 @@ TEMPLATES = (
     Template(
         "finds",
         "add",
-        "{name} finds {a} {noun} in the morning and {b} in the evening. "
-        "How many {noun} does {name} find in all?",
+        "{name} finds {a} {noun} in the morning and {b} in the evening. How many {noun} does {name} find in all?",
         {"name": _NAMES, "noun": _THINGS},
     ),
     Template(
@@ -84,8 +83,7 @@ TEMPLATES = (
     Template(
         "spends",
         "subtract",
-        "{name} has {a} dollars and spends {b} dollars on {noun}. "
-        "How many dollars does {name} have left?",
+        "{name} has {a} dollars and spends {b} dollars on {noun}. How many dollars does {name} have left?",
         {"name": _NAMES, "noun": _FOOD},
     ),
     Template(
@@ -97,15 +95,13 @@ TEMPLATES = (
     Template(
         "how-many-more",
         "subtract",
-        "{name} picked {a} {noun} and {other} picked {b}. "
-        "How many more {noun} did {name} pick than {other}?",
+        "{name} picked {a} {noun} and {other} picked {b}. How many more {noun} did {name} pick than {other}?",
         {"name": _NAMES, "other": _OTHERS, "noun": _FOOD[:6]},
     ),
     Template(
         "groups",
         "multiply",
-        "{name} fills {a} {places} with {b} {noun} each. "
-        "How many {noun} are in the {places} in all?",
+        "{name} fills {a} {places} with {b} {noun} each. How many {noun} are in the {places} in all?",
         {"name": _NAMES, "places": _VESSELS, "noun": _FOOD},
     ),
     Template(
@@ -117,8 +113,7 @@ TEMPLATES = (
     Template(
         "rows",
         "multiply",
-        "A {place} has {a} rows of {noun} with {b} {noun} in each row. "
-        "How many {noun} does it have?",
+        "A {place} has {a} rows of {noun} with {b} {noun} in each row. How many {noun} does it have?",
         {"place": _PLOTS, "noun": _PLANTS},
     ),
     Template(

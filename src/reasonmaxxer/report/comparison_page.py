@@ -8,9 +8,9 @@ from typing import Any
 
 from reasonmaxxer import __version__
 from reasonmaxxer.artifacts import write_json, write_text
+from reasonmaxxer.measure.arms import read_arms
+from reasonmaxxer.measure.comparison import compare, crossing
 from reasonmaxxer.report import figures
-from reasonmaxxer.report.arms import read_arms
-from reasonmaxxer.report.comparison import compare, crossing
 from reasonmaxxer.report.comparison_tables import NAME, lead, tables_of
 from reasonmaxxer.report.panels import Panel, panel
 from reasonmaxxer.report.tables import Table, latex, markdown
@@ -42,12 +42,7 @@ def write_comparison(runs: Sequence[Path], out: Path) -> dict[str, Any]:
 def render(found: dict[str, Any], tables: Sequence[Table]) -> str:
     """The page as text; the same comparison gives the same text."""
     return fill(
-        "comparison.html.j2",
-        version=__version__,
-        found=found,
-        lead=lead(found),
-        panels=_panels(found),
-        tables=tables,
+        "comparison.html.j2", version=__version__, found=found, lead=lead(found), panels=_panels(found), tables=tables
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from reasonmaxxer.cost.published import published_costs
-from reasonmaxxer.report.comparison import crossing
+from reasonmaxxer.measure.comparison import crossing
 from reasonmaxxer.report.numbers import number, signed
 from reasonmaxxer.report.tables import Table
 
@@ -38,9 +38,7 @@ def _accuracy(found: dict[str, Any]) -> Table:
         difference = arm.get("difference")
         paired = ""
         if difference and "gained" in difference:
-            paired = (
-                f"{difference['gained']} / {difference['lost']}, p = {difference['p_value']:.2g}"
-            )
+            paired = f"{difference['gained']} / {difference['lost']}, p = {difference['p_value']:.2g}"
         rows.append(
             (
                 arm["name"],
@@ -157,7 +155,5 @@ def _published() -> Table:
 def _multiple(ratio: dict[str, Any] | None) -> str:
     if ratio is None:
         return "not priced"
-    value, low, high = (
-        "never" if ratio[n] is None else f"{ratio[n]:.2f}" for n in ("value", "low", "high")
-    )
+    value, low, high = ("never" if ratio[n] is None else f"{ratio[n]:.2f}" for n in ("value", "low", "high"))
     return f"{value} [{low}, {high}]"

@@ -61,9 +61,7 @@ class Content:
         return [table for section in self.sections for table in section.tables]
 
 
-def measured_with(
-    models: Mapping[str, Mapping[str, Any]], settings: Mapping[str, Any]
-) -> list[tuple[str, str]]:
+def measured_with(models: Mapping[str, Mapping[str, Any]], settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     """`facts` of a page: what each model is, and the settings."""
     return [
         *((arm, f"{m['name']}, from {m['source']}, {m['dtype']}") for arm, m in models.items()),

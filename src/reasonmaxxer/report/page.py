@@ -25,7 +25,7 @@ from reasonmaxxer.report.results import Change, Comparison, Results, read_result
 from reasonmaxxer.report.templates import fill
 from reasonmaxxer.report.viewer import viewer_data, viewer_fragment
 from reasonmaxxer.report.words import caveats, verdict
-from reasonmaxxer.run_directory import REPORT
+from reasonmaxxer.work.run_directory import REPORT
 
 SHOWN: dict[Change, int] = {"gained": 3, "lost": 3, "both": 2, "neither": 2}
 """Examples of each kind, the first in the order of the test problems."""

@@ -11,7 +11,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from reasonmaxxer.evaluation.metrics import bootstrap
+from reasonmaxxer.measure.metrics import bootstrap
 from reasonmaxxer.report import figures
 from reasonmaxxer.report.numbers import number
 from reasonmaxxer.report.results import Results
@@ -145,12 +145,7 @@ def training(results: Results) -> list[Panel]:
             "Mean KL(base || adapted) over the anchor positions of each step, nats.",
         ),
         ("loss", "Loss", "loss", "Decision loss plus weighted anchor, of each step's rollouts."),
-        (
-            "grad_norm",
-            "Gradient norm",
-            "norm",
-            "Norm of the gradient of each step, before clipping.",
-        ),
+        ("grad_norm", "Gradient norm", "norm", "Norm of the gradient of each step, before clipping."),
         ("learning_rate", "Learning rate", "rate", "Learning rate of each step."),
     )
     return drawn + [
@@ -197,11 +192,7 @@ def outcomes(results: Results) -> Panel:
         "on the test problems, greedy and sampled together. Only correct earns a reward.",
         columns=("completions", *names, "cut at the limit"),
         rows=[
-            (
-                label,
-                *(f"{part['outcomes'].get(name, 0):,}" for name in names),
-                f"{part['truncated_share']:.1%}",
-            )
+            (label, *(f"{part['outcomes'].get(name, 0):,}" for name in names), f"{part['truncated_share']:.1%}")
             for label, part in parts.items()
         ],
     )

@@ -44,9 +44,7 @@ def _shown(row: Mapping[str, Any]) -> tuple[int, str, int]:
     return row["id"], text, SPECIAL if row["special"] else ESCAPED if escaped else PLAIN
 
 
-def opinion(
-    row: Mapping[str, Any], arm: str, top: str, logprob: str, pieces: Pieces
-) -> dict[str, Any]:
+def opinion(row: Mapping[str, Any], arm: str, top: str, logprob: str, pieces: Pieces) -> dict[str, Any]:
     """What a model thought of each token of a completion.
 
     Args:

@@ -64,10 +64,7 @@ def _cells(stage: StagePlan) -> tuple[str, ...]:
 
 
 def _words(
-    plans: tuple[Plan, Plan, Plan],
-    assumed: tuple[Assumptions, Assumptions, Assumptions],
-    device: Device,
-    price: Price,
+    plans: tuple[Plan, Plan, Plan], assumed: tuple[Assumptions, Assumptions, Assumptions], device: Device, price: Price
 ) -> list[str]:
     low, middling, high = assumed
     said = [

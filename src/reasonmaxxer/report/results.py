@@ -13,7 +13,7 @@ import numpy as np
 from reasonmaxxer.artifacts import read_json, read_object, read_table
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.rollouts.collect import read_columns
-from reasonmaxxer.run_directory import open_run
+from reasonmaxxer.work.run_directory import open_run
 
 Change = Literal["gained", "lost", "both", "neither"]
 
@@ -118,9 +118,7 @@ class Results:
     @cached_property
     def history(self) -> list[dict[str, Any]]:
         """Training metrics, one row a step and gate."""
-        rows: list[dict[str, Any]] = read_table(
-            self.path / "training" / "history.parquet"
-        ).to_pylist()
+        rows: list[dict[str, Any]] = read_table(self.path / "training" / "history.parquet").to_pylist()
         return rows
 
     @cached_property
@@ -137,17 +135,14 @@ class Results:
         problems = read_table(self.path / "problems" / "test.parquet", ["id", "text", "answer"])
         base, adapted = (self._greedy(arm) for arm in ("base", "adapted"))
         return [
-            Comparison(p["id"], p["text"], p["answer"], base[p["id"]], adapted[p["id"]])
-            for p in problems.to_pylist()
+            Comparison(p["id"], p["text"], p["answer"], base[p["id"]], adapted[p["id"]]) for p in problems.to_pylist()
         ]
 
     def _greedy(self, arm: str) -> dict[str, Attempt]:
         columns = ("problem_id", "text", "outcome", "extracted", "finish_reason")
         rows = read_columns(self.path / "evaluation" / f"{arm}-greedy", columns)
         return {
-            r["problem_id"]: Attempt(
-                r["text"], r["outcome"], r["extracted"], r["finish_reason"] == "length"
-            )
+            r["problem_id"]: Attempt(r["text"], r["outcome"], r["extracted"], r["finish_reason"] == "length")
             for r in rows
         }
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from reasonmaxxer.report.status import RunStatus, Sampled
+from reasonmaxxer.work.status import RunStatus, Sampled
 
 BARS = "▁▂▃▄▅▆▇█"
 STATES = {

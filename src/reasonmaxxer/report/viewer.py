@@ -145,9 +145,7 @@ def viewer_data(run: Path) -> dict[str, Any]:
         "gate": {"kind": gate["kind"], "tau": gate["tau"]},
         "pieces": pieces.shown,
         "problems": problems,
-        "rollouts": [
-            _rollout(row, numbers[row["split"], row["problem_id"]], pieces) for row in tokens
-        ],
+        "rollouts": [_rollout(row, numbers[row["split"], row["problem_id"]], pieces) for row in tokens],
     }
 
 

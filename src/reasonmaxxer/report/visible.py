@@ -41,8 +41,7 @@ def token_text(text: str) -> str:
 
 def _spell_out(text: str, kept: str) -> str:
     return "".join(
-        c if c in kept or unicodedata.category(c) not in _HIDDEN else _spelled([f"U+{ord(c):04X}"])
-        for c in text
+        c if c in kept or unicodedata.category(c) not in _HIDDEN else _spelled([f"U+{ord(c):04X}"]) for c in text
     )
 
 

@@ -66,9 +66,7 @@ def check_prompts(
             f"leave the {window:,} positions that {loaded.name} was made for; lower max_new_tokens"
         )
         if table_positions(loaded.model):
-            raise UserError(
-                f"{says} to {window - longest:,} or less, or drop the longest problems."
-            )
+            raise UserError(f"{says} to {window - longest:,} or less, or drop the longest problems.")
         warn(f"{says}.")
     return longest
 
@@ -114,9 +112,7 @@ class _Plan:
     def requests(self, problems: Sequence[Problem]) -> list[Request]:
         """All of each problem, in order."""
         adapter = str(self.adapter.resolve()) if self.adapter else None
-        prompts = [
-            tuple(render_prompt(self.prompt_style, p.text, self.tokenizer)) for p in problems
-        ]
+        prompts = [tuple(render_prompt(self.prompt_style, p.text, self.tokenizer)) for p in problems]
         return [
             Request(prompt, rollout_seed(self.seed, problem.id, index), adapter)
             for problem, prompt in zip(problems, prompts, strict=True)
@@ -124,10 +120,7 @@ class _Plan:
         ]
 
     def graded(
-        self,
-        problems: Sequence[Problem],
-        requests: Sequence[Request],
-        made: Sequence[Completion],
+        self, problems: Sequence[Problem], requests: Sequence[Request], made: Sequence[Completion]
     ) -> list[Rollout]:
         """What the engine made of the requests."""
         texts = [self.tokenizer.decode(c.ids, skip_special_tokens=True) for c in made]

@@ -65,19 +65,13 @@ class Engine(Protocol):
         ...
 
     def generate(
-        self,
-        requests: Sequence[Request],
-        sampling: SamplingConfig,
-        on_tokens: OnTokens | None = None,
+        self, requests: Sequence[Request], sampling: SamplingConfig, on_tokens: OnTokens | None = None
     ) -> list[Completion]:
         """Complete every request."""
         ...
 
     def generate_shards(
-        self,
-        shards: Sequence[Sequence[Request]],
-        sampling: SamplingConfig,
-        on_tokens: OnTokens | None = None,
+        self, shards: Sequence[Sequence[Request]], sampling: SamplingConfig, on_tokens: OnTokens | None = None
     ) -> Iterator[tuple[int, list[Completion]]]:
         """Complete every request of every shard; a shard's number with its completions, as they are done.
 

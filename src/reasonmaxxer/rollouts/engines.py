@@ -12,9 +12,7 @@ from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 from reasonmaxxer.rollouts.vllm_engine import VllmEngine, check_vllm
 
 
-def make_engine(
-    config: EngineConfig, loaded: LoadedModel, eos_ids: Sequence[int], batch_size: int = 64
-) -> Engine:
+def make_engine(config: EngineConfig, loaded: LoadedModel, eos_ids: Sequence[int], batch_size: int = 64) -> Engine:
     """The engine that a recipe asks for; `contextlib.closing` ends it.
 
     Args:
@@ -28,9 +26,7 @@ def make_engine(
         return RayEngine(config, loaded, eos_ids, batch_size)
     if config.name == "vllm":
         return VllmEngine(config.vllm, loaded, eos_ids, batch_size)
-    return TransformersEngine(
-        loaded.model, eos_ids, batch_size, loaded.tokenizer, config.cuda_graphs
-    )
+    return TransformersEngine(loaded.model, eos_ids, batch_size, loaded.tokenizer, config.cuda_graphs)
 
 
 def check_engine(config: EngineConfig) -> None:

@@ -41,9 +41,7 @@ class CudaGraphs:
         given_3B = state_3B.clone()
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(
-            side
-        ):  # libraries allocate at their first call, which no capture may
+        with torch.cuda.stream(side):  # libraries allocate at their first call, which no capture may
             self._step(given_3B, span)
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()

@@ -97,11 +97,7 @@ def _by_prompt(problems: Sequence[Problem], style: PromptStyle, tokenizer: Any) 
             return text.join(TEXT_STYLES[style])
         return str(tokenizer.decode(render_prompt(style, text, tokenizer)))
 
-    return {
-        normalise(text): problem.id
-        for problem in problems
-        for text in (problem.text, rendered(problem.text))
-    }
+    return {normalise(text): problem.id for problem in problems for text in (problem.text, rendered(problem.text))}
 
 
 def _row(row: Any, where: str) -> dict[str, Any]:
@@ -115,9 +111,7 @@ def _row(row: Any, where: str) -> dict[str, Any]:
     return row
 
 
-def _problem_id(
-    row: dict[str, Any], known: dict[str, Problem], by_prompt: dict[str, str], where: str
-) -> str:
+def _problem_id(row: dict[str, Any], known: dict[str, Problem], by_prompt: dict[str, str], where: str) -> str:
     if "problem_id" in row:
         found: str | None = str(row["problem_id"])  # ids of a problem file may be numbers, too
         said = f"problem '{found}'"
@@ -133,22 +127,17 @@ def _problem_id(
     return found
 
 
-def _completion(
-    row: dict[str, Any], tokenizer: Any, eos_ids: Sequence[int], where: str
-) -> tuple[list[int], str]:
+def _completion(row: dict[str, Any], tokenizer: Any, eos_ids: Sequence[int], where: str) -> tuple[list[int], str]:
     """Token ids and how they ended."""
     said = row.get("finish_reason")
     if not isinstance(said, str | None):
-        raise UserError(
-            f"{where}: 'finish_reason' must be text such as 'length', not {said!r:.80}."
-        )
+        raise UserError(f"{where}: 'finish_reason' must be text such as 'length', not {said!r:.80}.")
     if given := _ids(row, "completion_ids", where):
         return given, said or ("stop" if given[-1] in eos_ids else "length")
     text = _text(row.get("completion"), "assistant")
     if text is None:
         raise UserError(
-            f"{where} needs 'completion' (text, or one assistant message) or 'completion_ids' (a list of "
-            "ids)."
+            f"{where} needs 'completion' (text, or one assistant message) or 'completion_ids' (a list of ids)."
         )
     ids = list(tokenizer.encode(text, add_special_tokens=False))
     reason = said or "stop"

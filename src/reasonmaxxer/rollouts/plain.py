@@ -64,9 +64,7 @@ def _batches(requests: Sequence[Request], batch_size: int) -> list[list[int]]:
     for number, request in enumerate(requests):
         by_length.setdefault(len(request.prompt_ids), []).append(number)
     return [
-        same[start : start + batch_size]
-        for same in by_length.values()
-        for start in range(0, len(same), batch_size)
+        same[start : start + batch_size] for same in by_length.values() for start in range(0, len(same), batch_size)
     ]
 
 
@@ -81,12 +79,7 @@ class _Drawing:
         growing: Growing,
         on_tokens: OnTokens | None,
     ) -> None:
-        self.batch, self.sampling, self.growing, self.on_tokens = (
-            batch,
-            sampling,
-            growing,
-            on_tokens,
-        )
+        self.batch, self.sampling, self.growing, self.on_tokens = (batch, sampling, growing, on_tokens)
         seeds = (requests[number].seed for number in batch)
         numbers = [torch.from_numpy(uniforms(seed, sampling.max_new_tokens)) for seed in seeds]
         self.uniform_BL = torch.stack(numbers)

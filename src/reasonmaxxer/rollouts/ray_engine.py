@@ -34,9 +34,7 @@ class RayEngine(Engine):
         batch_size: sequences that a worker decodes at once.
     """
 
-    def __init__(
-        self, config: EngineConfig, loaded: LoadedModel, eos_ids: Sequence[int], batch_size: int
-    ) -> None:
+    def __init__(self, config: EngineConfig, loaded: LoadedModel, eos_ids: Sequence[int], batch_size: int) -> None:
         self.name, self.version = config.name, ""
         self.config = config.ray
         self._settings: dict[str, Any] = {}
@@ -56,10 +54,7 @@ class RayEngine(Engine):
         return self._settings
 
     def generate(
-        self,
-        requests: Sequence[Request],
-        sampling: SamplingConfig,
-        on_tokens: OnTokens | None = None,
+        self, requests: Sequence[Request], sampling: SamplingConfig, on_tokens: OnTokens | None = None
     ) -> list[Completion]:
         """Complete every request, on one worker."""
         if not requests:
@@ -68,19 +63,13 @@ class RayEngine(Engine):
         return made
 
     def generate_shards(
-        self,
-        shards: Sequence[Sequence[Request]],
-        sampling: SamplingConfig,
-        on_tokens: OnTokens | None = None,
+        self, shards: Sequence[Sequence[Request]], sampling: SamplingConfig, on_tokens: OnTokens | None = None
     ) -> Iterator[tuple[int, list[Completion]]]:
         """Complete every shard; they come as workers finish them."""
         if not shards:
             return
         ray = self._connected()
-        rows = [
-            {"shard": number, "requests": pickle.dumps(list(requests))}
-            for number, requests in enumerate(shards)
-        ]
+        rows = [{"shard": number, "requests": pickle.dumps(list(requests))} for number, requests in enumerate(shards)]
         made = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
             _Worker,
             fn_constructor_args=self._worker,
@@ -130,9 +119,7 @@ class RayEngine(Engine):
 
         # Ray makes its folder open to all, wherever it is; under /tmp the names of its sockets fit.
         base = "/tmp" if os.name == "posix" else None
-        self._folder = tempfile.TemporaryDirectory(
-            prefix="ray-", dir=base, ignore_cleanup_errors=True
-        )
+        self._folder = tempfile.TemporaryDirectory(prefix="ray-", dir=base, ignore_cleanup_errors=True)
         several, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
         try:  # of one machine, as it is on Windows: every server listens on loopback
             ray.init(

@@ -43,9 +43,7 @@ class Draws:
     found_B: Tensor
 
 
-def draw(
-    logits_BV: Tensor, uniform_B: Tensor, temperature: float, top_p: float, search: bool = True
-) -> Draws:
+def draw(logits_BV: Tensor, uniform_B: Tensor, temperature: float, top_p: float, search: bool = True) -> Draws:
     """Draw one token a row from the tempered distribution cut to its top-p nucleus.
 
     The nucleus is the smallest set of most likely tokens whose mass reaches `top_p`. It is sought
@@ -63,9 +61,7 @@ def draw(
     rows = max(1, CHUNK_NUMBERS // logits_BV.shape[-1]) if on_cpu else len(logits_BV)
     parts = [
         _draw(logits_NV.float(), uniform_N, temperature, top_p, search)
-        for logits_NV, uniform_N in zip(
-            torch.split(logits_BV, rows), torch.split(uniform_B, rows), strict=True
-        )
+        for logits_NV, uniform_N in zip(torch.split(logits_BV, rows), torch.split(uniform_B, rows), strict=True)
     ]
     return Draws(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
@@ -110,9 +106,7 @@ def _entropy(shifted_NV: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return (normaliser_N - mean_N).clamp_min(0), normaliser_N[:, None], weight_NV
 
 
-def _nucleus(
-    scaled_NV: Tensor, uniform_N: Tensor, top_p: float, search: bool
-) -> tuple[Tensor, Tensor]:
+def _nucleus(scaled_NV: Tensor, uniform_N: Tensor, top_p: float, search: bool) -> tuple[Tensor, Tensor]:
     """Token drawn from each row of tempered logits, which it overwrites, and whether it was found."""
     vocabulary = scaled_NV.shape[-1]
     every_N = torch.ones_like(uniform_N, dtype=torch.bool)

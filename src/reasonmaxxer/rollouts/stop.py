@@ -58,9 +58,7 @@ class Growing:
         tokenizer: which only stop strings need.
     """
 
-    def __init__(
-        self, count: int, sampling: SamplingConfig, eos_ids: Collection[int], tokenizer: Any
-    ) -> None:
+    def __init__(self, count: int, sampling: SamplingConfig, eos_ids: Collection[int], tokenizer: Any) -> None:
         self.completions = [Completion([], [], [], "length") for _ in range(count)]
         self._tails = [bytearray() for _ in range(count)]  # what stop strings may begin with
         self._stop = StopStrings(sampling.stop, tokenizer)

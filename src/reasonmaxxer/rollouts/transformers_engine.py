@@ -24,7 +24,7 @@ from torch.nn.functional import pad
 from reasonmaxxer.config import SamplingConfig
 from reasonmaxxer.models import OutputHead
 from reasonmaxxer.models.cache import SlotCache
-from reasonmaxxer.models.frozen import frozen
+from reasonmaxxer.models.cpu.frozen import frozen
 from reasonmaxxer.models.prefill import next_prompts, read_on, read_together
 from reasonmaxxer.models.reading import reading
 from reasonmaxxer.rollouts.engine import Completion, Engine, OnTokens, Request
@@ -92,10 +92,7 @@ class TransformersEngine(Engine):
 
     @torch.inference_mode()
     def generate(
-        self,
-        requests: Sequence[Request],
-        sampling: SamplingConfig,
-        on_tokens: OnTokens | None = None,
+        self, requests: Sequence[Request], sampling: SamplingConfig, on_tokens: OnTokens | None = None
     ) -> list[Completion]:
         """Complete every request; consecutive requests of one prompt share its prefill."""
         if not requests:
@@ -110,9 +107,7 @@ class TransformersEngine(Engine):
             with frozen(self.model):
                 if way == "alone":
                     growing = Growing(len(requests), sampling, self.eos_ids, self.tokenizer)
-                    return decode_plainly(
-                        self.model, growing, requests, sampling, self.batch_size, on_tokens
-                    )
+                    return decode_plainly(self.model, growing, requests, sampling, self.batch_size, on_tokens)
                 return _Decoding(self, requests, sampling).run(on_tokens)
         finally:
             self.model.train(was_training)
@@ -121,9 +116,7 @@ class TransformersEngine(Engine):
 class _Decoding:
     """State of one `generate` call: which request sits in which slot, and what it has so far."""
 
-    def __init__(
-        self, engine: TransformersEngine, requests: Sequence[Request], sampling: SamplingConfig
-    ) -> None:
+    def __init__(self, engine: TransformersEngine, requests: Sequence[Request], sampling: SamplingConfig) -> None:
         self.model, self.pace = engine.model, engine.pace
         self.requests, self.sampling = requests, sampling
         self.growing = Growing(len(requests), sampling, engine.eos_ids, engine.tokenizer)

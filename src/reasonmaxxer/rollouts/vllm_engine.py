@@ -3,7 +3,7 @@
 vLLM's dependencies are pinned more tightly than this package's: it may live in another environment,
 whose interpreter starts `vllm_worker.py`. The process ends with the engine, and all its memory is free
 then. Entropies and log-probabilities are not recorded: the model that is trained says them itself, when
-the rollouts that teach have been chosen (`reasonmaxxer.signal.scoring`).
+the rollouts that teach have been chosen (`reasonmaxxer.method.scoring`).
 """
 
 from __future__ import annotations
@@ -45,9 +45,7 @@ class VllmEngine(Engine):
 
     name = "vllm"
 
-    def __init__(
-        self, config: VllmConfig, loaded: LoadedModel, eos_ids: Sequence[int], batch_size: int
-    ) -> None:
+    def __init__(self, config: VllmConfig, loaded: LoadedModel, eos_ids: Sequence[int], batch_size: int) -> None:
         self.config, self.loaded = config, loaded
         self.eos_ids, self.batch_size = list(eos_ids), batch_size
         self.version = ""
@@ -68,10 +66,7 @@ class VllmEngine(Engine):
         }
 
     def generate(
-        self,
-        requests: Sequence[Request],
-        sampling: SamplingConfig,
-        on_tokens: OnTokens | None = None,
+        self, requests: Sequence[Request], sampling: SamplingConfig, on_tokens: OnTokens | None = None
     ) -> list[Completion]:
         """Complete every request; those of one call answer with one adapter, or all with none.
 
@@ -109,10 +104,7 @@ class VllmEngine(Engine):
         return made
 
     def generate_shards(
-        self,
-        shards: Sequence[Sequence[Request]],
-        sampling: SamplingConfig,
-        on_tokens: OnTokens | None = None,
+        self, shards: Sequence[Sequence[Request]], sampling: SamplingConfig, on_tokens: OnTokens | None = None
     ) -> Iterator[tuple[int, list[Completion]]]:
         """One shard after another, by a vLLM that was started for the longest prompt of all."""
         requests = [request for shard in shards for request in shard]
@@ -193,11 +185,7 @@ def check_vllm(config: VllmConfig) -> None:
         UserError: there is no such interpreter, or it does not find vLLM.
     """
     python = config.python or sys.executable
-    command = [
-        python,
-        "-c",
-        "import importlib.util as u; raise SystemExit(not u.find_spec('vllm'))",
-    ]
+    command = [python, "-c", "import importlib.util as u; raise SystemExit(not u.find_spec('vllm'))"]
     try:
         found = not subprocess.run(command, capture_output=True).returncode
     except OSError as error:

@@ -26,9 +26,7 @@ def main() -> None:
     orders: queue.Queue[Message] = queue.Queue()
     threading.Thread(target=_watch, args=(orders,), daemon=True).start()
     os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")  # no further process on one device
-    os.environ.setdefault(
-        "VLLM_CPU_KVCACHE_SPACE", "4"
-    )  # GiB; a CPU's default is nearly all memory
+    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "4")  # GiB; a CPU's default is nearly all memory
 
     import vllm
 
@@ -61,11 +59,7 @@ def _serve(llm: Any, order: Message, adapters: dict[str, int], send: Send) -> No
             send({"finished": n})
 
     folder = order["adapter"]
-    lora = (
-        LoRARequest(folder, adapters.setdefault(folder, len(adapters) + 1), folder)
-        if folder
-        else None
-    )
+    lora = LoRARequest(folder, adapters.setdefault(folder, len(adapters) + 1), folder) if folder else None
     llm.reset_prefix_cache()  # what came before must not change how these are batched
     # only stop strings need text; a special token is text as any other, as it is for the parent
     text = {"detokenize": bool(order["sampling"]["stop"]), "skip_special_tokens": False}

@@ -134,11 +134,7 @@ def _protocol(recipe: dict[str, Any]) -> str:
         else ""
     )
     verify = recipe["verify"]
-    graded = (
-        f"graded by '{verify['function']}'"
-        if verify["function"]
-        else f"answers read as '{verify['extraction']}'"
-    )
+    graded = f"graded by '{verify['function']}'" if verify["function"] else f"answers read as '{verify['extraction']}'"
     return (
         f"Measured on test problems of {test}, decoded greedily{sampled}; at most "
         f"{config.max_new_tokens} new tokens, prompt style {recipe['problems']['prompt_style']}, "

@@ -22,7 +22,7 @@ from reasonmaxxer.problems import problems_from_table
 from reasonmaxxer.problems.prompts import TEXT_STYLES
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.rollouts.table import Rollout
-from reasonmaxxer.run_directory import open_run
+from reasonmaxxer.work.run_directory import open_run
 
 Format = Literal["prompt-completion", "unpaired-preference", "preference"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -49,15 +49,11 @@ def export(run: Path, form: str, out: Path) -> int:
         UserError: an unknown format, no rollouts in the run, or none that fit the format.
     """
     if form not in FORMATS:
-        raise UserError(
-            f"--format '{form}' is none of {', '.join(FORMATS)}.{did_you_mean(form, FORMATS)}"
-        )
+        raise UserError(f"--format '{form}' is none of {', '.join(FORMATS)}.{did_you_mean(form, FORMATS)}")
     recipe = open_run(run)
     rollouts = read_rollouts(run / "rollouts")
     if not rollouts:
-        raise UserError(
-            f"{run} has no rollouts yet, or its method samples while it trains and keeps none."
-        )
+        raise UserError(f"{run} has no rollouts yet, or its method samples while it trains and keeps none.")
     table = read_table(run / "problems" / "train.parquet")
     texts = {problem.id: problem.text for problem in problems_from_table(table)}
     rows = rows_of(rollouts, texts, recipe["problems"]["prompt_style"], form, recipe["seed"])
@@ -67,13 +63,7 @@ def export(run: Path, form: str, out: Path) -> int:
     return len(rows)
 
 
-def rows_of(
-    rollouts: Sequence[Rollout],
-    texts: dict[str, str],
-    style: PromptStyle,
-    form: Format,
-    seed: int,
-) -> Rows:
+def rows_of(rollouts: Sequence[Rollout], texts: dict[str, str], style: PromptStyle, form: Format, seed: int) -> Rows:
     """Rows of one format; the order is that of the rollouts.
 
     Args:
@@ -84,11 +74,7 @@ def rows_of(
         seed: of which rollouts make a pair.
     """
     judged = [rollout for rollout in rollouts if rollout.outcome in JUDGED]
-    make = {
-        "prompt-completion": _correct,
-        "unpaired-preference": _labelled,
-        "preference": _pairs,
-    }[form]
+    make = {"prompt-completion": _correct, "unpaired-preference": _labelled, "preference": _pairs}[form]
     return make(judged, lambda r: _prompt(r, texts, style), style not in TEXT_STYLES, seed)
 
 
@@ -124,11 +110,7 @@ def _pairs(rollouts: Sequence[Rollout], prompt: Prompt, chat: bool, seed: int) -
 
 def _prompt(rollout: Rollout, texts: dict[str, str], style: PromptStyle) -> dict[str, Any]:
     text = texts[rollout.problem_id]
-    asked = (
-        text.join(TEXT_STYLES[style])
-        if style in TEXT_STYLES
-        else [{"role": "user", "content": text}]
-    )
+    asked = text.join(TEXT_STYLES[style]) if style in TEXT_STYLES else [{"role": "user", "content": text}]
     return {"prompt": asked, "problem_id": rollout.problem_id, "prompt_ids": rollout.prompt_ids}
 
 

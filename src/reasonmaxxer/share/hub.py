@@ -8,10 +8,10 @@ from pathlib import Path
 from reasonmaxxer.artifacts import read_json, read_object, write_text
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models.files import base_name, is_adapter
-from reasonmaxxer.run_directory import open_run
 from reasonmaxxer.share.card import model_card
 from reasonmaxxer.share.merge import RECORD
 from reasonmaxxer.share.source import copy_figures, read_finished
+from reasonmaxxer.work.run_directory import open_run
 
 FOLDER = "hub"
 """In a run directory: what is pushed of it."""
@@ -71,18 +71,13 @@ def push(folder: Path, repo_id: str, private: bool = False) -> str:
     )
 
     if not get_token():
-        raise UserError(
-            "The hub wants a token: `hf auth login`, or set HF_TOKEN. Nothing was uploaded."
-        )
+        raise UserError("The hub wants a token: `hf auth login`, or set HF_TOKEN. Nothing was uploaded.")
     api = HfApi()
     names = [path.name for path in published(folder)]
     try:
         url = api.create_repo(repo_id, private=private, exist_ok=True)
         api.upload_folder(
-            repo_id=repo_id,
-            folder_path=folder,
-            allow_patterns=names,
-            commit_message="Upload with reasonmaxxer",
+            repo_id=repo_id, folder_path=folder, allow_patterns=names, commit_message="Upload with reasonmaxxer"
         )
     except (HTTPError, OfflineModeIsEnabled) as error:
         raise UserError(
@@ -125,9 +120,7 @@ def _check_id(repo_id: str) -> None:
     try:
         validate_repo_id(repo_id)
     except HFValidationError as error:
-        raise UserError(
-            f"'{repo_id}' is no repository of the hub, which are NAME/REPOSITORY: {error}"
-        ) from error
+        raise UserError(f"'{repo_id}' is no repository of the hub, which are NAME/REPOSITORY: {error}") from error
 
 
 def _is_hub_id(name: str) -> bool:

@@ -15,18 +15,18 @@ import numpy as np
 
 from reasonmaxxer.artifacts import whole_folder, write_json
 from reasonmaxxer.config import ModelConfig, PromptStyle, SamplingConfig
-from reasonmaxxer.divergence.positions import PositionScores, score_positions
-from reasonmaxxer.divergence.states import TokenSequence
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.microscope.positions import PositionScores, score_positions
+from reasonmaxxer.microscope.states import TokenSequence
 from reasonmaxxer.models import LoadedModel, eos_ids, load_model
 from reasonmaxxer.models.load import load_adapter, merge_adapter
 from reasonmaxxer.problems.prompts import render_prompt
 from reasonmaxxer.problems.word_problems import word_problems
-from reasonmaxxer.report.progress import Display, Task
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.rollouts.engine import Request
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 from reasonmaxxer.share.source import Source, copy_figures, without_paths
+from reasonmaxxer.work.progress import Display, Task
 
 CHECKED = 32
 """Completions on which the merged model is held against the adapter."""
@@ -34,11 +34,7 @@ RECORD = "merge.json"
 
 
 def merge(
-    source: Source,
-    out: Path,
-    dtype: str = "auto",
-    display: Display | None = None,
-    trust_remote_code: bool = False,
+    source: Source, out: Path, dtype: str = "auto", display: Display | None = None, trust_remote_code: bool = False
 ) -> dict[str, Any]:
     """Write base and adapter as one folder of plain weights, and check it as others will load it.
 

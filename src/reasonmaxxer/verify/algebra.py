@@ -27,9 +27,7 @@ _DIGITS = 10**5
 _EXACT, _ROUGHLY = 1e-40, 1e-13  # relative distance of values of 50 digits, and of decimals
 
 
-def same_expression(
-    gold: str, extracted: str, conventions: Conventions
-) -> tuple[bool | None, str | None]:
+def same_expression(gold: str, extracted: str, conventions: Conventions) -> tuple[bool | None, str | None]:
     """Whether two cleaned expressions are the same, none if the extracted one does not parse; and why not
     as math-verify says.
 
@@ -59,20 +57,14 @@ def _mixes_case(text: str) -> bool:
 @lru_cache(4096)
 def parsed_expression(text: str, lowercase: bool = True) -> Any | None:
     """The SymPy object of a cleaned expression by math-verify's parser, none if it does not parse."""
-    from latex2sympy2_extended.latex2sympy2 import (
-        ConversionConfig,
-        NormalizationConfig,
-        latex2sympy,
-    )
+    from latex2sympy2_extended.latex2sympy2 import ConversionConfig, NormalizationConfig, latex2sympy
     from math_verify.grader import should_treat_as_complex
 
     if _BESIDE.search(text):
         return None  # of "5 6" math-verify makes 11
     text = _SUBSCRIPT.sub(r"_{\1}", _E.sub("Q", _SCIENTIFIC.sub(r"\1 \\times 10^{\2}", text)))
     # Units are ours: math-verify's drop any trailing t, m, c, h, ..., also where it is a variable.
-    how = NormalizationConfig(
-        basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="none"
-    )
+    how = NormalizationConfig(basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="none")
     try:
         parsed = latex2sympy(
             text,
@@ -98,9 +90,7 @@ def _settled(parsed: Any) -> Any:
     if not isinstance(parsed, Basic):
         return parsed
     imaginary = {s: I for s in parsed.atoms(Symbol) if str(s) == "i"}
-    return parsed.xreplace({d: Symbol(str(d)) for d in parsed.atoms(Derivative)}).xreplace(
-        imaginary
-    )
+    return parsed.xreplace({d: Symbol(str(d)) for d in parsed.atoms(Derivative)}).xreplace(imaginary)
 
 
 def _same(gold: Any, extracted: Any, conventions: Conventions) -> tuple[bool, str | None]:
@@ -130,11 +120,7 @@ def _same_by_value(gold: Any, extracted: Any, conventions: Conventions) -> bool 
     equations = _is_equation(gold), _is_equation(extracted)
     smooth = _is_smooth(gold) and _is_smooth(extracted)
     variable = getattr(gold, "free_symbols", None) or getattr(extracted, "free_symbols", None)
-    if (
-        variable
-        and not any(equations)
-        and _differ(_values(gold, smooth, 1), _values(extracted, smooth, 1))
-    ):
+    if variable and not any(equations) and _differ(_values(gold, smooth, 1), _values(extracted, smooth, 1)):
         return False  # as most wrong answers do
     found = _values(gold, smooth), _values(extracted, smooth)
     if found[0] is None or found[1] is None or equations[0] != equations[1]:
@@ -242,9 +228,7 @@ def _has_roots(parsed: Any) -> bool:
     from sympy import Pow, log
 
     roots = [p.base for p in parsed.atoms(Pow) if not p.exp.is_integer]
-    return any(
-        of.free_symbols for of in [*roots, *(logarithm.args[0] for logarithm in parsed.atoms(log))]
-    )
+    return any(of.free_symbols for of in [*roots, *(logarithm.args[0] for logarithm in parsed.atoms(log))])
 
 
 def _value(expression: Any, at: dict[Any, Any]) -> Any | None:
@@ -254,9 +238,7 @@ def _value(expression: Any, at: dict[Any, Any]) -> Any | None:
     if not (value.is_Number or (value.is_number and value.is_complex)):
         return None
     with mp.workprec(_BITS):
-        number = mpc(
-            *(0 if _cancelled(part) else part._to_mpmath(_BITS) for part in value.as_real_imag())
-        )
+        number = mpc(*(0 if _cancelled(part) else part._to_mpmath(_BITS) for part in value.as_real_imag()))
     return number if isfinite(number) else None
 
 
@@ -277,9 +259,7 @@ def _common(gold: list[Any], extracted: list[Any]) -> tuple[list[Any], list[Any]
     return [g for g, _ in known], [e for _, e in known]
 
 
-def _near(
-    gold: Sequence[Any], extracted: Sequence[Any], exact: bool, conventions: Conventions
-) -> bool | None:
+def _near(gold: Sequence[Any], extracted: Sequence[Any], exact: bool, conventions: Conventions) -> bool | None:
     """Whether values are the same within the tolerance; none where a decimal may have been rounded."""
     if len(gold) == 1:  # numbers, not expressions in variables
         relative = conventions.relative_tolerance * abs(gold[0])
@@ -305,6 +285,4 @@ def _proportional(gold: Sequence[Any], extracted: Sequence[Any], exact: bool) ->
     if len(gold) < 2 or len(gold) != len(extracted) or 0 in (*gold, *extracted):
         return False
     factors = [g / e for g, e in zip(gold, extracted, strict=True)]
-    return all(
-        abs(factor / factors[0] - 1) <= (_EXACT if exact else _ROUGHLY) for factor in factors
-    )
+    return all(abs(factor / factors[0] - 1) <= (_EXACT if exact else _ROUGHLY) for factor in factors)

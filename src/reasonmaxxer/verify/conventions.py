@@ -53,19 +53,10 @@ def conventions_of(problem: Problem, config: VerifyConfig) -> Conventions:
     """
     row = problem.metadata
     benchmark = str(row.get("benchmark"))
-    listed = replace(
-        CONVENTIONS.get(benchmark, EXACT),
-        percent=config.percent,
-        units=config.units,
-        order=config.order,
-    )
+    listed = replace(CONVENTIONS.get(benchmark, EXACT), percent=config.percent, units=config.units, order=config.order)
     if benchmark != "olympiadbench":
         return listed
-    return replace(
-        listed,
-        absolute_tolerance=_error(row.get("error")),
-        several=row.get("is_multiple_answer") is True,
-    )
+    return replace(listed, absolute_tolerance=_error(row.get("error")), several=row.get("is_multiple_answer") is True)
 
 
 def _error(value: Any) -> float:

@@ -55,10 +55,7 @@ class Row:
 
 
 def grade_file(
-    rows: Sequence[Row],
-    out: Path,
-    config: VerifyConfig,
-    on_done: Callable[[int], None] = lambda done: None,
+    rows: Sequence[Row], out: Path, config: VerifyConfig, on_done: Callable[[int], None] = lambda done: None
 ) -> GradedFile:
     """Grade rows and write them with their outcomes.
 
@@ -82,10 +79,7 @@ def grade_file(
     for row, grade in pairs:
         outcomes[str(row.values.get("benchmark") or "")][grade.outcome.value] += 1
     return GradedFile(
-        out,
-        outcomes,
-        [(row.problem, grade) for row, grade in pairs if grade.outcome.value == "error"],
-        seconds,
+        out, outcomes, [(row.problem, grade) for row, grade in pairs if grade.outcome.value == "error"], seconds
     )
 
 
@@ -114,9 +108,7 @@ def read_rows(path: Path) -> list[Row]:
         raise UserError(f"There is no file {path}; check the path.")
     rows = list(_rows(path))
     if not rows:
-        raise UserError(
-            f"{path} has no rows; give one JSON object a line with 'gold' and 'prediction'."
-        )
+        raise UserError(f"{path} has no rows; give one JSON object a line with 'gold' and 'prediction'.")
     return rows
 
 
@@ -134,9 +126,7 @@ def _row(line: str, place: str) -> Row:
     try:
         values = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise UserError(
-            f"{place} is not valid JSON: {error}. Write one JSON object a line."
-        ) from error
+        raise UserError(f"{place} is not valid JSON: {error}. Write one JSON object a line.") from error
     if not isinstance(values, dict):
         raise UserError(f"{place} must be a JSON object, not a {type(values).__name__}.")
     gold = _text(values, "gold", place)
@@ -155,10 +145,6 @@ def _row(line: str, place: str) -> Row:
 def _text(values: Mapping[str, Any], field: str, place: str) -> str:
     value = values.get(field)
     if isinstance(value, bool) or not isinstance(value, (str, int, float)) or value != value:
-        there = (
-            f"is {str(value)[:40]!r}"
-            if field in values
-            else f"is missing (there are {', '.join(values)})"
-        )
+        there = f"is {str(value)[:40]!r}" if field in values else f"is missing (there are {', '.join(values)})"
         raise UserError(f"{place}: '{field}' {there}; give it as text or a number.")
     return str(value)

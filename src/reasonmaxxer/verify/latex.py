@@ -43,9 +43,7 @@ _SUPERFLUOUS = re.compile(
 )
 _OHM = re.compile(r"(?<=\d)\s*(?:\\Omega(?![A-Za-z])|Ω)\s*$")
 _ABOUT = re.compile(r"^\s*\\approx(?![A-Za-z])")
-_DEGREES = re.compile(
-    r"(?:\^\s*(?:\\circ(?![A-Za-z])|\{\s*\\circ\s*\})|\\degree(?![A-Za-z]))(?:\s*[CF](?![A-Za-z]))?"
-)
+_DEGREES = re.compile(r"(?:\^\s*(?:\\circ(?![A-Za-z])|\{\s*\\circ\s*\})|\\degree(?![A-Za-z]))(?:\s*[CF](?![A-Za-z]))?")
 _WITHIN = re.compile(r"^([A-Za-z]) in (?=[\\(\[])")
 _ANGLE = re.compile(rf"(\d+(?:\.\d+)?|(?<![A-Za-z])[A-Za-z])\s*(?:{_DEGREES.pattern})")
 _TRIGONOMETRIC = re.compile(r"(?<![A-Za-z])(?:sin|cos|tan|cot|sec|csc)")
@@ -171,9 +169,5 @@ def enclosed(text: str) -> tuple[str, str, str] | None:
             opening = token
         if depth == 0:
             whole = token.end() == len(text)
-            return (
-                (opening[0], text[opening.end() : token.start()].strip(), token[0])
-                if whole
-                else None
-            )
+            return (opening[0], text[opening.end() : token.start()].strip(), token[0]) if whole else None
     return None

@@ -12,9 +12,7 @@ from reasonmaxxer.problems.expressions import LONGEST_ANSWER
 from reasonmaxxer.verify.conventions import EXACT, Conventions
 
 _GROUPED = r"[1-9]\d{0,2}(?:,\d{3})+|[1-9]\d{0,2}(?:\.\d{3}){2,}|[1-9]\d?(?:,\d{2})+,\d{3}|\d+"
-_COMMA = (
-    r"(?<=(?<!\d)0),\d+|,(?:\d{1,2}|\d{4,})(?!\d)"  # of decimals, as before three digits it groups
-)
+_COMMA = r"(?<=(?<!\d)0),\d+|,(?:\d{1,2}|\d{4,})(?!\d)"  # of decimals, as before three digits it groups
 _LITERAL = (
     r"(?:(?P<mixed>\d+)(?:\s*(?=\\frac)|\s+(?=\d+/\d)))?(?:\\frac\{(?P<n>\d+)\}\{(?P<d>\d+)\}"
     rf"|(?P<whole>{_GROUPED})?(?P<decimals>\.\d*|{_COMMA})?"
@@ -86,9 +84,7 @@ _CHOICE = re.compile(r"\(?([A-Z])\)?")
 _CHOSEN = re.compile(r"\(([A-Z])\).*|([A-Z])(?:[.:)].*)?", re.DOTALL)
 _VARIABLE = re.compile(r"\d[A-Za-z](?:\^|$)")  # as 3s^2, of which a unit would be set apart
 _LETTER = re.compile(r"(?:\([A-E]\)|[A-E][.:)])\s*(?=\S)")
-_NUMERAL = re.compile(
-    r"\(?(-?[\dA-F.]*\d[\dA-F.]*)\)?\s*(?:_\s*(?:(\d+)|\{\s*(\d+)\s*\}))?", re.ASCII
-)
+_NUMERAL = re.compile(r"\(?(-?[\dA-F.]*\d[\dA-F.]*)\)?\s*(?:_\s*(?:(\d+)|\{\s*(\d+)\s*\}))?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -142,11 +138,7 @@ def quantity(text: str, conventions: Conventions) -> Quantity | None:
 def _in_words(text: str) -> Quantity | None:
     """A number in English words, as "twenty-four"."""
     words = text.lower().replace("-", " ").split()
-    if (
-        not words
-        or not set(words) <= {*_NUMBER_WORDS, *_SCALES, "and"}
-        or words[0] not in _NUMBER_WORDS
-    ):
+    if not words or not set(words) <= {*_NUMBER_WORDS, *_SCALES, "and"} or words[0] not in _NUMBER_WORDS:
         return None
     total = group = 0
     for word in words:
@@ -221,9 +213,7 @@ def _measure(unit: str) -> Any | None:
     from pint import PintError
 
     try:
-        parsed = _registry().parse_units(
-            _POWER.sub(lambda power: power[0].replace("{", "").replace("}", ""), unit)
-        )
+        parsed = _registry().parse_units(_POWER.sub(lambda power: power[0].replace("{", "").replace("}", ""), unit))
     except (PintError, ValueError, TypeError, AttributeError, SyntaxError):
         return None  # words of which pint makes nothing: pint has no one way to say so
     return parsed if str(parsed.dimensionality) in _MEASURED else None
@@ -232,12 +222,7 @@ def _measure(unit: str) -> Any | None:
 def same_quantity(gold: Quantity, extracted: Quantity, conventions: Conventions) -> bool:
     """Whether two quantities are the same; a unit that only one of them names counts for nothing."""
     value = extracted.value
-    if (
-        conventions.units == "compared"
-        and gold.unit
-        and extracted.unit
-        and gold.unit != extracted.unit
-    ):
+    if conventions.units == "compared" and gold.unit and extracted.unit and gold.unit != extracted.unit:
         units = _measure(gold.unit), _measure(extracted.unit)
         if units[0] is not None and units[1] is not None and units[0].is_compatible_with(units[1]):
             value *= Fraction(str((1 * units[1]).to(units[0]).magnitude)).limit_denominator(10**9)
@@ -249,10 +234,7 @@ def same_number(gold: Fraction, extracted: Fraction, conventions: Conventions = 
     difference = abs(gold - extracted)
     if difference == 0:
         return True
-    allowed = max(
-        Fraction(conventions.absolute_tolerance),
-        Fraction(conventions.relative_tolerance) * abs(gold),
-    )
+    allowed = max(Fraction(conventions.absolute_tolerance), Fraction(conventions.relative_tolerance) * abs(gold))
     if difference <= allowed:
         return True
     rounded = next((value for value in (extracted, gold) if _terminates(value)), None)
@@ -328,8 +310,7 @@ def is_words(text: str) -> bool:
     """Whether a cleaned answer is nothing but words: letters, of which some are one."""
     words = re.sub(r"[\s,.'\"`;:!?()-]+", " ", text).split()
     return all(map(str.isalpha, words)) and any(
-        len(w) > 3 or not w.isascii() or (len(w) > 1 and re.search("[aeiou]", w.lower()))
-        for w in words
+        len(w) > 3 or not w.isascii() or (len(w) > 1 and re.search("[aeiou]", w.lower())) for w in words
     )
 
 

@@ -25,9 +25,7 @@ _NAME = re.compile(  # x, m_{\max}, Total cost; f(2), P(A), but not x(x-1); (x, 
     r"|m?\s*\\angle\s*[A-Z ]+|[|\[][A-Z ]+[|\]]|\\overline\s*\{[A-Z ]+\}|\\frac\{d\s*\w\}\{d\s*\w\}"
 )
 _MEMBER = re.compile(r"[A-Za-z](?:_\w)?\s*\\in\s*")
-_MATRIX = re.compile(
-    r"\\begin\s*\{(?:[pb]?matrix|smallmatrix|array)\}(?:\{[lcr|]*\})?(.*)\\end\s*\{[a-z]+\}"
-)
+_MATRIX = re.compile(r"\\begin\s*\{(?:[pb]?matrix|smallmatrix|array)\}(?:\{[lcr|]*\})?(.*)\\end\s*\{[a-z]+\}")
 _BARE_ARRAY = re.compile(r"[(\[]\s*(\\begin\s*\{array\}.*\\end\s*\{array\})\s*[)\]]")
 _COLON = re.compile(r"[^:]+(?::[^:]+)+")
 _HALF = re.compile(r"(?<![A-Za-z])[ap]m$", re.IGNORECASE)
@@ -67,11 +65,7 @@ class Comparison:
 
     def _same(self, gold: str, extracted: str) -> bool | None:
         verdict = plainly_same(gold, extracted, self._conventions)
-        if (
-            verdict is None
-            and not _MATRIX.search(gold)
-            and (is_setlike(gold) or is_setlike(extracted))
-        ):
+        if verdict is None and not _MATRIX.search(gold) and (is_setlike(gold) or is_setlike(extracted)):
             verdict = same_set(gold, extracted)
         if verdict is not None:
             return verdict
@@ -133,9 +127,7 @@ class Comparison:
         sides = [split(text, "equals") or [text] for text in (gold, extracted)]
         if len(sides[1]) == 2 and _NAME.fullmatch(sides[1][1]) and not _NAME.fullmatch(sides[1][0]):
             sides[1].reverse()  # 5 = x
-        names = [
-            s[0].replace(" ", "") if len(s) > 1 and _NAME.fullmatch(s[0]) else None for s in sides
-        ]
+        names = [s[0].replace(" ", "") if len(s) > 1 and _NAME.fullmatch(s[0]) else None for s in sides]
         if len(sides[0]) == 1 and len(sides[1]) > 1:
             return (gold, sides[1][-1]) if names[1] or self._computes(sides[1]) else None
         if names[0] and (len(sides[1]) == 1 or names[0] == names[1]):
@@ -146,16 +138,11 @@ class Comparison:
 
     def _computes(self, sides: Sequence[str]) -> bool:
         """Whether a chain of equations is of constants that are equal, as 3 + 4 = 7 is and 6 = 7 is not."""
-        return all(map(is_constant, sides[:-1])) and all(
-            self._same(sides[-1], side) for side in sides[:-1]
-        )
+        return all(map(is_constant, sides[:-1])) and all(self._same(sides[-1], side) for side in sides[:-1])
 
     def _same_structure(self, gold: str, extracted: str) -> bool | None:
         """Whether tuples, intervals or matrices are the same; all else goes to math-verify."""
-        single = [
-            _BARE_ARRAY.sub(r"\1", text) * (text.count(r"\begin") == 1)
-            for text in (gold, extracted)
-        ]
+        single = [_BARE_ARRAY.sub(r"\1", text) * (text.count(r"\begin") == 1) for text in (gold, extracted)]
         matrices = [_MATRIX.fullmatch(text) for text in single]
         if matrices[0] and matrices[1]:
             return self._same_matrix(matrices[0][1], matrices[1][1])

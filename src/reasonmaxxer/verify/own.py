@@ -35,21 +35,15 @@ def load_function(named: str) -> Function:
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        raise UserError(
-            f"verify.function '{named}': {path} cannot be imported: {error!r}"
-        ) from error
+        raise UserError(f"verify.function '{named}': {path} cannot be imported: {error!r}") from error
     function: Function | None = getattr(module, name, None)
     if not callable(function):
         there = [own for own, value in vars(module).items() if callable(value)]
-        raise UserError(
-            f"verify.function '{named}': {path} has no function {name}.{did_you_mean(name, there)}"
-        )
+        raise UserError(f"verify.function '{named}': {path} has no function {name}.{did_you_mean(name, there)}")
     return function
 
 
-def ask_function(
-    named: str, completion: str, answer: str, metadata: Mapping[str, Any]
-) -> bool | None:
+def ask_function(named: str, completion: str, answer: str, metadata: Mapping[str, Any]) -> bool | None:
     """What the function says of a completion.
 
     Raises:

@@ -79,12 +79,7 @@ def _set(text: str) -> tuple[Any, set[str]] | None:
         return (Complement(sides[0][0], sides[1][0]), set()) if sides[0] and sides[1] else None
     if _RELATION.search(text):
         return _inequality(text)
-    named = {
-        r"\mathbb{R}": S.Reals,
-        r"\emptyset": S.EmptySet,
-        r"\{\}": S.EmptySet,
-        r"\mathbb{Z}": S.Integers,
-    }
+    named = {r"\mathbb{R}": S.Reals, r"\emptyset": S.EmptySet, r"\{\}": S.EmptySet, r"\mathbb{Z}": S.Integers}
     if text in named:
         return named[text], set()
     group = enclosed(text)
@@ -145,9 +140,7 @@ def _inequality(text: str) -> tuple[Any, set[str]] | None:
     kinds = {"<": Lt, ">": Gt, r"\le": Le, r"\ge": Ge, r"\ne": Ne, "=": Eq}
     found = S.Reals
     for left, kind, right in zip(values, sides[1::2], values[1:], strict=False):
-        relation = kinds[kind](
-            left.doit().xreplace({symbol: real}), right.doit().xreplace({symbol: real})
-        )
+        relation = kinds[kind](left.doit().xreplace({symbol: real}), right.doit().xreplace({symbol: real}))
         solved = relation.as_set() if hasattr(relation, "as_set") else None
         found = Intersection(found, S.Reals if relation == True else solved)  # noqa: E712
     return found, {str(symbol)}

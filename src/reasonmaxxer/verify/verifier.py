@@ -53,10 +53,7 @@ class Verifier:
         return self
 
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
 
@@ -74,9 +71,7 @@ class Verifier:
         """
         if self._function:
             return self._grade_by(self._function, items)
-        return self.grade_answers(
-            [(problem, self._extract(problem, text)) for problem, text in items]
-        )
+        return self.grade_answers([(problem, self._extract(problem, text)) for problem, text in items])
 
     def _grade_by(self, function: str, items: Sequence[Item]) -> list[Grade]:
         requests = [
@@ -149,12 +144,7 @@ def _at_once(problem: Problem, answer: str | None, conventions: Conventions) -> 
 
 def _request(problem: Problem, answer: str, conventions: Conventions) -> dict[str, Any]:
     if problem.verifier == "math":
-        return {
-            "verifier": "math",
-            "gold": problem.answer,
-            "extracted": answer,
-            "conventions": asdict(conventions),
-        }
+        return {"verifier": "math", "gold": problem.answer, "extracted": answer, "conventions": asdict(conventions)}
     try:
         task, entry = problem.metadata["task"], problem.metadata["entry"]
     except KeyError as error:

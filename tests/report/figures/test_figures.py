@@ -130,9 +130,7 @@ def test_a_gate_that_lets_all_or_nothing_through():
         gate = {"kind": "threshold", "tau": tau, "decision_share": share}
         [axes] = figures.entropy(ENTROPIES, gate).axes
         assert blue_share(axes) == pytest.approx(share)
-    assert figures.gate_words({"kind": "share", "tau": -1.0, "decision_share": 1.0}).startswith(
-        "every"
-    )
+    assert figures.gate_words({"kind": "share", "tau": -1.0, "decision_share": 1.0}).startswith("every")
 
 
 def test_cost_bars_are_the_seconds():

@@ -21,11 +21,7 @@ def test_class_shares_are_bars_with_intervals():
     keys = ("agreement", "reranked_share", "shifted_share")
     [axes] = figures.class_shares(dict(zip(keys, shares, strict=True))).axes
     assert [bar.get_width() for bar in axes.patches] == [0.8, 0.15, 0.05]
-    assert [list(line.get_xdata()) for line in axes.get_lines()] == [
-        [0.7, 0.9],
-        [0.1, 0.2],
-        [0.0, 0.1],
-    ]
+    assert [list(line.get_xdata()) for line in axes.get_lines()] == [[0.7, 0.9], [0.1, 0.2], [0.0, 0.1]]
     assert [text.get_text() for text in axes.texts] == ["80.00%", "15.00%", "5.00%"]
 
 
@@ -108,16 +104,9 @@ def test_chance_is_drawn_beside_what_is_observed():
     def measures(jaccard, same):
         return {"jaccard": estimate(jaccard), "same_token_share": estimate(same)}
 
-    found = {
-        **measures(0.4, 0.3),
-        "chance": {"entropy": measures(0.2, 0.1), "random": measures(0, None)},
-    }
+    found = {**measures(0.4, 0.3), "chance": {"entropy": measures(0.2, 0.1), "random": measures(0, None)}}
     [axes] = figures.overlap_and_chance(found).axes
-    drawn = [
-        (line.get_marker(), line.get_xdata()[0])
-        for line in axes.get_lines()
-        if len(line.get_xdata()) == 1
-    ]
+    drawn = [(line.get_marker(), line.get_xdata()[0]) for line in axes.get_lines() if len(line.get_xdata()) == 1]
     assert drawn == [("o", 0.4), ("s", 0.2), ("D", 0), ("o", 0.3), ("s", 0.1)]
 
 

@@ -1,38 +1,18 @@
 """Training curves against the rows they are drawn from."""
 
-from reasonmaxxer.evaluation.metrics import Estimate
+from reasonmaxxer.measure.metrics import Estimate
 from reasonmaxxer.report import figures
 
 HISTORY = [
-    {
-        "gate": 0,
-        "step": 1,
-        "kl": 0.0,
-        "delta_logprob_positive": None,
-        "delta_logprob_negative": -0.1,
-    },
-    {
-        "gate": 0,
-        "step": 2,
-        "kl": 0.3,
-        "delta_logprob_positive": 0.2,
-        "delta_logprob_negative": -0.4,
-    },
-    {
-        "gate": 1,
-        "step": 1,
-        "kl": 0.5,
-        "delta_logprob_positive": 0.6,
-        "delta_logprob_negative": -0.7,
-    },
+    {"gate": 0, "step": 1, "kl": 0.0, "delta_logprob_positive": None, "delta_logprob_negative": -0.1},
+    {"gate": 0, "step": 2, "kl": 0.3, "delta_logprob_positive": 0.2, "delta_logprob_negative": -0.4},
+    {"gate": 1, "step": 1, "kl": 0.5, "delta_logprob_positive": 0.6, "delta_logprob_negative": -0.7},
 ]
 
 
 def lines(figure):
     [axes] = figure.axes
-    return {
-        line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines
-    }
+    return {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines}
 
 
 def test_both_sides_of_the_chosen_gate_by_step():

@@ -75,9 +75,7 @@ def _counted(recipe: Recipe) -> int | None:
     drawn = source.model_copy(update={"limit": limit})
     problems = load_problems(drawn, recipe.seed, "problems.train")[:LOOKED_AT]
     style = recipe.problems.prompt_style
-    return round(
-        sum(len(render_prompt(style, p.text, tokenizer)) for p in problems) / len(problems)
-    )
+    return round(sum(len(render_prompt(style, p.text, tokenizer)) for p in problems) / len(problems))
 
 
 def _here(source: SourceConfig) -> bool:

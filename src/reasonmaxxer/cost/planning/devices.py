@@ -100,9 +100,7 @@ def this_cpu(dtype: torch.dtype, rates: tuple[float, float] | None = None) -> De
         rates: FLOP/s of a large product and bytes/s of a large copy, where they are known.
     """
     products, copied = rates or (matmul_rate(dtype), copy_rate())
-    return Device(
-        "cpu", _main_memory(), products, copied, "cpu-core", Kind(**_table()["kinds"]["cpu"])
-    )
+    return Device("cpu", _main_memory(), products, copied, "cpu-core", Kind(**_table()["kinds"]["cpu"]))
 
 
 def matmul_rate(dtype: torch.dtype, size: int = 2048, device: str = "cpu") -> float:

@@ -17,9 +17,7 @@ FEWEST_TOKENS = 512
 """Sequences cut shorter than this are not worth training on."""
 
 
-def advice(
-    peaks: Mapping[str, float], work: Mapping[str, Sequence[Work]], shape: Shape, device: Device
-) -> list[str]:
+def advice(peaks: Mapping[str, float], work: Mapping[str, Sequence[Work]], shape: Shape, device: Device) -> list[str]:
     """A sentence for every stage that does not fit: the knob that makes it fit, or a larger device.
 
     Args:

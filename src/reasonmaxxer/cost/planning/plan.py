@@ -65,11 +65,7 @@ class Plan:
 
 
 def make_plan(
-    recipe: Recipe,
-    shape: Shape,
-    device: Device,
-    assumed: Assumptions,
-    usd_per_hour: float | None = None,
+    recipe: Recipe, shape: Shape, device: Device, assumed: Assumptions, usd_per_hour: float | None = None
 ) -> Plan:
     """Predict every stage of a run of ReasonMaxxer.
 
@@ -110,9 +106,7 @@ def make_plan(
     return Plan(stages, advice(peaks, work, shape, device))
 
 
-def place(
-    recipe: Recipe, device: str | None, trust_remote_code: bool = False
-) -> tuple[Device, Shape, Price]:
+def place(recipe: Recipe, device: str | None, trust_remote_code: bool = False) -> tuple[Device, Shape, Price]:
     """Where a recipe would run, the shape its model would have there, and the price of an hour.
 
     Args:
@@ -141,11 +135,7 @@ def describe_plans(
 ) -> dict[str, Any]:
     """JSON values of the plans with short, middling and long completions."""
     return {
-        "device": {
-            "name": device.name,
-            "memory_bytes": device.memory,
-            "usable_bytes": usable(device),
-        },
+        "device": {"name": device.name, "memory_bytes": device.memory, "usable_bytes": usable(device)},
         "estimated": device.kind.estimated,
         "price": price.to_dict(),
         **{

@@ -52,9 +52,7 @@ class Shape:
         return self.parameters * self.itemsize
 
 
-def shape_of(
-    model: ModelConfig, adapter: AdapterConfig, itemsize: int, trust_remote_code: bool = False
-) -> Shape:
+def shape_of(model: ModelConfig, adapter: AdapterConfig, itemsize: int, trust_remote_code: bool = False) -> Shape:
     """The shape of the model a recipe names; no weights are read and none are allocated.
 
     Args:
@@ -134,9 +132,7 @@ def _config(model: ModelConfig, trust_remote_code: bool) -> Any:
     if name in known:
         return AutoConfig.for_model(**known[name]["config"])
     try:
-        return AutoConfig.from_pretrained(
-            name, revision=model.revision, trust_remote_code=trust_remote_code
-        )
+        return AutoConfig.from_pretrained(name, revision=model.revision, trust_remote_code=trust_remote_code)
     except (OSError, ValueError) as error:
         near = did_you_mean(model.name, [*EMBEDDED, *known])
         raise UserError(

@@ -11,10 +11,10 @@ from reasonmaxxer.cost.planning.devices import this_cpu
 from reasonmaxxer.cost.planning.shapes import Shape, assumed_completion
 from reasonmaxxer.cost.planning.work import Sampling, Scoring, Training, Work, lengths, scale_of
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.method.selection import Example
+from reasonmaxxer.method.train import planned_steps
 from reasonmaxxer.problems import load_problems
 from reasonmaxxer.problems.catalogue import CATALOGUE
-from reasonmaxxer.signal.select import Example
-from reasonmaxxer.training.train import planned_steps
 
 SHARD, LOST = 512, 170.0
 """Rollouts a shard at most, and the seconds that one may take, which a kill loses; half as many take 85."""
@@ -25,9 +25,7 @@ PRODUCTS, BANDWIDTH = 90e9, 20e9
 def stage_work(recipe: Recipe, assumed: Assumptions) -> dict[str, list[Work]]:
     """The work of each stage that computes anything."""
     if recipe.training.method != "reasonmaxxer":
-        raise UserError(
-            f"A plan is made for ReasonMaxxer, not training.method '{recipe.training.method}'."
-        )
+        raise UserError(f"A plan is made for ReasonMaxxer, not training.method '{recipe.training.method}'.")
     count = {
         name: _count(getattr(recipe.problems, name), f"problems.{name}", recipe.seed)
         for name in ("train", "validation", "test")
@@ -39,9 +37,7 @@ def stage_work(recipe: Recipe, assumed: Assumptions) -> dict[str, list[Work]]:
     sampled = min(count["test"], evaluation.sampled_problems or count["test"])
     arm = [greedy]
     if evaluation.samples:
-        arm.append(
-            _sampling(recipe, assumed, sampled, evaluation.samples, evaluation.max_new_tokens)
-        )
+        arm.append(_sampling(recipe, assumed, sampled, evaluation.samples, evaluation.max_new_tokens))
     work: dict[str, list[Work]] = {"rollouts": [rollouts]}
     if recipe.rollouts.imported:
         kept = [len(e.prompt_ids) + len(e.completion_ids) for e in examples]
@@ -99,9 +95,7 @@ def _count(source: SourceConfig, where: str, seed: int) -> int:
     return len(load_problems(source, seed, where))
 
 
-def _sampling(
-    recipe: Recipe, assumed: Assumptions, problems: int, each: int, limit: int | None = None
-) -> Sampling:
+def _sampling(recipe: Recipe, assumed: Assumptions, problems: int, each: int, limit: int | None = None) -> Sampling:
     limit = limit or recipe.rollouts.max_new_tokens
     scale = scale_of(assumed.mean_tokens, recipe.rollouts.max_new_tokens)
     return Sampling(
@@ -136,9 +130,7 @@ def _examples(recipe: Recipe, assumed: Assumptions, rollouts: Sampling) -> list[
     return [e for e in teaching if e.key not in dropped]
 
 
-def _training(
-    recipe: Recipe, assumed: Assumptions, examples: Sequence[Example], validation: int
-) -> list[Work]:
+def _training(recipe: Recipe, assumed: Assumptions, examples: Sequence[Example], validation: int) -> list[Work]:
     """Each gate's adapter, and each of its checkpoints on the validation problems."""
     config = recipe.training
     gates = len(recipe.signal.gate.candidates())
@@ -163,9 +155,7 @@ def _training(
     return work
 
 
-def _inspection(
-    recipe: Recipe, assumed: Assumptions, rollouts: Sampling, greedy: Sampling
-) -> Scoring:
+def _inspection(recipe: Recipe, assumed: Assumptions, rollouts: Sampling, greedy: Sampling) -> Scoring:
     """Every sequence shown is read by base and adapted model."""
     config = recipe.inspection
     shown = rollouts.lengths[: min(config.train_problems, recipe.signal.problems) * rollouts.each]

@@ -16,12 +16,12 @@ import numpy as np
 from reasonmaxxer.config import TrainingConfig
 from reasonmaxxer.cost.planning.devices import Device
 from reasonmaxxer.cost.planning.shapes import Shape
+from reasonmaxxer.method.loss import CHUNK_BYTES
+from reasonmaxxer.method.selection import Example
+from reasonmaxxer.method.train import packed_rows
 from reasonmaxxer.models.head import at_once
 from reasonmaxxer.models.packing import row_tokens
 from reasonmaxxer.models.prefill import prefill_tokens
-from reasonmaxxer.signal.select import Example
-from reasonmaxxer.training.loss import CHUNK_BYTES
-from reasonmaxxer.training.train import packed_rows
 
 LOGIT_BYTES = 40
 """Bytes moved a logit of a decoding step: the statistics pass over float32 logits about ten times."""
@@ -116,9 +116,7 @@ class Sampling:
     def slot(self, shape: Shape, device: Device) -> float:
         """Bytes of one more sequence decoded at once; a GPU draws from the logits of all at once."""
         positions = self.prompt + self.limit
-        float32 = (
-            0 if device.name == "cpu" else 4 * 4
-        )  # logits, shifted, their exponentials, scaled
+        float32 = 0 if device.name == "cpu" else 4 * 4  # logits, shifted, their exponentials, scaled
         logits = (2 * shape.itemsize + float32) * shape.vocabulary
         return positions * shape.key_value + logits
 
@@ -129,9 +127,7 @@ class Sampling:
             made = np.array(self.lengths[start : start + size])
             begun, ended = _turns(made, self.slots)
             at = np.arange(ended.max())
-            rows = np.searchsorted(np.sort(begun), at, "right") - np.searchsorted(
-                np.sort(ended), at, "right"
-            )
+            rows = np.searchsorted(np.sort(begun), at, "right") - np.searchsorted(np.sort(ended), at, "right")
             oldest = np.searchsorted(np.maximum.accumulate(ended), at, "right")
             yield rows, self.prompt + at - begun[oldest] + 1
 
@@ -172,10 +168,7 @@ class Training:
     @cached_property
     def _rows(self) -> dict[str, list[list[list[int]]]]:
         """Sizes of the stems of every row, by type of device."""
-        rows = {
-            device: packed_rows(self.examples, self.config, self.seed, device)
-            for device in ("cpu", "cuda")
-        }
+        rows = {device: packed_rows(self.examples, self.config, self.seed, device) for device in ("cpu", "cuda")}
         return {device: [[s.sizes for s in row] for row in own] for device, own in rows.items()}
 
     @property

@@ -29,9 +29,7 @@ def write_evaluation(folder: Path) -> None:
     path = folder / "against.json"
     against = read_json(path) if path.is_file() else None
     content = content_of(read_object(folder / "summary.json", ("schema",)), against)
-    write_text(
-        fill("content.html.j2", version=__version__, content=content), folder / "report.html"
-    )
+    write_text(fill("content.html.j2", version=__version__, content=content), folder / "report.html")
     said = [content.lead, *content.findings, *content.caveats]
     write_text(markdown(content.title, said, content.tables), folder / "results.md")
 
@@ -48,12 +46,7 @@ def content_of(found: Found, against: dict[str, Any] | None = None) -> Content:
         Section("scores", "Scores", _score_panels(found), [scores_table(found)]),
         Section("against", "Paired", tables=[against_table(against)] if against else []),
         Section("parts", "By part", tables=part_tables(benchmarks), beside=True),
-        Section(
-            "outcomes",
-            "How completions were graded",
-            _outcome_panels(found),
-            [outcomes_table(found)],
-        ),
+        Section("outcomes", "How completions were graded", _outcome_panels(found), [outcomes_table(found)]),
         Section("read", "Read some", tables=[specimens_table(benchmarks)]),
         Section("protocol", "Protocol", tables=[protocol_table(benchmarks)]),
     ]

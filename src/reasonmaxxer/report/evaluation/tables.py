@@ -33,9 +33,7 @@ def scores_table(found: Found) -> Table:
         averages = (_published(row["average"]) for row in published)
         several = f"{found['average']['n']:,}"
         blank = ("",) * len(ks)
-        rows.append(
-            ("average of six", "mean", several, number(found["average"], 3), *blank, *averages)
-        )
+        rows.append(("average of six", "mean", several, number(found["average"], 3), *blank, *averages))
     return Table(
         "scores-table",
         "Scores",
@@ -49,11 +47,7 @@ def scores_table(found: Found) -> Table:
         ),
         rows,
         "avg@N: mean over problems of the share of N samples that are right."
-        + (
-            f" Published: {published[0]['model']}, {SOURCE}; nothing there was measured here."
-            if published
-            else ""
-        ),
+        + (f" Published: {published[0]['model']}, {SOURCE}; nothing there was measured here." if published else ""),
     )
 
 
@@ -68,13 +62,7 @@ def against_table(against: dict[str, Any]) -> Table:
         f"Minus {against['model']['name']}",
         ("benchmark", "difference", "problems solved more often", "less often", "p"),
         [
-            (
-                row["title"],
-                signed(row),
-                f"{row['gained']:,}",
-                f"{row['lost']:,}",
-                f"{row['p_value']:.2g}",
-            )
+            (row["title"], signed(row), f"{row['gained']:,}", f"{row['lost']:,}", f"{row['p_value']:.2g}")
             for row in against["rows"]
         ],
         "Paired over the same problems; p: exact sign test of the problems that changed (McNemar's where "
@@ -103,13 +91,7 @@ def outcomes_table(found: Found) -> Table:
     return Table(
         "outcomes-table",
         "Outcomes",
-        (
-            "benchmark",
-            "completions",
-            *names,
-            "cut at the limit",
-            "tokens, mean",
-        ),
+        ("benchmark", "completions", *names, "cut at the limit", "tokens, mean"),
         [
             (
                 b["title"],

@@ -46,9 +46,5 @@ def print_evaluation(found: dict[str, Any], out: Path, console: Console) -> None
         console.print(escape(words.findings(found)[0]), highlight=False)
     for text in words.caveats(found):
         console.print(f"[yellow]{escape(text)}[/]", highlight=False)
-    for label, name in (
-        ("Page", "report.html"),
-        ("Tables", "results.md"),
-        ("Figures", "summary.json"),
-    ):
+    for label, name in (("Page", "report.html"), ("Tables", "results.md"), ("Figures", "summary.json")):
         console.print(f"{label:<9} {escape(str(out / name))}", highlight=False, soft_wrap=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reasonmaxxer.evaluation.suite import TRUNCATED
+from reasonmaxxer.measure.suite import TRUNCATED
 from reasonmaxxer.report.numbers import counted, listed, number
 
 SOURCE = "arXiv 2605.06241, Table 3"
@@ -46,11 +46,7 @@ def _beside_published(found: Found) -> list[str]:
     said = []
     for row in found["published"]:
         there = [b for b in found["benchmarks"] if b["name"] in row["scores"]]
-        within = [
-            b
-            for b in there
-            if b["accuracy"]["low"] <= row["scores"][b["name"]] <= b["accuracy"]["high"]
-        ]
+        within = [b for b in there if b["accuracy"]["low"] <= row["scores"][b["name"]] <= b["accuracy"]["high"]]
         if row["method"] in ("base", "ReasonMaxxer"):
             said.append(
                 f"Published for {row['model']}, {row['method']}: average {row['average']:.3f}; "
@@ -71,13 +67,9 @@ def caveats(found: Found) -> list[str]:
         )
     unread = _above(benchmarks, {b["name"]: _share(b, "unparsed") for b in benchmarks})
     if unread:
-        said.append(
-            f"No answer found: {unread} of the completions; read some before believing a score."
-        )
+        said.append(f"No answer found: {unread} of the completions; read some before believing a score.")
     part = [
-        f"{b['title']} {b['problems']:,} of {b['of']:,}"
-        for b in benchmarks
-        if b["of"] and b["of"] != b["problems"]
+        f"{b['title']} {b['problems']:,} of {b['of']:,}" for b in benchmarks if b["of"] and b["of"] != b["problems"]
     ]
     if part:
         said.append(f"Not whole benchmarks: {listed(part)} problems.")
@@ -88,9 +80,7 @@ def caveats(found: Found) -> list[str]:
             "the score is certain."
         )
     if found["published"]:
-        said.append(
-            f"Published scores are those of {SOURCE}: not measured here, and without intervals."
-        )
+        said.append(f"Published scores are those of {SOURCE}: not measured here, and without intervals.")
     return said
 
 

@@ -5,11 +5,7 @@ figures.accuracy(results.summary)
 """
 
 from reasonmaxxer.report.figures.comparison import accuracy_cost, arms_accuracy, pass_at_k
-from reasonmaxxer.report.figures.distillation import (
-    accuracy_by_parameters,
-    students_accuracy,
-    students_kl,
-)
+from reasonmaxxer.report.figures.distillation import accuracy_by_parameters, students_accuracy, students_kl
 from reasonmaxxer.report.figures.divergence import (
     PAPER_TAU,
     choice_ranks,
@@ -25,14 +21,7 @@ from reasonmaxxer.report.figures.intervention import (
     fewest_edits_histogram,
     interventions_accuracy,
 )
-from reasonmaxxer.report.figures.outcome import (
-    OUTCOME_COLOURS,
-    accuracy,
-    changes,
-    cost,
-    metric_rows,
-    outcomes,
-)
+from reasonmaxxer.report.figures.outcome import OUTCOME_COLOURS, accuracy, changes, cost, metric_rows, outcomes
 from reasonmaxxer.report.figures.overlap import overlap_and_chance, overlap_by
 from reasonmaxxer.report.figures.signal import entropy, gate_words, pass_rates
 from reasonmaxxer.report.figures.style import svg

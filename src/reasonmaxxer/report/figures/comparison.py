@@ -73,9 +73,7 @@ def pass_at_k(arms: Arms) -> Figure:
     Args:
         arms: `arms` of `comparison.json`; those without samples are left out.
     """
-    drawn = [
-        (number, _label(arm), arm["pass_at"]) for number, arm in enumerate(arms) if arm["pass_at"]
-    ]
+    drawn = [(number, _label(arm), arm["pass_at"]) for number, arm in enumerate(arms) if arm["pass_at"]]
     figure, axes = _panel([label for _, label, _ in drawn])
     for number, label, rows in drawn:
         _band(axes, [row["k"] for row in rows], rows, number, label)
@@ -127,9 +125,7 @@ def _panel(labels: Sequence[str]) -> tuple[Figure, Axes]:
     return blank(2.9 + 0.2 * sum(label.count("\n") + 1 for label in labels))
 
 
-def _band(
-    axes: Axes, x: Sequence[float], rows: Sequence[Mapping[str, Any]], number: int, name: str
-) -> None:
+def _band(axes: Axes, x: Sequence[float], rows: Sequence[Mapping[str, Any]], number: int, name: str) -> None:
     colour, line, marker = _look(number)
     low, high = (np.array([row[end] for row in rows]) for end in ("low", "high"))
     axes.fill_between(x, low, high, color=colour, alpha=0.12, linewidth=0)

@@ -99,10 +99,7 @@ def entropy_by_class(unshifted_N: np.ndarray, changed_N: np.ndarray) -> Figure:
     figure, axes = blank()
     every = np.concatenate([unshifted_N, changed_N])
     edges = np.linspace(0, max(0.1, float(np.quantile(every, 0.999))), ENTROPY_BINS + 1)
-    looks = (
-        (unshifted_N, GREY, "-", "same choice"),
-        (changed_N, BLUE, (0, (4, 1.2)), "choices differ"),
-    )
+    looks = ((unshifted_N, GREY, "-", "same choice"), (changed_N, BLUE, (0, (4, 1.2)), "choices differ"))
     for values_N, colour, line, name in looks:
         if not len(values_N):
             continue
@@ -154,12 +151,7 @@ def gate_threshold(gate: Mapping[str, Any]) -> Figure:
     for name, (colour, line) in looks.items():
         points = [(p["tau"], p[name]) for p in gate["curve"] if p[name] is not None]
         if points:
-            axes.plot(
-                *zip(*points, strict=True),
-                color=colour,
-                linestyle=line,
-                label=words.get(name, name),
-            )
+            axes.plot(*zip(*points, strict=True), color=colour, linestyle=line, label=words.get(name, name))
     _threshold_line(axes, gate)
     axes.set_ylim(0, 1.02)
     axes.set_xlim(left=0)

@@ -84,9 +84,7 @@ def dose_response(curves: Sequence[Row], own: float, other: float) -> Figure:
             label, colour = f"{curve['policy']}, {label}", RED
         points = curve["points"]
         x = [point["edits_per_problem"] for point in points]
-        low, value, high = (
-            [p["accuracy"][end] for p in points] for end in ("low", "value", "high")
-        )
+        low, value, high = ([p["accuracy"][end] for p in points] for end in ("low", "value", "high"))
         axes.fill_between(x, low, high, color=colour, alpha=0.1, linewidth=0)
         axes.plot(x, value, color=colour, linestyle=line, marker=marker, markersize=5, label=label)
         if points[-1]["budget"] == "all":

@@ -50,10 +50,7 @@ def accuracy(summary: Mapping[str, Any]) -> Figure:
     """
     rows = metric_rows(summary)
     figure, axes = blank(0.95 + 0.6 * len(rows))
-    for arm, colour, marker, offset in (
-        ("base", BASE, "s", -0.14),
-        ("adapted", ADAPTED, "o", 0.14),
-    ):
+    for arm, colour, marker, offset in (("base", BASE, "s", -0.14), ("adapted", ADAPTED, "o", 0.14)):
         found = [base if arm == "base" else adapted for _, base, adapted in rows]
         values = np.array([estimate["value"] for estimate in found])
         ends = np.array([[e["low"], e["high"]] for e in found]).T
@@ -131,12 +128,7 @@ def cost(stages: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def _stack(
-    axes: Axes,
-    row: int,
-    parts: Mapping[str, int],
-    colours: Mapping[str, str],
-    whole: int,
-    label: bool = True,
+    axes: Axes, row: int, parts: Mapping[str, int], colours: Mapping[str, str], whole: int, label: bool = True
 ) -> None:
     """One horizontal bar of parts; a part that has the room carries its count."""
     left, total = 0.0, sum(parts.values())

@@ -20,10 +20,7 @@ from reasonmaxxer.report.figures.style import (
     styled,
 )
 
-MEASURES = {
-    "jaccard": "positions edited by both",
-    "same_token_share": "B's edits that A makes too",
-}
+MEASURES = {"jaccard": "positions edited by both", "same_token_share": "B's edits that A makes too"}
 
 
 @styled

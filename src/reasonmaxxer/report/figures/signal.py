@@ -82,9 +82,7 @@ def gate_words(gate: Mapping[str, Any]) -> str:
     return f"{name}: {gate['decision_share']:.1%} of tokens"
 
 
-def _blocks(
-    axes: Axes, left: np.ndarray, right: np.ndarray, height: np.ndarray, colour: str
-) -> None:
+def _blocks(axes: Axes, left: np.ndarray, right: np.ndarray, height: np.ndarray, colour: str) -> None:
     axes.bar(left, height, right - left, align="edge", linewidth=0.3, color=colour)
 
 

@@ -83,9 +83,7 @@ def blank(height: float = 2.9) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
-def interval(
-    axes: Axes, y: float, estimate: Mapping[str, Any], colour: str, marker: str, face: str = ""
-) -> None:
+def interval(axes: Axes, y: float, estimate: Mapping[str, Any], colour: str, marker: str, face: str = "") -> None:
     """An estimate with its interval on a line of a panel; `face` fills the marker with another colour."""
     axes.plot([estimate["low"], estimate["high"]], [y, y], color=colour, linewidth=2.2)
     axes.plot(
@@ -136,9 +134,7 @@ def svg(figure: Figure, name: str) -> str:
     drawing = text.getvalue()
     drawing = drawing[drawing.index("<svg") :]
     drawing = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>", "", drawing, flags=re.S)
-    drawing = re.sub(
-        r' id="[A-Za-z][\w.]*_\d+"', "", drawing
-    )  # the same in every figure, never used
+    drawing = re.sub(r' id="[A-Za-z][\w.]*_\d+"', "", drawing)  # the same in every figure, never used
     drawing = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", drawing, count=1)
     drawing = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", drawing, count=1)
     for colour, role in VARIABLES.items():

@@ -20,10 +20,7 @@ from reasonmaxxer.report.figures.style import (
     value_beside,
 )
 
-PUBLISHED = {
-    "base": ("s", GREY, "published: base"),
-    "ReasonMaxxer": ("D", ORANGE, "published: ReasonMaxxer"),
-}
+PUBLISHED = {"base": ("s", GREY, "published: base"), "ReasonMaxxer": ("D", ORANGE, "published: ReasonMaxxer")}
 OTHERS = ("^", GREY, "published: RL")
 """Marker, colour and label of a published row: hollow, and without an interval."""
 
@@ -52,9 +49,7 @@ def suite_scores(benchmarks: Sequence[Benchmark], published: Sequence[Mapping[st
                 )  # fmt: skip
     axes.plot([], [], "o-", color=BLUE, markersize=7, linewidth=2.2, label="measured here")
     for marker, colour, label in (*PUBLISHED.values(), OTHERS) if published else ():
-        axes.plot(
-            [], [], marker, markersize=5.5, markeredgecolor=colour, markerfacecolor=ON, label=label
-        )
+        axes.plot([], [], marker, markersize=5.5, markeredgecolor=colour, markerfacecolor=ON, label=label)
     line_per_name(axes, [benchmark["title"] for benchmark in benchmarks])
     highest = max(
         *(benchmark["accuracy"]["high"] for benchmark in benchmarks),

@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reasonmaxxer.evaluation.metrics import Estimate
+from reasonmaxxer.measure.metrics import Estimate
 from reasonmaxxer.report.figures.style import BLUE, GREY, INK, MUTED, RED, blank, legend, styled
 
 History = Sequence[Mapping[str, Any]]
@@ -55,9 +55,7 @@ def metric(history: History, name: str, label: str, gate: int, step: int) -> Fig
 
 
 @styled
-def validation(
-    tried: Mapping[tuple[int, int], Estimate], names: Sequence[str], gate: int, step: int
-) -> Figure:
+def validation(tried: Mapping[tuple[int, int], Estimate], names: Sequence[str], gate: int, step: int) -> Figure:
     """Accuracy of every checkpoint on the validation problems, with intervals.
 
     Args:
@@ -70,10 +68,7 @@ def validation(
     for number in [*(n for n in range(len(names)) if n != gate), gate]:
         found = {s: estimate for (g, s), estimate in tried.items() if g == number}
         steps, values = list(found), [e.value for e in found.values()]
-        spread = [
-            [e.value - e.low for e in found.values()],
-            [e.high - e.value for e in found.values()],
-        ]
+        spread = [[e.value - e.low for e in found.values()], [e.high - e.value for e in found.values()]]
         colour = BLUE if number == gate else GREY
         axes.errorbar(steps, values, yerr=spread, fmt="o-", color=colour, label=names[number],
                       markersize=5, elinewidth=1.2, linewidth=1.4)  # fmt: skip
@@ -86,9 +81,7 @@ def validation(
     return figure
 
 
-def _lines(
-    axes: Axes, history: History, gate: int, name: str, colour: str, style: Any, label: str | None
-) -> None:
+def _lines(axes: Axes, history: History, gate: int, name: str, colour: str, style: Any, label: str | None) -> None:
     """The column by step; other gates thin and grey behind the chosen one."""
     gates = sorted({row["gate"] for row in history} - {gate})
     for number in [*gates, gate]:

@@ -10,16 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from reasonmaxxer.artifacts import read_table
-from reasonmaxxer.divergence.diff import flat
-from reasonmaxxer.divergence.joint import CLASSES, TOP, UNSHIFTED
+from reasonmaxxer.microscope.diff import flat
+from reasonmaxxer.microscope.joint import CLASSES, TOP, UNSHIFTED
 from reasonmaxxer.report import figures
 from reasonmaxxer.report.content import Content, Section, measured_with
-from reasonmaxxer.report.microscope.diff_words import (
-    caveats,
-    findings,
-    lead,
-    pair_name,
-)
+from reasonmaxxer.report.microscope.diff_words import caveats, findings, lead, pair_name
 from reasonmaxxer.report.microscope.published import MARK, published_pairs
 from reasonmaxxer.report.microscope.viewer_data import ARMS, diff_data
 from reasonmaxxer.report.numbers import UNKNOWN, counted, number, share
@@ -47,9 +42,7 @@ def content(folder: Path, found: Found) -> Content:
         title=pair_name(found),
         lead=lead(found),
         findings=findings(found),
-        caveats=caveats(
-            found, np.mean([r == "length" for r in table["finish_reason"].to_pylist()])
-        ),
+        caveats=caveats(found, np.mean([r == "length" for r in table["finish_reason"].to_pylist()])),
         sections=[
             Section("result", "How often they differ", _result_panels(found), [table_2(found)]),
             Section("where", "Where they differ", _where_panels(found, table), [_outcomes(found)]),
@@ -80,9 +73,7 @@ def _result_panels(found: Found) -> list[Panel]:
             columns=("class", "share of positions"),
             rows=[
                 (name, share(found[key], 2))
-                for name, key in zip(
-                    CLASSES, ("agreement", "reranked_share", "shifted_share"), strict=True
-                )
+                for name, key in zip(CLASSES, ("agreement", "reranked_share", "shifted_share"), strict=True)
             ],
         ),
         panel(
@@ -91,15 +82,8 @@ def _result_panels(found: Found) -> list[Panel]:
             figures.choice_ranks(ranks),
             f"The {sum(ranks['forward'].values()):,} positions that differ. Dotted: the border between "
             "reranked and shifted.",
-            columns=(
-                "rank",
-                "tuned model's choice under the base",
-                "base's choice under the tuned model",
-            ),
-            rows=[
-                (name, f"{count:,}", f"{ranks['backward'][name]:,}")
-                for name, count in ranks["forward"].items()
-            ],
+            columns=("rank", "tuned model's choice under the base", "base's choice under the tuned model"),
+            rows=[(name, f"{count:,}", f"{ranks['backward'][name]:,}") for name, count in ranks["forward"].items()],
         ),
     ]
 
@@ -220,9 +204,7 @@ TOKEN_NOTE = (
 def _tokens(found: Found) -> list[Table]:
     tokens = found["tokens"]
     counts = {
-        name: [
-            (token_text(row["token"]), f"{row['count']:,}") for row in tokens[name][:SHOWN_TOKENS]
-        ]
+        name: [(token_text(row["token"]), f"{row['count']:,}") for row in tokens[name][:SHOWN_TOKENS]]
         for name in ("promoted", "demoted")
     }
     swapped = [

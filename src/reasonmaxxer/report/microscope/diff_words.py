@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from reasonmaxxer.divergence.joint import TOP
+from reasonmaxxer.microscope.joint import TOP
 from reasonmaxxer.report import figures
 from reasonmaxxer.report.microscope.published import published_pairs
 from reasonmaxxer.report.numbers import counted, number, share
 
-TEXTS = {
-    "base": "the base's own greedy answers",
-    "tuned": "the tuned model's own greedy answers",
-}
+TEXTS = {"base": "the base's own greedy answers", "tuned": "the tuned model's own greedy answers"}
 FEW_PROBLEMS = 30
 MUCH = 0.1
 """Share of texts cut at the length limit from which the page says so."""
@@ -116,13 +113,9 @@ def caveats(found: Found, cut: float) -> list[str]:
             "is not seen here; reasonmaxxer intervene follows it."
         )
     if found["problems"] < FEW_PROBLEMS:
-        said.append(
-            f"Only {counted(found['problems'], 'problem')}: an interval over so few is itself rough."
-        )
+        said.append(f"Only {counted(found['problems'], 'problem')}: an interval over so few is itself rough.")
     if cut > MUCH:
-        said.append(
-            f"{cut:.0%} of the texts were cut at the length limit; how they end is not known."
-        )
+        said.append(f"{cut:.0%} of the texts were cut at the length limit; how they end is not known.")
     return said
 
 

@@ -31,14 +31,10 @@ def content(folder: Path, found: Found) -> Content:
         findings=findings(found),
         caveats=[
             "A student that keeps the teacher's accuracy shows that so few parameters can hold what was "
-            "learnt here, not that training found nothing else.",
+            "learnt here, not that training found nothing else."
         ],
-        sections=[
-            Section("result", "What the students kept", _panels(folder, found), [table_4(found)])
-        ],
-        facts=measured_with(
-            {arm: found[arm] for arm in ("base", "teacher")}, {"seed": found["seed"]}
-        ),
+        sections=[Section("result", "What the students kept", _panels(folder, found), [table_4(found)])],
+        facts=measured_with({arm: found[arm] for arm in ("base", "teacher")}, {"seed": found["seed"]}),
     )
 
 
@@ -83,8 +79,7 @@ def _panels(folder: Path, found: Found) -> list[Panel]:
             "students",
             "Accuracy by student",
             figures.students_accuracy(rows),
-            f"Greedy, n = {found['test_problems']}. Dotted: the base; dashed: the teacher. Bars: "
-            "intervals.",
+            f"Greedy, n = {found['test_problems']}. Dotted: the base; dashed: the teacher. Bars: intervals.",
         )
     ]
     if len(rows) > 2:
@@ -93,8 +88,7 @@ def _panels(folder: Path, found: Found) -> list[Panel]:
                 "parameters",
                 "Accuracy against size",
                 figures.accuracy_by_parameters(rows),
-                "Trainable parameters, logarithmic. Dotted: the base; dashed: the teacher. Bars: "
-                "intervals.",
+                "Trainable parameters, logarithmic. Dotted: the base; dashed: the teacher. Bars: intervals.",
             ),
             panel(
                 "kl",
@@ -109,8 +103,7 @@ def _panels(folder: Path, found: Found) -> list[Panel]:
 def _histories(folder: Path, names: list[str]) -> dict[str, list[tuple[int, float]]]:
     tables = {name: folder / "students" / name / "history.parquet" for name in names}
     return {
-        name: [(row["step"], row["loss"]) for row in read_table(path).to_pylist()]
-        for name, path in tables.items()
+        name: [(row["step"], row["loss"]) for row in read_table(path).to_pylist()] for name, path in tables.items()
     }
 
 
@@ -129,15 +122,7 @@ def table_4(found: Found) -> Table:
         for row in found["rows"]
     ]
     published = [
-        (
-            f"Qwen2.5-1.5B: {row.name}",
-            row.parameters,
-            "",
-            f"{row.accuracy:.3f}",
-            "",
-            "",
-            f"{MARK}, MATH-500",
-        )
+        (f"Qwen2.5-1.5B: {row.name}", row.parameters, "", f"{row.accuracy:.3f}", "", "", f"{MARK}, MATH-500")
         for row in published_students()
     ]
     return Table(

@@ -16,10 +16,7 @@ from reasonmaxxer.report.tables import Table
 from reasonmaxxer.report.viewer import viewer_fragment
 from reasonmaxxer.report.visible import token_text
 
-DIRECTIONS = {
-    "forward": "Tuned tokens in the base's text",
-    "reverse": "Base tokens in the tuned model's text",
-}
+DIRECTIONS = {"forward": "Tuned tokens in the base's text", "reverse": "Base tokens in the tuned model's text"}
 SHOWN_SEARCHED = 30
 SHOWN_PROBLEMS = 20
 """Most that the viewer in the page shows."""
@@ -64,9 +61,7 @@ def lead(found: Found) -> str:
 
 def caveats(found: Found) -> list[str]:
     """What to keep in mind."""
-    said = [
-        "A policy that puts tokens in at random uses one draw, the seed's; another seed gives other ones.",
-    ]
+    said = ["A policy that puts tokens in at random uses one draw, the seed's; another seed gives other ones."]
     if found["fewest"] and found["fewest"]["failed"]:
         said.append(
             "The fewest edits are exact for one edit if an answer has few candidates, and an upper bound "
@@ -117,11 +112,7 @@ def _policy_row(row: Found) -> tuple[str, ...]:
     return (
         row["name"],
         number(row["accuracy"], 3),
-        *(
-            ("", "")
-            if row["policy"] == "base"
-            else (signed(row["minus_base"]), f"{row['minus_base']['p_value']:.2g}")
-        ),
+        *(("", "") if row["policy"] == "base" else (signed(row["minus_base"]), f"{row['minus_base']['p_value']:.2g}")),
         "" if row["policy"] == "tuned" else signed(row["minus_tuned"]),
         share(row["touched_share"]),
         share(row["changed_share"]),
@@ -167,9 +158,7 @@ def _fewest_sections(found: Found) -> list[Section]:
         "base's answer that make it right, the base going on from each. The control tries as many, at the "
         "same places: the base's most likely token that neither model chose.",
     )
-    return [
-        Section("few", "The fewest edits", [drawn], [_searched(solved)]),
-    ]
+    return [Section("few", "The fewest edits", [drawn], [_searched(solved)])]
 
 
 def _searched(solved: Sequence[Found]) -> Table:
@@ -181,9 +170,7 @@ def _searched(solved: Sequence[Found]) -> Table:
         [
             (row["problem_id"], str(position + 1), token_text(before), token_text(after))
             for row in shown
-            for position, before, after in zip(
-                row["positions"], row["from"], row["to"], strict=True
-            )
+            for position, before, after in zip(row["positions"], row["from"], row["to"], strict=True)
         ],
         f"Of {counted(len(solved), 'problem')} that were made right, the first {len(shown)} by number of "
         "edits; of several single edits that are enough, the most divergent. · is a space, ⏎ a line end.",

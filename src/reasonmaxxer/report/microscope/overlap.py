@@ -42,8 +42,7 @@ def content(folder: Path, found: Found) -> Content:
             Section("distributions", "Beyond the choice", tables=[_divergences(found)]),
         ],
         facts=measured_with(
-            {"base": found["base"], **dict(zip("AB", found["tuned"], strict=True))},
-            found["protocol"],
+            {"base": found["base"], **dict(zip("AB", found["tuned"], strict=True))}, found["protocol"]
         ),
     )
 
@@ -107,12 +106,7 @@ def overlap_table(found: Found) -> Table:
         "Overlap of edits",
         ("figure", "observed", "chance, like entropy", "chance, anywhere"),
         [
-            (
-                words,
-                share(found[measure]),
-                share(chance["entropy"][measure]),
-                share(chance["random"][measure]),
-            )
+            (words, share(found[measure]), share(chance["entropy"][measure]), share(chance["random"][measure]))
             for measure, words in MEASURES.items()
         ],
         "At chance A takes its most likely token that is not the base's choice.",
@@ -137,12 +131,7 @@ def _parts(found: Found) -> Table:
         "By part",
         ("positions", "of them", "edited by both, of either", "B's edits made by A"),
         [
-            (
-                name,
-                f"{part['positions']:,}",
-                share(part["jaccard"]),
-                share(part["same_token_share"]),
-            )
+            (name, f"{part['positions']:,}", share(part["jaccard"]), share(part["same_token_share"]))
             for group in ("by_class", "by_outcome")
             for name, part in found[group].items()
         ],
@@ -157,9 +146,6 @@ def _divergences(found: Found) -> Table:
         "jsd-table",
         "Jensen-Shannon divergence, nats",
         ("models", f"entropy above {jsd['tau']} nats", "all positions"),
-        [
-            (words, number(jsd[name], 4), number(jsd["everywhere"][name], 4))
-            for name, words in pairs.items()
-        ],
+        [(words, number(jsd[name], 4), number(jsd["everywhere"][name], 4)) for name, words in pairs.items()],
         "Means over positions.",
     )

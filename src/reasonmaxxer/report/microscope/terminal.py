@@ -113,10 +113,7 @@ def print_distill(summary: dict[str, Any], out: Path, console: Console) -> None:
     console.print(table)
     students = escape(str(out / "students"))
     _files(out, "distill", console)
-    for line in (
-        f"Adapters  {students}/*/adapter (PEFT folders)",
-        f"Losses    {students}/*/history.parquet",
-    ):
+    for line in (f"Adapters  {students}/*/adapter (PEFT folders)", f"Losses    {students}/*/history.parquet"):
         console.print(line, highlight=False, soft_wrap=True)
 
 

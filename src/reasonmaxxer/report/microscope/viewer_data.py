@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from reasonmaxxer.artifacts import read_json, read_table
-from reasonmaxxer.divergence.policies import REVERSE, folder_name
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.microscope.policies import REVERSE, folder_name
 from reasonmaxxer.report.pieces import Pieces, change, opinion, thousandths
 
 ARMS = ["base", "tuned"]
@@ -18,14 +18,7 @@ MARK = ["edit", "edits"]
 NO_GATE = {"kind": "none", "tau": None}
 TEXT_COLUMNS = ("problem_id", "completion_ids", "outcome", "extracted", "finish_reason")
 
-SHOWN_POLICIES = (
-    "oracle:first=1",
-    "oracle:first=4",
-    "oracle:reranked",
-    "gated:tau=1.2",
-    "random",
-    "second",
-)
+SHOWN_POLICIES = ("oracle:first=1", "oracle:first=4", "oracle:reranked", "gated:tau=1.2", "random", "second")
 """Policies that the viewer of an intervention prefers to show."""
 
 Row = Mapping[str, Any]
@@ -62,10 +55,7 @@ def diff_data(folder: Path, texts: int | None = None, tokens: int | None = None)
         "left_out": summary["texts"] - len(rows),
         "pieces": pieces.shown,
         "problems": _problems(folder, numbers, {}),
-        "rollouts": [
-            _read_text(row, numbers[row["problem_id"]], pieces, summary["protocol"]["text"])
-            for row in rows
-        ],
+        "rollouts": [_read_text(row, numbers[row["problem_id"]], pieces, summary["protocol"]["text"]) for row in rows],
     }
 
 
@@ -73,9 +63,7 @@ def _summary(folder: Path, command: str) -> dict[str, Any]:
     path = folder / "summary.json"
     summary: dict[str, Any] = read_json(path) if path.is_file() else {}
     if summary.get("command") != command:
-        raise UserError(
-            f"{folder} has no finished comparison of `reasonmaxxer {command}`, which the viewer shows."
-        )
+        raise UserError(f"{folder} has no finished comparison of `reasonmaxxer {command}`, which the viewer shows.")
     return summary
 
 
@@ -95,9 +83,7 @@ def _first(rows: Iterator[Row], texts: int | None, tokens: int | None) -> Iterat
         yield row
 
 
-def _problems(
-    folder: Path, numbers: Mapping[str, int], changes: Mapping[str, str]
-) -> list[dict[str, Any]]:
+def _problems(folder: Path, numbers: Mapping[str, int], changes: Mapping[str, str]) -> list[dict[str, Any]]:
     rows = read_table(folder / "problems.parquet", ["id", "text", "answer"]).to_pylist()
     by_id = {row["id"]: row for row in rows}
     return [{**by_id[id], "split": "", "change": changes.get(id, "")} for id in numbers]
@@ -203,9 +189,7 @@ def _edits(folder: Path) -> dict[str, list[Row]]:
     return found
 
 
-def _intervened(
-    row: Row, name: str, problem: int, edits: Sequence[Row], pieces: Pieces
-) -> dict[str, Any]:
+def _intervened(row: Row, name: str, problem: int, edits: Sequence[Row], pieces: Pieces) -> dict[str, Any]:
     """An answer that a policy made, or one of the models alone."""
     return {
         **_answer(row, problem, row["completion_ids"], pieces),

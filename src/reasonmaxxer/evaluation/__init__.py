@@ -1,1 +1,0 @@
-"""How well a model does, with intervals over problems and paired comparisons."""

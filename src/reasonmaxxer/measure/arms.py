@@ -1,0 +1,309 @@
+"""Runs of one model read as arms of one comparison: the base, and each recipe over its seeds."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reasonmaxxer.artifacts import read_json, read_object, read_table
+from reasonmaxxer.config import TrainingConfig, VerifyConfig
+from reasonmaxxer.cost import StageCost
+from reasonmaxxer.errors import UserError
+from reasonmaxxer.measure.metrics import pass_at_k
+from reasonmaxxer.models.files import is_adapter
+from reasonmaxxer.recipe import parse_recipe
+from reasonmaxxer.rollouts.collect import read_columns
+from reasonmaxxer.work.run_directory import open_run, read_contents
+
+BASE = "base"
+SEEDS = ("seed", "problems.train.seed")
+"""Keys in which the runs of one arm may differ."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What one model answered on the test problems, per problem.
+
+    Attributes:
+        greedy: 1 right, 0 wrong, by problem id.
+        sampled: completions drawn and those right, by problem id; empty where none were drawn.
+        truncated: share of all completions cut at the length limit.
+    """
+
+    greedy: dict[str, float]
+    sampled: dict[str, tuple[int, int]]
+    truncated: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """A checkpoint: what the run had cost by then, and its outcome on each validation problem."""
+
+    step: int
+    cost: StageCost
+    correct: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run, with those before it if its model is another run's adapter.
+
+    Attributes:
+        path: its folder.
+        recipe: resolved values; the model is that of the first round.
+        model: of the first round, as in `summary.json`.
+        base: answers of the first round's base.
+        adapted: the adapted model's.
+        cost: of everything up to the last checkpoint: rollouts, signal, training, all rounds.
+        validation: of trying checkpoints on the validation problems, all rounds.
+        curve: the checkpoints of the chosen gate, in order, all rounds.
+        round: 1, or more where the model is an adapter of the round before.
+    """
+
+    path: Path
+    recipe: dict[str, Any]
+    model: dict[str, Any]
+    base: Answers
+    adapted: Answers
+    cost: StageCost
+    validation: StageCost
+    curve: list[Point]
+    round: int = 1
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A model, or one recipe with several seeds; arrays are over problems, means over seeds.
+
+    Attributes:
+        name: unique in the comparison.
+        answers: of each seed.
+        seeds: in the order of `answers`.
+        runs: of which the base has none.
+    """
+
+    name: str
+    answers: list[Answers]
+    seeds: list[int]
+    runs: list[Run]
+
+    def greedy(self, problems: Sequence[str]) -> np.ndarray:
+        """Outcomes [seeds, problems]."""
+        return np.array([[a.greedy[p] for p in problems] for a in self.answers])
+
+    def samples(self, problems: Sequence[str]) -> int:
+        """Completions that every seed drew of each of the problems."""
+        return min(a.sampled.get(p, (0, 0))[0] for a in self.answers for p in problems)
+
+    def pass_at(self, k: int, problems: Sequence[str]) -> np.ndarray:
+        """Unbiased pass@k [problems], mean over seeds."""
+        rows = [[pass_at_k(*a.sampled[p], k) for p in problems] for a in self.answers]
+        found: np.ndarray = np.array(rows).mean(0)
+        return found
+
+
+def read_arms(paths: Sequence[Path]) -> list[Arm]:
+    """The base, then one arm a recipe, in the order given; runs that differ in the seed are one.
+
+    Raises:
+        UserError: a folder is no finished run, a run is named twice, or runs differ in their model,
+            problems or protocol.
+    """
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise UserError("A run is named twice: each counts once.")
+    runs = [_read(path) for path in paths]
+    for run in runs[1:]:
+        _refuse_unlike(runs[0], run)
+    groups: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        alike = {key: value for key, value in _flat(run.recipe) if key not in SEEDS}
+        groups[json.dumps([run.round, alike], sort_keys=True)].append(run)
+    by_seed: dict[int, Run] = {}
+    for run in runs:  # a seed draws the same completions of the base in every run: the most count
+        seed = run.recipe["seed"]
+        if seed not in by_seed or _drawn(run.base) > _drawn(by_seed[seed].base):
+            by_seed[seed] = run
+    most = max(_drawn(run.base) for run in by_seed.values())
+    base = {seed: run for seed, run in by_seed.items() if _drawn(run.base) == most}
+    arms = [Arm(BASE, [run.base for run in base.values()], list(base), [])]
+    for name, members in zip(_names(list(groups.values())), groups.values(), strict=True):
+        seeds = [run.recipe["seed"] for run in members]
+        if len(set(seeds)) < len(seeds):
+            where = " and ".join(str(run.path) for run in members)
+            raise UserError(f"{where} are runs of one recipe with one seed: name one of them.")
+        arms.append(Arm(name, [run.adapted for run in members], seeds, members))
+    return arms
+
+
+def _read(path: Path) -> Run:
+    values = open_run(path)
+    if not (path / "summary.json").is_file():
+        raise UserError(f"The run in {path} is not finished: give its command again to go on.")
+    recipe = parse_recipe(values, str(path / "recipe.yaml")).model_dump(mode="json")
+    record = read_json(path / "training" / "stage.json")
+    if "checkpoints" not in record["counts"]:
+        raise UserError(f"{path} was made by an older version, which kept no cost by checkpoint: run it again.")
+    stages = [s for s in ("rollouts", "signal") if (path / s / "stage.json").is_file()]
+    costs = [StageCost.from_dict(read_json(path / s / "stage.json")["cost"]) for s in stages]
+    earlier = _round_before(recipe["model"]["name"])
+    costs = [earlier.cost, *costs] if earlier else costs
+    points = _curve(path, record["counts"], costs)
+    spent = _cost_at(max(record["counts"]["checkpoints"], key=lambda c: c["seconds"]))
+    base, adapted = (_answers(path / "evaluation", arm) for arm in ("base", "adapted"))
+    own = Run(
+        path,
+        recipe,
+        read_object(path / "summary.json", ("schema",))["model"],
+        base,
+        adapted,
+        reduce(add, [*costs, spent]),
+        StageCost.from_dict(record["cost"]) - spent,
+        points,
+    )
+    return _after(earlier, own) if earlier else own
+
+
+def _round_before(model: str) -> Run | None:
+    """The run whose adapter a model is, if it is one."""
+    run = Path(model).parent.parent
+    return _read(run) if is_adapter(Path(model)) and (run / "recipe.yaml").is_file() else None
+
+
+def _after(earlier: Run, own: Run) -> Run:
+    """A run as the next round of another."""
+    alike = list(earlier.curve[-1].correct) == list(own.curve[-1].correct)
+    return replace(
+        own,
+        recipe={**own.recipe, "model": earlier.recipe["model"]},
+        model=earlier.model,
+        base=earlier.base,
+        validation=earlier.validation + own.validation,
+        curve=(earlier.curve if alike else []) + own.curve,
+        round=earlier.round + 1,
+    )
+
+
+def _curve(path: Path, counts: dict[str, Any], before: list[StageCost]) -> list[Point]:
+    gates = _gates(path)
+    chosen = gates.index(counts["gate"]) if counts["gate"] in gates else 0
+    correct: dict[int, dict[str, float]] = defaultdict(dict)
+    for row in read_table(path / "training" / "validation.parquet").to_pylist():
+        if row["gate"] == chosen:
+            correct[row["step"]][row["problem_id"]] = float(row["correct"])
+    return [
+        Point(c["step"], reduce(add, [*before, _cost_at(c)]), correct[c["step"]])
+        for c in counts["checkpoints"]
+        if c["gate"] == chosen
+    ]
+
+
+def _gates(path: Path) -> list[dict[str, Any]]:
+    record = path / "signal" / "stage.json"
+    return list(read_json(record)["counts"]["gates"]) if record.is_file() else []
+
+
+def _cost_at(checkpoint: dict[str, Any]) -> StageCost:
+    """What the training stage had cost at a checkpoint of its record."""
+    return StageCost.from_dict({k: v for k, v in checkpoint.items() if k not in ("gate", "step")})
+
+
+def _answers(folder: Path, arm: str) -> Answers:
+    columns = ("problem_id", "outcome", "finish_reason")
+    greedy = read_columns(folder / f"{arm}-greedy", columns)
+    drawn = read_columns(folder / f"{arm}-sampled", columns)
+    sampled: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
+    for row in drawn:
+        n, c = sampled[row["problem_id"]]
+        sampled[row["problem_id"]] = n + 1, c + (row["outcome"] == "correct")
+    return Answers(
+        {row["problem_id"]: float(row["outcome"] == "correct") for row in greedy},
+        dict(sampled),
+        float(np.mean([row["finish_reason"] == "length" for row in greedy + drawn])),
+    )
+
+
+def _drawn(answers: Answers) -> int:
+    return sum(n for n, _ in answers.sampled.values())
+
+
+def _refuse_unlike(one: Run, other: Run) -> None:
+    """Say what keeps two runs from being compared, if anything does."""
+
+    def refuse(what: str, first: Any, second: Any) -> None:
+        raise UserError(
+            f"{one.path} and {other.path} differ in their {what} ({first} and {second}): they cannot be compared."
+        )
+
+    for name in ("fingerprint", "dtype"):
+        if one.model[name] != other.model[name]:
+            refuse("model", *(f"{run.model['name']}, {run.model[name]}" for run in (one, other)))
+    if list(one.base.greedy) != list(other.base.greedy):
+        strange = sorted(set(one.base.greedy) ^ set(other.base.greedy)) or ["another order"]
+        refuse("test problems", f"{len(one.base.greedy)} problems", f"{len(other.base.greedy)}, such as {strange[0]}")
+    asked, theirs = (_asked(run.path) for run in (one, other))
+    for problem, first in asked.items():
+        if first != theirs[problem]:
+            refuse(f"test problem {problem}", first, theirs[problem])
+    for key in (
+        "problems.prompt_style", "verify.extraction", "verify.function", "evaluation.temperature",
+        "evaluation.top_p", "evaluation.max_new_tokens", "evaluation.stop",
+    ):  # fmt: skip
+        section, name = key.split(".")
+        first, second = (run.recipe[section][name] for run in (one, other))
+        if first != second:
+            refuse(f"protocol, {key}", first, second)
+    verifier = VerifyConfig(**one.recipe["verify"]).file or ""
+    graders = [read_contents(run.path).get(verifier) for run in (one, other)]
+    if all(graders) and graders[0] != graders[1]:
+        refuse(f"verifier {verifier}, which was edited between them", *graders)
+
+
+def _asked(run: Path) -> dict[str, tuple[str, str]]:
+    """Text and answer of each test problem, by id."""
+    rows = read_table(run / "problems" / "test.parquet", ("id", "text", "answer")).to_pylist()
+    return {row["id"]: (row["text"], row["answer"]) for row in rows}
+
+
+def _names(groups: Sequence[Sequence[Run]]) -> list[str]:
+    """A name for each recipe: its method, and where that is not enough the keys that differ."""
+    recipes = [parse_recipe(members[0].recipe) for members in groups]
+    names = [
+        name_of(recipe.training) + (f", round {members[0].round}" if members[0].round > 1 else "")
+        for recipe, members in zip(recipes, groups, strict=True)
+    ]
+    flat = [dict(_flat(members[0].recipe)) for members in groups]
+    made = []
+    for name, own in zip(names, flat, strict=True):
+        alike = [f for f, other in zip(flat, names, strict=True) if other == name]
+        differing = [key for key in own if key not in SEEDS and any(f.get(key) != own[key] for f in alike)]
+        told = [key for key in differing if key != "training.checkpoints"]
+        differing = told or differing  # how often a run is tried says nothing of what it learns
+        shown = ", ".join(f"{key.rpartition('.')[2]} {own[key]}" for key in differing)
+        made.append(f"{name} ({shown})" if shown else name)
+    return made
+
+
+def name_of(config: TrainingConfig) -> str:
+    """How people call a method, with what sets it apart."""
+    if config.method == "reasonmaxxer":
+        return "ReasonMaxxer"
+    name, share = config.method.upper(), config.baseline.top_entropy_quantile
+    return f"{name}, top {share:.0%} of tokens" if config.method == "grpo" and share < 1 else name
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    flat = []
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat += _flat(value, f"{prefix}{key}.")
+        else:
+            flat.append((prefix + key, value))
+    return flat

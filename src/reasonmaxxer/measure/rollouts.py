@@ -1,0 +1,59 @@
+"""What a model scores on the test problems: greedy pass@1, sampled pass@k and avg@k."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from reasonmaxxer.config import EvaluationConfig
+from reasonmaxxer.measure.metrics import Estimate, bootstrap, pass_at_k
+from reasonmaxxer.rollouts.table import Rollout
+
+Metrics = dict[str, Estimate]
+
+
+def greedy_metrics(rollouts: Sequence[Rollout], config: EvaluationConfig, seed: int) -> Metrics:
+    """`pass@1` of one greedy completion a problem."""
+    correct = np.array([rollout.reward for rollout in rollouts])
+    return {"pass@1": bootstrap(correct, config.bootstrap, config.confidence, seed)}
+
+
+def sampled_metrics(rollouts: Sequence[Rollout], config: EvaluationConfig, seed: int) -> Metrics:
+    """`pass@k` for each k, and `avg@n`, from n sampled completions a problem."""
+    groups: dict[str, list[float]] = defaultdict(list)
+    for rollout in rollouts:
+        groups[rollout.problem_id].append(rollout.reward)
+    rates = np.array([np.mean(rewards) for rewards in groups.values()])
+    values = {f"avg@{config.samples}": rates}
+    for k in config.ks:
+        values[f"pass@{k}"] = np.array(
+            [pass_at_k(len(rewards), round(sum(rewards)), k) for rewards in groups.values()]
+        )
+    return {
+        name: bootstrap(per_problem, config.bootstrap, config.confidence, seed) for name, per_problem in values.items()
+    }
+
+
+def outcomes_by_problem(rollouts: Sequence[Rollout]) -> dict[str, bool]:
+    """Whether each problem's one greedy completion is correct."""
+    return {rollout.problem_id: rollout.reward == 1 for rollout in rollouts}
+
+
+def rollout_summary(rollouts: Sequence[Rollout]) -> dict[str, Any]:
+    """Counts and shares that tell whether rollouts can be trusted and learnt from."""
+    groups: dict[str, list[float]] = defaultdict(list)
+    for rollout in rollouts:
+        groups[rollout.problem_id].append(rollout.reward)
+    rates = np.array([np.mean(rewards) for rewards in groups.values()])
+    return {
+        "problems": len(groups),
+        "rollouts": len(rollouts),
+        "tokens": sum(len(r.completion_ids) for r in rollouts),
+        "truncated_share": float(np.mean([r.truncated for r in rollouts])),
+        "mean_pass_rate": float(rates.mean()),
+        "mixed_share": float(((rates > 0) & (rates < 1)).mean()),
+        "outcomes": dict(sorted(Counter(r.outcome for r in rollouts).items())),
+    }

@@ -1,0 +1,170 @@
+"""The edge of competence: problems the base sometimes solves, and the rollouts that teach."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from reasonmaxxer.config import SignalConfig
+from reasonmaxxer.errors import UserError
+from reasonmaxxer.method.advantages import advantages
+from reasonmaxxer.rollouts.table import Rollout
+
+SCHEMA = pa.schema(
+    [
+        pa.field("problem_id", pa.string(), nullable=False),
+        pa.field("rollout", pa.int32(), nullable=False),
+        pa.field("prompt_ids", pa.list_(pa.int32()), nullable=False),
+        pa.field("completion_ids", pa.list_(pa.int32()), nullable=False),
+        pa.field("entropy", pa.list_(pa.float32()), nullable=False),
+        pa.field("logprob", pa.list_(pa.float32()), nullable=False),
+        pa.field("advantage", pa.float64(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One rollout that teaches; a row of the signal table.
+
+    Attributes:
+        problem_id: the problem.
+        rollout: index within the problem's group.
+        prompt_ids: rendered prompt.
+        completion_ids: T sampled tokens.
+        entropy: T entropies of the base in nats.
+        logprob: T log-probabilities in nats of the tokens under the base.
+        advantage: from the problem's whole group of rollouts.
+    """
+
+    problem_id: str
+    rollout: int
+    prompt_ids: list[int]
+    completion_ids: list[int]
+    entropy: list[float]
+    logprob: list[float]
+    advantage: float
+
+    @property
+    def key(self) -> str:
+        """Identity within the run."""
+        return f"{self.problem_id}#{self.rollout}"
+
+
+@dataclass(frozen=True)
+class Group:
+    """All rollouts of one problem."""
+
+    problem_id: str
+    rollouts: list[Rollout]
+
+    @property
+    def pass_rate(self) -> float:
+        """Share of correct rollouts."""
+        return float(np.mean([r.reward for r in self.rollouts]))
+
+    @property
+    def mixed(self) -> bool:
+        """Whether some are right and some are not."""
+        return 0 < self.pass_rate < 1
+
+
+def group_rollouts(rollouts: Iterable[Rollout]) -> list[Group]:
+    """Rollouts by problem, in order of first appearance."""
+    groups: dict[str, list[Rollout]] = defaultdict(list)
+    for rollout in rollouts:
+        groups[rollout.problem_id].append(rollout)
+    return [Group(problem_id, members) for problem_id, members in groups.items()]
+
+
+def select_groups(groups: Sequence[Group], count: int) -> list[Group]:
+    """The `count` mixed groups nearest pass rate one half (arXiv 2605.06241, Section 5).
+
+    Ties go to fewer truncated rollouts, then to shorter completions, then by problem id.
+
+    Raises:
+        UserError: no group is mixed; it says what the rollouts looked like and what to change.
+    """
+    mixed = [group for group in groups if group.mixed]
+    if not mixed:
+        raise UserError(_no_mixed_problem(groups))
+    return sorted(mixed, key=_distance_from_edge)[:count]
+
+
+def _distance_from_edge(group: Group) -> tuple[float, int, float, str]:
+    lengths = [len(r.completion_ids) for r in group.rollouts]
+    truncated = sum(r.truncated for r in group.rollouts)
+    return abs(group.pass_rate - 0.5), truncated, float(np.mean(lengths)), group.problem_id
+
+
+def _no_mixed_problem(groups: Sequence[Group]) -> str:
+    rollouts = [r for group in groups for r in group.rollouts]
+    truncated = float(np.mean([r.truncated for r in rollouts]))
+    unparsed = float(np.mean([r.outcome == "unparsed" for r in rollouts]))
+    solved = sum(group.pass_rate == 1 for group in groups)
+    found = (
+        f"No problem is mixed: of {len(groups)} problems the base always solves {solved} and never "
+        f"solves {len(groups) - solved} ({truncated:.0%} of rollouts truncated, "
+        f"{unparsed:.0%} without an answer)."
+    )
+    if truncated > 0.5:
+        return f"{found} Raise rollouts.max_new_tokens: most rollouts are cut before their end."
+    if unparsed > 0.5:
+        return f"{found} Set verify.extraction or problems.prompt_style: answers are not found."
+    if 2 * solved > len(groups):
+        return f"{found} Choose harder problems (problems.train.source)."
+    return (
+        f"{found} Choose easier problems (problems.train.source), more of them "
+        "(problems.train.limit) or more rollouts each (rollouts.rollouts_per_problem)."
+    )
+
+
+def examples_of(groups: Sequence[Group], config: SignalConfig) -> list[Example]:
+    """Rollouts of the selected groups with their advantages.
+
+    Advantages come from whole groups; only then the longest are trimmed. A rollout with advantage
+    zero teaches nothing and is left out, so it costs no step.
+
+    Args:
+        groups: selected groups, every rollout with entropies and log-probabilities.
+        config: clip, trimming and the positive-only ablation.
+    """
+    examples = [
+        _example(rollout, float(advantage))
+        for group in groups
+        for rollout, advantage in zip(
+            group.rollouts, advantages([r.reward for r in group.rollouts], config.advantage_clip), strict=True
+        )
+    ]
+    teaching = [e for e in examples if e.advantage > 0 or (e.advantage < 0 and not config.positive_only)]
+    by_length = sorted(teaching, key=lambda e: (len(e.completion_ids), e.key))
+    dropped = {e.key for e in by_length[len(by_length) - int(config.trim_longest * len(by_length)) :]}
+    return [e for e in teaching if e.key not in dropped]
+
+
+def _example(rollout: Rollout, advantage: float) -> Example:
+    if rollout.entropy is None or rollout.logprob is None:
+        raise ValueError(f"{rollout.problem_id}#{rollout.rollout} was not scored")
+    return Example(
+        problem_id=rollout.problem_id,
+        rollout=rollout.rollout,
+        prompt_ids=rollout.prompt_ids,
+        completion_ids=rollout.completion_ids,
+        entropy=rollout.entropy,
+        logprob=rollout.logprob,
+        advantage=advantage,
+    )
+
+
+def example_table(examples: Iterable[Example]) -> pa.Table:
+    """Rows as a table of `SCHEMA`."""
+    return pa.Table.from_pylist([asdict(example) for example in examples], schema=SCHEMA)
+
+
+def examples_from_table(table: pa.Table) -> list[Example]:
+    """Rows back from a table."""
+    return [Example(**row) for row in table.to_pylist()]

@@ -1,0 +1,60 @@
+"""Which gate and which checkpoint: the best pass@1 on the validation split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from reasonmaxxer.method.gate import Gate
+
+SCHEMA = pa.schema(
+    [
+        pa.field("gate", pa.int32(), nullable=False),
+        pa.field("step", pa.int32(), nullable=False),
+        pa.field("problem_id", pa.string(), nullable=False),
+        pa.field("correct", pa.bool_(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One checkpoint of one gate, tried on the validation problems.
+
+    Attributes:
+        gate_index: which of the swept gates.
+        gate: that gate; None for a baseline.
+        step: optimiser steps behind the checkpoint.
+        adapter: its PEFT folder.
+        correct: each validation problem's greedy outcome, by id.
+    """
+
+    gate_index: int
+    gate: Gate | None
+    step: int
+    adapter: Path
+    correct: dict[str, bool]
+
+    @property
+    def accuracy(self) -> float:
+        """Greedy pass@1."""
+        return float(np.mean(list(self.correct.values())))
+
+
+def best_candidate(candidates: Sequence[Candidate]) -> Candidate:
+    """Highest pass@1; ties go to the longer-trained checkpoint, then to the gate listed first."""
+    return max(candidates, key=lambda c: (c.accuracy, c.step, -c.gate_index))
+
+
+def candidate_table(candidates: Sequence[Candidate]) -> pa.Table:
+    """Every candidate's outcome on every validation problem."""
+    rows = [
+        {"gate": c.gate_index, "step": c.step, "problem_id": problem_id, "correct": correct}
+        for c in candidates
+        for problem_id, correct in c.correct.items()
+    ]
+    return pa.Table.from_pylist(rows, schema=SCHEMA)

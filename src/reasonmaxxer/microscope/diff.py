@@ -1,0 +1,142 @@
+"""Where and how two models differ on the same texts: a table by position, and its summary.
+
+arXiv 2605.06241, Section 3 and Table 2. Texts are read shard by shard, each once by each model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from reasonmaxxer.artifacts import read_table, write_table
+from reasonmaxxer.microscope.joint import JointScores, score_joint, separated
+from reasonmaxxer.microscope.pair import Pair
+from reasonmaxxer.microscope.states import TokenSequence, completion_states
+from reasonmaxxer.rollouts.table import Rollout
+
+PER_SHARD = 256
+"""Texts read by one model before the other reads them."""
+_TYPES = {"kind_N": pa.int8(), **dict.fromkeys(
+    ("base_rank_N", "tuned_rank_N", "forward_rank_N", "backward_rank_N"), pa.int32()
+)}  # fmt: skip
+_NESTED = {
+    "base_top_NK": pa.int32(), "tuned_top_NK": pa.int32(),
+    "base_top_logprob_NK": pa.float32(), "tuned_top_logprob_NK": pa.float32(),
+}  # fmt: skip
+
+
+def _column(name: str) -> pa.Field:
+    inner = pa.list_(_NESTED[name]) if name in _NESTED else _TYPES.get(name, pa.float32())
+    return pa.field(column_name(name), pa.list_(inner), nullable=False)
+
+
+def column_name(field: str) -> str:
+    """Column of the table that holds a field of `JointScores`: its name without its shape."""
+    return field.rpartition("_")[0]
+
+
+POSITIONS = pa.schema(
+    [
+        pa.field("problem_id", pa.string(), nullable=False),
+        pa.field("rollout", pa.int32(), nullable=False),
+        pa.field("outcome", pa.string(), nullable=False),
+        pa.field("extracted", pa.string()),
+        pa.field("finish_reason", pa.string(), nullable=False),
+        pa.field("ids", pa.list_(pa.int32()), nullable=False),
+        *(_column(field.name) for field in fields(JointScores)),
+    ]
+)
+"""One row a text, a list a column; the fields of `JointScores` by token."""
+
+
+def compare_texts(
+    pair: Pair, rollouts: Sequence[Rollout], on_read: Callable[[int], None] | None = None
+) -> list[JointScores]:
+    """Read texts under both models, one model after the other.
+
+    Args:
+        pair: the models.
+        rollouts: the texts; prompts and completions as token ids.
+        on_read: called with the tokens of each text, once a model.
+
+    Returns:
+        Scores at the tokens of each completion.
+    """
+    sequences = [TokenSequence.of(rollout) for rollout in rollouts]
+    with pair.using("base") as model:
+        base = completion_states(sequences, model, on_read)
+    with pair.using("tuned") as model:
+        tuned = completion_states(sequences, model, on_read)
+    heads = (pair.head("base"), pair.head("tuned"))
+    ids = [torch.tensor(list(sequence.completion_ids)) for sequence in sequences]
+    scores = score_joint(torch.cat(base), torch.cat(tuned), heads, torch.cat(ids))
+    return separated(scores, [len(own) for own in ids])
+
+
+def positions_table(rollouts: Sequence[Rollout], scores: Sequence[JointScores]) -> pa.Table:
+    """Texts and their scores as a table of `POSITIONS`."""
+    rows = [
+        {
+            "problem_id": rollout.problem_id,
+            "rollout": rollout.rollout,
+            "outcome": rollout.outcome,
+            "extracted": rollout.extracted,
+            "finish_reason": rollout.finish_reason,
+            "ids": rollout.completion_ids,
+            **{column_name(name): values.tolist() for name, values in vars(score).items()},
+        }
+        for rollout, score in zip(rollouts, scores, strict=True)
+    ]
+    return pa.Table.from_pylist(rows, schema=POSITIONS)
+
+
+def compare_durably(
+    pair: Pair, rollouts: Sequence[Rollout], folder: Path, on_read: Callable[[int], None] | None = None
+) -> pa.Table:
+    """`compare_texts` in shards that are written when they are done, and read if they are there.
+
+    Args:
+        pair: the models.
+        rollouts: the texts.
+        folder: receives `shard-00000.parquet`, ...
+        on_read: called with the tokens of each text, once a model.
+
+    Returns:
+        The table of `POSITIONS` of all texts.
+    """
+    shards = []
+    for number, start in enumerate(range(0, len(rollouts), PER_SHARD)):
+        path, part = folder / f"shard-{number:05d}.parquet", rollouts[start : start + PER_SHARD]
+        if not path.exists():
+            write_table(positions_table(part, compare_texts(pair, part, on_read)), path)
+        elif on_read:
+            for rollout in part:
+                for _ in range(2):
+                    on_read(len(TokenSequence.of(rollout)))
+        shards.append(read_table(path))
+    return pa.concat_tables(shards)
+
+
+def mentioned_ids(table: pa.Table) -> Iterator[int]:
+    """Ids in a table of `POSITIONS`: those that are there and both top fives."""
+    yield from table["ids"].combine_chunks().flatten().unique().to_pylist()
+    for name in ("base_top", "tuned_top"):
+        yield from table[name].combine_chunks().flatten().flatten().unique().to_pylist()
+
+
+def flat(table: pa.Table, name: str) -> np.ndarray:
+    """A column of a table of `POSITIONS` over all positions, [N] or [N, K]."""
+    column = table[name].combine_chunks().flatten()
+    if not pa.types.is_list(column.type):
+        return column.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+    return np.stack(column.to_numpy(zero_copy_only=False))
+
+
+def lengths(table: pa.Table) -> np.ndarray:
+    """Tokens of each text, [P]."""
+    return np.diff(table["ids"].combine_chunks().offsets.to_numpy())

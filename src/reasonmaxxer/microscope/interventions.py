@@ -1,0 +1,252 @@
+"""Answers under interventions, graded, and what they show.
+
+arXiv 2605.06241, Section 3: the oracle, random and entropy-gated interventions; beyond it, budgets in both
+directions and controls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from reasonmaxxer import __version__
+from reasonmaxxer.artifacts import read_table, write_table
+from reasonmaxxer.config import MicroscopeConfig
+from reasonmaxxer.microscope.diff import flat, lengths
+from reasonmaxxer.microscope.joint import UNSHIFTED
+from reasonmaxxer.microscope.lockstep import Intervened, Job, intervene
+from reasonmaxxer.microscope.pair import Pair
+from reasonmaxxer.microscope.policies import ENTROPY_BINS, Policy, Reference, folder_name, parse_policy
+from reasonmaxxer.microscope.search import SEARCH
+from reasonmaxxer.problems import Problem, render_prompt
+from reasonmaxxer.rollouts.collect import read_rollouts
+from reasonmaxxer.rollouts.table import Rollout, rollout_table
+from reasonmaxxer.verify import Verifier
+
+DEFAULT = (
+    "oracle", "oracle:reranked", "gated:tau=1.2", "random", "second", "matched",
+    *(f"oracle:{kind}={k}" for kind in ("first", "entropy", "divergence") for k in (1, 2, 4, 8)),
+    *(f"oracle:share={p}" for p in (0.25, 0.5, 0.75)),
+    "reverse-oracle",
+    *(f"reverse-oracle:first={k}" for k in (1, 2, 4, 8)),
+    *(f"reverse-oracle:share={p}" for p in (0.25, 0.5, 0.75)),
+    SEARCH,
+)  # fmt: skip
+"""Where nothing is asked for: the paper's policies, the controls, dose and response, the search."""
+PER_SHARD = 32
+"""Problems whose answers are written at once."""
+EDITS = pa.schema(
+    [
+        pa.field("problem_id", pa.string(), nullable=False),
+        pa.field("position", pa.int32(), nullable=False),
+        pa.field("host_id", pa.int32(), nullable=False),
+        pa.field("emitted_id", pa.int32(), nullable=False),
+        pa.field("base_entropy", pa.float32(), nullable=False),
+        pa.field("changed", pa.bool_(), nullable=False),
+    ]
+)
+"""One row a token that the intervention decided; `changed` where it is another than the host's."""
+PASSES = pa.schema(
+    [pa.field("problem_id", pa.string(), nullable=False), pa.field("passes", pa.int32(), nullable=False)]
+)
+"""Forward passes of both models on each answer, together."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What one policy made.
+
+    Attributes:
+        policy: the policy.
+        rollouts: its answers, one a problem.
+        edits: a table of `EDITS`.
+        passes: forward passes, by answer.
+    """
+
+    policy: Policy
+    rollouts: list[Rollout]
+    edits: pa.Table
+    passes: list[int]
+
+
+def policies_of(texts: Sequence[str]) -> list[Policy]:
+    """Policies as they are asked for, each once.
+
+    Raises:
+        UserError: one that is not understood.
+    """
+    return [parse_policy(text) for text in dict.fromkeys(texts)]
+
+
+def reference_of(table: pa.Table) -> Reference:
+    """What budgets take from the donor's own answers.
+
+    Args:
+        table: of `POSITIONS`, of the donor's greedy answers.
+    """
+    changed_N = flat(table, "kind") != UNSHIFTED
+    entropy_N, jsd_N = flat(table, "base_entropy"), flat(table, "jsd")
+    ends = np.cumsum(lengths(table))
+    starts = ends - lengths(table)
+
+    def falling(values_N: np.ndarray) -> dict[str, list[float]]:
+        return {
+            problem: sorted(values_N[a:b][changed_N[a:b]].tolist(), reverse=True)
+            for problem, a, b in zip(table["problem_id"].to_pylist(), starts, ends, strict=True)
+        }
+
+    bins_N = np.searchsorted(ENTROPY_BINS, entropy_N)
+    seen, edited = (np.bincount(b, minlength=len(ENTROPY_BINS) + 1) for b in (bins_N, bins_N[changed_N]))
+    return Reference(falling(entropy_N), falling(jsd_N), (edited / np.maximum(seen, 1)).tolist())
+
+
+def intervene_durably(
+    pair: Pair,
+    policies: Sequence[Policy],
+    problems: Sequence[Problem],
+    config: MicroscopeConfig,
+    folder: Path,
+    on_done: Callable[[int, int], None] | None = None,
+) -> list[Outputs]:
+    """Answer all problems under several policies side by side, in shards that are written as they are done.
+
+    What an answer is does not depend on what is decoded beside it; how many passes it took may.
+
+    Args:
+        pair: the models.
+        policies: with the references that they need.
+        problems: what to answer.
+        config: prompt style, length, batch, grading and seed.
+        folder: receives a folder of each policy: shards of rollouts, `edits.parquet` and `passes.parquet`.
+        on_done: called with tokens made and answers finished.
+    """
+    folders = [folder / folder_name(policy.spelling) for policy in policies]
+    with Verifier(config.verify, config.prompt_style) as verifier:
+        shards = [
+            _Shard(policy, number, problems[start : start + PER_SHARD], own)
+            for number, start in enumerate(range(0, len(problems), PER_SHARD))
+            for policy, own in zip(policies, folders, strict=True)
+        ]
+        missing = [shard for shard in shards if not shard.path.exists()]
+        if on_done:
+            on_done(0, len(policies) * len(problems) - sum(len(s.problems) for s in missing))
+        _make(missing, pair, config, verifier, on_done)
+    return [
+        Outputs(policy, read_rollouts(own), _joined(own, "edits"), _joined(own, "passes")["passes"].to_pylist())
+        for policy, own in zip(policies, folders, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """Some problems under one policy: what is written at once."""
+
+    policy: Policy
+    number: int
+    problems: Sequence[Problem]
+    folder: Path
+    made: dict[str, Intervened] = field(default_factory=dict)
+
+    @property
+    def path(self) -> Path:
+        return self.folder / f"shard-{self.number:05d}.parquet"
+
+    def part(self, name: str) -> Path:
+        return self.folder / "parts" / f"{name}-{self.number:05d}.parquet"
+
+
+def _make(
+    shards: Sequence[_Shard],
+    pair: Pair,
+    config: MicroscopeConfig,
+    verifier: Verifier,
+    on_done: Callable[[int, int], None] | None,
+) -> None:
+    """Decode shards together, problem by problem; write each when its last answer is there."""
+    tokenizer = pair.base.tokenizer
+    owners = [(shard, problem) for shard in shards for problem in shard.problems]
+    asked = {problem.id: problem for _, problem in owners}
+    prompts = {id: render_prompt(config.prompt_style, problem.text, tokenizer) for id, problem in asked.items()}
+    order = {id: number for number, id in enumerate(asked)}
+    owners.sort(key=lambda owner: order[owner[1].id])
+
+    def keep(tokens: int, finished: dict[int, Intervened]) -> None:
+        for number, one in finished.items():
+            shard, problem = owners[number]
+            shard.made[problem.id] = one
+            if len(shard.made) == len(shard.problems):
+                answers = [shard.made[problem.id] for problem in shard.problems]
+                write_table(_edits(shard.problems, answers), shard.part("edits"))
+                write_table(_passes(shard.problems, answers), shard.part("passes"))
+                rollouts = _graded(shard, prompts, answers, verifier, tokenizer)
+                write_table(rollout_table(rollouts), shard.path)
+        if on_done:
+            on_done(tokens, len(finished))
+
+    intervene(
+        pair,
+        [Job(shard.policy, problem.id, prompts[problem.id]) for shard, problem in owners],
+        max_new_tokens=config.max_new_tokens,
+        seed=config.seed,
+        batch_size=config.batch_size,
+        on_done=keep,
+    )
+
+
+def _joined(folder: Path, name: str) -> pa.Table:
+    """Parts of a table as one, which is kept."""
+    parts = sorted((folder / "parts").glob(f"{name}-*.parquet"))
+    table = pa.concat_tables([read_table(path) for path in parts])
+    write_table(table, folder / f"{name}.parquet")
+    return table
+
+
+def _edits(problems: Sequence[Problem], made: Sequence[Intervened]) -> pa.Table:
+    rows = [
+        {
+            "problem_id": problem.id,
+            "position": edit.position,
+            "host_id": edit.host_id,
+            "emitted_id": edit.emitted_id,
+            "base_entropy": edit.entropy,
+            "changed": edit.emitted_id != edit.host_id,
+        }
+        for problem, one in zip(problems, made, strict=True)
+        for edit in one.edits
+    ]
+    return pa.Table.from_pylist(rows, schema=EDITS)
+
+
+def _passes(problems: Sequence[Problem], made: Sequence[Intervened]) -> pa.Table:
+    rows = [{"problem_id": problem.id, "passes": one.passes} for problem, one in zip(problems, made, strict=True)]
+    return pa.Table.from_pylist(rows, schema=PASSES)
+
+
+def _graded(
+    shard: _Shard, prompts: Mapping[str, Sequence[int]], made: Sequence[Intervened], verifier: Verifier, tokenizer: Any
+) -> list[Rollout]:
+    texts = [tokenizer.decode(one.ids, skip_special_tokens=True) for one in made]
+    grades = verifier.grade(list(zip(shard.problems, texts, strict=True)))
+    return [
+        Rollout(
+            problem_id=problem.id,
+            rollout=0,
+            seed=0,
+            prompt_ids=list(prompts[problem.id]),
+            completion_ids=one.ids,
+            text=text,
+            finish_reason="stop" if one.stopped else "length",
+            entropy=None,
+            logprob=None,
+            outcome=grade.outcome.value,
+            extracted=grade.extracted,
+            engine=shard.policy.spelling,
+            engine_version=__version__,
+        )
+        for problem, one, text, grade in zip(shard.problems, made, texts, grades, strict=True)
+    ]

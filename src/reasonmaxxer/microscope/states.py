@@ -1,0 +1,142 @@
+"""Final hidden states before each token of given completions: all that a model's opinion is made of.
+
+They are D numbers a position where the opinion itself is V, so that the states of one model can wait for
+those of another and both opinions be formed side by side, a few positions at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reasonmaxxer.models import decoder
+from reasonmaxxer.models.packing import pack, row_tokens
+from reasonmaxxer.models.reading import reading, row_states
+from reasonmaxxer.rollouts.table import Rollout
+
+
+@dataclass(frozen=True)
+class TokenSequence:
+    """A prompt and the completion whose tokens are judged; neither is empty."""
+
+    prompt_ids: Sequence[int]
+    completion_ids: Sequence[int]
+
+    @classmethod
+    def of(cls, rollout: Rollout) -> TokenSequence:
+        """The tokens of a rollout."""
+        return cls(rollout.prompt_ids, rollout.completion_ids)
+
+    def __len__(self) -> int:
+        return len(self.prompt_ids) + len(self.completion_ids)
+
+
+@torch.inference_mode()
+def completion_states(
+    sequences: Sequence[TokenSequence], model: Any, on_read: Callable[[int], None] | None = None
+) -> list[Tensor]:
+    """Read each sequence once, by the model as it stands.
+
+    Args:
+        sequences: any number, in any order.
+        model: a causal LM, PEFT-wrapped or not; put into eval mode.
+        on_read: called with the tokens of each sequence, prompt included, once it is read.
+
+    Returns:
+        [T, D] of each completion of T tokens, in main memory: the states that predict them.
+    """
+    states: dict[int, Tensor] = {}
+    for batch, hidden_ND in state_batches(sequences, model):
+        sizes = [len(sequences[i].completion_ids) for i in batch]
+        for i, own_TD in zip(batch, torch.split(hidden_ND, sizes), strict=True):
+            states[i] = own_TD.cpu()
+            if on_read:
+                on_read(len(sequences[i]))
+    return [states[i] for i in range(len(sequences))]
+
+
+def state_batches(sequences: Sequence[TokenSequence], model: Any) -> Iterator[tuple[list[int], Tensor]]:
+    """Read several sequences at once; a prompt that is others', too, is read once for a row of them.
+
+    Args:
+        sequences: any number, in any order.
+        model: a causal LM, PEFT-wrapped or not; put into eval mode.
+
+    Yields:
+        Indices of the sequences read, and [N, D] states before all tokens of their completions, in that
+        order.
+    """
+    model.eval()
+    shared = _shared_prompts(sequences) if reading(model) == "layout" else []
+    alone = sorted(set(range(len(sequences))) - set(shared))
+    for members, read in ((shared, _shared_batches), (alone, _padded_batches)):
+        for batch, hidden_ND in read([sequences[i] for i in members], model):
+            yield [members[i] for i in batch], hidden_ND
+
+
+def _shared_prompts(sequences: Sequence[TokenSequence]) -> list[int]:
+    """Indices of the sequences whose prompt is another's, too, those of one prompt side by side."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for index, sequence in enumerate(sequences):
+        groups.setdefault(tuple(sequence.prompt_ids), []).append(index)
+    return [index for group in groups.values() if len(group) > 1 for index in group]
+
+
+def _shared_batches(sequences: Sequence[TokenSequence], model: Any) -> Iterator[tuple[list[int], Tensor]]:
+    """Each prompt is read once for its neighbours in a row."""
+    backbone = decoder(model)
+
+    def forward(**told: Any) -> Tensor:
+        return backbone(**told).last_hidden_state  # type: ignore[no-any-return]
+
+    device = next(backbone.parameters()).device
+    for row in pack([(s.prompt_ids, s.completion_ids) for s in sequences], device.type):
+        starts = np.cumsum([0, *map(len, row)])
+        before = [  # of each completion: the places before its tokens
+            start + stem.places(number)[len(stem.prompt) - 1 : -1]
+            for start, stem in zip(starts, row, strict=False)
+            for number in range(len(stem.members))
+        ]
+        ids_1T, position_1T = (
+            torch.from_numpy(np.concatenate([getattr(stem, name) for stem in row]))[None].to(device)
+            for name in ("ids", "positions")
+        )
+        layout = [stem.sizes for stem in row]
+        states_TD = row_states("layout", model, forward, ids_1T, position_1T, layout)
+        places_N = torch.from_numpy(np.concatenate(before)).to(device)
+        yield [i for stem in row for i in stem.members], states_TD[places_N]
+
+
+def _padded_batches(sequences: Sequence[TokenSequence], model: Any) -> Iterator[tuple[list[int], Tensor]]:
+    """Sequences of similar length are read together.
+
+    They are padded on the right: a causal model's states do not depend on what follows, so the padding
+    needs no mask. A model that reads one sequence at a time does so here.
+    """
+    backbone = decoder(model)
+    device = next(backbone.parameters()).device
+    limit = 0 if reading(model) == "alone" else row_tokens(device.type)
+    for batch in _batches([len(s) for s in sequences], limit):
+        members = [sequences[i] for i in batch]
+        ids_BT = torch.zeros((len(members), max(map(len, members))), dtype=torch.long)
+        target_BT = torch.zeros_like(ids_BT, dtype=torch.bool)
+        for row, member in enumerate(members):
+            ids_BT[row, : len(member)] = torch.tensor([*member.prompt_ids, *member.completion_ids])
+            target_BT[row, len(member.prompt_ids) : len(member)] = True
+        hidden_BTD = backbone(input_ids=ids_BT.to(device), use_cache=False).last_hidden_state
+        # position t predicts token t + 1
+        yield batch, hidden_BTD[:, :-1][target_BT[:, 1:].to(device)]
+
+
+def _batches(lengths: Sequence[int], limit: int) -> Iterator[list[int]]:
+    """Indices, longest first, in batches of at most so many padded tokens, or of one."""
+    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
+    while order:
+        size = max(1, limit // lengths[order[0]])
+        yield order[:size]
+        order = order[size:]

@@ -1,0 +1,129 @@
+"""Attention within rows of several stems on a CPU, each stem a prompt and completions of it.
+
+Each completion attends to its prompt and to itself, in a product of its own: nothing is computed between
+completions, where a mask over the whole row would compute it and throw it away.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+from transformers.integrations.sdpa_attention import repeat_kv
+
+from reasonmaxxer.models.layout import RowLayout
+
+SHORT = 384
+"""Longest branch, tokens, that a CPU attends by plain products."""
+
+
+def branched(query: Tensor, key: Tensor, value: Tensor, scale: float, layout: RowLayout) -> Tensor:
+    """Attention of a row [1, heads, T, head size].
+
+    Args:
+        query: of all heads.
+        key: of the key-value heads.
+        value: likewise.
+        scale: of the scores.
+        layout: says what may see what.
+
+    Returns:
+        [1, T, heads, head size].
+    """
+    if max(map(max, layout.stems)) <= SHORT:
+        products: Tensor = _Products.apply(query, key, value, scale, layout)  # type: ignore[no-untyped-call]
+        return products
+    repeats = query.shape[1] // key.shape[1]
+    states = [query, repeat_kv(key, repeats), repeat_kv(value, repeats)]
+    parts = []
+    for own, prompt in layout.branches():
+        before = prompt.stop - prompt.start
+        own_query, own_keys, own_values = (state[:, :, own] for state in states)
+        attended = scaled_dot_product_attention(
+            own_query,
+            torch.cat([states[1][:, :, prompt], own_keys], 2),
+            torch.cat([states[2][:, :, prompt], own_values], 2),
+            attn_mask=_past(own, before) if before else None,
+            is_causal=not before,
+            scale=scale,
+        )
+        parts.append(attended)
+    return torch.cat(parts, 2).transpose(1, 2)
+
+
+class _Products(torch.autograd.Function):
+    """Attention of short branches by plain products, their probabilities kept for the backward pass.
+
+    On a CPU the fused kernels, made for long sequences, take three times as long forward and backward.
+    Scores and softmax are float32, as they are in those kernels.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, scale: float, layout: RowLayout) -> Tensor:
+        out_THE = query.new_empty(query.shape[2], query.shape[1], value.shape[3])
+        kept = []
+        query_HTE, key_GTE = query[0].float() * scale, key[0].float()
+        for own, prompt in layout.branches():
+            score_GNS = torch.bmm(_by_group(query_HTE[:, own], key_GTE), _joined(key_GTE, prompt, own).transpose(1, 2))
+            rows = own.stop - own.start
+            _hide_future(score_GNS, rows)
+            probability_GNS = score_GNS.softmax(-1).to(value.dtype)
+            attended_GNE = torch.bmm(probability_GNS, _joined(value[0], prompt, own))
+            out_THE[own] = attended_GNE.view(-1, rows, value.shape[3]).transpose(0, 1)
+            kept.append(probability_GNS)
+        ctx.save_for_backward(query, key, value, *kept)
+        ctx.scale, ctx.layout = scale, layout
+        return out_THE[None]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        query, key, value, *kept = ctx.saved_tensors
+        d_query, d_key, d_value = (torch.zeros_like(state[0]) for state in (query, key, value))
+        gradient_HTE = gradients[0][0].transpose(0, 1)
+        for probability, (own, prompt) in zip(kept, ctx.layout.branches(), strict=True):
+            keys, values = (_joined(state[0], prompt, own) for state in (key, value))
+            gradient = _by_group(gradient_HTE[:, own], keys)
+            slope = torch.bmm(gradient, values.transpose(1, 2))
+            slope = torch._softmax_backward_data(slope, probability, -1, probability.dtype)
+            slope.mul_(ctx.scale)
+            d_query[:, own] = torch.bmm(slope, keys).view_as(d_query[:, own])
+            past = prompt.stop - prompt.start
+            for total, part in (
+                (d_key, torch.bmm(slope.transpose(1, 2), _by_group(query[0][:, own], keys))),
+                (d_value, torch.bmm(probability.transpose(1, 2), gradient)),
+            ):
+                total[:, own] += part[:, past:]
+                total[:, prompt] += part[:, :past]
+        return d_query[None], d_key[None], d_value[None], None, None
+
+
+def _by_group(state_HNE: Tensor, key_GSE: Tensor) -> Tensor:
+    """Heads that share a key-value head one after the other, [G, heads / G x N, E]."""
+    return state_HNE.reshape(len(key_GSE), -1, state_HNE.shape[2])
+
+
+def _joined(state_GTE: Tensor, prompt: slice, own: slice) -> Tensor:
+    """States of a prompt and of what follows it."""
+    return torch.cat([state_GTE[:, prompt], state_GTE[:, own]], 1)
+
+
+def _past(own: slice, before: int) -> Tensor:
+    """Bool [N, before + N]: all that comes before, and each token's own past."""
+    size = own.stop - own.start
+    return torch.ones(size, before + size, dtype=torch.bool).tril(before)
+
+
+def _hide_future(score_GNS: Tensor, rows: int) -> None:
+    """Minus infinity where the key is later than the query; queries are the last `rows` of S tokens."""
+    groups, _, span = score_GNS.shape
+    later = _later()[:rows, :rows]
+    score_GNS.view(groups, -1, rows, span)[..., -rows:].masked_fill_(later, -torch.inf)
+
+
+@cache
+def _later() -> Tensor:
+    """Bool [N, N] of the longest branch: whether the second of two tokens comes later."""
+    return torch.ones(SHORT, SHORT, dtype=torch.bool).triu(1)

@@ -1,1 +1,0 @@
-"""The learning signal: which rollouts teach, how strongly, and at which positions."""

@@ -1,1 +1,0 @@
-"""ReasonMaxxer training: the loss, the trainer, the choice of gate and checkpoint."""

@@ -1,0 +1,1 @@
+"""The commands: stages in order, in a workspace that survives a kill."""

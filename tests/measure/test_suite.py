@@ -1,0 +1,107 @@
+"""Scores of benchmarks, the published table, and what a protocol holds."""
+
+import numpy as np
+import pytest
+
+from reasonmaxxer.config import SuiteConfig
+from reasonmaxxer.cost.published import published_costs
+from reasonmaxxer.measure.metrics import bootstrap, bootstrap_average
+from reasonmaxxer.measure.protocol import problems_hash
+from reasonmaxxer.measure.published import published_scores
+from reasonmaxxer.measure.suite import measure, specimens
+from reasonmaxxer.problems import Problem
+from reasonmaxxer.rollouts.table import Rollout
+
+BASES = ("Qwen2.5-1.5B", "Qwen2.5-7B", "Qwen2.5-Math-7B", "Qwen2.5-32B", "Mistral-7B-v0.1",
+         "R1-Distill-Qwen-1.5B", "Qwen3-0.6B", "Qwen3-4B")  # fmt: skip
+
+
+def problem(n, **metadata):
+    return Problem(f"p{n}", f"{n}?", str(n), "d", metadata=metadata)
+
+
+def rollout(n, outcome, index=0, tokens=3):
+    reason = "length" if outcome == "unparsed" else "stop"
+    return Rollout(f"p{n}", index, 0, [1], [1] * tokens, f"{n}{outcome}", reason, None, None, outcome,
+                   None, "e", "1")  # fmt: skip
+
+
+def config(**more):
+    return SuiteConfig(problems=[{"source": "a.jsonl"}], bootstrap=500, **more)
+
+
+def test_a_benchmark_by_hand():
+    problems = [problem(0, level=2), problem(1, level=1), problem(2, level=1)]
+    outcomes = {0: ("correct", "wrong"), 1: ("unparsed", "wrong"), 2: ("correct", "correct")}
+    rollouts = [rollout(n, o, i) for n, of in outcomes.items() for i, o in enumerate(of)]
+    found = measure(problems, rollouts, config(samples=2, ks=(1, 2)))
+    assert found["accuracy"]["value"] == pytest.approx((0.5 + 0 + 1) / 3)
+    assert [(row["k"], row["value"]) for row in found["pass_at"]] == [
+        (1, pytest.approx(0.5)), (2, pytest.approx(2 / 3))
+    ]  # fmt: skip
+    assert [(p["name"], p["n"], p["value"]) for p in found["by"]["level"]] == [
+        ("1", 2, 0.5), ("2", 1, 0.5)
+    ]  # fmt: skip
+    assert list(found["by"]) == ["level"]
+    assert found["outcomes"] == {"correct": 3, "unparsed": 1, "wrong": 2}
+    assert found["truncated_share"] == pytest.approx(1 / 6) and found["mean_tokens"] == 3
+
+
+def test_problems_without_a_part_make_one_of_their_own():
+    problems = [problem(0, subject="a"), problem(1)]
+    found = measure(problems, [rollout(0, "correct"), rollout(1, "wrong")], config())
+    assert [(p["name"], p["value"]) for p in found["by"]["subject"]] == [("a", 1.0), ("not given", 0.0)]
+
+
+def test_specimens_are_the_first_of_each_outcome():
+    rollouts = [rollout(0, "wrong"), rollout(1, "correct"), rollout(2, "wrong")]
+    shown = specimens([problem(n) for n in range(3)], rollouts)
+    assert [(one["problem_id"], one["outcome"], one["answer"]) for one in shown] == [
+        ("p0", "wrong", "0"), ("p1", "correct", "1")
+    ]  # fmt: skip
+
+
+def test_the_hash_is_of_texts_and_answers_in_order():
+    a, b = problem(0), problem(1)
+    assert problems_hash([a, b]) != problems_hash([b, a])
+    assert problems_hash([a]) == problems_hash([Problem("other", "0?", "0", "x")])
+    assert problems_hash([a]) != problems_hash([Problem("p0", "0?", "00", "d")])
+
+
+def test_an_average_counts_sets_alike():
+    small, large = np.array([1.0, 0.0]), np.zeros(50)
+    found = bootstrap_average([small, large], 20_000, 0.95, 0)
+    assert found.value == 0.25 and found.n == 52
+    # the mean of `small` is 0, 1/2 or 1 with chances 1/4, 1/2, 1/4; half of it is the average
+    assert (found.low, found.high) == (0.0, 0.5)
+    alone = bootstrap_average([small], 500, 0.9, 3)
+    assert alone == bootstrap(small, 500, 0.9, 3)
+    with pytest.raises(ValueError, match="no problems"):
+        bootstrap_average([small, np.array([])], 10, 0.9, 0)
+
+
+@pytest.mark.parametrize("sets", [2, 6])
+def test_an_average_of_independent_sets_is_narrower(sets):
+    values = [np.arange(40) % 2 for _ in range(sets)]
+    one = bootstrap(values[0], 4000, 0.95, 0)
+    several = bootstrap_average(values, 4000, 0.95, 0)
+    # the interval shrinks as one over the root of their number; draws that were the same would not
+    assert (several.high - several.low) == pytest.approx((one.high - one.low) / sets**0.5, rel=0.2)
+
+
+def test_published_averages_are_those_of_the_cost_table():
+    averages = {(row.model, row.method): row.average for base in BASES for row in published_scores(base)}
+    costs = {(row.model, row.method): row.average for row in published_costs()}
+    assert len(averages) == 30 and set(costs) == {key for key in averages if key[1] != "base"}
+    for key, average in costs.items():
+        assert averages[key] == pytest.approx(average, abs=0.0006), key
+
+
+def test_a_base_is_known_by_the_last_part_of_its_name():
+    for name in ("Qwen/Qwen2.5-1.5B", "models/qwen2.5-1.5b/", "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B"):
+        assert published_scores(name)[0].method == "base"
+    assert published_scores("Qwen/Qwen2.5-1.5B")[3].scores == {
+        "gsm8k": 0.710, "math500": 0.502, "minerva": 0.114, "olympiadbench": 0.167, "aime24": 0.029,
+        "amc23": 0.169,
+    }  # fmt: skip
+    assert published_scores("Qwen/Qwen2.5-1.5B-Instruct") == published_scores("smollm2") == []

@@ -1,0 +1,113 @@
+"""What is chosen to look at, and the two tables that keep it."""
+
+import numpy as np
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+
+from reasonmaxxer.config import ModelConfig
+from reasonmaxxer.method.gate import Gate
+from reasonmaxxer.method.selection import Example
+from reasonmaxxer.microscope.inspection import TOKENS, choose_test, choose_train, inspect_tokens, vocabulary_table
+from reasonmaxxer.microscope.positions import score_positions
+from reasonmaxxer.microscope.states import TokenSequence
+from reasonmaxxer.models import load_model
+from reasonmaxxer.rollouts.table import Rollout
+from tests.tiny import tiny_folder, tiny_model
+
+
+def rollout(problem, number=0, correct=False, ids=(3, 4, 2)):
+    return Rollout(
+        problem_id=problem,
+        rollout=number,
+        seed=0,
+        prompt_ids=[1, 5],
+        completion_ids=list(ids),
+        text="",
+        finish_reason="stop",
+        entropy=None,
+        logprob=None,
+        outcome="correct" if correct else "wrong",
+        extracted=None,
+        engine="t",
+        engine_version="0",
+    )
+
+
+def example(of, advantage, entropy):
+    return Example(of.problem_id, of.rollout, of.prompt_ids, of.completion_ids, entropy, [-1.0] * 3, advantage)
+
+
+def test_train_shows_whole_groups_in_the_order_they_were_kept():
+    pool = [rollout(p, n) for p in "abc" for n in range(2)]
+    examples = [example(pool[4], 1.0, []), example(pool[5], -1.0, []), example(pool[0], 1.0, [])]
+    chosen = choose_train(pool, examples, 2)
+    assert [(s.rollout.problem_id, s.rollout.rollout) for s in chosen] == [
+        ("c", 0), ("c", 1), ("a", 0), ("a", 1),
+    ]  # fmt: skip
+    assert [s.example and s.example.advantage for s in chosen] == [1.0, -1.0, 1.0, None]
+    assert [s.rollout.problem_id for s in choose_train(pool, examples, 1)] == ["c", "c"]
+    assert choose_train(pool, examples, 0) == []
+
+
+def test_test_problems_that_changed_come_first_in_turn():
+    before = {"same": 1, "gain1": 0, "gain2": 0, "never": 0, "loss": 1, "gain3": 0}
+    after = {"same": 1, "gain1": 1, "gain2": 1, "never": 0, "loss": 0, "gain3": 1}
+    base, adapted = ([rollout(p, 0, c) for p, c in arm.items()] for arm in (before, after))
+    order = [s.rollout.problem_id for s in choose_test(base, adapted, 99)[::2]]
+    assert order == ["gain1", "loss", "gain2", "gain3", "same", "never"]
+    chosen = choose_test(base, adapted, 2)
+    assert [(s.arm, s.rollout.problem_id, s.rollout.reward) for s in chosen] == [
+        ("base", "gain1", 0.0), ("adapted", "gain1", 1.0), ("base", "loss", 1.0),
+        ("adapted", "loss", 0.0),
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(1)
+    lora = LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
+    return get_peft_model(tiny_model(vocab=8), lora)
+
+
+def test_rows_hold_both_models_and_the_gate_that_training_used(model):
+    taught, spare = rollout("a", 0), rollout("a", 1, True, ids=(6, 2))
+    pool = [taught, spare]
+    train = choose_train(pool, [example(taught, -1.5, [0.1, 9.0, 0.1])], 1)
+    test = choose_test([taught], [spare], 1)
+    table = inspect_tokens(train + test, Gate("threshold", 1.0, 0.5), model)
+    assert table.schema == TOKENS
+    rows = table.to_pylist()
+    assert [(r["split"], r["arm"], r["rollout"], r["advantage"]) for r in rows] == [
+        ("train", "base", 0, -1.5), ("train", "base", 1, None),
+        ("test", "base", 0, None), ("test", "adapted", 1, None),
+    ]  # fmt: skip
+    assert rows[0]["decision"] == [False, True, False]  # as recorded, whatever is scored now
+    assert rows[1]["decision"] == [h > 1.0 for h in rows[1]["base_entropy"]]
+    adapted = score_positions([TokenSequence.of(train[0].rollout)], model)[0]
+    with model.disable_adapter():
+        base = score_positions([TokenSequence.of(train[0].rollout)], model)[0]
+    assert abs(adapted.logprob_T - base.logprob_T).max() > 1e-3
+    for arm, scores in (("base", base), ("adapted", adapted)):
+        np.testing.assert_allclose(rows[0][f"{arm}_logprob"], scores.logprob_T, atol=1e-5)
+        np.testing.assert_allclose(rows[0][f"{arm}_entropy"], scores.entropy_T, atol=1e-5)
+        assert rows[0][f"{arm}_rank"] == scores.rank_T.tolist()
+        assert rows[0][f"{arm}_top_ids"] == scores.top_ids_TK.tolist()
+
+
+def test_vocabulary_has_every_id_that_occurs_once(model, tmp_path):
+    tokenizer = load_model(ModelConfig(name=str(tiny_folder(tmp_path)), device="cpu")).tokenizer
+    table = inspect_tokens(choose_test([rollout("a")], [rollout("a")], 1), Gate("all", None, 1), model)
+    rows = table.to_pylist()
+    ids = {3, 4, 2} | {id for r in rows for arm in ("base", "adapted") for top in r[f"{arm}_top_ids"] for id in top}
+    vocabulary = vocabulary_table(table, tokenizer).to_pylist()
+    assert [v["id"] for v in vocabulary] == sorted(ids)
+    assert {v["piece"] for v in vocabulary if v["id"] in (2, 4)} == {b"</s>", b" 1"}
+    assert [v["id"] for v in vocabulary if v["special"]] == sorted(ids & {0, 1, 2, 3})
+
+
+def test_nothing_chosen_gives_empty_tables(model, tmp_path):
+    table = inspect_tokens([], Gate("all", None, 1.0), model)
+    assert len(table) == 0 and table.schema == TOKENS
+    words = load_model(ModelConfig(name=str(tiny_folder(tmp_path)), device="cpu")).tokenizer
+    assert len(vocabulary_table(table, words)) == 0
