@@ -7,9 +7,9 @@ import torch
 from torch.profiler import profile
 
 from reasonmaxxer.models import attention as module
-from reasonmaxxer.models import branches
 from reasonmaxxer.models.accelerated import flash, in_one_call, masked
 from reasonmaxxer.models.attention import apart, attention
+from reasonmaxxer.models.cpu import branches
 from reasonmaxxer.models.cpu.branches import branched
 from reasonmaxxer.models.layout import RowLayout
 from reasonmaxxer.models.reading import reading

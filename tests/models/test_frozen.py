@@ -5,7 +5,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from reasonmaxxer.models import frozen as frozen_module
+from reasonmaxxer.models.cpu import frozen as frozen_module
 from reasonmaxxer.models.cpu.frozen import frozen
 from tests.tiny import tiny_model
 
