@@ -11,8 +11,9 @@ from reasonmaxxer.method.selection import examples_from_table
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.rollouts.engine import Completion, Engine
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
+from reasonmaxxer.work import reuse, session, stages
 from reasonmaxxer.work.progress import Display
-from reasonmaxxer.work.run import reuse, run, session, stages
+from reasonmaxxer.work.run import run
 from tests.tiny import tiny_problems, tiny_recipe
 
 
