@@ -35,8 +35,9 @@ from reasonmaxxer.method.scoring import score_rollouts
 from reasonmaxxer.models import LoadedModel, eos_ids
 from reasonmaxxer.problems import Problem
 from reasonmaxxer.problems.word_problems import word_problems
-from reasonmaxxer.rollouts.collect import collect_samples
+from reasonmaxxer.rollouts.collect import collect
 from reasonmaxxer.rollouts.engines import make_engine
+from reasonmaxxer.rollouts.sampler import Sampler
 from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.verify import Verifier
 
@@ -62,18 +63,10 @@ def answers(
     start = time.perf_counter()
     engine = make_engine(config_of(name, arguments), loaded, ends, arguments.batch_size)
     with closing(engine), Verifier(VerifyConfig(), STYLE) as verifier:
-        rollouts = collect_samples(
-            problems,
-            folder,
-            PER_SHARD,
-            engine,
-            verifier,
-            loaded.tokenizer,
-            prompt_style=STYLE,
-            sampling=sampling,
-            per_problem=1,
-            seed=0,
+        sampler = Sampler(
+            engine, verifier, loaded.tokenizer, prompt_style=STYLE, sampling=sampling, per_problem=1, seed=0
         )
+        rollouts = collect(problems, folder, PER_SHARD, sampler)
     return rollouts, time.perf_counter() - start
 
 

@@ -25,7 +25,7 @@ from reasonmaxxer.config import ModelConfig, SamplingConfig, SourceConfig, Verif
 from reasonmaxxer.models import LoadedModel, eos_ids
 from reasonmaxxer.models.load import load_adapter
 from reasonmaxxer.problems import Problem, load_problems
-from reasonmaxxer.rollouts.collect import sample_rollouts
+from reasonmaxxer.rollouts.sampler import Sampler
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 from reasonmaxxer.share.source import find_source
 from reasonmaxxer.verify import Verifier
@@ -50,17 +50,11 @@ def ours(loaded: LoadedModel, problems: Sequence[Problem]) -> list[Answer]:
     sampling = SamplingConfig(temperature=0, max_new_tokens=MAX_NEW_TOKENS)
     engine = TransformersEngine(loaded.model, eos_ids(loaded.model, loaded.tokenizer), BATCH)
     with Verifier(VerifyConfig(extraction="last_number"), "chat_template") as verifier:
-        made = sample_rollouts(
-            problems,
-            engine,
-            verifier,
-            loaded.tokenizer,
-            prompt_style="chat_template",
-            sampling=sampling,
-            per_problem=1,
-            seed=0,
+        sampler = Sampler(
+            engine, verifier, loaded.tokenizer, prompt_style="chat_template", sampling=sampling, per_problem=1, seed=0
         )
-    return [Answer(rollout.text, rollout.reward == 1) for rollout in made]
+        rollouts = sampler.sample(problems)
+    return [Answer(rollout.text, rollout.reward == 1) for rollout in rollouts]
 
 
 def command(lm_eval: str, base: str, adapter: Path | None, name: str) -> list[str]:

@@ -33,7 +33,8 @@ from reasonmaxxer.models import LoadedModel, eos_ids
 from reasonmaxxer.problems import Problem
 from reasonmaxxer.problems.word_problems import word_problems
 from reasonmaxxer.recipe import load_recipe
-from reasonmaxxer.rollouts.collect import collect_samples
+from reasonmaxxer.rollouts.collect import collect
+from reasonmaxxer.rollouts.sampler import Sampler
 from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 from reasonmaxxer.verify import Verifier
@@ -83,10 +84,7 @@ def _sample(loaded: LoadedModel, recipe: Recipe, problems: Sequence[Problem], fo
     style = recipe.problems.prompt_style
     engine = TransformersEngine(loaded.model, eos_ids(loaded.model, loaded.tokenizer), BATCH)
     with Verifier(recipe.verify, style) as verifier:
-        rollouts = collect_samples(
-            problems,
-            folder / "rollouts",
-            2 * BATCH,
+        sampler = Sampler(
             engine,
             verifier,
             loaded.tokenizer,
@@ -95,6 +93,7 @@ def _sample(loaded: LoadedModel, recipe: Recipe, problems: Sequence[Problem], fo
             per_problem=recipe.rollouts.rollouts_per_problem,
             seed=0,
         )
+        rollouts = collect(problems, folder / "rollouts", 2 * BATCH, sampler)
     return [replace(r, outcome=("wrong", "correct")[r.rollout % 2]) for r in rollouts]
 
 

@@ -12,7 +12,8 @@ from reasonmaxxer.cost.planning.stages import SHARD
 from reasonmaxxer.method.selection import Example, examples_of, group_rollouts, select_groups
 from reasonmaxxer.models import LoadedModel, eos_ids
 from reasonmaxxer.problems.word_problems import word_problems
-from reasonmaxxer.rollouts.collect import collect_samples
+from reasonmaxxer.rollouts.collect import collect
+from reasonmaxxer.rollouts.sampler import Sampler
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 from reasonmaxxer.verify import Verifier
 
@@ -31,18 +32,10 @@ def real_examples(loaded: LoadedModel, recipe: Recipe, count: int, cache: Path) 
     problems = word_problems("train", 2 * count // each, 0)  # nine in ten are mixed
     engine = TransformersEngine(loaded.model, eos_ids(loaded.model, loaded.tokenizer), config.batch_size)
     with Verifier(recipe.verify, style) as verifier:
-        rollouts = collect_samples(
-            problems,
-            cache / f"{loaded.fingerprint[:12]}-{count}",
-            SHARD,
-            engine,
-            verifier,
-            loaded.tokenizer,
-            prompt_style=style,
-            sampling=config,
-            per_problem=each,
-            seed=0,
+        sampler = Sampler(
+            engine, verifier, loaded.tokenizer, prompt_style=style, sampling=config, per_problem=each, seed=0
         )
+        rollouts = collect(problems, cache / f"{loaded.fingerprint[:12]}-{count}", SHARD, sampler)
     groups = select_groups(group_rollouts(rollouts), count // each)
     return examples_of(groups, recipe.signal)[:count]
 

@@ -34,7 +34,8 @@ from reasonmaxxer.models import LoadedModel, eos_ids, load_model
 from reasonmaxxer.problems import Problem
 from reasonmaxxer.problems.word_problems import word_problems
 from reasonmaxxer.recipe import load_recipe
-from reasonmaxxer.rollouts.collect import collect_samples, sample_rollouts
+from reasonmaxxer.rollouts.collect import collect
+from reasonmaxxer.rollouts.sampler import Sampler
 from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 from reasonmaxxer.verify import Verifier
@@ -62,16 +63,16 @@ class Bench:
         """Graded completions of the model as it stands; with a folder, kept there and made once."""
         model, tokenizer = self.loaded.model, self.loaded.tokenizer
         engine = TransformersEngine(model, eos_ids(model, tokenizer), self.recipe.rollouts.batch_size)
-        how: Any = {
-            "prompt_style": self.recipe.problems.prompt_style,
-            "sampling": sampling,
-            "per_problem": per_problem,
-            "seed": self.seed,
-        }
-        if folder is None:
-            return sample_rollouts(problems, engine, self.verifier, tokenizer, **how)
-        shard = SHARD * per_problem
-        return collect_samples(problems, folder, shard, engine, self.verifier, tokenizer, **how)
+        sampler = Sampler(
+            engine,
+            self.verifier,
+            tokenizer,
+            prompt_style=self.recipe.problems.prompt_style,
+            sampling=sampling,
+            per_problem=per_problem,
+            seed=self.seed,
+        )
+        return collect(problems, folder, SHARD * per_problem, sampler) if folder else sampler.sample(problems)
 
     def rollouts(self, pool: int) -> list[Rollout]:
         """Rollouts of the first problems of the seed's draw."""

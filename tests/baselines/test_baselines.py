@@ -23,7 +23,7 @@ from reasonmaxxer.method.train import add_adapter
 from reasonmaxxer.models import eos_ids, load_model
 from reasonmaxxer.problems import Problem
 from reasonmaxxer.recipe import load_recipe, parse_recipe
-from reasonmaxxer.rollouts.collect import sample_rollouts
+from reasonmaxxer.rollouts.sampler import Sampler
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 from reasonmaxxer.verify import Verifier
 
@@ -73,10 +73,11 @@ def environment(model, tokenizer, verifier):
 
 
 def sampled(model, tokenizer, verifier, seed=0, each=16):
-    return sample_rollouts(
-        PROBLEMS, TransformersEngine(model, eos_ids(model, tokenizer), 64), verifier, tokenizer,
+    sampler = Sampler(
+        TransformersEngine(model, eos_ids(model, tokenizer), 64), verifier, tokenizer,
         prompt_style="chat_template", sampling=SAMPLING, per_problem=each, seed=seed,
     )  # fmt: skip
+    return sampler.sample(PROBLEMS)
 
 
 def taught(model, tokenizer, verifier):

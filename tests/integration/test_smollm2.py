@@ -8,7 +8,8 @@ from reasonmaxxer.models import eos_ids, load_model
 from reasonmaxxer.models.teachers import teachers
 from reasonmaxxer.problems.word_problems import word_problems
 from reasonmaxxer.recipe import load_recipe, parse_recipe
-from reasonmaxxer.rollouts.collect import read_rollouts, sample_rollouts
+from reasonmaxxer.rollouts.collect import read_rollouts
+from reasonmaxxer.rollouts.sampler import Sampler
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 from reasonmaxxer.verify import Verifier
 from reasonmaxxer.work.run import run
@@ -80,9 +81,10 @@ def test_a_teacher_is_right_where_its_base_is_not(finished, name):
     evaluation = recipe.evaluation.model_copy(update={"temperature": 0.0})
     with Verifier(recipe.verify, recipe.problems.prompt_style) as verifier:
         engine = TransformersEngine(loaded.model, eos_ids(loaded.model, loaded.tokenizer), 20)
-        answers = sample_rollouts(
-            problems, engine, verifier, loaded.tokenizer,
+        sampler = Sampler(
+            engine, verifier, loaded.tokenizer,
             prompt_style=recipe.problems.prompt_style, sampling=evaluation, per_problem=1, seed=0,
         )  # fmt: skip
+        answers = sampler.sample(problems)
     # the base solves 6 of these
     assert sum(answer.outcome == "correct" for answer in answers) >= 12

@@ -9,8 +9,10 @@ from reasonmaxxer.config import ModelConfig, SamplingConfig, VerifyConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import load_model
 from reasonmaxxer.problems import Problem
-from reasonmaxxer.rollouts.collect import check_prompts, collect, collect_samples, read_rollouts
+from reasonmaxxer.rollouts.collect import collect, read_rollouts
 from reasonmaxxer.rollouts.engine import Completion, Engine, rollout_seed
+from reasonmaxxer.rollouts.limits import check_prompts
+from reasonmaxxer.rollouts.sampler import Sampler
 from reasonmaxxer.rollouts.table import Rollout, rollout_table, rollouts_from_table
 from reasonmaxxer.verify import Verifier
 from tests.tiny import FAMILIES, tiny_folder, tiny_model
@@ -62,36 +64,43 @@ def rollout(problem, index=0, text="1"):
     )  # fmt: skip
 
 
-def one_by_one(make):
-    return lambda shards: enumerate(map(make, shards))
+class OneByOne:
+    """Stands for a sampler of one rollout a problem."""
+
+    per_problem = 1
+
+    def __init__(self):
+        self.made = []
+
+    def sample_shards(self, shards, on_tokens=None):
+        for number, shard in enumerate(shards):
+            self.made.append([p.id for p in shard])
+            yield number, [rollout(p) for p in shard]
 
 
 def test_shards_are_consecutive_and_made_once(tmp_path):
-    made, seen = [], []
+    sampler, seen, finished = OneByOne(), [], []
 
     def on_shard(rows, path):
         seen.append(path and not path.exists())
 
-    def make(shard):
-        made.append([p.id for p in shard])
-        return [rollout(p) for p in shard]
+    def on_tokens(tokens, rollouts):
+        finished.append((tokens, rollouts))
 
-    first = collect(PROBLEMS, tmp_path, 2, one_by_one(make), on_shard)
+    first = collect(PROBLEMS, tmp_path, 2, sampler, on_tokens=on_tokens, on_shard=on_shard)
     (tmp_path / "shard-00001.parquet").unlink()
-    again = collect(PROBLEMS, tmp_path, 2, one_by_one(make), on_shard)
-    assert made == [["p0", "p1"], ["p2", "p3"], ["p4"], ["p2", "p3"]]
+    again = collect(PROBLEMS, tmp_path, 2, sampler, on_tokens=on_tokens, on_shard=on_shard)
+    assert finished == [(0, 2), (0, 1)]
+    assert sampler.made == [["p0", "p1"], ["p2", "p3"], ["p4"], ["p2", "p3"]]
     assert seen == [True, True, True, None, None, True]  # those that are there come first
     assert again == first == read_rollouts(tmp_path) == [rollout(p) for p in PROBLEMS]
 
 
 def test_a_shard_of_other_problems_is_refused(tmp_path):
-    def make(shard):
-        return [rollout(p) for p in shard]
-
-    collect(PROBLEMS, tmp_path, 2, one_by_one(make))
+    collect(PROBLEMS, tmp_path, 2, OneByOne())
     for problems, size in ((PROBLEMS, 3), (PROBLEMS[1:], 2)):
         with pytest.raises(UserError, match=r"shard-00000.parquet holds .*first is p0"):
-            collect(problems, tmp_path, size, one_by_one(make))
+            collect(problems, tmp_path, size, OneByOne())
 
 
 class Backwards(Engine):
@@ -120,10 +129,10 @@ def test_shards_are_written_as_they_are_done_and_say_what_made_them(tmp_path, to
 
     def sample(folder, verifier):
         engine.folder = folder
-        return collect_samples(
-            PROBLEMS, folder, 4, engine, verifier, tokenizer, prompt_style="chat_template",
-            sampling=sampling, per_problem=2, seed=0,
-        )  # fmt: skip
+        sampler = Sampler(
+            engine, verifier, tokenizer, prompt_style="chat_template", sampling=sampling, per_problem=2, seed=0
+        )
+        return collect(PROBLEMS, folder, 4, sampler)
 
     folder = tmp_path / "rollouts"
     with Verifier(VerifyConfig(workers=1), "chat_template") as verifier:

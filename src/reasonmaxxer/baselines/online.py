@@ -20,8 +20,8 @@ from reasonmaxxer.config import PromptStyle, SamplingConfig, TrainingConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.method.train import OnCheckpoint, fit, trainer_arguments
 from reasonmaxxer.problems import Problem, render_prompt
-from reasonmaxxer.rollouts.collect import Grader
 from reasonmaxxer.rollouts.engine import Engine, Request, rollout_seed
+from reasonmaxxer.rollouts.sampler import Grader
 
 
 @dataclass(frozen=True)

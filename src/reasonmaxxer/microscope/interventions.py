@@ -25,6 +25,7 @@ from reasonmaxxer.microscope.policies import ENTROPY_BINS, Policy, Reference, fo
 from reasonmaxxer.microscope.search import SEARCH
 from reasonmaxxer.problems import Problem, render_prompt
 from reasonmaxxer.rollouts.collect import read_rollouts
+from reasonmaxxer.rollouts.sampler import graded
 from reasonmaxxer.rollouts.table import Rollout, rollout_table
 from reasonmaxxer.verify import Verifier
 
@@ -230,23 +231,18 @@ def _passes(problems: Sequence[Problem], made: Sequence[Intervened]) -> pa.Table
 def _graded(
     shard: _Shard, prompts: Mapping[str, Sequence[int]], made: Sequence[Intervened], verifier: Verifier, tokenizer: Any
 ) -> list[Rollout]:
-    texts = [tokenizer.decode(one.ids, skip_special_tokens=True) for one in made]
-    grades = verifier.grade(list(zip(shard.problems, texts, strict=True)))
-    return [
+    rollouts = [
         Rollout(
             problem_id=problem.id,
             rollout=0,
             seed=0,
             prompt_ids=list(prompts[problem.id]),
             completion_ids=one.ids,
-            text=text,
+            text=tokenizer.decode(one.ids, skip_special_tokens=True),
             finish_reason="stop" if one.stopped else "length",
-            entropy=None,
-            logprob=None,
-            outcome=grade.outcome.value,
-            extracted=grade.extracted,
             engine=shard.policy.spelling,
             engine_version=__version__,
         )
-        for problem, one, text, grade in zip(shard.problems, made, texts, grades, strict=True)
+        for problem, one in zip(shard.problems, made, strict=True)
     ]
+    return graded(rollouts, {problem.id: problem for problem in shard.problems}, verifier)

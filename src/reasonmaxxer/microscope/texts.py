@@ -8,9 +8,10 @@ from pathlib import Path
 from reasonmaxxer.config import MicroscopeConfig, SamplingConfig
 from reasonmaxxer.microscope.pair import Arm, Pair
 from reasonmaxxer.problems import Problem, load_problems
-from reasonmaxxer.rollouts.collect import collect_samples
+from reasonmaxxer.rollouts.collect import collect
 from reasonmaxxer.rollouts.engine import OnTokens
 from reasonmaxxer.rollouts.imported import import_rollouts
+from reasonmaxxer.rollouts.sampler import Sampler
 from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 from reasonmaxxer.verify import Verifier
@@ -49,10 +50,7 @@ def greedy_answers(
     """
     verifier = Verifier(config.verify, config.prompt_style)
     with pair.using(arm) as model, verifier:
-        return collect_samples(
-            problems,
-            folder,
-            PER_SHARD,
+        sampler = Sampler(
             TransformersEngine(model, pair.eos_ids, config.batch_size),
             verifier,
             pair.base.tokenizer,
@@ -60,8 +58,8 @@ def greedy_answers(
             sampling=greedy(config),
             per_problem=1,
             seed=config.seed,
-            on_tokens=on_tokens,
         )
+        return collect(problems, folder, PER_SHARD, sampler, on_tokens=on_tokens)
 
 
 def given_answers(pair: Pair, problems: Sequence[Problem], config: MicroscopeConfig) -> list[Rollout]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from reasonmaxxer.problems import Problem, render_prompt
 from reasonmaxxer.problems.files import read_json_lines
 from reasonmaxxer.problems.prompts import TEXT_STYLES
 from reasonmaxxer.problems.text import normalise
-from reasonmaxxer.rollouts.collect import Grader
+from reasonmaxxer.rollouts.sampler import Grader, graded
 from reasonmaxxer.rollouts.table import Rollout
 
 
@@ -61,10 +60,6 @@ def import_rollouts(
                 completion_ids=ids,
                 text=tokenizer.decode(ids, skip_special_tokens=True),
                 finish_reason=reason,
-                entropy=None,
-                logprob=None,
-                outcome="",
-                extracted=None,
                 engine=str(row.get("engine", "imported")),
                 engine_version=str(row.get("engine_version", "")),
             )
@@ -72,11 +67,7 @@ def import_rollouts(
         counts[problem.id] += 1
     if not rollouts:
         raise UserError(f"rollouts.imported: {path} is empty; name a file that holds rollouts.")
-    grades = verifier.grade([(known[rollout.problem_id], rollout.text) for rollout in rollouts])
-    return [
-        replace(rollout, outcome=grade.outcome.value, extracted=grade.extracted)
-        for rollout, grade in zip(rollouts, grades, strict=True)
-    ]
+    return graded(rollouts, known, verifier)
 
 
 def check_imported(path: str | None) -> None:

@@ -29,7 +29,7 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Rollout:
-    """One graded completion of one problem; a row of the table.
+    """One completion of one problem; a row of the table.
 
     Attributes:
         problem_id: the problem.
@@ -41,7 +41,7 @@ class Rollout:
         finish_reason: `stop` or `length`.
         entropy: T raw entropies in nats, or None where they were not recorded.
         logprob: T raw log-probabilities in nats of the sampled tokens, or None likewise.
-        outcome: `correct`, `wrong`, `unparsed`, `timeout` or `error`.
+        outcome: `correct`, `wrong`, `unparsed`, `timeout` or `error`; empty before it is graded.
         extracted: the answer the verifier read, if any.
         engine: what sampled it, or `imported`.
         engine_version: its version.
@@ -56,12 +56,12 @@ class Rollout:
     completion_ids: list[int]
     text: str
     finish_reason: str
-    entropy: list[float] | None
-    logprob: list[float] | None
-    outcome: str
-    extracted: str | None
-    engine: str
-    engine_version: str
+    entropy: list[float] | None = None
+    logprob: list[float] | None = None
+    outcome: str = ""
+    extracted: str | None = None
+    engine: str = ""
+    engine_version: str = ""
     engine_settings: str = ""
 
     @property

@@ -21,9 +21,11 @@ from reasonmaxxer.models.load import adapter_of, base_config, base_of, check_ada
 from reasonmaxxer.problems import Problem, load_samples, problems_table, source_name
 from reasonmaxxer.problems.catalogue import CATALOGUE, SUITES
 from reasonmaxxer.report.evaluation.page import write_evaluation
-from reasonmaxxer.rollouts.collect import check_prompts, collect_samples, read_rollouts
+from reasonmaxxer.rollouts.collect import collect, read_rollouts
 from reasonmaxxer.rollouts.engine import Engine
 from reasonmaxxer.rollouts.engines import check_engine, make_engine
+from reasonmaxxer.rollouts.limits import check_prompts
+from reasonmaxxer.rollouts.sampler import Sampler
 from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.verify import Verifier
 from reasonmaxxer.work.against import AGAINST, SUMMARY, differences, read_evaluation, refuse_unlike
@@ -168,10 +170,7 @@ class _Work:
             self.display.task(name, len(problems) * samples) as task,
             Verifier(config.verify, config.prompt_style) as verifier,
         ):
-            return collect_samples(
-                problems,
-                self.out / name / "rollouts",
-                config.rollouts_per_shard,
+            sampler = Sampler(
                 engine,
                 verifier,
                 self.loaded.tokenizer,
@@ -180,8 +179,9 @@ class _Work:
                 per_problem=samples,
                 seed=config.seed,
                 adapter=self.base_and_adapter[1],
-                on_tokens=task.on_tokens,
             )
+            folder = self.out / name / "rollouts"
+            return collect(problems, folder, config.rollouts_per_shard, sampler, on_tokens=task.on_tokens)
 
     def summary(self, results: list[dict[str, Any]]) -> dict[str, Any]:
         """Everything `summary.json` holds."""

@@ -25,7 +25,7 @@ from reasonmaxxer.microscope.vocabulary import pieces_table, texts_of
 from reasonmaxxer.models.files import files_behind
 from reasonmaxxer.problems import Problem, problems_table
 from reasonmaxxer.report.microscope.page import write_page
-from reasonmaxxer.rollouts.collect import check_prompts
+from reasonmaxxer.rollouts.limits import check_prompts
 from reasonmaxxer.rollouts.table import Rollout, rollout_table
 from reasonmaxxer.verify import graded_by
 from reasonmaxxer.work import distillation

@@ -24,10 +24,12 @@ from reasonmaxxer.models import eos_ids as model_eos_ids
 from reasonmaxxer.models.base import check_quantization, resolve_dtype
 from reasonmaxxer.problems import Problem, Splits, load_splits, problems_from_table
 from reasonmaxxer.recipe import parse_recipe
-from reasonmaxxer.rollouts.collect import check_max_length, check_prompts, collect_samples
+from reasonmaxxer.rollouts.collect import collect
 from reasonmaxxer.rollouts.engine import Engine
 from reasonmaxxer.rollouts.engines import check_engine, make_engine
 from reasonmaxxer.rollouts.imported import check_imported
+from reasonmaxxer.rollouts.limits import check_max_length, check_prompts
+from reasonmaxxer.rollouts.sampler import Sampler
 from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.verify import Verifier
 from reasonmaxxer.work.progress import Display, Task
@@ -193,10 +195,7 @@ class Session:
                 work.meter.add(tokens=tokens, flops=self.flops.rollouts(rollouts))
                 work.save_cost(path)
 
-        return collect_samples(
-            problems,
-            folder,
-            per_shard,
+        sampler = Sampler(
             self.engine,
             self.verifier,
             self.loaded.tokenizer,
@@ -205,9 +204,8 @@ class Session:
             per_problem=per_problem,
             seed=recipe.seed,
             adapter=adapter,
-            on_tokens=on_tokens,
-            on_shard=on_shard,
         )
+        return collect(problems, folder, per_shard, sampler, on_tokens=on_tokens, on_shard=on_shard)
 
     def scoring(self, work: StageWork, task: Task) -> Callable[[int], None]:
         """What to call with the tokens of each sequence that was scored."""

@@ -13,8 +13,9 @@ from reasonmaxxer.method.scoring import score_rollouts
 from reasonmaxxer.method.selection import example_table, examples_of, group_rollouts, select_groups
 from reasonmaxxer.microscope.inspection import choose_specimens, inspect_tokens, write_inspection
 from reasonmaxxer.problems import problems_table
-from reasonmaxxer.rollouts.collect import check_max_length, read_rollouts
+from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.rollouts.imported import import_rollouts
+from reasonmaxxer.rollouts.limits import check_max_length
 from reasonmaxxer.rollouts.table import Rollout, rollout_table
 from reasonmaxxer.work.progress import Task
 from reasonmaxxer.work.run_directory import StageWork

@@ -17,7 +17,8 @@ from reasonmaxxer.microscope.distillation.loss import Opinions
 from reasonmaxxer.microscope.distillation.opinions import mean_kl, opinions_from_table
 from reasonmaxxer.microscope.states import TokenSequence
 from reasonmaxxer.problems import Problem
-from reasonmaxxer.rollouts.collect import Grader, collect_samples, read_rollouts
+from reasonmaxxer.rollouts.collect import collect, read_rollouts
+from reasonmaxxer.rollouts.sampler import Grader, Sampler
 from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 from reasonmaxxer.work.progress import Display, Task
@@ -63,10 +64,7 @@ class Examination:
         task: Task,
     ) -> list[Rollout]:
         """Durable graded rollouts of a model as it stands."""
-        return collect_samples(
-            problems,
-            folder,
-            self.config.rollouts_per_shard,
+        sampler = Sampler(
             TransformersEngine(model, self.eos_ids, self.config.decoding_batch_size, self.tokenizer),
             self.verifier,
             self.tokenizer,
@@ -74,8 +72,8 @@ class Examination:
             sampling=sampling,
             per_problem=per_problem,
             seed=self.config.seed,
-            on_tokens=task.on_tokens,
         )
+        return collect(problems, folder, self.config.rollouts_per_shard, sampler, on_tokens=task.on_tokens)
 
 
 @dataclass(frozen=True)

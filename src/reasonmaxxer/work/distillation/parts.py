@@ -31,7 +31,8 @@ from reasonmaxxer.microscope.pair import check_pair
 from reasonmaxxer.microscope.states import TokenSequence
 from reasonmaxxer.models import LoadedModel, eos_ids, load_model, resolve_device, resolve_dtype
 from reasonmaxxer.problems import Problem, problems_from_table, problems_table
-from reasonmaxxer.rollouts.collect import check_max_length, check_prompts, read_rollouts
+from reasonmaxxer.rollouts.collect import read_rollouts
+from reasonmaxxer.rollouts.limits import check_max_length, check_prompts
 from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.verify import Verifier
 from reasonmaxxer.work.distillation.arms import GREEDY, GREEDY_OPINIONS, OPINIONS, Examination, HeldOut, examine

@@ -1,0 +1,71 @@
+"""What a model and a recipe leave room for, checked before any problem is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from reasonmaxxer.config import PromptStyle
+from reasonmaxxer.errors import UserError
+from reasonmaxxer.models import LoadedModel
+from reasonmaxxer.models.base import table_positions
+from reasonmaxxer.problems import Problem, render_prompt
+
+
+def check_prompts(
+    problems: Sequence[Problem],
+    loaded: LoadedModel,
+    prompt_style: PromptStyle,
+    max_new_tokens: int,
+    warn: Callable[[str], None],
+) -> int:
+    """Refuse problems that a model cannot be asked.
+
+    Args:
+        problems: all that will be asked.
+        loaded: the model.
+        prompt_style: how a problem becomes a prompt.
+        max_new_tokens: of a completion.
+        warn: told where completions may leave the positions that the model was made for.
+
+    Returns:
+        Tokens of the longest prompt.
+
+    Raises:
+        UserError: a prompt has tokens that the model does not know, or a completion may come to positions
+            that it does not have.
+    """
+    prompts = [render_prompt(prompt_style, p.text, loaded.tokenizer) for p in problems]
+    known = len(loaded.model.get_input_embeddings().weight)
+    if (largest := max(map(max, prompts))) >= known:
+        raise UserError(
+            f"{loaded.name} knows {known:,} tokens and its tokenizer makes token {largest:,}: they do not "
+            "belong together. Take the tokenizer that the model was trained with."
+        )
+    longest = max(map(len, prompts))
+    window = getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None)
+    if window and longest + max_new_tokens > window:
+        text = (
+            f"With prompts of up to {longest:,} tokens and {max_new_tokens:,} new ones a completion can "
+            f"leave the {window:,} positions that {loaded.name} was made for; lower max_new_tokens"
+        )
+        if table_positions(loaded.model):
+            raise UserError(f"{text} to {window - longest:,} or less, or drop the longest problems.")
+        warn(f"{text}.")
+    return longest
+
+
+def check_max_length(longest: int, max_length: int) -> None:
+    """Refuse to cut sequences within their prompts: nothing would be learnt from them.
+
+    Args:
+        longest: tokens of the longest prompt.
+        max_length: that training keeps of a sequence.
+
+    Raises:
+        UserError: a prompt is as long as that.
+    """
+    if longest >= max_length:
+        raise UserError(
+            f"max_length = {max_length:,} of the training leaves nothing of the completions of a prompt of "
+            f"{longest:,} tokens: raise it, or drop the longest problems."
+        )
