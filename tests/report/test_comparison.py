@@ -17,7 +17,8 @@ from reasonmaxxer.measure.arms import Answers, Arm, Point, Run, read_arms
 from reasonmaxxer.measure.comparison import compare, cost_to_reach, crossing
 from reasonmaxxer.report.comparison_page import write_comparison
 from reasonmaxxer.report.comparison_tables import tables_of
-from reasonmaxxer.report.tables import Table, latex
+from reasonmaxxer.report.content import Table
+from reasonmaxxer.report.render import latex
 
 from .made import GATES, HOSTILE, edited, make_run
 

@@ -10,7 +10,7 @@ from reasonmaxxer.microscope.summary import summarise
 from reasonmaxxer.report import figures
 from reasonmaxxer.report.microscope import diff, intervene
 from reasonmaxxer.report.microscope.terminal import print_diff, print_intervene
-from reasonmaxxer.report.tables import latex
+from reasonmaxxer.report.render import latex
 from tests.microscope.test_effects import BASE, TUNED, answers, outputs
 from tests.microscope.test_summary import PIECES, rollout, scores, table
 

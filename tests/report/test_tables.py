@@ -2,7 +2,8 @@
 
 import pytest
 
-from reasonmaxxer.report.tables import Table, latex, markdown
+from reasonmaxxer.report.content import Table
+from reasonmaxxer.report.render import latex, markdown
 from reasonmaxxer.report.visible import token_text
 
 

@@ -12,8 +12,9 @@ from reasonmaxxer.measure.arms import read_arms
 from reasonmaxxer.measure.comparison import compare, crossing
 from reasonmaxxer.report import figures
 from reasonmaxxer.report.comparison_tables import NAME, lead, tables_of
+from reasonmaxxer.report.content import Table
 from reasonmaxxer.report.panels import Panel, panel
-from reasonmaxxer.report.tables import Table, latex, markdown
+from reasonmaxxer.report.render import latex, markdown
 from reasonmaxxer.report.templates import fill
 
 

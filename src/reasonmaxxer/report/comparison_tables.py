@@ -7,8 +7,8 @@ from typing import Any
 
 from reasonmaxxer.cost.published import published_costs
 from reasonmaxxer.measure.comparison import crossing
+from reasonmaxxer.report.content import Table
 from reasonmaxxer.report.numbers import number, signed
-from reasonmaxxer.report.tables import Table
 
 NAME = "comparison"
 """Stem of the files that a comparison leaves."""

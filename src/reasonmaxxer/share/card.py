@@ -7,8 +7,9 @@ from typing import Any
 
 from reasonmaxxer.config import ONLINE, EvaluationConfig
 from reasonmaxxer.problems.files import is_file_source
+from reasonmaxxer.report.content import Table
 from reasonmaxxer.report.numbers import number, signed
-from reasonmaxxer.report.tables import Table, markdown
+from reasonmaxxer.report.render import markdown
 from reasonmaxxer.report.words import caveats
 
 PAPER = "https://arxiv.org/abs/2605.06241"

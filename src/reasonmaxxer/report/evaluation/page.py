@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from reasonmaxxer import __version__
-from reasonmaxxer.artifacts import read_json, read_object, write_text
+from reasonmaxxer.artifacts import read_json, read_object
 from reasonmaxxer.report import figures
-from reasonmaxxer.report.content import Content, Section, measured_with
+from reasonmaxxer.report.content import Content, Panel, Section, measured_with, panel
 from reasonmaxxer.report.evaluation.tables import (
     against_table,
     outcomes_table,
@@ -19,9 +18,7 @@ from reasonmaxxer.report.evaluation.tables import (
     specimens_table,
 )
 from reasonmaxxer.report.evaluation.words import SOURCE, Found, caveats, findings, lead
-from reasonmaxxer.report.panels import Panel, panel
-from reasonmaxxer.report.tables import markdown
-from reasonmaxxer.report.templates import fill
+from reasonmaxxer.report.render import write_content
 
 
 def write_evaluation(folder: Path) -> None:
@@ -29,9 +26,7 @@ def write_evaluation(folder: Path) -> None:
     path = folder / "against.json"
     against = read_json(path) if path.is_file() else None
     content = content_of(read_object(folder / "summary.json", ("schema",)), against)
-    write_text(fill("content.html.j2", version=__version__, content=content), folder / "report.html")
-    said = [content.lead, *content.findings, *content.caveats]
-    write_text(markdown(content.title, said, content.tables), folder / "results.md")
+    write_content(content, folder / "report.html", folder / "results.md")
 
 
 def content_of(found: Found, against: dict[str, Any] | None = None) -> Content:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from reasonmaxxer.report import figures
+from reasonmaxxer.report.content import Table
 from reasonmaxxer.report.evaluation.words import SOURCE, Found
 from reasonmaxxer.report.numbers import number, signed
-from reasonmaxxer.report.tables import Table
 from reasonmaxxer.report.visible import visible_text
 
 SHOWN = 240

@@ -13,13 +13,11 @@ from reasonmaxxer.artifacts import read_table
 from reasonmaxxer.microscope.diff import flat
 from reasonmaxxer.microscope.joint import CLASSES, TOP, UNSHIFTED
 from reasonmaxxer.report import figures
-from reasonmaxxer.report.content import Content, Section, measured_with
+from reasonmaxxer.report.content import Content, Panel, Section, Table, measured_with, panel
 from reasonmaxxer.report.microscope.diff_words import caveats, findings, lead, pair_name
 from reasonmaxxer.report.microscope.published import MARK, published_pairs
 from reasonmaxxer.report.microscope.viewer_data import ARMS, diff_data
 from reasonmaxxer.report.numbers import UNKNOWN, counted, number, share
-from reasonmaxxer.report.panels import Panel, panel
-from reasonmaxxer.report.tables import Table
 from reasonmaxxer.report.viewer import viewer_fragment
 from reasonmaxxer.report.visible import token_text
 

@@ -8,11 +8,9 @@ from typing import Any
 
 from reasonmaxxer.artifacts import read_table
 from reasonmaxxer.report import figures
-from reasonmaxxer.report.content import Content, Section, measured_with
+from reasonmaxxer.report.content import Content, Panel, Section, Table, measured_with, panel
 from reasonmaxxer.report.microscope.published import MARK, published_students
 from reasonmaxxer.report.numbers import counted, number, signed
-from reasonmaxxer.report.panels import Panel, panel
-from reasonmaxxer.report.tables import Table
 
 Found = Mapping[str, Any]
 

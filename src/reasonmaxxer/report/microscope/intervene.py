@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from reasonmaxxer.report import figures
-from reasonmaxxer.report.content import Content, Section, measured_with
+from reasonmaxxer.report.content import Content, Panel, Section, Table, measured_with, panel
 from reasonmaxxer.report.microscope.diff_words import pair_name
 from reasonmaxxer.report.microscope.viewer_data import ARMS, intervention_data
 from reasonmaxxer.report.numbers import counted, number, share, signed
-from reasonmaxxer.report.panels import Panel, panel
-from reasonmaxxer.report.tables import Table
 from reasonmaxxer.report.viewer import viewer_fragment
 from reasonmaxxer.report.visible import token_text
 

@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from reasonmaxxer.report import figures
-from reasonmaxxer.report.content import Content, Section, measured_with
+from reasonmaxxer.report.content import Content, Panel, Section, Table, measured_with, panel
 from reasonmaxxer.report.numbers import counted, number, share
-from reasonmaxxer.report.panels import Panel, panel
-from reasonmaxxer.report.tables import Table
 
 MEASURES = {"jaccard": "positions edited by both, of those edited by either",
             "same_token_share": "B's edits that A makes with the same token"}  # fmt: skip

@@ -14,13 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reasonmaxxer import __version__
 from reasonmaxxer.artifacts import read_json, write_text
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.report.content import Content
 from reasonmaxxer.report.microscope import diff, distill, intervene, overlap
-from reasonmaxxer.report.tables import latex, markdown
-from reasonmaxxer.report.templates import fill
+from reasonmaxxer.report.render import to_html, write_content
 
 DRAWN: dict[str, Callable[[Path, dict[str, Any]], Content]] = {
     "diff": diff.content,
@@ -51,7 +49,7 @@ class MicroscopePage:
             UserError: it holds no finished comparison.
         """
         content = read_content(folder)
-        return cls(fill("content.html.j2", version=__version__, content=content), content)
+        return cls(to_html(content), content)
 
     def save(self, path: Path) -> None:
         """Write the page, whole or not at all."""
@@ -68,13 +66,9 @@ def write_page(folder: Path) -> dict[str, Path]:
     Raises:
         UserError: it holds no finished comparison.
     """
-    page = MicroscopePage.of(folder)
-    content = page.content
+    content = read_content(folder)
     written = {kind: folder / f"{content.command}.{kind}" for kind in ("html", "md", "tex")}
-    said = [content.lead, *content.findings, *content.caveats]
-    page.save(written["html"])
-    write_text(markdown(content.title, said, content.tables), written["md"])
-    write_text("\n".join(latex(table) for table in content.tables), written["tex"])
+    write_content(content, *written.values())
     return written
 
 
