@@ -41,7 +41,7 @@ def test_a_row_by_hand():
         [("p0", 1, 9), ("p0", 2, 5), ("p3", 0, 9)],
     )
     made.rollouts[1] = BASE[1]
-    row = Effects(BASE, TUNED, CONFIG).row_of(made)
+    row = Effects(BASE, TUNED, CONFIG).policy_row(made)
     assert row["accuracy"]["value"] == 2 / 4  # p0 and p3
     assert (row["minus_base"]["gained"], row["minus_base"]["lost"]) == (2, 1)
     assert (row["minus_tuned"]["gained"], row["minus_tuned"]["lost"]) == (1, 2)
@@ -72,19 +72,6 @@ def test_dose_runs_from_nothing_to_everything():
     assert [p["edits_per_problem"] for p in forward["points"]] == [0, 0.25, 0.5, 2]
     assert [p["accuracy"]["value"] for p in reverse["points"]] == [0.75, 0.25]
     assert [row["name"] for row in found["rows"][:2]] == ["base", "tuned"]
-
-
-def test_the_oracle_is_said_to_be_an_identity():
-    words = Effects(BASE, TUNED, CONFIG).summary([outputs("oracle", TUNED, [])])["words"]
-    assert any("by construction (100% identical as measured)" in sentence for sentence in words)
-    some = Effects(BASE, TUNED, CONFIG).summary([outputs("oracle:first=4", TUNED, [])])["words"]
-    assert not any("construction" in sentence for sentence in some)
-    assert any("100% of the gain" in sentence for sentence in some)
-
-
-def test_controls_are_held_against_the_base():
-    words = Effects(BASE, TUNED, CONFIG).summary([outputs("random", answers(0, 0, 0, 0), [("p0", 1, 9)])])["words"]
-    assert any(s.startswith("Random tokens") and "0.00, -0.25 [" in s for s in words)
 
 
 def test_reference_of_a_donors_answers():

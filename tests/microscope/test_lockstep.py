@@ -62,7 +62,7 @@ def opinion(model, ids):
 
 def token_by_token(pair, policy, problem, prompt):
     """The definition: both models read everything anew for every token."""
-    course, made, edits = policy.course(0, problem, LONG), [], []
+    progress, made, edits = policy.begin(0, problem, LONG), [], []
     while len(made) < LONG and made[-1:] != [EOS]:
         p, base = opinion(pair.base.model, [*prompt, *made])
         q, tuned = opinion(pair.tuned.model, [*prompt, *made])
@@ -76,9 +76,9 @@ def token_by_token(pair, policy, problem, prompt):
             rank=1 + host.index(donor[0]),
             jsd=float((np.exp(p) * (p - m)).sum() + (np.exp(q) * (q - m)).sum()) / 2,
         )
-        edited = policy.edit(course, problem, len(made), at)
+        edited = policy.edit(progress, problem, len(made), at)
         if edited is not None:
-            course.edits += 1
+            progress.edits += 1
             edits.append((len(made), at.host_id, edited))
         made.append(at.host_id if edited is None else edited)
     return made, edits
@@ -203,16 +203,16 @@ def test_random_draws_from_the_top_twenty_without_the_choice():
     policy = parse_policy("random")
     drawn = set()
     for seed in range(200):
-        drawn.add(policy.edit(policy.course(seed, "p", 3), "p", 1, at))
+        drawn.add(policy.edit(policy.begin(seed, "p", 3), "p", 1, at))
     assert drawn == {3, 9, 4}
-    assert parse_policy("second").edit(policy.course(0, "p", 3), "p", 1, at) == 3
+    assert parse_policy("second").edit(policy.begin(0, "p", 3), "p", 1, at) == 3
 
 
 def test_reranked_stops_at_the_top_five_of_the_host():
     policy = parse_policy("oracle:reranked")
     for rank, emitted in ((2, 9), (5, 9), (6, None)):
         at = Position(7, 9, [7, 3, 9, 4], 1.0, rank, 0.1)
-        assert policy.edit(policy.course(0, "p", 3), "p", 1, at) == emitted
+        assert policy.edit(policy.begin(0, "p", 3), "p", 1, at) == emitted
 
 
 @pytest.mark.parametrize(
@@ -252,4 +252,4 @@ def test_an_edit_of_the_donors_answer_counts_however_its_last_digits_fall(kind):
     for value, edited in ((edge - 1e-6, 9), (edge + 1e-6, 9), (edge - 2e-4, None)):
         numbers = {"entropy": 3.0, "jsd": 0.5} | {kind.replace("divergence", "jsd"): value}
         at = Position(7, 9, [7, 3, 9, 4], rank=3, **numbers)
-        assert policy.edit(policy.course(0, "p0", 3), "p0", 1, at) == edited
+        assert policy.edit(policy.begin(0, "p0", 3), "p0", 1, at) == edited

@@ -4,6 +4,7 @@ import pytest
 from rich.console import Console
 
 from reasonmaxxer.config import MicroscopeConfig
+from reasonmaxxer.microscope import policies
 from reasonmaxxer.microscope.diff import positions_table
 from reasonmaxxer.microscope.effects import Effects
 from reasonmaxxer.microscope.summary import summarise
@@ -117,3 +118,40 @@ def test_terminals_say_where_the_page_is(compared, intervened, tmp_path):
         console = Console(record=True, width=120)
         show(found, tmp_path, console)
         assert name in console.export_text()
+
+
+def test_the_oracle_is_said_to_be_an_identity(intervened):
+    said = " ".join(intervene.findings(intervened))
+    assert "Greedy accuracy: base 0.25, tuned 0.75, n = 4." in said
+    assert (
+        "'oracle' puts in every token that differs" in said and "by construction (100% identical as measured)" in said
+    )
+    assert "'oracle:first=1': 0.2 changed tokens an answer take the base to 0.50, 50% of the gain." in said
+    assert "'oracle:first=1' puts in" not in said
+
+
+def test_controls_are_held_against_the_base(intervened):
+    assert any(s.startswith("Random tokens") and "0.00, -0.25 [" in s for s in intervene.findings(intervened))
+
+
+def test_the_search_is_held_against_luck(intervened):
+    assert "enough for 1 of the 3 problems" in intervene.findings(intervened)[-1]
+    assert "for 0: so much is the luck" in intervene.findings(intervened)[-1]
+    intervened["fewest"] = {"failed": 0}
+    assert not any("by search" in s for s in intervene.findings(intervened))
+
+
+def test_a_policy_that_is_added_is_decoded_tabled_and_drawn(intervened, monkeypatch):
+    third = policies.Kind(lambda at, _: at.base_ids[2], control="The base's third choice at the same places")
+    monkeypatch.setitem(policies.POLICIES, "third", third)
+    policy = policies.parse_policy("third:first=2")
+    at = policies.Position(host_id=4, donor_id=7, base_ids=[4, 7, 9], entropy=1.0, rank=2, jsd=0.1)
+    progress = policy.begin(0, "p0", 4)
+    assert policy.edit(progress, "p0", 0, at) == 9
+    progress.edits = 2
+    assert policy.edit(progress, "p0", 1, at) is None
+    rows = Effects(BASE, TUNED, CONFIG).summary([outputs("third", answers(0, 0, 0, 0), [("p0", 1, 9)])])["rows"]
+    found = {**intervened, "rows": rows}
+    assert any(s.startswith("The base's third choice") for s in intervene.findings(found))
+    assert intervene.policy_table(found).rows[2][0] == "third"
+    assert intervene.is_control(rows[2])

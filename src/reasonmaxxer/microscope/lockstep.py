@@ -18,7 +18,7 @@ from torch import Tensor
 
 from reasonmaxxer.microscope.joint import CHUNK_BYTES, jensen_shannon, ordered_top, rank_of
 from reasonmaxxer.microscope.pair import ARMS, Arm, Pair
-from reasonmaxxer.microscope.policies import CANDIDATES, ENTROPY_BINS, Course, Policy, Position
+from reasonmaxxer.microscope.policies import CANDIDATES, ENTROPY_BINS, Policy, Position, Progress
 from reasonmaxxer.microscope.reader import Reader
 from reasonmaxxer.rollouts.sampling import draw, entropy_and_logprob
 
@@ -116,7 +116,7 @@ class _Row:
 
     number: int
     job: Job
-    course: Course
+    progress: Progress
     misses: Misses
     prompt_D: Tensor  # the verifier's state behind the prompt
     made: Intervened = field(default_factory=Intervened)
@@ -218,9 +218,9 @@ class _Lockstep:
             starts_BD = self.drafter.admit(slots)
         for slot, prompt_D in zip(slots, prompt_BD, strict=True):
             number, job = self.waiting.popleft()
-            course = job.policy.course(self.seed, job.problem_id, self.limit)
+            progress = job.policy.begin(self.seed, job.problem_id, self.limit)
             misses = self.misses[job.policy.spelling]
-            self.rows[slot] = _Row(number, job, course, misses, prompt_D)
+            self.rows[slot] = _Row(number, job, progress, misses, prompt_D)
         self._draft([self.rows[slot] for slot in slots], starts_BD)
 
     def _retire(self, slot: int) -> tuple[int, Intervened]:
@@ -269,7 +269,7 @@ class _Lockstep:
         ):
             t = len(row.made.ids) + len(row.drafts)
             known = entropy if self.own == "base" else None
-            may = row.policy.may_edit(row.course, row.job.problem_id, t, known)
+            may = row.policy.may_edit(row.progress, row.job.problem_id, t, known)
             row.drafts.append(_Draft(token, entropy, state_D if may else None))
             if may and not row.policy.whole:
                 row.stands *= 1 - row.misses.chance(entropy)
@@ -369,10 +369,10 @@ class _Lockstep:
         if at is None:
             return draft.token
         t = len(row.made.ids)
-        edited = row.policy.edit(row.course, row.job.problem_id, t, at)
+        edited = row.policy.edit(row.progress, row.job.problem_id, t, at)
         emitted = at.host_id if edited is None else edited
         if edited is not None:
-            row.course.edits += 1
+            row.progress.edits += 1
             row.made.edits.append(Edit(t, at.host_id, edited, at.entropy))
         row.misses.count(draft.entropy, emitted != draft.token)
         return emitted

@@ -24,9 +24,9 @@ arXiv 2605.06241, Section 3; budgets in both directions as in arXiv 2603.22446.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
@@ -35,7 +35,6 @@ from reasonmaxxer.microscope.joint import TOP
 from reasonmaxxer.microscope.pair import Arm
 from reasonmaxxer.rollouts.sampling import uniforms
 
-Name = Literal["oracle", "random", "second", "gated", "matched"]
 BudgetKind = Literal["all", "first", "share", "entropy", "divergence", "reranked", "tau"]
 REVERSE = "reverse-"
 CANDIDATES = 20
@@ -70,8 +69,47 @@ class Position:
     jsd: float
 
 
+def _random_candidate(at: Position, draw: float) -> int:
+    others = at.base_ids[1:CANDIDATES]
+    return others[int(draw * len(others))]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the policies of one name put in, and how pages present them.
+
+    Attributes:
+        token: emitted at a position, given a uniform number in [0, 1).
+        budgets: that it can have; the first is its default.
+        everywhere: whether it decides also where the choices agree and its token changes nothing.
+        control: what a sentence calls it where it is a control, which figures mark; empty for none.
+    """
+
+    token: Callable[[Position, float], int]
+    budgets: tuple[BudgetKind, ...] = ("all", "first", "share", "entropy", "divergence", "reranked")
+    everywhere: bool = False
+    control: str = ""
+
+
+POLICIES = {
+    "oracle": Kind(lambda at, _: at.donor_id),
+    "random": Kind(_random_candidate, control="Random tokens of the base's top 20 at the same places"),
+    "second": Kind(lambda at, _: at.base_ids[1], control="The base's second choice at the same places"),
+    "gated": Kind(lambda at, _: at.donor_id, ("tau",), everywhere=True),
+    "matched": Kind(
+        lambda at, _: at.donor_id,
+        ("all",),
+        everywhere=True,
+        control="The tuned model's choice at random places of the same entropy",
+    ),
+}
+"""The policies by name. One that is added here is parsed, decoded, tabled and drawn; a control has its sentence."""
+HIGHLIGHTED = ("oracle:first=1", "oracle:first=4", "oracle:reranked", "oracle:share=0.5", "gated:tau=1.2")
+"""Policies that sentences and the viewer single out, beside the controls."""
+
+
 @dataclass
-class Course:
+class Progress:
     """One answer as far as it has been decoded, as its policy sees it.
 
     Attributes:
@@ -110,7 +148,7 @@ class Policy:
         reference: what some budgets need.
     """
 
-    name: Name
+    name: str
     budget: BudgetKind = "all"
     value: float = 0.0
     reverse: bool = False
@@ -149,25 +187,25 @@ class Policy:
         every = self.budget == "all" or (self.budget, self.value) == ("share", 1)
         return self.name == "oracle" and every
 
-    def course(self, seed: int, problem_id: str, length: int) -> Course:
+    def begin(self, seed: int, problem_id: str, length: int) -> Progress:
         """The beginning of an answer of up to `length` tokens."""
         text = f"{seed}/{self.spelling}/{problem_id}"
         digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
-        return Course(uniforms(int.from_bytes(digest, "big"), 2 * length).reshape(length, 2))
+        return Progress(uniforms(int.from_bytes(digest, "big"), 2 * length).reshape(length, 2))
 
-    def may_edit(self, course: Course, problem_id: str, t: int, entropy: float | None) -> bool:
+    def may_edit(self, progress: Progress, problem_id: str, t: int, entropy: float | None) -> bool:
         """Whether position t can be edited at all, before the donor is asked.
 
         Args:
-            course: of the answer.
+            progress: of the answer.
             problem_id: whose answer it is.
             t: position in the completion.
             entropy: of the base there, nats; None where it is not known yet.
         """
-        if self.budget in ("first", "entropy", "divergence") and course.edits >= self.value:
+        if self.budget in ("first", "entropy", "divergence") and progress.edits >= self.value:
             return False
         if self.budget == "share":
-            return bool(course.draws[t, 0] < self.value)
+            return bool(progress.draws[t, 0] < self.value)
         if entropy is None:
             return True
         if self.budget == "tau":
@@ -175,28 +213,22 @@ class Policy:
         if self.budget == "entropy":
             return entropy >= self._least(self.reference.entropies, problem_id)
         if self.name == "matched":
-            return bool(course.draws[t, 0] < self._matched_share(entropy))
+            return bool(progress.draws[t, 0] < self._matched_share(entropy))
         return True
 
-    def edit(self, course: Course, problem_id: str, t: int, at: Position) -> int | None:
+    def edit(self, progress: Progress, problem_id: str, t: int, at: Position) -> int | None:
         """The token that the intervention emits at position t; None leaves the host's choice."""
-        if not self.may_edit(course, problem_id, t, at.entropy):
+        if not self.may_edit(progress, problem_id, t, at.entropy):
             return None
-        if self.name in ("gated", "matched"):
-            return at.donor_id
-        if at.donor_id == at.host_id:
+        kind = POLICIES[self.name]
+        if at.donor_id == at.host_id and not kind.everywhere:
             return None
         if self.budget == "reranked" and at.rank > TOP:
             return None
         least = self._least(self.reference.divergences, problem_id)
         if self.budget == "divergence" and at.jsd < least:
             return None
-        if self.name == "oracle":
-            return at.donor_id
-        if self.name == "second":
-            return at.base_ids[1]
-        others = at.base_ids[1:CANDIDATES]
-        return others[int(course.draws[t, 1] * len(others))]
+        return kind.token(at, progress.draws[t, 1])
 
     def _least(self, values: Mapping[str, Sequence[float]], problem_id: str) -> float:
         """The smallest that counts: of the K largest, or of all where there are fewer; less `SLACK`."""
@@ -221,32 +253,26 @@ def parse_policy(text: str) -> Policy:
     whole, reverse = text.removeprefix(REVERSE), text.startswith(REVERSE)
     name, _, budget = whole.partition(":")
     kind, _, value = budget.partition("=")
-    if name not in get_args(Name):
-        known = [*get_args(Name), *(REVERSE + n for n in get_args(Name))]
+    if name not in POLICIES:
+        known = [*POLICIES, *(REVERSE + n for n in POLICIES)]
         raise UserError(
-            f"--policy '{text}': there is no policy '{name}'.{did_you_mean(name, known)} There are "
-            f"{', '.join(get_args(Name))}, each also with '{REVERSE}' before it, and fewest, the search."
+            f"policies: there is no policy '{name}' ('{text}').{did_you_mean(name, known)} There are "
+            f"{', '.join(POLICIES)}, each also with '{REVERSE}' before it, and fewest, the search."
         )
-    allowed = _budgets_of(name)
-    kind = kind or ("tau" if name == "gated" else "all")
+    allowed = POLICIES[name].budgets
+    kind = kind or allowed[0]
     if kind not in allowed:
         raise UserError(
-            f"--policy '{text}': '{name}' has no budget '{kind}'.{did_you_mean(kind, allowed)} "
+            f"policies: '{name}' has no budget '{kind}' ('{text}').{did_you_mean(kind, allowed)} "
             f"Budgets of '{name}': {', '.join(allowed)}."
         )
     return Policy(name, kind, _value(text, kind, value), reverse)  # type: ignore[arg-type]
 
 
-def _budgets_of(name: str) -> list[str]:
-    if name == "gated":
-        return ["tau"]
-    return ["all"] if name == "matched" else [b for b in get_args(BudgetKind) if b != "tau"]
-
-
 def _value(text: str, kind: str, value: str) -> float:
     if kind in ("all", "reranked"):
         if value:
-            raise UserError(f"--policy '{text}': '{kind}' takes no value.")
+            raise UserError(f"policies: '{kind}' takes no value ('{text}').")
         return 0.0
     if kind == "tau" and not value:
         return 1.2
@@ -257,5 +283,5 @@ def _value(text: str, kind: str, value: str) -> float:
     whole = kind in ("first", "entropy", "divergence")
     if not 0 <= number < np.inf or (whole and number % 1) or (kind == "share" and number > 1):
         what = "a whole number from 0" if whole else "a number from 0" + " to 1" * (kind == "share")
-        raise UserError(f"--policy '{text}': {kind} takes {what}, as in '{kind}={1 if whole else 0.5}'.")
+        raise UserError(f"policies: {kind} takes {what} ('{text}'), as in '{kind}={1 if whole else 0.5}'.")
     return number

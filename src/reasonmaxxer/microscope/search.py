@@ -109,18 +109,6 @@ def fewest_edits(
     }
 
 
-def words_of(fewest: dict[str, Any]) -> list[str]:
-    """What a search shows, in a sentence; nothing where there was nothing to search."""
-    if not fewest["failed"]:
-        return []
-    own, luck = (fewest[name]["1"] for name in ("histogram", "control"))
-    return [
-        f"One of the tuned model's tokens is enough for {own} of the {fewest['failed']} problems that "
-        "only it solves, by search; a token that neither model chose, tried as often at the same "
-        f"places, for {luck}: so much is the luck of many tries."
-    ]
-
-
 def _search(
     pair: Pair,
     substitute: Substitute,

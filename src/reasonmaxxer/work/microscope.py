@@ -18,7 +18,7 @@ from reasonmaxxer.microscope.interventions import DEFAULT, Outputs, intervene_du
 from reasonmaxxer.microscope.overlap import read_trio, summarise_overlap
 from reasonmaxxer.microscope.pair import ARMS, Arm, Pair, open_pair
 from reasonmaxxer.microscope.policies import Policy
-from reasonmaxxer.microscope.search import LEVELS, SEARCH, fewest_edits, words_of
+from reasonmaxxer.microscope.search import LEVELS, SEARCH, fewest_edits
 from reasonmaxxer.microscope.summary import summarise
 from reasonmaxxer.microscope.texts import given_answers, greedy_answers, microscope_problems
 from reasonmaxxer.microscope.vocabulary import pieces_table, texts_of
@@ -90,8 +90,7 @@ def intervene(
         found = Effects(answers["base"], answers["tuned"], config).summary(outputs)
         fewest = work.fewest(answers) if SEARCH in asked else None
         work.keep_vocabulary(_ids_in(answers, outputs))
-        words = [*found["words"], *(words_of(fewest) if fewest else ())]
-        summary = {"problems": len(work.problems), **found, "words": words, "fewest": fewest}
+        summary = {"problems": len(work.problems), **found, "fewest": fewest}
         return work.finish(summary, work.pair)
 
 

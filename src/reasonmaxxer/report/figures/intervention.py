@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from reasonmaxxer.microscope.policies import POLICIES
 from reasonmaxxer.report.figures.style import (
     BLUE,
     GREEN,
@@ -27,7 +28,7 @@ from reasonmaxxer.report.figures.style import (
     value_beside,
 )
 
-CONTROLS = ("random", "second", "matched")
+CONTROLS = {name for name, kind in POLICIES.items() if kind.control}
 KINDS = {
     "first": ("first in the answer", BLUE, "-", "o"),
     "share": ("at random", GREY, (0, (4, 1.5)), "s"),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from reasonmaxxer.microscope.policies import HIGHLIGHTED, POLICIES
 from reasonmaxxer.report import figures
 from reasonmaxxer.report.content import Content, Panel, Section, Table, measured_with, panel
 from reasonmaxxer.report.microscope.diff_words import pair_name
@@ -33,7 +34,7 @@ def content(folder: Path, found: Found) -> Content:
         command="intervene",
         title=pair_name(found),
         lead=lead(found),
-        findings=found["words"],
+        findings=findings(found),
         caveats=caveats(found),
         sections=[
             Section("result", "What the tokens do", _result_panels(found), [policy_table(found)]),
@@ -55,6 +56,71 @@ def lead(found: Found) -> str:
         f"{protocol['confidence']:.0%} bootstrap over problems; differences are paired, p is "
         "McNemar's exact test."
     )
+
+
+def findings(found: Found) -> list[str]:
+    """What came out, in sentences."""
+    base, tuned, *rows = found["rows"]
+    accuracies = (f"{arm['name']} {arm['accuracy']['value']:.2f}" for arm in (base, tuned))
+    said = [f"Greedy accuracy: {', '.join(accuracies)}, n = {found['problems']}."]
+    said += [_identity(row) for row in rows if row["by_construction"]]
+    said += [_reranked(row) for row in rows if row["name"] == "oracle:reranked"]
+    said += [_recovered(row, base, tuned) for row in rows if row["name"] in HIGHLIGHTED and not _is_reranked(row)]
+    said += [_control(row) for row in rows if is_control(row) and not row["budget"] and row["direction"] == "forward"]
+    return [*said, *_searched_words(found["fewest"])]
+
+
+def _identity(row: Found) -> str:
+    donor = "base" if row["direction"] == "reverse" else "tuned model"
+    return (
+        f"'{row['name']}' puts in every token that differs, so its text is the {donor}'s own greedy answer by "
+        f"construction ({row['identical_share']:.0%} identical as measured): that its accuracy is the same is an "
+        "identity, not evidence."
+    )
+
+
+def _is_reranked(row: Found) -> bool:
+    return bool(row["budget"] == "reranked")
+
+
+def _reranked(row: Found) -> str:
+    return (
+        f"With reranked tokens alone {row['identical_share']:.0%} of the answers are the tuned model's own, and "
+        f"accuracy is {row['accuracy']['value']:.2f}."
+    )
+
+
+def _recovered(row: Found, base: Found, tuned: Found) -> str:
+    accuracy, before = row["accuracy"]["value"], base["accuracy"]["value"]
+    gain = tuned["accuracy"]["value"] - before
+    part = f", {(accuracy - before) / gain:.0%} of the gain" if gain else ""
+    edits = f"{row['edits_per_problem']:.1f} changed tokens an answer"
+    return f"'{row['name']}': {edits} take the base to {accuracy:.2f}{part}."
+
+
+def is_control(row: Found) -> bool:
+    """Whether a row is of a policy that others are held against."""
+    return row["policy"] in POLICIES and bool(POLICIES[row["policy"]].control)
+
+
+def _control(row: Found) -> str:
+    change = row["minus_base"]
+    return (
+        f"{POLICIES[row['policy']].control}: {row['accuracy']['value']:.2f}, {change['value']:+.2f} "
+        f"[{change['low']:+.2f}, {change['high']:+.2f}] against the base, "
+        f"{row['edits_per_problem']:.1f} changed tokens an answer."
+    )
+
+
+def _searched_words(fewest: Found | None) -> list[str]:
+    if not fewest or not fewest["failed"]:
+        return []
+    enough, luck = (fewest[name]["1"] for name in ("histogram", "control"))
+    return [
+        f"One of the tuned model's tokens is enough for {enough} of the {fewest['failed']} problems that only it "
+        f"solves, by search; a token that neither model chose, tried as often at the same places, for {luck}: so much "
+        "is the luck of many tries."
+    ]
 
 
 def caveats(found: Found) -> list[str]:

@@ -68,7 +68,9 @@ def print_intervene(found: dict[str, Any], out: Path, console: Console) -> None:
             f"{row['edits_per_problem']:.1f}",
         )
     console.print(table)
-    _say(found["words"], console)
+    from reasonmaxxer.report.microscope.intervene import findings  # here, because it loads torch
+
+    _say(findings(found), console)
     _files(out, "intervene", console)
 
 

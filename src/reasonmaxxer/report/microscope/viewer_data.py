@@ -10,7 +10,7 @@ import numpy as np
 
 from reasonmaxxer.artifacts import read_json, read_table
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.microscope.policies import REVERSE, folder_name
+from reasonmaxxer.microscope.policies import HIGHLIGHTED, POLICIES, REVERSE, folder_name
 from reasonmaxxer.report.pieces import Pieces, change, opinion, thousandths
 
 ARMS = ["base", "tuned"]
@@ -18,7 +18,7 @@ MARK = ["edit", "edits"]
 NO_GATE = {"kind": "none", "tau": None}
 TEXT_COLUMNS = ("problem_id", "completion_ids", "outcome", "extracted", "finish_reason")
 
-SHOWN_POLICIES = ("oracle:first=1", "oracle:first=4", "oracle:reranked", "gated:tau=1.2", "random", "second")
+SHOWN_POLICIES = (*HIGHLIGHTED, *(name for name, kind in POLICIES.items() if kind.control))
 """Policies that the viewer of an intervention prefers to show."""
 
 Row = Mapping[str, Any]
