@@ -266,7 +266,7 @@ def parse_policy(text: str) -> Policy:
             f"policies: '{name}' has no budget '{kind}' ('{text}').{did_you_mean(kind, allowed)} "
             f"Budgets of '{name}': {', '.join(allowed)}."
         )
-    return Policy(name, kind, _value(text, kind, value), reverse)  # type: ignore[arg-type]
+    return Policy(name, kind, _value(text, kind, value), reverse)
 
 
 def _value(text: str, kind: str, value: str) -> float:
