@@ -33,8 +33,7 @@ from reasonmaxxer.artifacts import read_json, write_json
 from reasonmaxxer.config import SourceConfig
 from reasonmaxxer.measure.metrics import bootstrap
 from reasonmaxxer.method.base_states import BaseStates
-from reasonmaxxer.method.pool import Pool
-from reasonmaxxer.method.selection import group_rollouts
+from reasonmaxxer.method.pool import Pool, group_rollouts
 from reasonmaxxer.problems import Problem
 from reasonmaxxer.problems.draw import shuffled
 from reasonmaxxer.problems.files import file_problems

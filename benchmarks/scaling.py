@@ -27,7 +27,8 @@ from rich.table import Table
 
 from reasonmaxxer.config import Recipe
 from reasonmaxxer.method.gate import Gate, resolve_gate
-from reasonmaxxer.method.selection import Example, examples_of, group_rollouts, select_groups
+from reasonmaxxer.method.pool import group_rollouts
+from reasonmaxxer.method.selection import Example, examples_of, select_groups
 from reasonmaxxer.method.train import add_adapter, train_adapter
 from reasonmaxxer.models import LoadedModel, eos_ids
 from reasonmaxxer.problems import Problem

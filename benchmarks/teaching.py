@@ -9,7 +9,8 @@ import numpy as np
 
 from reasonmaxxer.config import Recipe
 from reasonmaxxer.cost.planning.stages import SHARD
-from reasonmaxxer.method.selection import Example, examples_of, group_rollouts, select_groups
+from reasonmaxxer.method.pool import group_rollouts
+from reasonmaxxer.method.selection import Example, examples_of, select_groups
 from reasonmaxxer.models import LoadedModel, eos_ids
 from reasonmaxxer.problems.word_problems import word_problems
 from reasonmaxxer.rollouts.collect import collect

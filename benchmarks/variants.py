@@ -28,7 +28,8 @@ from reasonmaxxer.config import Recipe, SamplingConfig
 from reasonmaxxer.measure.metrics import bootstrap
 from reasonmaxxer.method.base_states import BaseStates
 from reasonmaxxer.method.gate import resolve_gate
-from reasonmaxxer.method.selection import examples_of, group_rollouts, select_groups
+from reasonmaxxer.method.pool import group_rollouts
+from reasonmaxxer.method.selection import examples_of, select_groups
 from reasonmaxxer.method.train import add_adapter, train_adapter
 from reasonmaxxer.models import LoadedModel, eos_ids, load_model
 from reasonmaxxer.problems import Problem

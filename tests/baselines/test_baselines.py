@@ -18,7 +18,8 @@ from reasonmaxxer.baselines.trl import check_trl
 from reasonmaxxer.config import AdapterConfig, SamplingConfig, TrainingConfig, VerifyConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.measure.arms import name_of
-from reasonmaxxer.method.selection import Example, examples_of, group_rollouts
+from reasonmaxxer.method.pool import group_rollouts
+from reasonmaxxer.method.selection import Example, examples_of
 from reasonmaxxer.method.train import add_adapter
 from reasonmaxxer.models import eos_ids, load_model
 from reasonmaxxer.problems import Problem

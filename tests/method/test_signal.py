@@ -9,13 +9,8 @@ from reasonmaxxer.config import GateConfig, SignalConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.method.advantages import advantages
 from reasonmaxxer.method.gate import Gate, gate_warnings, resolve_gate
-from reasonmaxxer.method.selection import (
-    example_table,
-    examples_from_table,
-    examples_of,
-    group_rollouts,
-    select_groups,
-)
+from reasonmaxxer.method.pool import group_rollouts
+from reasonmaxxer.method.selection import example_table, examples_from_table, examples_of, select_groups
 from reasonmaxxer.rollouts.table import Rollout
 
 

@@ -3,12 +3,14 @@
 from reasonmaxxer.config.base import Config, Positive, Share
 from reasonmaxxer.config.microscope import ATTENTION, DistillationConfig, MicroscopeConfig, ShapeConfig
 from reasonmaxxer.config.run import (
+    GATE_KNOBS,
     ONLINE,
     AdapterConfig,
     BaselineConfig,
     CostConfig,
     EvaluationConfig,
     GateConfig,
+    GateKind,
     InspectionConfig,
     Method,
     ProblemsConfig,
@@ -34,8 +36,8 @@ from reasonmaxxer.config.shared import (
 from reasonmaxxer.config.suite import SuiteConfig
 
 __all__ = [
-    "ATTENTION", "ONLINE", "AdapterConfig", "BaselineConfig", "Config", "CostConfig",
-    "DistillationConfig", "EngineConfig", "EvaluationConfig", "Extraction", "GateConfig",
+    "ATTENTION", "GATE_KNOBS", "ONLINE", "AdapterConfig", "BaselineConfig", "Config", "CostConfig",
+    "DistillationConfig", "EngineConfig", "EvaluationConfig", "Extraction", "GateConfig", "GateKind",
     "InspectionConfig", "Method", "MicroscopeConfig", "ModelConfig", "Order", "Percent", "Positive",
     "ProblemsConfig", "PromptStyle", "RayConfig", "Recipe", "RolloutsConfig", "SamplingConfig",
     "ShapeConfig", "Share", "SignalConfig", "SourceConfig", "SuiteConfig", "TrainingConfig", "Units",

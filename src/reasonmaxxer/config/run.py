@@ -66,10 +66,20 @@ class RolloutsConfig(SamplingConfig):
         return self
 
 
+GateKind = Literal["threshold", "share", "random", "all"]
+GATE_KNOBS: dict[GateKind, Literal["tau", "share"] | None] = {
+    "threshold": "tau",
+    "share": "share",
+    "random": "share",
+    "all": None,
+}
+"""The key that a kind of gate reads, and that its sweep varies."""
+
+
 class GateConfig(Config):
     """Which completion positions are decision points."""
 
-    kind: Literal["threshold", "share", "random", "all"] = Field(
+    kind: GateKind = Field(
         "threshold",
         description="`threshold`: entropy above tau; `share`: the most entropic share of all "
         "completion positions; `random`: that share at random (ablation); `all`: every one.",
@@ -84,15 +94,17 @@ class GateConfig(Config):
 
     def candidates(self) -> tuple[GateConfig, ...]:
         """The gates to train: one a swept value, or this gate alone."""
-        knob = "tau" if self.kind == "threshold" else "share"
-        values = {"sweep": ()}
-        return tuple(self.model_copy(update={knob: v, **values}) for v in self.sweep) or (self,)
+        knob = GATE_KNOBS[self.kind]
+        if not knob or not self.sweep:
+            return (self,)
+        return tuple(self.model_copy(update={knob: value, "sweep": ()}) for value in self.sweep)
 
     @model_validator(mode="after")
     def _sweepable(self) -> GateConfig:
-        if self.sweep and self.kind == "all":
-            raise ValueError("sweep has nothing to vary with kind 'all'")
-        if self.sweep and self.kind != "threshold" and not all(0 <= v <= 1 for v in self.sweep):
+        knob = GATE_KNOBS[self.kind]
+        if self.sweep and not knob:
+            raise ValueError(f"sweep has nothing to vary with kind '{self.kind}'")
+        if knob == "share" and not all(0 <= v <= 1 for v in self.sweep):
             raise ValueError(f"sweep holds shares with kind '{self.kind}', between 0 and 1")
         return self
 

@@ -1,19 +1,20 @@
 """Gates: which completion positions are decision points.
 
 A gate is resolved once over all the sequences it will be used on, so that a share of positions
-becomes a threshold in nats, and then answers for one sequence at a time.
+becomes a threshold in nats, and then answers for one sequence at a time. A new kind is a row of `KINDS` with the
+two functions it names, and a member of `GateKind` in `reasonmaxxer.config`.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from reasonmaxxer.config import GateConfig
+from reasonmaxxer.config import GATE_KNOBS, GateConfig, GateKind
 from reasonmaxxer.errors import UserError
 
 
@@ -22,13 +23,13 @@ class Gate:
     """A resolved gate.
 
     Attributes:
-        kind: `threshold`, `share`, `random` or `all`.
+        kind: of `KINDS`.
         tau: decision points have entropy above this, in nats; None where entropy has no say.
         decision_share: share of completion positions that are decision points.
         seed: of the random gate.
     """
 
-    kind: Literal["threshold", "share", "random", "all"]
+    kind: GateKind
     tau: float | None
     decision_share: float
     seed: int = 0
@@ -40,11 +41,7 @@ class Gate:
             entropy_T: entropy of the base at each completion token, nats.
             key: the sequence's identity, from which a random gate draws.
         """
-        if self.kind == "all":
-            return np.ones(len(entropy_T), dtype=bool)
-        if self.kind == "random":
-            return _draws(self.seed, key, len(entropy_T)) < self.decision_share
-        return np.asarray(entropy_T, dtype=np.float32) > np.float32(self.tau)
+        return KINDS[self.kind].mask(self, np.asarray(entropy_T, dtype=np.float32), key)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values; `Gate(**values)` reads them back."""
@@ -60,16 +57,71 @@ def resolve_gate(config: GateConfig, entropies: Sequence[Sequence[float]], seed:
         seed: of a random gate.
     """
     entropy_N = np.concatenate([np.asarray(e, dtype=np.float32) for e in entropies])
-    if config.kind == "all":
-        return Gate("all", None, 1.0)
-    if config.kind == "random":
-        return Gate("random", None, config.share, seed)
-    tau = config.tau if config.kind == "threshold" else _threshold(entropy_N, config.share)
-    return Gate(config.kind, tau, float((entropy_N > np.float32(tau)).mean()))
+    return KINDS[config.kind].resolve(config, entropy_N, seed)
+
+
+def _threshold(config: GateConfig, entropy_N: np.ndarray, seed: int) -> Gate:
+    """The threshold that the config names (arXiv 2605.06241, Section 5)."""
+    return Gate("threshold", config.tau, _share_above(entropy_N, config.tau))
+
+
+def _share(config: GateConfig, entropy_N: np.ndarray, seed: int) -> Gate:
+    """The threshold exceeded by the share that the config names, or by less where entropies tie."""
+    kept = round(config.share * len(entropy_N))
+    below_all = -1.0
+    tau = float(np.sort(entropy_N)[::-1][kept]) if kept < len(entropy_N) else below_all
+    return Gate("share", tau, _share_above(entropy_N, tau))
+
+
+def _random(config: GateConfig, entropy_N: np.ndarray, seed: int) -> Gate:
+    return Gate("random", None, config.share, seed)
+
+
+def _all(config: GateConfig, entropy_N: np.ndarray, seed: int) -> Gate:
+    return Gate("all", None, 1.0)
+
+
+def _share_above(entropy_N: np.ndarray, tau: float) -> float:
+    return float((entropy_N > np.float32(tau)).mean())
+
+
+def _above(gate: Gate, entropy_T: np.ndarray, key: str) -> np.ndarray:
+    return np.asarray(entropy_T > np.float32(gate.tau))
+
+
+def _by_chance(gate: Gate, entropy_T: np.ndarray, key: str) -> np.ndarray:
+    """Each position with the gate's share as probability, the same draws for the same key."""
+    digest = hashlib.blake2b(f"{gate.seed}/{key}".encode(), digest_size=8).digest()
+    random = np.random.Generator(np.random.Philox(int.from_bytes(digest, "big")))
+    return np.asarray(random.random(len(entropy_T)) < gate.decision_share)
+
+
+def _everywhere(gate: Gate, entropy_T: np.ndarray, key: str) -> np.ndarray:
+    return np.ones(len(entropy_T), dtype=bool)
+
+
+class Kind(NamedTuple):
+    """What a kind of gate does.
+
+    Attributes:
+        resolve: makes the gate of a config, of the entropies [N] of all completions, and of a seed.
+        mask: boolean [T], the decision points of one completion, by its entropies [T] and its key.
+    """
+
+    resolve: Callable[[GateConfig, np.ndarray, int], Gate]
+    mask: Callable[[Gate, np.ndarray, str], np.ndarray]
+
+
+KINDS: dict[GateKind, Kind] = {
+    "threshold": Kind(_threshold, _above),
+    "share": Kind(_share, _above),
+    "random": Kind(_random, _by_chance),
+    "all": Kind(_all, _everywhere),
+}
 
 
 def gate_warnings(gates: Sequence[Gate], entropies: Sequence[Sequence[float]]) -> list[str]:
-    """What is said of the gates that let nothing through, and so train nothing but the anchor.
+    """Warnings about gates that let nothing through, and so train nothing but the anchor.
 
     Args:
         gates: all that are trained.
@@ -80,32 +132,18 @@ def gate_warnings(gates: Sequence[Gate], entropies: Sequence[Sequence[float]]) -
     """
     closed = [gate for gate in gates if gate.decision_share == 0]
     highest = max(max(entropy_T, default=0.0) for entropy_T in entropies)
-    said = [_closed(gate, highest) for gate in closed]
+    warnings = [_closed(gate, highest) for gate in closed]
     if closed and len(closed) == len(gates):
-        raise UserError("\n".join([*said, "With --reuse, the rollouts of this run serve the next."]))
-    return said
+        raise UserError("\n".join([*warnings, "With --reuse, the rollouts of this run serve the next."]))
+    return warnings
 
 
 def _closed(gate: Gate, highest: float) -> str:
-    lets = "lets no position through, so it would teach nothing"
-    if gate.kind == "threshold":
+    remedy = "the value in signal.gate.sweep (docs/gate.md)."
+    nothing = "lets no position through, so it would teach nothing"
+    if GATE_KNOBS[gate.kind] == "tau":
         return (
-            f"signal.gate.tau = {gate.tau:g} {lets}: the highest entropy of the rollouts that teach is "
-            f"{highest:.3g} nats. Lower it, or the value in signal.gate.sweep (docs/gate.md)."
+            f"signal.gate.tau = {gate.tau:g} {nothing}: the highest entropy of the rollouts that teach is "
+            f"{highest:.3g} nats. Lower it, or {remedy}"
         )
-    return (
-        f"signal.gate.share of kind '{gate.kind}' {lets}. Raise it, or the value in signal.gate.sweep (docs/gate.md)."
-    )
-
-
-def _threshold(entropy_N: np.ndarray, share: float) -> float:
-    """The value exceeded by `share` of the positions (by fewer where entropies tie)."""
-    kept = round(share * len(entropy_N))
-    if kept >= len(entropy_N):
-        return -1.0  # below every entropy
-    return float(np.sort(entropy_N)[::-1][kept])
-
-
-def _draws(seed: int, key: str, length: int) -> np.ndarray:
-    digest = hashlib.blake2b(f"{seed}/{key}".encode(), digest_size=8).digest()
-    return np.random.Generator(np.random.Philox(int.from_bytes(digest, "big"))).random(length)
+    return f"signal.gate.share of kind '{gate.kind}' {nothing}. Raise it, or {remedy}"

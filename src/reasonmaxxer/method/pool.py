@@ -1,18 +1,47 @@
-"""What a pool of problems is worth before anything is trained on it, in words."""
+"""Rollouts by problem, and what a pool of problems is worth before anything is trained on it, in words."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from reasonmaxxer.method.selection import Group
+import numpy as np
+
+from reasonmaxxer.rollouts.table import Rollout
 
 MANY = 0.1
 """Share of rollouts cut off or without an answer that is worth a warning."""
 
 RARELY = 0.1
 """Pass rate below which the base is beyond the edge of its competence."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """All rollouts of one problem."""
+
+    problem_id: str
+    rollouts: list[Rollout]
+
+    @property
+    def pass_rate(self) -> float:
+        """Share of correct rollouts."""
+        return float(np.mean([r.reward for r in self.rollouts]))
+
+    @property
+    def mixed(self) -> bool:
+        """Whether some are right and some are not."""
+        return 0 < self.pass_rate < 1
+
+
+def group_rollouts(rollouts: Iterable[Rollout]) -> list[Group]:
+    """Rollouts by problem, in order of first appearance."""
+    groups: dict[str, list[Rollout]] = defaultdict(list)
+    for rollout in rollouts:
+        groups[rollout.problem_id].append(rollout)
+    return [Group(problem_id, members) for problem_id, members in groups.items()]
 
 
 @dataclass(frozen=True)
@@ -62,24 +91,43 @@ def pool_warnings(pool: Pool, planned: int, wanted: int, max_new_tokens: int) ->
         wanted: mixed problems the recipe asks for.
         max_new_tokens: length limit the rollouts had.
     """
-    said = []
+    warnings = []
     expected = round(pool.mixed * planned / pool.problems)
     if expected < wanted:
         rest = f", so about {expected} of all {planned} would be" if planned > pool.problems else ""
         size = f"{'more than ' if pool.mixed == 0 else 'about '}{pool.size_for(wanted)}"
-        said.append(
+        warnings.append(
             f"Only {pool.mixed} of {pool.problems} problems are mixed (solved sometimes, not always)"
             f"{rest}; signal.problems asks for {wanted}. That takes {size} problems of this kind "
             f"(problems.train.limit={pool.size_for(wanted)}). {_harder(pool)}"
         )
     if pool.truncated > MANY:
-        said.append(
+        warnings.append(
             f"{pool.truncated:.0%} of rollouts were cut at rollouts.max_new_tokens = {max_new_tokens}; "
             "what they would have said after it is not seen. Raise it if answers are missing."
         )
     if pool.unparsed > MANY:
-        said.append(f"No answer was found in {pool.unparsed:.0%} of rollouts. See verify.extraction.")
-    return said
+        warnings.append(f"No answer was found in {pool.unparsed:.0%} of rollouts. See verify.extraction.")
+    return warnings
+
+
+def no_mixed_problem(pool: Pool) -> str:
+    """Why nothing can be learnt from a pool without a mixed problem, and what to change."""
+    text = (
+        f"No problem is mixed: of {pool.problems} problems the base always solves {pool.solved} and never "
+        f"solves {pool.problems - pool.solved} ({pool.truncated:.0%} of rollouts truncated, "
+        f"{pool.unparsed:.0%} without an answer)."
+    )
+    if pool.truncated > 0.5:
+        return f"{text} Raise rollouts.max_new_tokens: most rollouts are cut before their end."
+    if pool.unparsed > 0.5:
+        return f"{text} Set verify.extraction or problems.prompt_style: answers are not found."
+    if 2 * pool.solved > pool.problems:
+        return f"{text} Choose harder problems (problems.train.source)."
+    return (
+        f"{text} Choose easier problems (problems.train.source), more of them "
+        "(problems.train.limit) or more rollouts each (rollouts.rollouts_per_problem)."
+    )
 
 
 def _harder(pool: Pool) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
@@ -12,6 +11,7 @@ import pyarrow as pa
 from reasonmaxxer.config import SignalConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.method.advantages import advantages
+from reasonmaxxer.method.pool import Group, Pool, no_mixed_problem
 from reasonmaxxer.rollouts.table import Rollout
 
 SCHEMA = pa.schema(
@@ -55,32 +55,6 @@ class Example:
         return f"{self.problem_id}#{self.rollout}"
 
 
-@dataclass(frozen=True)
-class Group:
-    """All rollouts of one problem."""
-
-    problem_id: str
-    rollouts: list[Rollout]
-
-    @property
-    def pass_rate(self) -> float:
-        """Share of correct rollouts."""
-        return float(np.mean([r.reward for r in self.rollouts]))
-
-    @property
-    def mixed(self) -> bool:
-        """Whether some are right and some are not."""
-        return 0 < self.pass_rate < 1
-
-
-def group_rollouts(rollouts: Iterable[Rollout]) -> list[Group]:
-    """Rollouts by problem, in order of first appearance."""
-    groups: dict[str, list[Rollout]] = defaultdict(list)
-    for rollout in rollouts:
-        groups[rollout.problem_id].append(rollout)
-    return [Group(problem_id, members) for problem_id, members in groups.items()]
-
-
 def select_groups(groups: Sequence[Group], count: int) -> list[Group]:
     """The `count` mixed groups nearest pass rate one half (arXiv 2605.06241, Section 5).
 
@@ -91,7 +65,7 @@ def select_groups(groups: Sequence[Group], count: int) -> list[Group]:
     """
     mixed = [group for group in groups if group.mixed]
     if not mixed:
-        raise UserError(_no_mixed_problem(groups))
+        raise UserError(no_mixed_problem(Pool.of(groups)))
     return sorted(mixed, key=_distance_from_edge)[:count]
 
 
@@ -99,28 +73,6 @@ def _distance_from_edge(group: Group) -> tuple[float, int, float, str]:
     lengths = [len(r.completion_ids) for r in group.rollouts]
     truncated = sum(r.truncated for r in group.rollouts)
     return abs(group.pass_rate - 0.5), truncated, float(np.mean(lengths)), group.problem_id
-
-
-def _no_mixed_problem(groups: Sequence[Group]) -> str:
-    rollouts = [r for group in groups for r in group.rollouts]
-    truncated = float(np.mean([r.truncated for r in rollouts]))
-    unparsed = float(np.mean([r.outcome == "unparsed" for r in rollouts]))
-    solved = sum(group.pass_rate == 1 for group in groups)
-    found = (
-        f"No problem is mixed: of {len(groups)} problems the base always solves {solved} and never "
-        f"solves {len(groups) - solved} ({truncated:.0%} of rollouts truncated, "
-        f"{unparsed:.0%} without an answer)."
-    )
-    if truncated > 0.5:
-        return f"{found} Raise rollouts.max_new_tokens: most rollouts are cut before their end."
-    if unparsed > 0.5:
-        return f"{found} Set verify.extraction or problems.prompt_style: answers are not found."
-    if 2 * solved > len(groups):
-        return f"{found} Choose harder problems (problems.train.source)."
-    return (
-        f"{found} Choose easier problems (problems.train.source), more of them "
-        "(problems.train.limit) or more rollouts each (rollouts.rollouts_per_problem)."
-    )
 
 
 def examples_of(groups: Sequence[Group], config: SignalConfig) -> list[Example]:

@@ -8,9 +8,9 @@ from pathlib import Path
 from reasonmaxxer.artifacts import write_table
 from reasonmaxxer.measure.rollouts import rollout_summary
 from reasonmaxxer.method.gate import Gate, resolve_gate
-from reasonmaxxer.method.pool import Pool, pool_warnings
+from reasonmaxxer.method.pool import Pool, group_rollouts, pool_warnings
 from reasonmaxxer.method.scoring import score_rollouts
-from reasonmaxxer.method.selection import example_table, examples_of, group_rollouts, select_groups
+from reasonmaxxer.method.selection import example_table, examples_of, select_groups
 from reasonmaxxer.microscope.inspection import choose_specimens, inspect_tokens, write_inspection
 from reasonmaxxer.problems import problems_table
 from reasonmaxxer.rollouts.collect import read_rollouts
