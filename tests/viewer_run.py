@@ -5,6 +5,7 @@ import pyarrow as pa
 
 from reasonmaxxer.artifacts import write_json, write_table
 from reasonmaxxer.microscope.inspection import ARMS, TOKENS
+from reasonmaxxer.microscope.pair import ARMS as MODELS
 from reasonmaxxer.microscope.vocabulary import VOCABULARY
 from reasonmaxxer.problems import Problem, problems_table
 
@@ -31,15 +32,26 @@ def completion(problem, split, arm="base", number=0, outcome="wrong", ids=(0, 1,
 
 
 def scores(rng, ids, vocabulary):
-    """Random but possible: five distributions' worth of numbers a position."""
-    top = [[int(i) for i in rng.permutation(vocabulary)[:5]] for _ in ids]
+    """One model's random but possible numbers at each position."""
+    top = [[100 + int(i) for i in rng.permutation(vocabulary)[:5]] for _ in ids]
     falling = -np.sort(rng.exponential(1.5, (len(ids), 5)), axis=1)
     return {
         "entropy": rng.exponential(0.8, len(ids)).tolist(),
         "logprob": (-rng.exponential(1.0, len(ids))).tolist(),
         "rank": rng.integers(1, 40, len(ids)).tolist(),
-        "top_ids": top,
-        "top_logprobs": falling.tolist(),
+        "top": top,
+        "top_logprob": falling.tolist(),
+    }
+
+
+def comparison(rng, count):
+    """Random but possible numbers of both models together at each position."""
+    ranks = {f"{side}_rank": rng.integers(1, 40, count).tolist() for side in ("forward", "backward")}
+    names = ("jsd", "kl_base", "kl_tuned", "overlap", "moved_within", "moved_out")
+    return {
+        "kind": rng.integers(0, 3, count).tolist(),
+        **ranks,
+        **{name: rng.uniform(0, 0.6, count).tolist() for name in names},
     }
 
 
@@ -49,10 +61,9 @@ def write_run(folder, completions, words=WORDS, special=(SPECIAL,), texts=None):
     rows = []
     for given in completions:
         row = dict(given)
-        for arm in ARMS:
-            made = scores(rng, row["ids"], len(words))
-            made["top_ids"] = [[100 + i for i in ids] for ids in made["top_ids"]]
-            row |= {f"{arm}_{name}": values for name, values in made.items()}
+        for arm in MODELS:
+            row |= {f"{arm}_{name}": v for name, v in scores(rng, row["ids"], len(words)).items()}
+        row |= comparison(rng, len(row["ids"]))
         row["ids"] = [100 + i for i in row["ids"]]
         rows.append(row)
     vocabulary = [{"id": 100 + n, "piece": word, "special": n in special} for n, word in enumerate(words)]

@@ -26,7 +26,7 @@ def compared(models, tmp_path_factory):
 @pytest.fixture
 def viewer(compared, page_factory):
     """The diff alone, as a page of its own, and its data."""
-    made = TokenViewer.from_diff(compared / "diff")
+    made = TokenViewer.of(compared / "diff")
     return page_factory(made.save(compared / "viewer.html")), made.data
 
 

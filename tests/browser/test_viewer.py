@@ -6,7 +6,8 @@ import time
 import numpy as np
 import pytest
 
-from reasonmaxxer.report.viewer import TokenViewer, viewer_data, viewer_fragment
+from reasonmaxxer.report.viewer import TokenViewer, viewer_fragment
+from reasonmaxxer.report.viewer_data import viewer_data
 from tests.viewer_run import SPECIAL, completion, small_run, write_run
 
 
@@ -45,7 +46,7 @@ def nats(thousandths, sign=False):
 def assert_panel_shows(page, data, rollout, i):
     """The panel's every number against the data."""
     row = data["rollouts"][rollout]
-    base, adapted = row["base"], row["adapted"]
+    base, adapted = row["base"], row["tuned"]
     cells = {
         name: page.locator(f".inspector [data-row={name}] td").all_inner_texts()
         for name in ("log-prob", "probability", "rank", "entropy")
@@ -58,7 +59,7 @@ def assert_panel_shows(page, data, rollout, i):
     assert cells["rank"][:2] == [str(base["rank"][i]), str(adapted["rank"][i])]
     h, g = base["entropy"][i], adapted["entropy"][i]
     assert cells["entropy"] == [nats(h), nats(g), nats(g - h, sign=True)]
-    for arm in ("base", "adapted"):
+    for arm in ("base", "tuned"):
         items = page.locator(f".inspector .top[data-arm={arm}] li")
         logprobs = [nats(x) for x in row[arm]["top_logprob"][i]]
         assert items.locator(".logprob").all_inner_texts() == logprobs
@@ -157,7 +158,7 @@ def test_the_fork_is_scrolled_to_inside_its_pane(tmp_path, page_factory):
             completion("a", "train", number=1, outcome="correct", ids=[*same, 1, 0]),
         ],
     )
-    page = page_factory(TokenViewer.from_run(run).save(tmp_path / "v.html"), 1000, 600)
+    page = page_factory(TokenViewer.of(run).save(tmp_path / "v.html"), 1000, 600)
     page.keyboard.press("s")
     panes = page.locator(".panes").bounding_box()
     assert panes["y"] + panes["height"] <= 600
@@ -182,7 +183,7 @@ def test_shades_and_their_legends(page, viewer):
     np.testing.assert_allclose(strengths(), np.minimum(1, entropy / 1000 / top), atol=6e-4)
     page.keyboard.press("c")
     top = float(page.locator(".legend > .bar + span").inner_text().strip("+").removesuffix(" nats"))
-    change = np.array(row["adapted"]["logprob"]) - row["base"]["logprob"]
+    change = np.array(row["tuned"]["logprob"]) - row["base"]["logprob"]
     np.testing.assert_allclose(strengths(), np.clip(change / 1000 / top, -1, 1), atol=6e-4)
     page.keyboard.press("c")  # advantage -1 of at most 1, at decision points alone
     expected = [-1.0 if i in row["decisions"] else 0.0 for i in range(len(row["tokens"]))]
@@ -253,7 +254,7 @@ def test_hostile_text_is_inert_and_bytes_are_spelled_out(tmp_path, page_factory)
         [completion("</script><b>", "train", ids=range(8), extracted="<i>1</i>", decision=[True] * 8)],
         words, special=(0,), texts=texts,
     )  # fmt: skip
-    page = page_factory(TokenViewer.from_run(run).save(tmp_path / "v.html"))
+    page = page_factory(TokenViewer.of(run).save(tmp_path / "v.html"))
     shown = page.locator(".token").evaluate_all("spans => spans.map(s => s.textContent)")
     assert shown == [
         *(word.decode() for word in words[:3]),
@@ -298,7 +299,7 @@ def test_nothing_is_wider_than_the_window(viewer, page_factory, width):
 
 
 def test_an_empty_inspection_still_opens(tmp_path, page_factory):
-    page = page_factory(TokenViewer.from_run(write_run(tmp_path, [])).save(tmp_path / "v.html"))
+    page = page_factory(TokenViewer.of(write_run(tmp_path, [])).save(tmp_path / "v.html"))
     assert "No rollout matches" in page.locator(".list").inner_text()
     for key in "njksfxcw":
         page.keyboard.press(key)
@@ -322,7 +323,7 @@ def test_hundreds_of_rollouts_open_at_once(tmp_path, page_factory):
         for p in range(50)
         for n in range(8)
     ]  # fmt: skip
-    file = TokenViewer.from_run(write_run(tmp_path, rows)).save(tmp_path / "v.html")
+    file = TokenViewer.of(write_run(tmp_path, rows)).save(tmp_path / "v.html")
     started = time.perf_counter()
     page = page_factory(file)
     page.wait_for_selector(".token")

@@ -20,7 +20,7 @@ from reasonmaxxer.errors import UserError
 from reasonmaxxer.method.gate import Gate
 from reasonmaxxer.recipe import dump_recipe, parse_recipe
 from reasonmaxxer.report.results import read_results
-from reasonmaxxer.report.viewer import viewer_data
+from reasonmaxxer.report.viewer_data import viewer_data
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.work.progress import Display
 from reasonmaxxer.work.run import run, stages
@@ -135,14 +135,14 @@ def test_inspection_shows_what_was_trained_on_and_evaluated(unbroken, recipe):
         assert row["decision"] == gate.decisions(example["entropy"], key).tolist()
         np.testing.assert_allclose(row["base_entropy"], example["entropy"], rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(row["base_logprob"], example["logprob"], rtol=1e-4, atol=1e-4)
-    for arm in ("base", "adapted"):  # what a model recorded while it sampled, it says again
+    for arm, column in (("base", "base"), ("adapted", "tuned")):  # what it recorded while it sampled
         made = {r.problem_id: r for r in read_rollouts(out / "evaluation" / f"{arm}-greedy")}
         mine = [r for r in rows if r["split"] == "test" and r["arm"] == arm]
         assert {r["problem_id"] for r in mine} == set(made)
         for row in mine:
-            assert row[f"{arm}_rank"] == [1] * len(row["ids"])
+            assert row[f"{column}_rank"] == [1] * len(row["ids"])
             logprob = made[row["problem_id"]].logprob
-            np.testing.assert_allclose(row[f"{arm}_logprob"], logprob, rtol=1e-4, atol=1e-4)
+            np.testing.assert_allclose(row[f"{column}_logprob"], logprob, rtol=1e-4, atol=1e-4)
     vocabulary = read_table(out / "inspection" / "vocabulary.parquet").to_pylist()
     assert {v["id"] for v in vocabulary} >= {id for row in rows for id in row["ids"]}
     assert len(viewer_data(out)["rollouts"]) == len(rows)

@@ -1,6 +1,9 @@
 """What is chosen to look at, and the two tables that keep it."""
 
+from copy import deepcopy
+
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
@@ -8,10 +11,13 @@ from peft import LoraConfig, get_peft_model
 from reasonmaxxer.config import ModelConfig
 from reasonmaxxer.method.gate import Gate
 from reasonmaxxer.method.selection import Example
-from reasonmaxxer.microscope.inspection import TOKENS, choose_test, choose_train, inspect_tokens, vocabulary_table
+from reasonmaxxer.microscope.diff import compare_texts, mentioned_ids, positions_table
+from reasonmaxxer.microscope.inspection import TOKENS, choose_test, choose_train, inspect_tokens
+from reasonmaxxer.microscope.pair import Pair
 from reasonmaxxer.microscope.positions import score_positions
 from reasonmaxxer.microscope.states import TokenSequence
-from reasonmaxxer.models import load_model
+from reasonmaxxer.microscope.vocabulary import pieces_table
+from reasonmaxxer.models import LoadedModel, load_model
 from reasonmaxxer.rollouts.table import Rollout
 from tests.tiny import tiny_folder, tiny_model
 
@@ -84,23 +90,46 @@ def test_rows_hold_both_models_and_the_gate_that_training_used(model):
     ]  # fmt: skip
     assert rows[0]["decision"] == [False, True, False]  # as recorded, whatever is scored now
     assert rows[1]["decision"] == [h > 1.0 for h in rows[1]["base_entropy"]]
-    adapted = score_positions([TokenSequence.of(train[0].rollout)], model)[0]
+    tuned = score_positions([TokenSequence.of(train[0].rollout)], model)[0]
     with model.disable_adapter():
         base = score_positions([TokenSequence.of(train[0].rollout)], model)[0]
-    assert abs(adapted.logprob_T - base.logprob_T).max() > 1e-3
-    for arm, scores in (("base", base), ("adapted", adapted)):
+    assert abs(tuned.logprob_T - base.logprob_T).max() > 1e-3
+    for arm, scores in (("base", base), ("tuned", tuned)):
         np.testing.assert_allclose(rows[0][f"{arm}_logprob"], scores.logprob_T, atol=1e-5)
         np.testing.assert_allclose(rows[0][f"{arm}_entropy"], scores.entropy_T, atol=1e-5)
         assert rows[0][f"{arm}_rank"] == scores.rank_T.tolist()
-        assert rows[0][f"{arm}_top_ids"] == scores.top_ids_TK.tolist()
+        assert rows[0][f"{arm}_top"] == scores.top_ids_TK.tolist()
+        np.testing.assert_allclose(rows[0][f"{arm}_top_logprob"], scores.top_logprob_TK, atol=1e-5)
+    choices = (base.top_ids_TK[:, 0], tuned.top_ids_TK[:, 0])
+    assert [kind > 0 for kind in rows[0]["kind"]] == (choices[0] != choices[1]).tolist()
+
+
+def test_an_adapter_off_and_on_is_compared_as_two_models_are(model):
+    """`diff` of the base and of a copy with the adapter merged finds the same."""
+    texts = [rollout("a", 0), rollout("b", 0, ids=(6, 7, 7, 2))]
+    chosen = choose_test(texts, texts, 2)[::2]
+    inspected = inspect_tokens(chosen, Gate("all", None, 1.0), model)
+    base, merged = deepcopy(model).unload(), deepcopy(model).merge_and_unload()
+    tiny = ModelConfig(name="tiny")
+    loaded = [LoadedModel(m, None, "tiny", "made", "0", tiny, False, None) for m in (base, merged)]
+    compared = positions_table(texts, compare_texts(Pair(*loaded), texts))
+    for name in compared.column_names:
+        ours, theirs = inspected[name].to_pylist(), compared[name].to_pylist()
+        if name.endswith("_top_logprob"):
+            ours, theirs = ([x for row in rows for x in row] for rows in (ours, theirs))
+        if pa.types.is_list(compared.schema.field(name).type):
+            for one, other in zip(ours, theirs, strict=True):
+                np.testing.assert_allclose(one, other, atol=1e-5, err_msg=name)
+        else:
+            assert ours == theirs
 
 
 def test_vocabulary_has_every_id_that_occurs_once(model, tmp_path):
     tokenizer = load_model(ModelConfig(name=str(tiny_folder(tmp_path)), device="cpu")).tokenizer
     table = inspect_tokens(choose_test([rollout("a")], [rollout("a")], 1), Gate("all", None, 1), model)
     rows = table.to_pylist()
-    ids = {3, 4, 2} | {id for r in rows for arm in ("base", "adapted") for top in r[f"{arm}_top_ids"] for id in top}
-    vocabulary = vocabulary_table(table, tokenizer).to_pylist()
+    ids = {3, 4, 2} | {id for r in rows for arm in ("base", "tuned") for top in r[f"{arm}_top"] for id in top}
+    vocabulary = pieces_table(mentioned_ids(table), tokenizer).to_pylist()
     assert [v["id"] for v in vocabulary] == sorted(ids)
     assert {v["piece"] for v in vocabulary if v["id"] in (2, 4)} == {b"</s>", b" 1"}
     assert [v["id"] for v in vocabulary if v["special"]] == sorted(ids & {0, 1, 2, 3})
@@ -110,4 +139,4 @@ def test_nothing_chosen_gives_empty_tables(model, tmp_path):
     table = inspect_tokens([], Gate("all", None, 1.0), model)
     assert len(table) == 0 and table.schema == TOKENS
     words = load_model(ModelConfig(name=str(tiny_folder(tmp_path)), device="cpu")).tokenizer
-    assert len(vocabulary_table(table, words)) == 0
+    assert len(pieces_table(mentioned_ids(table), words)) == 0

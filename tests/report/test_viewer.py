@@ -9,7 +9,8 @@ import pytest
 from reasonmaxxer.artifacts import read_table
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.report.pieces import ESCAPED, PLAIN, SPECIAL
-from reasonmaxxer.report.viewer import TokenViewer, viewer_data, viewer_fragment
+from reasonmaxxer.report.viewer import TokenViewer, viewer_fragment
+from reasonmaxxer.report.viewer_data import viewer_data
 from reasonmaxxer.report.visible import split_characters, visible
 from tests.viewer_run import completion, small_run, write_run
 
@@ -28,14 +29,16 @@ def test_numbers_are_the_tables_rounded_to_thousandths(run):
         assert [ids[place] for place in rollout["tokens"]] == row["ids"]
         assert rollout["decisions"] == [i for i, is_one in enumerate(row["decision"]) if is_one]
         assert rollout["advantage"] == row["advantage"]
-        for arm in ("base", "adapted"):
+        assert (rollout["kind"], rollout["forward"]) == (row["kind"], row["forward_rank"])
+        assert rollout["jsd"] == pytest.approx([1000 * x for x in row["jsd"]], abs=0.5001)
+        for arm in ("base", "tuned"):
             mine = rollout[arm]
             for name in ("entropy", "logprob"):
                 exact = row[f"{arm}_{name}"]
                 assert mine[name] == pytest.approx([1000 * x for x in exact], abs=0.5001)
             assert mine["rank"] == row[f"{arm}_rank"]
-            assert [[ids[p] for p in top] for top in mine["top"]] == row[f"{arm}_top_ids"]
-            for ours, theirs in zip(mine["top_logprob"], row[f"{arm}_top_logprobs"], strict=True):
+            assert [[ids[p] for p in top] for top in mine["top"]] == row[f"{arm}_top"]
+            for ours, theirs in zip(mine["top_logprob"], row[f"{arm}_top_logprob"], strict=True):
                 assert ours == pytest.approx([1000 * x for x in theirs], abs=0.5001)
 
 
@@ -127,7 +130,7 @@ def test_hostile_text_stays_data(tmp_path):
 
 
 def test_notebook_frame_holds_the_whole_page(run):
-    viewer = TokenViewer.from_run(run)
+    viewer = TokenViewer.of(run)
     tags = Tags()
     tags.feed(viewer._repr_html_())
     [(tag, attributes)] = tags.opened
@@ -136,5 +139,5 @@ def test_notebook_frame_holds_the_whole_page(run):
 
 
 def test_a_run_without_inspection_says_so(tmp_path):
-    with pytest.raises(UserError, match=r"no finished inspection.*reasonmaxxer run"):
-        TokenViewer.from_run(tmp_path)
+    with pytest.raises(UserError, match=r"has nothing that the viewer shows.*reasonmaxxer run"):
+        TokenViewer.of(tmp_path)

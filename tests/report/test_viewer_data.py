@@ -13,8 +13,8 @@ from reasonmaxxer.microscope.summary import summarise
 from reasonmaxxer.microscope.vocabulary import VOCABULARY
 from reasonmaxxer.problems import Problem, problems_table
 from reasonmaxxer.report.microscope.page import MicroscopePage, write_page
-from reasonmaxxer.report.microscope.viewer_data import diff_data, intervention_data
 from reasonmaxxer.report.viewer import TokenViewer
+from reasonmaxxer.report.viewer_data import viewer_data
 from reasonmaxxer.rollouts.table import rollout_table
 from tests.microscope.test_effects import BASE, TUNED, outputs
 from tests.microscope.test_summary import PIECES, table
@@ -71,7 +71,7 @@ def intervened(tmp_path):
 
 
 def test_numbers_are_the_tables_rounded_to_thousandths(compared):
-    data = diff_data(compared)
+    data = viewer_data(compared)
     rows = read_table(compared / "positions" / "shard-00000.parquet").to_pylist()
     ids = [piece[0] for piece in data["pieces"]]
     assert data["left_out"] == 0 and len(data["rollouts"]) == len(rows) == 2
@@ -91,12 +91,12 @@ def test_numbers_are_the_tables_rounded_to_thousandths(compared):
     ("texts", "tokens", "shown"), [(None, None, 2), (1, None, 1), (9, 6, 2), (9, 5, 1), (9, 1, 1)]
 )
 def test_texts_that_are_too_many_are_counted(compared, texts, tokens, shown):
-    data = diff_data(compared, texts, tokens)  # 4 and 2 tokens
+    data = viewer_data(compared, texts, tokens)  # 4 and 2 tokens
     assert (len(data["rollouts"]), data["left_out"]) == (shown, 2 - shown)
 
 
 def test_an_intervention_shows_what_was_put_in_place_of_what(intervened):
-    data = intervention_data(intervened)
+    data = viewer_data(intervened)
     ids = [piece[0] for piece in data["pieces"]]
     first = [r for r in data["rollouts"] if data["problems"][r["problem"]]["id"] == "p0"]
     assert [r["name"] for r in first] == ["base", "tuned", "oracle:first=1"]
@@ -106,13 +106,13 @@ def test_an_intervention_shows_what_was_put_in_place_of_what(intervened):
     ]  # fmt: skip
     assert "base" not in first[2] and "tuned" not in first[2]  # nobody has read it
     assert [p["change"] for p in data["problems"]] == ["gained", "gained", "", ""]
-    assert intervention_data(intervened, 3)["left_out"] == 1
+    assert viewer_data(intervened, 3)["left_out"] == 1
 
 
 def test_an_answer_is_held_against_its_hosts(intervened, monkeypatch):
     shown = ("oracle:first=1", "reverse-oracle:first=1")
-    monkeypatch.setattr("reasonmaxxer.report.microscope.viewer_data.SHOWN_POLICIES", shown)
-    data = intervention_data(intervened)
+    monkeypatch.setattr("reasonmaxxer.report.viewer_data.SHOWN_POLICIES", shown)
+    data = viewer_data(intervened)
     beside = {r["name"]: data["rollouts"][r["beside"]]["name"] for r in data["rollouts"]}
     assert beside == {
         "base": "tuned", "tuned": "base", "oracle:first=1": "base", "reverse-oracle:first=1": "tuned",
@@ -148,9 +148,9 @@ def test_the_same_folder_gives_the_same_bytes(compared, tmp_path):
 
 
 def test_folders_of_something_else_say_so(compared, tmp_path):
-    with pytest.raises(UserError, match="no finished comparison of `reasonmaxxer intervene`"):
-        intervention_data(compared)
-    with pytest.raises(UserError, match="no finished comparison of `reasonmaxxer diff`"):
-        TokenViewer.from_diff(tmp_path / "nothing")
+    write_json({"command": "overlap"}, tmp_path / "summary.json")
+    for folder in (tmp_path, tmp_path / "nothing"):
+        with pytest.raises(UserError, match="has nothing that the viewer shows: give the folder of a finished"):
+            TokenViewer.of(folder)
     with pytest.raises(UserError, match=r"summary\.json is missing or of another kind"):
         write_page(tmp_path / "nothing")

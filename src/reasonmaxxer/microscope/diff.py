@@ -15,7 +15,7 @@ import torch
 
 from reasonmaxxer.artifacts import read_table, write_table
 from reasonmaxxer.microscope.joint import JointScores, score_joint, separated
-from reasonmaxxer.microscope.pair import Pair
+from reasonmaxxer.microscope.pair import AdapterPair, Pair
 from reasonmaxxer.microscope.states import TokenSequence, completion_states
 from reasonmaxxer.rollouts.table import Rollout
 
@@ -55,7 +55,7 @@ POSITIONS = pa.schema(
 
 
 def compare_texts(
-    pair: Pair, rollouts: Sequence[Rollout], on_read: Callable[[int], None] | None = None
+    pair: Pair | AdapterPair, rollouts: Sequence[Rollout], on_read: Callable[[int], None] | None = None
 ) -> list[JointScores]:
     """Read texts under both models, one model after the other.
 
@@ -67,6 +67,8 @@ def compare_texts(
     Returns:
         Scores at the tokens of each completion.
     """
+    if not rollouts:
+        return []
     sequences = [TokenSequence.of(rollout) for rollout in rollouts]
     with pair.using("base") as model:
         base = completion_states(sequences, model, on_read)

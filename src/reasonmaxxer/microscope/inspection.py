@@ -17,35 +17,24 @@ from reasonmaxxer.artifacts import write_table
 from reasonmaxxer.config import InspectionConfig
 from reasonmaxxer.method.gate import Gate
 from reasonmaxxer.method.selection import Example
-from reasonmaxxer.microscope.positions import PositionScores, score_positions
-from reasonmaxxer.microscope.states import TokenSequence
+from reasonmaxxer.microscope.diff import POSITIONS, compare_texts, mentioned_ids, positions_table
+from reasonmaxxer.microscope.pair import AdapterPair
 from reasonmaxxer.microscope.vocabulary import pieces_table
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.rollouts.table import Rollout
 
 ARMS = ("base", "adapted")
-_OPINION = (
-    ("entropy", pa.list_(pa.float32())),
-    ("logprob", pa.list_(pa.float32())),
-    ("rank", pa.list_(pa.int32())),
-    ("top_ids", pa.list_(pa.list_(pa.int32()))),
-    ("top_logprobs", pa.list_(pa.list_(pa.float32()))),
-)
 TOKENS = pa.schema(
     [
-        pa.field("problem_id", pa.string(), nullable=False),
         pa.field("split", pa.string(), nullable=False),
         pa.field("arm", pa.string(), nullable=False),
-        pa.field("rollout", pa.int32(), nullable=False),
-        pa.field("outcome", pa.string(), nullable=False),
-        pa.field("extracted", pa.string()),
-        pa.field("finish_reason", pa.string(), nullable=False),
         pa.field("advantage", pa.float64()),
-        pa.field("ids", pa.list_(pa.int32()), nullable=False),
         pa.field("decision", pa.list_(pa.bool_()), nullable=False),
-        *(pa.field(f"{arm}_{name}", type, nullable=False) for arm in ARMS for name, type in _OPINION),
+        *POSITIONS,
     ]
 )
+"""One row a completion: how it was sampled and what it taught, and both models' scores as `diff` has them; the
+adapted model is the tuned one."""
 
 
 @dataclass(frozen=True)
@@ -133,53 +122,30 @@ def inspect_tokens(
         A table of `TOKENS`, one row a completion. Decision points are those that training used, and
         elsewhere what the gate says of the base's entropy.
     """
-    sequences = [TokenSequence.of(specimen.rollout) for specimen in specimens]
-    with model.disable_adapter():
-        base = score_positions(sequences, model, on_scored)
-    adapted = score_positions(sequences, model, on_scored)
-    rows = [_row(*found, gate) for found in zip(specimens, base, adapted, strict=True)]
-    return pa.Table.from_pylist(rows, schema=TOKENS)
-
-
-def _row(specimen: Specimen, base: PositionScores, adapted: PositionScores, gate: Gate) -> dict[str, Any]:
-    rollout, example = specimen.rollout, specimen.example
-    entropy_T = example.entropy if example else base.entropy_T.tolist()
-    return {
-        "problem_id": rollout.problem_id,
-        "split": specimen.split,
-        "arm": specimen.arm,
-        "rollout": rollout.rollout,
-        "outcome": rollout.outcome,
-        "extracted": rollout.extracted,
-        "finish_reason": rollout.finish_reason,
-        "advantage": example.advantage if example else None,
-        "ids": rollout.completion_ids,
-        "decision": gate.decisions(entropy_T, specimen.key).tolist(),
-        **_opinion("base", base),
-        **_opinion("adapted", adapted),
+    rollouts = [specimen.rollout for specimen in specimens]
+    table = positions_table(rollouts, compare_texts(AdapterPair(model), rollouts, on_scored))
+    rows = zip(specimens, table["base_entropy"].to_pylist(), strict=True)
+    columns = {
+        "split": [specimen.split for specimen in specimens],
+        "arm": [specimen.arm for specimen in specimens],
+        "advantage": [specimen.example and specimen.example.advantage for specimen in specimens],
+        "decision": [_decisions(specimen, entropy_T, gate) for specimen, entropy_T in rows],
     }
+    for name, values in reversed(columns.items()):
+        table = table.add_column(0, TOKENS.field(name), pa.array(values, TOKENS.field(name).type))
+    return table
 
 
-def _opinion(arm: str, scores: PositionScores) -> dict[str, Any]:
-    return {
-        f"{arm}_entropy": scores.entropy_T.tolist(),
-        f"{arm}_logprob": scores.logprob_T.tolist(),
-        f"{arm}_rank": scores.rank_T.tolist(),
-        f"{arm}_top_ids": scores.top_ids_TK.tolist(),
-        f"{arm}_top_logprobs": scores.top_logprob_TK.tolist(),
-    }
-
-
-def vocabulary_table(tokens: pa.Table, tokenizer: Any) -> pa.Table:
-    """Bytes of every id that a table of `TOKENS` mentions, by id."""
-    columns = [tokens["ids"].combine_chunks().flatten()]
-    columns += [tokens[f"{arm}_top_ids"].combine_chunks().flatten().flatten() for arm in ARMS]
-    return pieces_table((i for column in columns for i in column.unique().to_pylist()), tokenizer)
+def _decisions(specimen: Specimen, entropy_T: Sequence[float], gate: Gate) -> list[bool]:
+    """Decision points of a completion: those that training used, elsewhere by the base's entropy now."""
+    known_T = specimen.example.entropy if specimen.example else entropy_T
+    decisions: list[bool] = gate.decisions(known_T, specimen.key).tolist()
+    return decisions
 
 
 def write_inspection(tokens: pa.Table, tokenizer: Any, folder: Path) -> dict[str, int]:
     """Write `tokens.parquet` and `vocabulary.parquet`; the rows of each."""
-    vocabulary = vocabulary_table(tokens, tokenizer)
+    vocabulary = pieces_table(mentioned_ids(tokens), tokenizer)
     write_table(tokens, folder / "tokens.parquet")
     write_table(vocabulary, folder / "vocabulary.parquet")
     return {"sequences": len(tokens), "token_types": len(vocabulary)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -90,6 +90,27 @@ class Pair:
                 head.projection = deepcopy(head.projection).to(self.device)
             self._heads[arm] = head
         return self._heads[arm]
+
+
+@dataclass(frozen=True)
+class AdapterPair:
+    """The two models of one PEFT model: base with its adapter off, tuned with it on.
+
+    Attributes:
+        model: the PEFT model; no adapter of it changes the output head.
+    """
+
+    model: Any
+
+    @contextmanager
+    def using(self, arm: Arm) -> Iterator[Any]:
+        """The model with its adapter on or off, prepared for many products, while the block runs."""
+        with self.model.disable_adapter() if arm == "base" else nullcontext(), frozen(self.model):
+            yield self.model
+
+    def head(self, arm: Arm) -> OutputHead:
+        """What makes logits of an arm's states: the same of both."""
+        return OutputHead(self.model)
 
 
 def open_pair(base: ModelConfig, tuned: str, trust_remote_code: bool = False) -> Pair:

@@ -23,7 +23,8 @@ from reasonmaxxer.config import Recipe
 from reasonmaxxer.report import panels
 from reasonmaxxer.report.results import Change, Comparison, Results, read_results
 from reasonmaxxer.report.templates import fill
-from reasonmaxxer.report.viewer import viewer_data, viewer_fragment
+from reasonmaxxer.report.viewer import viewer_fragment
+from reasonmaxxer.report.viewer_data import viewer_data
 from reasonmaxxer.report.words import caveats, verdict
 from reasonmaxxer.work.run_directory import REPORT
 

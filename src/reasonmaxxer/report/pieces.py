@@ -44,33 +44,7 @@ def _shown(row: Mapping[str, Any]) -> tuple[int, str, int]:
     return row["id"], text, SPECIAL if row["special"] else ESCAPED if escaped else PLAIN
 
 
-def opinion(row: Mapping[str, Any], arm: str, top: str, logprob: str, pieces: Pieces) -> dict[str, Any]:
-    """What a model thought of each token of a completion.
-
-    Args:
-        row: of a table with the columns `ARM_entropy`, `ARM_logprob` and `ARM_rank`.
-        arm: the model.
-        top: column with the ids of the most likely tokens, without the arm's name.
-        logprob: likewise with their log-probabilities.
-        pieces: the tokens.
-    """
-    return {
-        "entropy": thousandths(row[f"{arm}_entropy"]),
-        "logprob": thousandths(row[f"{arm}_logprob"]),
-        "rank": row[f"{arm}_rank"],
-        "top": [pieces.places(ids) for ids in row[f"{arm}_{top}"]],
-        "top_logprob": [thousandths(values) for values in row[f"{arm}_{logprob}"]],
-    }
-
-
 def thousandths(nats: Sequence[float]) -> list[int]:
     """Whole thousandths; a logit of minus infinity shows as -9999 nats."""
     whole: list[int] = np.rint(np.maximum(nats, -9999.0) * 1000).astype(np.int64).tolist()
     return whole
-
-
-def change(before: bool, after: bool) -> str:
-    """`gained`, `lost` or empty, by whether an answer is right before and after."""
-    if before == after:
-        return ""
-    return "gained" if after else "lost"

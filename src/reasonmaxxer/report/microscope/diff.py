@@ -12,18 +12,19 @@ import pyarrow as pa
 from reasonmaxxer.artifacts import read_table
 from reasonmaxxer.microscope.diff import flat
 from reasonmaxxer.microscope.joint import CLASSES, TOP, UNSHIFTED
+from reasonmaxxer.microscope.pair import ARMS
 from reasonmaxxer.report import figures
 from reasonmaxxer.report.content import Content, Panel, Section, Table, measured_with, panel
 from reasonmaxxer.report.microscope.diff_words import caveats, findings, lead, pair_name
 from reasonmaxxer.report.microscope.published import MARK, published_pairs
-from reasonmaxxer.report.microscope.viewer_data import ARMS, diff_data
 from reasonmaxxer.report.numbers import UNKNOWN, counted, number, share
 from reasonmaxxer.report.viewer import viewer_fragment
+from reasonmaxxer.report.viewer_data import viewer_data
 from reasonmaxxer.report.visible import token_text
 
 SHOWN_TOKENS = 15
 SHOWN_TEXTS, SHOWN_POSITIONS = 100, 60_000
-"""Most that the viewer in the page shows; `TokenViewer.from_diff` shows all."""
+"""Most that the viewer in the page shows; `TokenViewer.of` shows all."""
 Found = Mapping[str, Any]
 
 
@@ -217,12 +218,12 @@ def _tokens(found: Found) -> list[Table]:
 
 
 def _viewer(folder: Path, found: Found) -> Section:
-    data = diff_data(folder, SHOWN_TEXTS, SHOWN_POSITIONS)
+    data = viewer_data(folder, SHOWN_TEXTS, SHOWN_POSITIONS)
     note = "Every token with what both models thought of it; edits, where the choices differ, are outlined."
     if data["left_out"]:
         note += (
             f" The first {found['texts'] - data['left_out']:,} texts; {data['left_out']:,} are left out "
-            "here: TokenViewer.from_diff shows all."
+            "here: TokenViewer.of shows all."
         )
     return Section("texts", "Token by token", note=note, viewer=viewer_fragment(data))
 

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from reasonmaxxer.microscope.pair import ARMS
 from reasonmaxxer.microscope.policies import HIGHLIGHTED, POLICIES
 from reasonmaxxer.report import figures
 from reasonmaxxer.report.content import Content, Panel, Section, Table, measured_with, panel
 from reasonmaxxer.report.microscope.diff_words import pair_name
-from reasonmaxxer.report.microscope.viewer_data import ARMS, intervention_data
 from reasonmaxxer.report.numbers import counted, number, share, signed
 from reasonmaxxer.report.viewer import viewer_fragment
+from reasonmaxxer.report.viewer_data import viewer_data
 from reasonmaxxer.report.visible import token_text
 
 DIRECTIONS = {"forward": "Tuned tokens in the base's text", "reverse": "Base tokens in the tuned model's text"}
@@ -243,7 +244,7 @@ def _searched(solved: Sequence[Found]) -> Table:
 
 
 def _viewer(folder: Path) -> Section:
-    data = intervention_data(folder, SHOWN_PROBLEMS)
+    data = viewer_data(folder, SHOWN_PROBLEMS)
     note = (
         "Answers of base, tuned model and some policies side by side, from the first token that differs. "
         "What a policy put in is outlined; n and p jump between edits, ? lists the keys."

@@ -24,26 +24,27 @@ function numberRow(name, first, second, difference) {
 }
 
 function numberTable(data, rollout, i) {
-  const { first, second } = rollout;
-  const points = 100 * (Math.exp(second.logprob[i] / 1000) - Math.exp(first.logprob[i] / 1000));
+  const { base, tuned } = rollout;
+  const points = 100 * (Math.exp(tuned.logprob[i] / 1000) - Math.exp(base.logprob[i] / 1000));
   const head = ["", ...data.arms, "change"].map((text) => element("th", { scope: "col" }, text));
   return element(
     "table", { class: "numbers" },
     element("thead", {}, element("tr", {}, ...head)),
     element(
       "tbody", {},
-      numberRow("log-prob", nats(first.logprob[i]), nats(second.logprob[i]),
+      numberRow("log-prob", nats(base.logprob[i]), nats(tuned.logprob[i]),
         nats(change(rollout, i), true)),
-      numberRow("probability", percent(first.logprob[i]), percent(second.logprob[i]),
+      numberRow("probability", percent(base.logprob[i]), percent(tuned.logprob[i]),
         `${fixed(points, 1, true)} pp`),
-      numberRow("rank", `${first.rank[i]}`, `${second.rank[i]}`, ""),
-      numberRow("entropy", nats(first.entropy[i]), nats(second.entropy[i]),
-        nats(second.entropy[i] - first.entropy[i], true)),
+      numberRow("rank", `${base.rank[i]}`, `${tuned.rank[i]}`, ""),
+      numberRow("entropy", nats(base.entropy[i]), nats(tuned.entropy[i]),
+        nats(tuned.entropy[i] - base.entropy[i], true)),
     ),
   );
 }
 
-function topList(data, rollout, arm, i) {
+// `arm`: `base` or `tuned`; `name`: what this page calls it.
+function topList(data, rollout, arm, name, i) {
   const rows = rollout[arm].top[i].map((place, n) => {
     const logprob = rollout[arm].top_logprob[i][n];
     const taken = place === rollout.tokens[i];
@@ -58,7 +59,7 @@ function topList(data, rollout, arm, i) {
   });
   return element(
     "div", { class: "top", "data-arm": arm },
-    element("h4", {}, `top ${rows.length}, ${arm}`), element("ol", {}, ...rows),
+    element("h4", {}, `top ${rows.length}, ${name}`), element("ol", {}, ...rows),
   );
 }
 
@@ -73,16 +74,16 @@ function editLine(data, edit) {
 }
 
 // How the two models' choices lie to each other here.
-function comparisonTags(rollout, i) {
+function comparisonTags(data, rollout, i) {
   const tag = (text, more = "") => element("span", { class: `tag ${more}` }, text);
   const tags = [tag(KINDS[rollout.kind[i]], KINDS[rollout.kind[i]]), tag(`JSD ${nats(rollout.jsd[i])}`)];
-  if (rollout.kind[i]) tags.push(tag(`tuned choice: base rank ${rollout.forward[i]}`));
+  if (rollout.kind[i]) tags.push(tag(`${data.arms[1]} choice: ${data.arms[0]} rank ${rollout.forward[i]}`));
   return tags;
 }
 
 function drawInspector(panel, data, rollout, i) {
   if (!rollout || i === null || !rollout.tokens.length) {
-    panel.replaceChildren(element("p", { class: "hint" }, rollout && !rollout.first
+    panel.replaceChildren(element("p", { class: "hint" }, rollout && !rollout.base
       ? "Point at a token, or walk with the arrow keys, to see whether it was put there."
       : "Point at a token, or walk with the arrow keys, to see what both models thought of it."));
     return;
@@ -97,12 +98,12 @@ function drawInspector(panel, data, rollout, i) {
   const whole = rollout.split.find(([first, last]) => first <= i && i <= last);
   if (whole) about.append(element("span", { class: "tag" }, `part of ${spaced(whole[2])}`));
   const which = element("div", { class: "which" }, element("h3", {}, pieceLabel(data, place)), about);
-  if (rollout.kind) which.append(element("p", { class: "tags" }, ...comparisonTags(rollout, i)));
+  if (rollout.kind) which.append(element("p", { class: "tags" }, ...comparisonTags(data, rollout, i)));
   if (rollout.editAt.has(i)) which.append(editLine(data, rollout.editAt.get(i)));
   panel.replaceChildren(which);
-  if (!rollout.first) return;
+  if (!rollout.base) return;
   panel.append(
     numberTable(data, rollout, i), element("div", { class: "tops" },
-      ...data.arms.map((arm) => topList(data, rollout, arm, i))),
+      ...["base", "tuned"].map((arm, n) => topList(data, rollout, arm, data.arms[n], i))),
   );
 }

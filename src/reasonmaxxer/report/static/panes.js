@@ -37,18 +37,15 @@ function tokenSpan(data, rollout, i, fork, view) {
 }
 
 function paneHead(data, rollout) {
-  const problem = data.problems[rollout.problem];
-  const name = rollout.title
-    ?? (problem.split === "train" ? `rollout ${rollout.number}` : `${rollout.arm}, greedy`);
   const read = rollout.extracted === null ? "no answer read" : `answer ${rollout.extracted}`;
   const facts = [read, `${rollout.tokens.length} tokens`];
-  if (rollout.decisions.length || rollout.first) {
+  if (rollout.decisions.length || rollout.base) {
     facts.push(`${rollout.decisions.length} ${data.mark[rollout.decisions.length === 1 ? 0 : 1]}`);
   }
   if (rollout.advantage !== null) facts.push(`advantage ${fixed(rollout.advantage, 2, true)}`);
   if (rollout.truncated) facts.push("cut at the length limit");
   return element("header", {},
-    element("strong", {}, name),
+    element("strong", {}, rollout.title),
     element("span", { class: isRight(rollout) ? "tag right" : "tag wrong" },
       `${isRight(rollout) ? "\u2713" : "\u2717"} ${rollout.outcome}`),
     element("span", { class: "facts" }, facts.join(" \u00b7 ")));

@@ -10,7 +10,7 @@ function fixed(value, digits = 3, sign = false) {
 }
 
 const nats = (thousandths, sign = false) => fixed(thousandths / 1000, 3, sign);
-const change = (rollout, i) => rollout.second.logprob[i] - rollout.first.logprob[i];
+const change = (rollout, i) => rollout.tuned.logprob[i] - rollout.base.logprob[i];
 
 function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
@@ -39,10 +39,10 @@ const KINDS = ["unshifted", "reranked", "shifted"];
 // Every shade there is; those that a page offers are named in its data.
 function makeShades(data) {
   const { gate, arms } = data;
-  const rollouts = data.rollouts.filter((r) => r.first); // those that the models have read
+  const rollouts = data.rollouts.filter((r) => r.base); // those that the models have read
   const atEdits = (r) => [...r.editAt.values()].map(([, , , entropy]) => entropy);
   const entropyTop = roundUp(
-    percentile(data.rollouts, (r) => r.first?.entropy ?? atEdits(r), 0.99), 500);
+    percentile(data.rollouts, (r) => r.base?.entropy ?? atEdits(r), 0.99), 500);
   const changes = (r) => r.tokens.map((_, i) => Math.abs(change(r, i)));
   const changeTop = roundUp(percentile(rollouts, changes, 0.98), 500);
   const advantageTop = roundUp(Math.max(0, ...rollouts.map((r) => Math.abs(r.advantage ?? 0))), 0.5);
@@ -52,7 +52,7 @@ function makeShades(data) {
   const every = {
     class: {
       label: "class",
-      title: "Unshifted: both models choose the same token. Reranked: the tuned model's choice is another "
+      title: `Unshifted: both models choose the same token. Reranked: the ${arms[1]} model's choice is another `
         + "of the base's top 5. Shifted: it is none of them",
       signed: true,
       value: (r, i) => [0, 0.75, -1][r.kind[i]],
@@ -73,7 +73,7 @@ function makeShades(data) {
     entropy: {
       label: "entropy",
       title: "Entropy of the base before the token, nats",
-      value: (r, i) => r.first.entropy[i] / entropyTop,
+      value: (r, i) => r.base.entropy[i] / entropyTop,
       ends: ["0", `${entropyTop / 1000} nats`],
       mark: tau !== null && 1000 * tau < entropyTop
         ? { at: (1000 * tau) / entropyTop, text: `gate ${fixed(tau, 2)}` } : null,
@@ -96,7 +96,7 @@ function makeShades(data) {
       label: "rank",
       title: "Rank of the token under the base, 1 is the most likely",
       value: (r, i) => {
-        const step = ranks.findIndex((top) => r.first.rank[i] <= top);
+        const step = ranks.findIndex((top) => r.base.rank[i] <= top);
         return (step < 0 ? ranks.length : step) / ranks.length;
       },
       steps: ["1", "2", "3\u20135", "6\u201320", "21+"].map((text, n) => [text, n / ranks.length]),

@@ -1,8 +1,6 @@
 // The list of problems and rollouts, and the filters over it.
 
 const isRight = (rollout) => rollout.outcome === "correct";
-const rolloutName = (rollout, problem) =>
-  rollout.name ?? (problem.split === "train" ? `${rollout.number}` : rollout.arm);
 
 const SPLITS = { all: () => true, train: (p) => p.split === "train", test: (p) => p.split === "test" };
 const OUTCOMES = {
@@ -40,8 +38,7 @@ function choice(label, names, onChoose) {
   return { box, show };
 }
 
-function rolloutButton(data, rollout, index, onSelect) {
-  const problem = data.problems[rollout.problem];
+function rolloutButton(rollout, index, onSelect) {
   const right = isRight(rollout);
   const button = element(
     "button",
@@ -51,7 +48,7 @@ function rolloutButton(data, rollout, index, onSelect) {
       title: `${rollout.outcome}, ${rollout.tokens.length} tokens`,
     },
     element("span", { class: "sign", "aria-hidden": "true" }, right ? "\u2713" : "\u2717"),
-    rolloutName(rollout, problem),
+    rollout.name,
     element("span", { class: "hidden" }, ` ${rollout.outcome}`),
   );
   button.addEventListener("click", () => onSelect(rollout));
@@ -70,7 +67,7 @@ function drawList(list, data, shown, onSelect) {
     const kind = problem.change || problem.split;
     const head = element("div", { class: "problem", title: problem.text },
       ...(kind ? [element("span", { class: `tag ${kind}` }, kind)] : []), problem.text);
-    const buttons = rollouts.map((r) => rolloutButton(data, r, data.rollouts.indexOf(r), onSelect));
+    const buttons = rollouts.map((r) => rolloutButton(r, data.rollouts.indexOf(r), onSelect));
     return element("div", { role: "group", "aria-label": `${problem.split} problem ${problem.id}`.trim() },
       head, element("div", { class: "rollouts", role: "presentation" }, ...buttons));
   });

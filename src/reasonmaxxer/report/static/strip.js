@@ -12,7 +12,7 @@ function drawStrip(rollout, { arms, entropyTop: top, tau }, onPick) {
   const count = rollout.tokens.length;
   const svg = drawing("svg", {
     viewBox: `0 0 ${Math.max(count, 1)} 100`, preserveAspectRatio: "none", role: "img",
-    "aria-label": rollout.first
+    "aria-label": rollout.base
       ? `Entropy of each token: bars ${arms[0]}, line ${arms[1]}` : "Entropy of the base at each edit",
   });
   const level = (entropy) => 100 - Math.min(100, (100 * entropy) / top);
@@ -20,10 +20,10 @@ function drawStrip(rollout, { arms, entropyTop: top, tau }, onPick) {
     x: i + 0.08, width: 0.84, y: level(entropy), height: 100 - level(entropy),
     class: rollout.isDecision[i] ? "decision" : "",
   }));
-  if (rollout.first) {
-    rollout.first.entropy.forEach((entropy, i) => bar(i, entropy));
-    const points = rollout.second.entropy.map((entropy, i) => `${i + 0.5},${level(entropy)}`);
-    svg.append(drawing("polyline", { points: points.join(" "), class: "second" }));
+  if (rollout.base) {
+    rollout.base.entropy.forEach((entropy, i) => bar(i, entropy));
+    const points = rollout.tuned.entropy.map((entropy, i) => `${i + 0.5},${level(entropy)}`);
+    svg.append(drawing("polyline", { points: points.join(" "), class: "tuned" }));
   } else for (const [i, [, , , entropy]] of rollout.editAt) bar(i, Math.max(entropy, 0.08 * top));
   if (tau !== null) {
     const y = level(1000 * tau);
@@ -40,7 +40,7 @@ function drawStrip(rollout, { arms, entropyTop: top, tau }, onPick) {
     cursor.style.display = i === null ? "none" : "";
   };
   moveTo(null);
-  const caption = element("span", { class: "facts" }, rollout.first
+  const caption = element("span", { class: "facts" }, rollout.base
     ? `entropy: bars ${arms[0]}, line ${arms[1]}${tau === null ? "" : ", dashes the gate"}`
     : rollout.editAt.size ? "edits, as high as the base's entropy" : "no edits");
   return { box: element("div", { class: "strip" }, svg, caption), moveTo };

@@ -3,7 +3,6 @@
 const root = document.currentScript.closest(".token-viewer");
 const data = JSON.parse(root.querySelector("script[type='application/json']").textContent);
 for (const rollout of data.rollouts) {
-  [rollout.first, rollout.second] = data.arms.map((arm) => rollout[arm]); // none where nobody read it
   rollout.editAt = new Map((rollout.edits ?? []).map((edit) => [edit[0], edit]));
   rollout.isDecision = new Uint8Array(rollout.tokens.length);
   for (const i of rollout.decisions) rollout.isDecision[i] = 1;
@@ -60,7 +59,7 @@ const help = element("dialog", { class: "help", "aria-label": "Keys" },
     element("dd", {}, text),
   ])),
   element("p", {}, `${data.mark[1][0].toUpperCase()}${data.mark[1].slice(1)} are outlined`
-    + (data.shades.includes("class") ? ", dashed where the tuned choice is shifted. " : ". ")
+    + (data.shades.includes("class") ? `, dashed where the ${data.arms[1]} choice is shifted. ` : ". ")
     + "Side by side dims what two completions share and "
     + "marks their fork, the first token that differs."),
   element("form", { method: "dialog" }, element("button", {}, "close")));
@@ -125,7 +124,7 @@ function drawPanes() {
   panes = shown.map((rollout, n) => drawPane(data, rollout, view, (i) => focusToken(n, i)));
   paneBox.replaceChildren(...panes.map((p) => p.pane));
   paneBox.classList.toggle("two", panes.length === 2);
-  paneBox.classList.toggle("bare", shown.every((r) => !r.first && !r.editAt.size)); // no strip
+  paneBox.classList.toggle("bare", shown.every((r) => !r.base && !r.editAt.size)); // no strip
   paneBox.toggleAttribute("data-signed", Boolean(view.shade.signed));
   drawQuestion(fork);
   shading.show(state.shade);
@@ -146,7 +145,7 @@ function drawQuestion(fork) {
   const others = companions(data, state.selected);
   const menu = element("select", { "aria-label": "Completion beside it" }, ...others.map((other, n) =>
     element("option", { value: String(n), selected: other === state.partner },
-      `${rolloutName(other, problem)} \u00b7 ${other.outcome}`)));
+      `${other.name} \u00b7 ${other.outcome}`)));
   menu.addEventListener("change", () => {
     Object.assign(state, { partner: others[menu.value], pane: 0, token: null });
     drawPanes();
@@ -174,8 +173,8 @@ function show(pane, i) {
   spans[i].classList.add("current");
   const said = [spaced(data.pieces[rollout.tokens[i]][1])];
   if (rollout.kind) said.push(KINDS[rollout.kind[i]]);
-  if (rollout.first) {
-    said.push(`entropy ${nats(rollout.first.entropy[i])}`, `rank ${rollout.first.rank[i]}`,
+  if (rollout.base) {
+    said.push(`entropy ${nats(rollout.base.entropy[i])}`, `rank ${rollout.base.rank[i]}`,
       `log-probability change ${nats(change(rollout, i), true)}`);
   } else if (rollout.isDecision[i]) said.push(data.mark[0]);
   spans[i].setAttribute("aria-label", said.join(", "));
