@@ -11,7 +11,6 @@ import re
 
 from reasonmaxxer.problems.expressions import (
     IS,
-    IS_BESIDE,
     LONGEST_ANSWER,
     expressions,
     formulas,
@@ -19,6 +18,7 @@ from reasonmaxxer.problems.expressions import (
     result,
     results,
     stated,
+    words_for,
 )
 
 _BOXED = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
@@ -38,28 +38,15 @@ _NEXT_PROBLEM = re.compile(
 )
 _TAG = re.compile(r"<answer>([^<]*(?:<(?!/?answer>)[^<]*)*)</answer>")
 _MARK = re.compile(r"^[ \t]*####(?!#)[ \t]*(?=[^\n])", re.MULTILINE)
-# "Answer" and "so", in the languages that models are asked in. Gaps are bounded, or a line of a million
-# "answer"s would take quadratic time.
-_ANSWERS_ABROAD = (
-    r"答案|答え|解答|答(?=\s*:)|정답|답|ответ|antwort|lösung|réponse|respuesta|risposta|resposta|antwoord"
-    "|svar|odpowiedź|cevap|yanıt|đáp án|đáp số|câu trả lời|jawaban|jibu|الإجابة|الجواب|پاسخ|جواب|उत्तर|উত্তর"
-    "|คำตอบ|సమాధానం|תשובה|απάντηση"
-)
-_ANSWERS = rf"answer|(?:correct|right) (?:option|choice)|{_ANSWERS_ABROAD}"
+# Gaps are bounded, or a line of a million "answer"s would take quadratic time.
 _ANSWER = re.compile(
-    rf"(?:{_ANSWERS})[^\n.:=\d?]{{0,60}}?(?:(?<!\w)(?:{IS})(?!\w)|[{IS_BESIDE}=])[\s*:=]{{0,20}}"
-    rf"|^[*\s]{{0,9}}A:[ \t*]*|(?:{_ANSWERS_ABROAD})\s{{0,3}}(?=[-\d$\\])|[选選]:?(?=\s?\(?[A-E])",
+    rf"(?:{words_for('answer')})[^\n.:=\d?]{{0,60}}?(?:{IS}|=)[\s*:=]{{0,20}}"
+    rf"|^[*\s]{{0,9}}A:[ \t*]*|(?:{words_for('answer', without='english')})\s{{0,3}}(?=[-\d$\\])"
+    r"|[选選]:?(?=\s?\(?[A-E])",
     re.IGNORECASE | re.MULTILINE,
 )
 _CONCLUSION = re.compile(
-    r"^\W{0,20}(?:(?:so|therefore|thus|hence|finally|in total|in other words|in conclusion|this means"
-    "|that means|the (?:total|final|result)|donc|ainsi|alors|au total|par conséquent|also|daher|somit"
-    "|insgesamt|folglich|por lo tanto|por tanto|entonces|en total|así que|portanto|então|logo|no total"
-    "|assim|quindi|dunque|pertanto|in totale|поэтому|итак|таким образом|следовательно|значит|всего"
-    "|dlatego|więc|dus|vậy|do đó"
-    r"|kwa hiyo|bu nedenle|dolayısıyla|jadi|därför)\b|所以|因此|因而|故|综上|总共|一共|共|따라서|그러므로"
-    r"|したがって|よって|だから|لذا|لذلك|إذن|وبالتالي|इसलिए|अतः|সুতরাং|তাই|ดังนั้น|కాబట్టి)"
-    r"|\btotal\b[^.:=\d]{0,60}\b(?:is|was)\b",
+    rf"^\W{{0,20}}(?:(?:{words_for('so')})\b|{words_for('so_within')})|\btotal\b[^.:=\d]{{0,60}}\b(?:is|was)\b",
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？।])|\n+")

@@ -7,10 +7,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
 
 LONGEST_ANSWER = 1000  # characters; what is longer is no answer, and is not parsed
-IS = "is|are|was|equals|to be|be|est|sont|es|son|ist|sind|è|sono|é|são|равен|это|है|হল|هو|هي|คือ|là|ni|jest"
-IS_BESIDE = "是为為は은는:"  # needs no space around it
+_LANGUAGES = yaml.safe_load(Path(__file__).with_name("languages.yaml").read_text(encoding="utf-8"))
+
+
+def words_for(role: str, without: str = "") -> str:
+    """Regular expression of the words of a role in `languages.yaml`, in every language but one."""
+    return "|".join(word for name, roles in _LANGUAGES.items() if name != without for word in roles.get(role, ()))
+
+
+IS = rf"(?<!\w)(?:{words_for('is')})(?!\w)|{words_for('is_within')}|:"
 _DELIMITER = re.compile(r"(?<!\\)\$\$?|\\[()\[\]]")
 _CLOSING = {"$": "$", "$$": "$$", r"\(": r"\)", r"\[": r"\]"}
 _GROUP = re.compile(r"\\[A-Za-z]+\s*\{[^{}]*\}")
@@ -39,7 +49,7 @@ _RESULT = re.compile(
     r"|(?<![A-Za-z])(?:gives(?: us)?|equals|results? in|resulting in|which is|makes)(?![A-Za-z]))[ *]*$",
     re.IGNORECASE,
 )
-_STATED = re.compile(rf"(?:(?<!\w)(?:{IS})(?!\w)|[{IS_BESIDE}])[ *]*$", re.IGNORECASE)
+_STATED = re.compile(rf"(?:{IS})[ *]*$", re.IGNORECASE)
 _AND = re.compile(r"\s*(?:,|(?:,\s*)?(?:and|or)|和|或)\s*")
 _AFTER = re.compile(  # what changes the value of the number before it, and what it measures
     r"\s*(?:(?:hundred|thousand|million|billion|trillion|dozen|squared|cubed|factorial|percent)(?![A-Za-z])|[万亿萬億]"

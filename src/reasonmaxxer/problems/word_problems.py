@@ -1,21 +1,57 @@
-"""One-step word problems, generated: an endless supply that a very small model can learn from."""
+"""One-step word problems, generated: an endless supply that a very small model can learn from.
+
+`word_problems.yaml` holds the wordings. A wording's numbers and words vary independently of each other, so every
+filling has an index, and the pool is a fixed draw of indices. Only the choice from the pool depends on a seed.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, zip_longest
 from math import prod
+from pathlib import Path
 from random import Random
+
+import yaml
 
 from reasonmaxxer.problems.draw import check_generated_split, shuffled, take
 from reasonmaxxer.problems.problem import Problem
-from reasonmaxxer.problems.templates import NUMBERS, TEMPLATES, Template
 from reasonmaxxer.problems.text import split_of, text_hash
 
 DOMAIN = "word-problems"
 PER_TEMPLATE = 1250
-"""Problems made of each template; with the templates it fixes the whole pool."""
+"""Problems made of each wording; with the wordings it fixes the whole pool."""
+TABLE = Path(__file__).with_suffix(".yaml")
+
+_TO_TEN = range(2, 11)
+_TO_SIX = range(2, 7)
+NUMBERS: Mapping[str, Sequence[tuple[int, int, int]]] = {
+    "add": [(a, b, a + b) for a in _TO_TEN for b in _TO_TEN],
+    "subtract": [(a + b, a, b) for a in _TO_SIX for b in _TO_SIX],
+    "multiply": [(a, b, a * b) for a in _TO_SIX for b in _TO_SIX],
+    "divide": [(a * b, a, b) for a in _TO_SIX for b in _TO_SIX],
+}
+"""By operation, the numbers {a} and {b} of a problem and its answer."""
+
+
+@dataclass(frozen=True)
+class Template:
+    """A wording with blanks.
+
+    Attributes:
+        name: what the problem's metadata calls it.
+        operation: what solves it, a key of `NUMBERS`.
+        text: the wording; {a} and {b} are numbers, the other blanks are in `words`.
+        words: what may stand in each blank, independently of the others.
+    """
+
+    name: str
+    operation: str
+    text: str
+    words: Mapping[str, Sequence[str]]
 
 
 def word_problems(split: str, count: int | None, seed: int, where: str = DOMAIN) -> list[Problem]:
@@ -40,11 +76,25 @@ def word_problems(split: str, count: int | None, seed: int, where: str = DOMAIN)
 @lru_cache(maxsize=1)
 def _pool() -> dict[str, list[Problem]]:
     pool: dict[str, list[Problem]] = defaultdict(list)
-    for number, template in enumerate(TEMPLATES):
+    for number, template in enumerate(_templates()):
         for index in _distinct_indices(_fillings(template), Random(number)):
             problem = _problem(template, index)
             pool[split_of(problem.text)].append(problem)
     return dict(pool)
+
+
+def _templates() -> list[Template]:
+    table = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
+    lists = table["lists"]
+    return [
+        Template(
+            name,
+            entry["operation"],
+            entry["text"],
+            {blank: [word for of in named for word in lists[of]] for blank, named in entry["words"].items()},
+        )
+        for name, entry in table["templates"].items()
+    ]
 
 
 def _fillings(template: Template) -> int:
