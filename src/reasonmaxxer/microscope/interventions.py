@@ -7,7 +7,7 @@ directions and controls.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,20 +41,23 @@ DEFAULT = (
 """Where nothing is asked for: the paper's policies, the controls, dose and response, the search."""
 PER_SHARD = 32
 """Problems whose answers are written at once."""
-EDITS = pa.schema(
-    [
-        pa.field("problem_id", pa.string(), nullable=False),
-        pa.field("position", pa.int32(), nullable=False),
-        pa.field("host_id", pa.int32(), nullable=False),
-        pa.field("emitted_id", pa.int32(), nullable=False),
-        pa.field("base_entropy", pa.float32(), nullable=False),
-        pa.field("changed", pa.bool_(), nullable=False),
-    ]
+
+
+def _schema(**columns: pa.DataType) -> pa.Schema:
+    return pa.schema([pa.field(name, kind, nullable=False) for name, kind in columns.items()])
+
+
+_TOKEN = pa.int32()
+EDITS = _schema(
+    problem_id=pa.string(),
+    position=pa.int32(),
+    host_id=_TOKEN,
+    emitted_id=_TOKEN,
+    base_entropy=pa.float32(),
+    changed=pa.bool_(),
 )
 """One row a token that the intervention decided; `changed` where it is another than the host's."""
-PASSES = pa.schema(
-    [pa.field("problem_id", pa.string(), nullable=False), pa.field("passes", pa.int32(), nullable=False)]
-)
+PASSES = _schema(problem_id=pa.string(), passes=pa.int32())
 """Forward passes of both models on each answer, together."""
 
 
@@ -184,7 +187,7 @@ def _make(
                 answers = [shard.made[problem.id] for problem in shard.problems]
                 write_table(_edits(shard.problems, answers), shard.part("edits"))
                 write_table(_passes(shard.problems, answers), shard.part("passes"))
-                rollouts = _graded(shard, prompts, answers, verifier, tokenizer)
+                rollouts = graded(_rollouts(shard, prompts, answers, tokenizer), asked, verifier)
                 write_table(rollout_table(rollouts), shard.path)
         if on_done:
             on_done(tokens, len(finished))
@@ -207,42 +210,36 @@ def _joined(folder: Path, name: str) -> pa.Table:
     return table
 
 
-def _edits(problems: Sequence[Problem], made: Sequence[Intervened]) -> pa.Table:
+def _edits(problems: Sequence[Problem], answers: Sequence[Intervened]) -> pa.Table:
     rows = [
-        {
-            "problem_id": problem.id,
-            "position": edit.position,
-            "host_id": edit.host_id,
-            "emitted_id": edit.emitted_id,
-            "base_entropy": edit.entropy,
-            "changed": edit.emitted_id != edit.host_id,
-        }
-        for problem, one in zip(problems, made, strict=True)
-        for edit in one.edits
+        {"problem_id": problem.id, **asdict(edit), "changed": edit.changed}
+        for problem, answer in zip(problems, answers, strict=True)
+        for edit in answer.edits
     ]
     return pa.Table.from_pylist(rows, schema=EDITS)
 
 
-def _passes(problems: Sequence[Problem], made: Sequence[Intervened]) -> pa.Table:
-    rows = [{"problem_id": problem.id, "passes": one.passes} for problem, one in zip(problems, made, strict=True)]
-    return pa.Table.from_pylist(rows, schema=PASSES)
+def _passes(problems: Sequence[Problem], answers: Sequence[Intervened]) -> pa.Table:
+    columns = [[problem.id for problem in problems], [answer.passes for answer in answers]]
+    return pa.table(columns, schema=PASSES)
 
 
-def _graded(
-    shard: _Shard, prompts: Mapping[str, Sequence[int]], made: Sequence[Intervened], verifier: Verifier, tokenizer: Any
+def _rollouts(
+    shard: _Shard, prompts: Mapping[str, Sequence[int]], answers: Sequence[Intervened], tokenizer: Any
 ) -> list[Rollout]:
-    rollouts = [
+    return [
         Rollout(
             problem_id=problem.id,
             rollout=0,
             seed=0,
             prompt_ids=list(prompts[problem.id]),
-            completion_ids=one.ids,
-            text=tokenizer.decode(one.ids, skip_special_tokens=True),
-            finish_reason="stop" if one.stopped else "length",
+            completion_ids=answer.ids,
+            text=tokenizer.decode(answer.ids, skip_special_tokens=True),
+            finish_reason="stop" if answer.stopped else "length",
+            entropy=None,
+            logprob=None,
             engine=shard.policy.spelling,
             engine_version=__version__,
         )
-        for problem, one in zip(shard.problems, made, strict=True)
+        for problem, answer in zip(shard.problems, answers, strict=True)
     ]
-    return graded(rollouts, {problem.id: problem for problem in shard.problems}, verifier)

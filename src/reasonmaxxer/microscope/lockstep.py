@@ -57,13 +57,18 @@ class Edit:
         position: in the completion.
         host_id: what the host would have emitted.
         emitted_id: what was emitted; perhaps the same.
-        entropy: of the base there, nats.
+        base_entropy: of the base there, nats.
     """
 
     position: int
     host_id: int
     emitted_id: int
-    entropy: float
+    base_entropy: float
+
+    @property
+    def changed(self) -> bool:
+        """Whether it is another than the host's."""
+        return self.emitted_id != self.host_id
 
 
 @dataclass

@@ -27,6 +27,7 @@ from reasonmaxxer.microscope.pair import Pair
 from reasonmaxxer.microscope.texts import greedy
 from reasonmaxxer.problems import Problem
 from reasonmaxxer.rollouts.engine import Request
+from reasonmaxxer.rollouts.sampler import graded
 from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 from reasonmaxxer.verify import Verifier
@@ -61,10 +62,14 @@ class Trial:
     """
 
     rollout: Rollout
-    positions: tuple[int, ...] = ()
-    host_ids: tuple[int, ...] = ()
-    emitted_ids: tuple[int, ...] = ()
+    positions: Sequence[int] = ()
+    host_ids: Sequence[int] = ()
+    emitted_ids: Sequence[int] = ()
     divergence: float = 0.0
+
+
+Tried = dict[str, list[Trial]]
+"""Trials by problem id."""
 
 
 def fewest_edits(
@@ -138,35 +143,26 @@ def _search(
     return solved
 
 
-def _as_json(tried: dict[str, list[Trial]]) -> dict[str, list[dict[str, Any]]]:
+def _as_json(tried: Tried) -> dict[str, list[dict[str, Any]]]:
     return {
         id: [{**vars(trial), "rollout": {name: getattr(trial.rollout, name) for name in _ANSWER}} for trial in trials]
         for id, trials in tried.items()
     }
 
 
-def _from_json(tried: dict[str, list[dict[str, Any]]], answers: Sequence[Rollout]) -> dict[str, list[Trial]]:
+def _from_json(tried: dict[str, list[dict[str, Any]]], answers: Sequence[Rollout]) -> Tried:
     base = {rollout.problem_id: rollout for rollout in answers}
     return {
-        id: [
-            Trial(
-                replace(base[id], **row["rollout"]),
-                positions=tuple(row["positions"]),
-                host_ids=tuple(row["host_ids"]),
-                emitted_ids=tuple(row["emitted_ids"]),
-                divergence=row["divergence"],
-            )
-            for row in rows
-        ]
+        id: [Trial(**{**row, "rollout": replace(base[id], **row["rollout"])}) for row in rows]
         for id, rows in tried.items()
     }
 
 
-def _next_trials(pair: Pair, substitute: Substitute, trials: dict[str, list[Trial]]) -> dict[str, list[Trial]]:
+def _next_trials(pair: Pair, substitute: Substitute, trials: Tried) -> Tried:
     """Every trial with one more edit behind its last; their answers end with the edit."""
     flat = [trial for group in trials.values() for trial in group]
     scores = compare_texts(pair, [trial.rollout for trial in flat]) if flat else []
-    longer: dict[str, list[Trial]] = {id: [] for id in trials}
+    longer: Tried = {id: [] for id in trials}
     for trial, score in zip(flat, scores, strict=True):
         after = trial.positions[-1] if trial.positions else -1
         for t in np.flatnonzero(score.kind_N != UNSHIFTED).tolist():
@@ -191,15 +187,11 @@ def _edited(trial: Trial, t: int, score: JointScores, substitute: Substitute) ->
 
 
 def _tried(
-    pair: Pair,
-    trials: dict[str, list[Trial]],
-    problems: dict[str, Problem],
-    verifier: Verifier,
-    config: MicroscopeConfig,
-) -> dict[str, list[Trial]]:
+    pair: Pair, trials: Tried, problems: dict[str, Problem], verifier: Verifier, config: MicroscopeConfig
+) -> Tried:
     """The trials of each problem, a few at a time, up to those with the first right answer."""
     left = {id: group for id, group in trials.items() if group}
-    tried: dict[str, list[Trial]] = {id: [] for id in left}
+    tried: Tried = {id: [] for id in left}
     while left:
         made = _finished(
             pair, [trial for group in left.values() for trial in group[:AT_ONCE]], problems, verifier, config
@@ -215,26 +207,21 @@ def _finished(
     pair: Pair, flat: Sequence[Trial], problems: dict[str, Problem], verifier: Verifier, config: MicroscopeConfig
 ) -> list[Trial]:
     """Trials with their answers brought to an end by the base, and graded."""
-    ends = [t.rollout.completion_ids[-1] in pair.eos_ids for t in flat]
-    cut = [len(t.rollout.completion_ids) >= config.max_new_tokens for t in flat]
-    going = [t for t, end, full in zip(flat, ends, cut, strict=True) if not end and not full]
+    going = [
+        trial
+        for trial in flat
+        if (ids := trial.rollout.completion_ids)[-1] not in pair.eos_ids and len(ids) < config.max_new_tokens
+    ]
     requests = [Request((*t.rollout.prompt_ids, *t.rollout.completion_ids), 0) for t in going]
     with pair.using("base") as model:
-        made = TransformersEngine(model, pair.eos_ids, config.batch_size).generate(requests, greedy(config))
-    rest = {id(trial): one.ids for trial, one in zip(going, made, strict=True)}
-    ids = [[*t.rollout.completion_ids, *rest.get(id(t), ())][: config.max_new_tokens] for t in flat]
-    texts = [pair.base.tokenizer.decode(one, skip_special_tokens=True) for one in ids]
-    owners = [problems[trial.rollout.problem_id] for trial in flat]
-    grades = verifier.grade(list(zip(owners, texts, strict=True)))
-    return [
-        replace(
-            trial,
-            rollout=replace(
-                trial.rollout, completion_ids=own, text=text, outcome=grade.outcome.value, extracted=grade.extracted
-            ),
-        )
-        for trial, own, text, grade in zip(flat, ids, texts, grades, strict=True)
-    ]
+        completions = TransformersEngine(model, pair.eos_ids, config.batch_size).generate(requests, greedy(config))
+    rest = {id(trial): one.ids for trial, one in zip(going, completions, strict=True)}
+    answers = []
+    for trial in flat:
+        ids = [*trial.rollout.completion_ids, *rest.get(id(trial), ())][: config.max_new_tokens]
+        text = pair.base.tokenizer.decode(ids, skip_special_tokens=True)
+        answers.append(replace(trial.rollout, completion_ids=ids, text=text))
+    return [replace(t, rollout=r) for t, r in zip(flat, graded(answers, problems, verifier), strict=True)]
 
 
 def _histogram(solved: dict[str, Trial], searched: int) -> dict[str, int]:
