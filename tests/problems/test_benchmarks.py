@@ -11,7 +11,7 @@ import pytest
 from reasonmaxxer.config import ProblemsConfig, SourceConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.problems import benchmarks, load_problems, load_splits
-from reasonmaxxer.problems.catalogue import CATALOGUE, DATA_DIR
+from reasonmaxxer.problems.catalogue import CATALOGUE, DATA_DIR, SUITES
 
 ON_THE_HUB = {
     "math500": {"problem": "p", "solution": r"\boxed{no}", "answer": r"\frac{1}{2}",
@@ -129,6 +129,10 @@ def test_where_a_benchmark_comes_from(monkeypatch):
     }
     mine = SourceConfig(source="me/mine", split="test", revision="abc")
     assert benchmarks.provenance(mine) == {"source": "me/mine", "split": "test", "revision": "abc"}
+
+
+def test_the_papers_suite_is_in_the_order_of_its_table():
+    assert SUITES == {"paper": ("gsm8k", "math500", "minerva", "olympiadbench", "aime24", "amc23", "aime25")}
 
 
 def test_every_revision_is_a_whole_commit():

@@ -3,9 +3,10 @@
 import pytest
 
 from reasonmaxxer.config import VerifyConfig
+from reasonmaxxer.problems.catalogue import CATALOGUE
 from reasonmaxxer.problems.problem import Problem
 from reasonmaxxer.verify import Outcome, Verifier
-from reasonmaxxer.verify.conventions import CONVENTIONS, Conventions, conventions_of
+from reasonmaxxer.verify.conventions import Conventions, conventions_of
 
 CASES = [
     # MATH: exact; a rounded decimal is another number
@@ -70,9 +71,14 @@ def test_benchmark(grades, index):
     assert grades[index].outcome is expected, (CASES[index], grades[index])
 
 
-def test_every_benchmark_has_conventions():
-    names = "math500 math-train gsm8k gsm8k-train amc23 aime24 aime25 minerva olympiadbench"
-    assert set(CONVENTIONS) == set(names.split())
+def test_what_each_benchmark_asks_for():
+    row = {"error": "0.1", "is_multiple_answer": True}
+    problems = {name: Problem("p", "?", "1", "d", metadata={**row, "benchmark": name}) for name in CATALOGUE}
+    asked = {name: conventions_of(problem, VerifyConfig()) for name, problem in problems.items()}
+    assert {name: how for name, how in asked.items() if how != Conventions()} == {
+        "minerva": Conventions(relative_tolerance=0.01),
+        "olympiadbench": Conventions(absolute_tolerance=0.1, several=True),
+    }
 
 
 @pytest.mark.parametrize("error", ["", None, "none", "-1", [], {}, "inf", "nan", 1e400])

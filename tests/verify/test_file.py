@@ -96,7 +96,7 @@ def test_a_bad_file_is_named(tmp_path):
     with pytest.raises(UserError, match="has no rows"):
         read_rows(tmp_path / "empty.jsonl")
     (tmp_path / "latin.jsonl").write_bytes(b'{"gold": "\xe9"}')
-    with pytest.raises(UserError, match="not UTF-8"):
+    with pytest.raises(UserError, match="line 1 is not valid JSON: 'utf-8' codec can't decode"):
         read_rows(tmp_path / "latin.jsonl")
 
 

@@ -32,6 +32,8 @@ class Benchmark:
         columns: that data set's names of `id`, `problem`, `answer`, `subject` and `level`, where they
             are others.
         samples: completions a problem in the paper's protocol; none for a training pool.
+        suites: names of the suites that it is a part of.
+        conventions: how an answer may differ from the reference and be right, see `verify.conventions`.
     """
 
     name: str
@@ -44,6 +46,8 @@ class Benchmark:
     subset: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     samples: int | None = None
+    suites: tuple[str, ...] = ()
+    conventions: Mapping[str, float | str] = field(default_factory=dict)
 
     def path(self) -> Path | None:
         """Its file in the data folder; None where there is none.
@@ -63,15 +67,13 @@ class Benchmark:
         return path if path.is_file() else None
 
 
-def _read() -> dict[str, Benchmark]:
-    values = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
-    return {name: Benchmark(name, **entry) for name, entry in values.items()}
-
-
-CATALOGUE: Mapping[str, Benchmark] = _read()
+CATALOGUE: Mapping[str, Benchmark] = {
+    name: Benchmark(name, **entry) for name, entry in yaml.safe_load(TABLE.read_text(encoding="utf-8")).items()
+}
 """Every benchmark and training pool, by name."""
 
 SUITES: Mapping[str, tuple[str, ...]] = {
-    "paper": ("gsm8k", "math500", "minerva", "olympiadbench", "aime24", "amc23", "aime25")
+    suite: tuple(name for name, benchmark in CATALOGUE.items() if suite in benchmark.suites)
+    for suite in dict.fromkeys(suite for benchmark in CATALOGUE.values() for suite in benchmark.suites)
 }
-"""Benchmarks that are measured together, in the order of arXiv 2605.06241, Table 3, and AIME 2025."""
+"""Benchmarks that are measured together, in order."""

@@ -63,18 +63,22 @@ def file_problems(config: SourceConfig, where: str) -> list[Problem]:
     return problems_from_rows(rows, config, stem=stem, domain=stem, where=where)
 
 
-def read_json_lines(path: Path) -> Iterator[tuple[str, Any]]:
-    """Place and value of every line that holds something, of a file that may be compressed.
+def read_json_lines(path: Path, surrogates: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Place and object of every line that holds something, of a file that may be compressed.
+
+    Args:
+        path: of the file.
+        surrogates: allow lone surrogates, which are no text and cannot be tokenised.
 
     Raises:
-        UserError: a line is not JSON, or the file is damaged.
+        UserError: a line is not a JSON object, or the file is damaged.
     """
     try:
         with pa.input_stream(str(path)) as file:
             for number, line in enumerate(io.BufferedReader(file), start=1):
                 place = f"{path}, line {number}"
                 if line.strip():
-                    yield place, _parse(line, place)
+                    yield place, _object(_parse(line, place, surrogates), place)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error}.") from error
 
@@ -83,37 +87,25 @@ def _rows(path: Path) -> list[Row]:
     name = path.name.lower().removesuffix(".gz")
     if name.endswith(".parquet"):
         return _parquet(pq.ParquetFile(path).read())
-    if name.endswith((".jsonl", ".ndjson")):
-        return [_object(value, place) for place, value in read_json_lines(path)]
-    content = pa.input_stream(str(path)).read()
     if name.endswith(".csv"):
-        return _csv(content.decode("utf-8-sig"))
-    if not content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
-        return [_object(value, place) for place, value in read_json_lines(path)]
-    items = enumerate(_parse(content, str(path)))
-    return [_object(item, f"{path}, item {number} (from 0)") for number, item in items]
+        return _csv(pa.input_stream(str(path)).read().decode("utf-8-sig"))
+    if name.endswith(".json"):
+        content = pa.input_stream(str(path)).read()
+        if content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
+            items = enumerate(_parse(content, str(path)))
+            return [_object(item, f"{path}, item {number} (from 0)") for number, item in items]
+    return [row for _, row in read_json_lines(path)]
 
 
 def _parquet(table: pa.Table) -> list[Row]:
     """Rows with numbers as they were written: 0.1 in 32 bits is not 0.10000000149."""
     _refuse_twice(table.column_names, "columns")
-    short = [f.name for f in table.schema if pa.types.is_floating(f.type) and f.type.bit_width < 64]
     rows: list[dict[str, Any]] = table.to_pylist()
-    for name in short:
-        for row, value in zip(rows, table[name].to_numpy(), strict=True):
-            row[name] = None if row[name] is None else float(str(value))
+    for field in table.schema:
+        if pa.types.is_floating(field.type) and field.type.bit_width < 64:
+            for row, value in zip(rows, table[field.name].to_numpy(), strict=True):
+                row[field.name] = None if row[field.name] is None else float(str(value))
     return list(rows)
-
-
-def _refuse_twice(names: Sequence[str], what: str) -> None:
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise ValueError(f"it has {what} twice: {', '.join(twice)}")
-
-
-def _unlike(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    _refuse_twice([key for key, _ in pairs], "keys")
-    return dict(pairs)
 
 
 def _csv(text: str) -> list[Row]:
@@ -127,17 +119,28 @@ def _csv(text: str) -> list[Row]:
     return rows
 
 
-def _parse(text: bytes, place: str) -> Any:
+def _parse(text: bytes, place: str, surrogates: bool = False) -> Any:
     try:
-        value = json.loads(text.decode("utf-8-sig"), object_pairs_hook=_unlike)
-        if b"\\u" in text:
-            json.dumps(value, ensure_ascii=False).encode()  # lone surrogates are no text
+        value = json.loads(text.decode("utf-8-sig"), object_pairs_hook=_without_repeats)
+        if b"\\u" in text and not surrogates:
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise UserError(f"{place} is not valid JSON: {error}. Write it in UTF-8, and long numbers as text.") from error
     return value
 
 
-def _object(value: Any, place: str) -> Row:
+def _without_repeats(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    _refuse_twice([key for key, _ in pairs], "keys")
+    return dict(pairs)
+
+
+def _refuse_twice(names: Sequence[str], what: str) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ValueError(f"it has {what} twice: {', '.join(twice)}")
+
+
+def _object(value: Any, place: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UserError(f"{place} must be a JSON object, not a {type(value).__name__}.")
     return value

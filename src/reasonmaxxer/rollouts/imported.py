@@ -91,8 +91,8 @@ def _by_prompt(problems: Sequence[Problem], style: PromptStyle, tokenizer: Any) 
     return {normalise(text): problem.id for problem in problems for text in (problem.text, rendered(problem.text))}
 
 
-def _row(row: Any, where: str) -> dict[str, Any]:
-    if not isinstance(row, dict) or not row.keys() & {"problem_id", "prompt"}:
+def _row(row: dict[str, Any], where: str) -> dict[str, Any]:
+    if not row.keys() & {"problem_id", "prompt"}:
         raise UserError(f"{where} needs an object with 'problem_id' or 'prompt'.")
     if "chosen" in row:
         raise UserError(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from reasonmaxxer.config import Order, Percent, Units, VerifyConfig
+from reasonmaxxer.problems.catalogue import CATALOGUE
 from reasonmaxxer.problems.problem import Problem
 
 
@@ -32,35 +33,29 @@ class Conventions:
 
 
 EXACT = Conventions()
-CONVENTIONS: dict[str, Conventions] = {
-    "math500": EXACT,
-    "math-train": EXACT,
-    "gsm8k": EXACT,
-    "gsm8k-train": EXACT,
-    "amc23": EXACT,
-    "aime24": EXACT,
-    "aime25": EXACT,
-    "minerva": Conventions(relative_tolerance=0.01),
-    "olympiadbench": EXACT,
-}
 
 
 def conventions_of(problem: Problem, config: VerifyConfig) -> Conventions:
-    """Those of the problem's benchmark and of the configuration, with what an OlympiadBench row says.
+    """Those of the configuration and of the problem's benchmark, which is `metadata["benchmark"]`.
 
-    Reads `benchmark` and, of OlympiadBench, `error` (an absolute tolerance) and `is_multiple_answer` of the
-    metadata; what has no benchmark, or one that is not listed, is compared exactly.
+    A benchmark's conventions stand in the catalogue; where one names a column, such as OlympiadBench's `error`, the
+    problem's metadata has the value. What has no benchmark, or one that is not listed, is compared exactly.
     """
-    row = problem.metadata
-    benchmark = str(row.get("benchmark"))
-    listed = replace(CONVENTIONS.get(benchmark, EXACT), percent=config.percent, units=config.units, order=config.order)
-    if benchmark != "olympiadbench":
-        return listed
-    return replace(listed, absolute_tolerance=_error(row.get("error")), several=row.get("is_multiple_answer") is True)
+    benchmark = CATALOGUE.get(str(problem.metadata.get("benchmark")))
+    listed = benchmark.conventions if benchmark else {}
+    values = {name: problem.metadata.get(value) if isinstance(value, str) else value for name, value in listed.items()}
+    return Conventions(
+        relative_tolerance=_tolerance(values.get("relative_tolerance")),
+        absolute_tolerance=_tolerance(values.get("absolute_tolerance")),
+        several=values.get("several") is True,
+        percent=config.percent,
+        units=config.units,
+        order=config.order,
+    )
 
 
-def _error(value: Any) -> float:
-    """A tolerance as OlympiadBench's rows have it, a finite number or text of one; all else is none."""
+def _tolerance(value: Any) -> float:
+    """A finite positive number or text of one, as OlympiadBench's rows have it; all else is none."""
     try:
         tolerance = float(value or 0)
     except (TypeError, ValueError):

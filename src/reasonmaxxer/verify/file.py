@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ from reasonmaxxer.artifacts import write_text
 from reasonmaxxer.config import VerifyConfig
 from reasonmaxxer.errors import UserError, did_you_mean
 from reasonmaxxer.problems.answers import answer_of, gold_answer
+from reasonmaxxer.problems.catalogue import CATALOGUE
+from reasonmaxxer.problems.files import read_json_lines
 from reasonmaxxer.problems.problem import Problem
-from reasonmaxxer.verify.conventions import CONVENTIONS
 from reasonmaxxer.verify.extract import extract
-from reasonmaxxer.verify.outcome import Grade
+from reasonmaxxer.verify.outcome import Grade, Outcome
 from reasonmaxxer.verify.verifier import Verifier
 
 _AT_ONCE = 200  # rows between two reports of progress
@@ -45,13 +46,8 @@ class GradedFile:
         return sum(counts.total() for counts in self.outcomes.values())
 
 
-@dataclass(frozen=True)
-class Row:
-    """A line of the file: what it says, as a problem, and the prediction."""
-
-    values: Mapping[str, Any]
-    problem: Problem
-    prediction: str
+Row = tuple[Problem, str]
+"""A line of the file as a problem, whose metadata are the line's values, and the prediction."""
 
 
 def grade_file(
@@ -70,29 +66,26 @@ def grade_file(
     with Verifier(config, "qwen_boxed") as verifier:
         for first in range(0, len(rows), _AT_ONCE):
             part = rows[first : first + _AT_ONCE]
-            grades += verifier.grade_answers([(r.problem, _answer(r, config)) for r in part])
+            grades += verifier.grade_answers([(problem, _answer(text, config)) for problem, text in part])
             on_done(len(part))
     seconds = time.perf_counter() - begin
-    pairs = list(zip(rows, grades, strict=True))
-    write_text("".join(_line(row, grade) for row, grade in pairs), out)
+    graded = [(problem, grade) for (problem, _), grade in zip(rows, grades, strict=True)]
+    write_text("".join(_line(problem, grade) for problem, grade in graded), out)
     outcomes: dict[str, Counter[str]] = defaultdict(Counter)
-    for row, grade in pairs:
-        outcomes[str(row.values.get("benchmark") or "")][grade.outcome.value] += 1
-    return GradedFile(
-        out, outcomes, [(row.problem, grade) for row, grade in pairs if grade.outcome.value == "error"], seconds
-    )
+    for problem, grade in graded:
+        outcomes[str(problem.metadata.get("benchmark") or "")][grade.outcome.value] += 1
+    failed = [(problem, grade) for problem, grade in graded if grade.outcome is Outcome.ERROR]
+    return GradedFile(out, outcomes, failed, seconds)
 
 
-def _answer(row: Row, config: VerifyConfig) -> str | None:
-    if config.extraction == "auto":
-        return answer_of(row.prediction)
-    return extract(row.prediction, config.extraction)
+def _answer(prediction: str, config: VerifyConfig) -> str | None:
+    return answer_of(prediction) if config.extraction == "auto" else extract(prediction, config.extraction)
 
 
-def _line(row: Row, grade: Grade) -> str:
+def _line(problem: Problem, grade: Grade) -> str:
     found = {"outcome": grade.outcome.value, "extracted": grade.extracted}
     found |= {"detail": grade.detail} if grade.detail else {}
-    return json.dumps({**row.values, **found}) + "\n"  # ASCII: a lone surrogate is not UTF-8
+    return json.dumps({**problem.metadata, **found}) + "\n"  # ASCII: a lone surrogate is not UTF-8
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -106,40 +99,24 @@ def read_rows(path: Path) -> list[Row]:
     """
     if not path.is_file():
         raise UserError(f"There is no file {path}; check the path.")
-    rows = list(_rows(path))
+    rows = [_row(values, place) for place, values in read_json_lines(path, surrogates=True)]
     if not rows:
         raise UserError(f"{path} has no rows; give one JSON object a line with 'gold' and 'prediction'.")
     return rows
 
 
-def _rows(path: Path) -> Iterator[Row]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="\n") as file:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield _row(line, f"{path}, line {number}")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text ({error.reason}); save it as UTF-8.") from error
-
-
-def _row(line: str, place: str) -> Row:
-    try:
-        values = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{place} is not valid JSON: {error}. Write one JSON object a line.") from error
-    if not isinstance(values, dict):
-        raise UserError(f"{place} must be a JSON object, not a {type(values).__name__}.")
+def _row(values: Mapping[str, Any], place: str) -> Row:
     gold = _text(values, "gold", place)
     if not gold.strip():
         raise UserError(f"{place}: 'gold' is empty; fill it or drop the row.")
     benchmark = values.get("benchmark")
-    if benchmark is not None and benchmark not in list(CONVENTIONS):
+    if benchmark is not None and benchmark not in list(CATALOGUE):
         raise UserError(
-            f"{place}: 'benchmark' {benchmark!r} has no conventions; give one of {', '.join(CONVENTIONS)}, "
-            f"or leave it out to compare exactly.{did_you_mean(str(benchmark), CONVENTIONS)}"
+            f"{place}: 'benchmark' {benchmark!r} has no conventions; give one of {', '.join(CATALOGUE)}, "
+            f"or leave it out to compare exactly.{did_you_mean(str(benchmark), CATALOGUE)}"
         )
     problem = Problem(place, "", gold_answer(gold) or gold.strip(), "", metadata=values)
-    return Row(values, problem, _text(values, "prediction", place))
+    return problem, _text(values, "prediction", place)
 
 
 def _text(values: Mapping[str, Any], field: str, place: str) -> str:
