@@ -200,9 +200,9 @@ def test_interrupt_says_how_to_go_on(tmp_path, recipe_file):
 
 def test_two_processes_do_not_share_a_folder(tmp_path, recipe_file):
     from reasonmaxxer.recipe import load_recipe
-    from reasonmaxxer.work.run_directory import RunDirectory
+    from reasonmaxxer.work.workspace import Workspace
 
-    directory = RunDirectory(tmp_path / "out", load_recipe(str(recipe_file)), "cpu", None)
+    directory = Workspace(tmp_path / "out", "run", load_recipe(str(recipe_file)))
     with directory.lock():
         done = reasonmaxxer("run", recipe_file, "--out", tmp_path / "out")
     assert done.returncode == 2 and "in use by another process" in done.stderr

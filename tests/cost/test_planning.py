@@ -24,7 +24,7 @@ from reasonmaxxer.errors import UserError
 from reasonmaxxer.models.embedded import EMBEDDED
 from reasonmaxxer.recipe import RECIPES, load_recipe
 from reasonmaxxer.report.plan import print_plan
-from reasonmaxxer.work.run import run
+from reasonmaxxer.work.main_job import run
 from tests.tiny import tiny_recipe
 
 ASSUMED = Assumptions(prompt_tokens=110, mean_tokens=600, decision_share=0.05)

@@ -27,7 +27,7 @@ if __name__ == "__main__":
     from reasonmaxxer.recipe import load_recipe
     from reasonmaxxer.work.distillation import distill
     from reasonmaxxer.work.join import join
-    from reasonmaxxer.work.run import run
+    from reasonmaxxer.work.main_job import run
 
     if not is_first():  # of the processes of `accelerate launch` the first is killed
         join(load_recipe(config), Path(out))

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from reasonmaxxer.artifacts import file_hash, read_json
 from reasonmaxxer.recipe import dump_recipe, load_recipe
-from reasonmaxxer.work.run import run
+from reasonmaxxer.work.main_job import run
 from tests.tiny import tiny_recipe
 
 FARTHEST = 60

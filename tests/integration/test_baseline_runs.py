@@ -15,7 +15,7 @@ from reasonmaxxer.models.teachers import describe_teacher
 from reasonmaxxer.report.comparison_page import write_comparison
 from reasonmaxxer.report.page import write_report
 from reasonmaxxer.report.terminal import print_status, print_summary
-from reasonmaxxer.work.run import run
+from reasonmaxxer.work.main_job import run
 from reasonmaxxer.work.status import read_status
 from tests.tiny import tiny_recipe
 
@@ -104,7 +104,7 @@ def test_more_samples_of_a_finished_run(runs, tmp_path, monkeypatch):
     recipe, folder = runs
     more = recipe.model_copy(update={"evaluation": recipe.evaluation.model_copy(update={"samples": 5})})
     trained = []
-    monkeypatch.setattr("reasonmaxxer.work.courses.train_adapter", trained.append)
+    monkeypatch.setattr("reasonmaxxer.work.methods.train_adapter", trained.append)
     run(more, tmp_path / "more", reuse=folder / "reasonmaxxer")
     assert not trained
     before, after = folder / "reasonmaxxer", tmp_path / "more"

@@ -11,9 +11,9 @@ from safetensors.torch import load_file
 
 from reasonmaxxer.artifacts import read_json, read_table
 from reasonmaxxer.recipe import dump_recipe
+from reasonmaxxer.work.job import open_job
+from reasonmaxxer.work.main_job import run
 from reasonmaxxer.work.progress import Display
-from reasonmaxxer.work.run import run
-from reasonmaxxer.work.session import Session
 from tests.tiny import tiny_recipe
 
 LAUNCH = (sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2")
@@ -75,10 +75,10 @@ def test_killed_in_two_processes_it_ends_as_in_one(tmp_path):
 )
 def test_a_run_costs_all_gpus_that_it_holds(tmp_path, monkeypatch, processes, engine, gpus):
     monkeypatch.setenv("WORLD_SIZE", str(processes))
-    monkeypatch.setattr("reasonmaxxer.work.session.check_engine", lambda config: None)
+    monkeypatch.setattr("reasonmaxxer.work.job.check_engine", lambda config: None)
     recipe = tiny_recipe(tmp_path, rollouts={"engine": engine}, cost={"price": "h100-80g"})
-    session = Session(recipe, tmp_path / "out", Display(), False)
-    assert session.price.count == gpus
-    assert session.directory.usd_per_hour == pytest.approx(2.49 * gpus)
+    job = open_job(recipe, tmp_path / "out", Display(), stages=())
+    assert job.price.count == gpus
+    assert job.workspace.usd_per_hour == pytest.approx(2.49 * gpus)
     own = tiny_recipe(tmp_path, cost={"usd_per_hour": 5.0})  # of the whole machine
-    assert Session(own, tmp_path / "own", Display(), False).price.usd_per_hour == 5.0
+    assert open_job(own, tmp_path / "own", Display(), stages=()).price.usd_per_hour == 5.0

@@ -11,9 +11,11 @@ from reasonmaxxer.method.selection import examples_from_table
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.rollouts.engine import Completion, Engine
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
-from reasonmaxxer.work import reuse, session, stages
+from reasonmaxxer.work import job, stages
+from reasonmaxxer.work.main_job import run
 from reasonmaxxer.work.progress import Display
-from reasonmaxxer.work.run import run
+from reasonmaxxer.work.reuse import differing
+from reasonmaxxer.work.run import ANSWERS, DEPENDS, reuse_run, run_stage
 from tests.tiny import tiny_problems, tiny_recipe
 
 
@@ -45,7 +47,7 @@ def test_what_an_engine_does_not_tell_is_scored_and_it_ends_before_anything_else
     recipe = tiny_recipe(tmp_path)
     run(recipe, tmp_path / "telling")
     log = []
-    monkeypatch.setattr(session, "make_engine", lambda config, *rest: Silent(*rest, log=log))
+    monkeypatch.setattr(job, "make_engine", lambda config, *rest: Silent(*rest, log=log))
     run(recipe, tmp_path / "silent")
     rollouts = read_rollouts(tmp_path / "silent" / "rollouts")
     assert all(r.entropy is None and r.engine == "silent" for r in rollouts)
@@ -74,8 +76,8 @@ def test_an_engine_that_is_not_there_is_refused_before_the_folder_is_touched(tmp
 def test_answers_of_another_engine_are_not_reused(tmp_path):
     recipe = tiny_recipe(tmp_path)
     other = tiny_recipe(tmp_path, rollouts={"engine": {"vllm": {"enforce_eager": True}}})
-    assert reuse._equal(recipe, tiny_recipe(tmp_path), reuse.ANSWERS)
-    assert not reuse._equal(recipe, other, reuse.ANSWERS)
+    assert not differing(recipe, tiny_recipe(tmp_path), ANSWERS)
+    assert differing(recipe, other, ANSWERS) == ["rollouts.engine"]
 
 
 @pytest.mark.parametrize("key", ["batch_size", "rollouts_per_shard"])
@@ -83,18 +85,18 @@ def test_answers_of_another_batch_or_another_slicing_are_not_reused(tmp_path, ke
     recipe = tiny_recipe(tmp_path)
     rollouts = recipe.rollouts.model_copy(update={key: getattr(recipe.rollouts, key) + 1})
     other = recipe.model_copy(update={"rollouts": rollouts})
-    assert not reuse._equal(recipe, other, reuse.COMPLETION_KEYS["base-greedy"])
+    assert differing(recipe, other, DEPENDS["evaluation/base-greedy"]) == [f"rollouts.{key}"]
 
 
 def test_problems_that_were_edited_since_are_not_reused(tmp_path):
     recipe = tiny_recipe(tmp_path, verify={"function": f"{tmp_path / 'mine.py'}:grade"})
     grade = "def grade(completion, answer, metadata):\n    return completion.endswith({})\n"
     (tmp_path / "mine.py").write_text(grade.format("answer"))
-    first = session.Session(recipe, tmp_path / "first", Display(), False)
-    first.directory.run_stage("problems", (), partial(stages.problems, first))
-    reuse.take_over(tmp_path / "first", session.Session(recipe, tmp_path / "second", Display(), False))
+    opened = partial(job.open_job, recipe, display=Display(), stages=("problems",))
+    run_stage(opened(out=tmp_path / "first"), "problems", (), stages.problems)
+    reuse_run(tmp_path / "first", opened(out=tmp_path / "second"))
     assert (tmp_path / "second" / "problems" / "stage.json").is_file()
     (tmp_path / "mine.py").write_text(grade.format("'1'"))
     tiny_problems(tmp_path / "train.jsonl", 6, 50)
-    with pytest.raises(UserError, match=r"mine\.py, problems\.train had other content.*--reuse"):
-        reuse.take_over(tmp_path / "first", session.Session(recipe, tmp_path / "third", Display(), False))
+    with pytest.raises(UserError, match=r"mine\.py, problems/train\.parquet had other content.*--reuse"):
+        reuse_run(tmp_path / "first", opened(out=tmp_path / "third"))

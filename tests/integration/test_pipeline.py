@@ -22,10 +22,11 @@ from reasonmaxxer.recipe import dump_recipe, parse_recipe
 from reasonmaxxer.report.results import read_results
 from reasonmaxxer.report.viewer_data import viewer_data
 from reasonmaxxer.rollouts.collect import read_rollouts
+from reasonmaxxer.work import stages
+from reasonmaxxer.work.job import open_job
+from reasonmaxxer.work.main_job import run
 from reasonmaxxer.work.progress import Display
-from reasonmaxxer.work.run import run, stages
-from reasonmaxxer.work.run_directory import StageWork, open_run
-from reasonmaxxer.work.session import Session
+from reasonmaxxer.work.workspace import StageWork, open_run
 from tests.tiny import tiny_recipe
 
 STAGES = ["problems", "rollouts", "signal", "training", "evaluation", "inspection"]
@@ -239,7 +240,7 @@ def test_shards_are_as_long_as_when_the_run_began(unbroken, recipe, tmp_path):
     for temperature, length in ((1.0, 18), (0.5, 512)):  # reused, or as so small a model asks for
         values["rollouts"]["temperature"] = temperature
         folder = tmp_path / str(length)
-        Session(parse_recipe(values), folder, Display(), False, reuse=out)
+        open_job(parse_recipe(values), folder, Display(), stages=(), reuse=out)
         assert open_run(folder)["rollouts"]["rollouts_per_shard"] == length
 
 
@@ -261,7 +262,8 @@ def test_a_shard_cut_short_is_refused_and_made_again(unbroken, recipe, tmp_path)
     shutil.copytree(out / "problems", there / "problems")
     shutil.copytree(out / "rollouts", there / ".rollouts.partial")
     (there / ".rollouts.partial" / "stage.json").unlink()
-    shutil.copyfile(out / "recipe.yaml", there / "recipe.yaml")
+    for name in ("recipe.yaml", "workspace.json"):
+        shutil.copyfile(out / name, there / name)
     shard = there / ".rollouts.partial" / "shard-00000.parquet"
     shard.write_bytes(shard.read_bytes()[:-50])
     with pytest.raises(UserError, match=r"shard-00000.parquet is damaged .* Delete it"):
@@ -305,7 +307,7 @@ def test_what_cannot_be_read_leaves_the_folder_to_the_corrected_command(tmp_path
 
 def test_folder_that_is_no_run_is_refused_and_left_alone(recipe, tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
-    with pytest.raises(UserError, match="not a run directory"):
+    with pytest.raises(UserError, match="was not made by"):
         run(recipe, tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
 
@@ -352,9 +354,9 @@ def test_a_prompt_that_fills_a_sequence_is_refused_before_rollouts(tmp_path):
         run(recipe, tmp_path / "run")
     assert not list((tmp_path / "run" / ".rollouts.partial").glob("*.parquet"))
     grpo = recipe.training.model_copy(update={"method": "grpo"})  # cuts no prompts
-    session = Session(recipe.model_copy(update={"training": grpo}), tmp_path / "g", Display(), False)
-    stages.problems(session, StageWork(tmp_path / "g" / "problems", None, None))
-    assert session.loaded
+    job = open_job(recipe.model_copy(update={"training": grpo}), tmp_path / "g", Display(), stages=())
+    stages.problems(job, StageWork(tmp_path / "g" / "problems", None, None))
+    assert job.model.loaded
 
 
 def test_nothing_to_learn_from_says_what_to_do(tmp_path):

@@ -12,7 +12,7 @@ from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.rollouts.sampler import Sampler
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 from reasonmaxxer.verify import Verifier
-from reasonmaxxer.work.run import run
+from reasonmaxxer.work.main_job import run
 
 EPOCHS = 2
 SMALL = (

@@ -14,7 +14,7 @@ from reasonmaxxer.artifacts import read_table
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.method.trackers import check_trackers
 from reasonmaxxer.recipe import dump_recipe
-from reasonmaxxer.work.run import run
+from reasonmaxxer.work.main_job import run
 from tests.tiny import tiny_recipe
 
 METRICS = (

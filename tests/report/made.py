@@ -9,8 +9,8 @@ from reasonmaxxer.method.train import history_table
 from reasonmaxxer.method.validation import SCHEMA as VALIDATION
 from reasonmaxxer.problems import Problem, problems_table
 from reasonmaxxer.rollouts.table import Rollout, rollout_table
-from reasonmaxxer.work.run_directory import RunDirectory
 from reasonmaxxer.work.summary import summarise
+from reasonmaxxer.work.workspace import Workspace
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\x1b[31m\u202e<b>"
 POOL = {"t0": 0, "t1": 2, "t2": 1, "t3": 4}
@@ -71,14 +71,15 @@ def make_run(path, *, gates=GATES, samples=2, texts=None, **recipe):
             **recipe,
         }
     )
-    directory = RunDirectory(path, recipe, "cpu", 0.1)
+    stages = ("problems", "rollouts", "signal", "training", "evaluation")
+    directory = Workspace(path, "run", recipe, stages=stages, usd_per_hour=0.1)
     pool = [rollout(p, i, i < right) for p, right in POOL.items() for i in range(4)]
     splits = {"train": POOL, "validation": ("v0", "v1"), "test": TEST}
 
     def write_problems(work):
         for name, ids in splits.items():
             write_table(problems(*ids), work.folder / f"{name}.parquet")
-            work.counts[name] = len(ids)
+        work.counts = {name: len(ids) for name, ids in splits.items()}
 
     def write_rollouts(work):
         write_table(rollout_table(pool), work.folder / "shard-00000.parquet")
@@ -123,7 +124,7 @@ def make_run(path, *, gates=GATES, samples=2, texts=None, **recipe):
 
     def write_evaluation(work):
         model = {"name": "made/model", "source": "hand", "fingerprint": "ab", "dtype": "float32"}
-        work.counts["model"] = model
+        work.counts = {"model": model}
         for arm, name in enumerate(("base", "adapted")):
             own = (texts or {}) if name == "adapted" else {}
             greedy = [rollout(p, 0, solved[arm], own.get(p, "so 7")) for p, solved in TEST.items()]

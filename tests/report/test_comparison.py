@@ -269,7 +269,8 @@ def test_runs_that_were_asked_or_graded_otherwise_cannot_be_compared(tmp_path):
     assert "verify.function (None and mine.py:grade)" in refused("a", "one")
     read_arms([tmp_path / "one", tmp_path / "two"])
     for name in ("one", "two"):
-        write_json({"mine.py": name}, tmp_path / name / "contents.json")
+        claim = tmp_path / name / "workspace.json"
+        write_json({**read_json(claim), "contents": {"mine.py": name}}, claim)
     assert "verifier mine.py, which was edited between them (one and two)" in refused("one", "two")
 
 

@@ -12,8 +12,8 @@ from reasonmaxxer.cost import Meter, StageCost
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.method.history import add_progress
 from reasonmaxxer.report.terminal import print_status, sparkline
-from reasonmaxxer.work.run_directory import RunDirectory, StageWork
 from reasonmaxxer.work.status import read_status
+from reasonmaxxer.work.workspace import StageWork, Workspace, read_claim
 from tests.report.made import make_run
 
 
@@ -34,6 +34,10 @@ def shown(path):
     text = io.StringIO()
     print_status(read_status(path), Console(file=text, width=100))
     return text.getvalue()
+
+
+def claimed(path, recipe):
+    return Workspace(path, "run", recipe, stages=read_claim(path).stages)
 
 
 def rewind(path, stage):
@@ -59,9 +63,9 @@ def test_completions_so_far_are_counted_from_shards(run):
     assert states(status) == {**DONE, "evaluation": "stopped"}
     assert [(s.name, s.done, s.total, s.mixed) for s in status.sampled] == [
         ("rollouts", 16, 16, 2),
-        ("test, base greedy", 5, 5, 0),
-        ("test, base sampled", 10, 10, 0),
-        ("test, adapted greedy", 5, 5, 0),
+        ("evaluation/adapted-greedy", 5, 5, 0),
+        ("evaluation/base-greedy", 5, 5, 0),
+        ("evaluation/base-sampled", 10, 10, 0),
     ]
     text = shown(path)
     [rollouts] = [line for line in text.splitlines() if "16/16" in line]
@@ -74,7 +78,7 @@ def test_completions_so_far_are_counted_from_shards(run):
 def test_a_process_at_work_is_known_by_its_lock(run):
     path, recipe = run
     rewind(path, "evaluation")
-    with RunDirectory(path, recipe, "cpu", None).lock():
+    with claimed(path, recipe).lock():
         status = read_status(path)
         assert (status.state, states(status)["evaluation"]) == ("running", "running")
     assert read_status(path).state == "stopped"  # and looking did not take the lock
@@ -86,11 +90,13 @@ def test_a_shard_at_work_counts_what_is_finished_in_it(run):
     shutil.rmtree(path / "evaluation")
     shutil.rmtree(path / "signal")
     rewind(path, "rollouts")
-    directory = RunDirectory(path, recipe, "cpu", None)
+    directory = claimed(path, recipe)
     partial = directory.partial("rollouts")
     (partial / "shard-00000.parquet").unlink()
     with Meter("rollouts", "cpu", None) as meter:
         work = StageWork(partial, meter, StageCost("rollouts", 1000, 0.0, 60.0, 0.0, 0, None))
+        work.expect(partial, 16)
+        work._told = float("-inf")  # as if that had been long ago
         work.tell(partial, 12, 3120)
         work.tell(partial, 13, 3200)  # too soon after
     with directory.lock():
@@ -118,7 +124,7 @@ def test_training_shows_its_last_step_and_its_course(run):
     text = shown(path)
     assert "Training, gate 1: step 2 of 40" in text
     assert "+0.2500  █▁" in text
-    assert "gate-1 step 10" in text and "evaluation │ waiting" in text
+    assert "training/gate-1/validation-10" in text and "evaluation │ waiting" in text
 
 
 def test_a_run_that_only_began(run):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reasonmaxxer.work.run import run
+from reasonmaxxer.work.main_job import run
 from tests.tiny import tiny_recipe
 
 

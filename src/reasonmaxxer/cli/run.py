@@ -76,8 +76,8 @@ def _run(
     from reasonmaxxer.method.processes import is_first
     from reasonmaxxer.report.terminal import print_summary
     from reasonmaxxer.work.join import join
+    from reasonmaxxer.work.main_job import run as run_pipeline
     from reasonmaxxer.work.progress import Display
-    from reasonmaxxer.work.run import run as run_pipeline
 
     hush()
     if not is_first():

@@ -21,7 +21,7 @@ from reasonmaxxer.measure.metrics import pass_at_k
 from reasonmaxxer.models.files import is_adapter
 from reasonmaxxer.recipe import parse_recipe
 from reasonmaxxer.rollouts.collect import read_columns
-from reasonmaxxer.work.run_directory import open_run, read_contents
+from reasonmaxxer.work.workspace import open_run, read_claim
 
 BASE = "base"
 SEEDS = ("seed", "problems.train.seed")
@@ -261,7 +261,7 @@ def _refuse_unlike(one: Run, other: Run) -> None:
         if first != second:
             refuse(f"protocol, {key}", first, second)
     verifier = VerifyConfig(**one.recipe["verify"]).file or ""
-    graders = [read_contents(run.path).get(verifier) for run in (one, other)]
+    graders = [read_claim(run.path).contents.get(verifier) for run in (one, other)]
     if all(graders) and graders[0] != graders[1]:
         refuse(f"verifier {verifier}, which was edited between them", *graders)
 

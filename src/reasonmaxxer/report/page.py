@@ -26,7 +26,7 @@ from reasonmaxxer.report.templates import fill
 from reasonmaxxer.report.viewer import viewer_fragment
 from reasonmaxxer.report.viewer_data import viewer_data
 from reasonmaxxer.report.words import caveats, verdict
-from reasonmaxxer.work.run_directory import REPORT
+from reasonmaxxer.work.workspace import REPORT
 
 SHOWN: dict[Change, int] = {"gained": 3, "lost": 3, "both": 2, "neither": 2}
 """Examples of each kind, the first in the order of the test problems."""

@@ -13,7 +13,7 @@ import numpy as np
 from reasonmaxxer.artifacts import read_json, read_object, read_table
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.rollouts.collect import read_columns
-from reasonmaxxer.work.run_directory import open_run
+from reasonmaxxer.work.workspace import open_run
 
 Change = Literal["gained", "lost", "both", "neither"]
 

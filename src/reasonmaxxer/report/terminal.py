@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from reasonmaxxer.work.status import RunStatus, Sampled
+from reasonmaxxer.work.status import Sampled, Status
 
 BARS = "▁▂▃▄▅▆▇█"
 STATES = {
@@ -19,7 +20,7 @@ STATES = {
 }
 
 
-def print_summary(summary: dict[str, Any], out: Path, console: Console) -> None:
+def print_summary(summary: Mapping[str, Any], out: Path, console: Console) -> None:
     """Print accuracy, cost, where the files are and what to do next.
 
     Args:
@@ -37,7 +38,7 @@ def print_summary(summary: dict[str, Any], out: Path, console: Console) -> None:
         console.print(line, highlight=False, soft_wrap=True)
 
 
-def _accuracy(summary: dict[str, Any]) -> Table:
+def _accuracy(summary: Mapping[str, Any]) -> Table:
     n = summary["base"]["greedy"]["pass@1"]["n"]
     table = Table(title=f"Accuracy on {n} test problems", title_justify="left")
     table.add_column("metric")
@@ -65,7 +66,7 @@ def _share(outcomes: dict[str, int], name: str) -> str:
     return f"{outcomes.get(name, 0) / sum(outcomes.values()):.0%}"
 
 
-def _verdict(summary: dict[str, Any]) -> str:
+def _verdict(summary: Mapping[str, Any]) -> str:
     d = summary["difference"]["greedy"]
     return (
         f"Greedy difference [bold]{d['value']:+.3f}[/] \\[{d['low']:+.3f}, {d['high']:+.3f}]: "
@@ -146,7 +147,7 @@ def print_comparison(found: dict[str, Any], out: Path, console: Console) -> None
         console.print(escape(str(out / f"{NAME}.{kind}")), highlight=False, soft_wrap=True)
 
 
-def print_status(status: RunStatus, console: Console) -> None:
+def print_status(status: Status, console: Console) -> None:
     """Print where a run is, what its completions and training look like, and its end if there is one.
 
     Args:

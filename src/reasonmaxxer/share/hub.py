@@ -11,7 +11,7 @@ from reasonmaxxer.models.files import base_name, is_adapter
 from reasonmaxxer.share.card import model_card
 from reasonmaxxer.share.merge import RECORD
 from reasonmaxxer.share.source import copy_figures, read_finished
-from reasonmaxxer.work.run_directory import open_run
+from reasonmaxxer.work.workspace import open_run
 
 FOLDER = "hub"
 """In a run directory: what is pushed of it."""

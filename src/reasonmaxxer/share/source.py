@@ -13,7 +13,7 @@ from reasonmaxxer.artifacts import read_object, write_json, write_text
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models.files import adapter_config, base_name, is_adapter
 from reasonmaxxer.models.teachers import teachers
-from reasonmaxxer.work.run_directory import open_run
+from reasonmaxxer.work.workspace import open_run
 
 _PART = r"[^\s/\\'\"(),;<>|]+"
 _PATH = re.compile(rf"(?<![\w:/\\.~-])(?:[A-Za-z]:)?[/\\](?:{_PART}[/\\])+({_PART})")

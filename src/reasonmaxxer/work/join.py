@@ -10,11 +10,11 @@ import torch
 
 from reasonmaxxer.config import Recipe
 from reasonmaxxer.cost import Meter
-from reasonmaxxer.work.courses import courses_of
+from reasonmaxxer.work.job import open_job
+from reasonmaxxer.work.methods import methods_of
 from reasonmaxxer.work.progress import Display
-from reasonmaxxer.work.run_directory import StageWork
-from reasonmaxxer.work.session import Session
-from reasonmaxxer.work.training import train_courses
+from reasonmaxxer.work.training import train_all
+from reasonmaxxer.work.workspace import StageWork, partial_folder, read_claim
 
 SECONDS = 1.0
 """Between two looks for what the first process has finished."""
@@ -31,13 +31,13 @@ def join(recipe: Recipe, out: Path, *, trust_remote_code: bool = False) -> None:
         out: its run directory, which all processes see.
         trust_remote_code: let the model's repository run its own code.
     """
-    while not any((out / name).is_dir() for name in ("training", ".training.partial")):
+    training = out / "training"
+    while not training.is_dir() and not partial_folder(training).is_dir():
         time.sleep(SECONDS)
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    session = Session(recipe, out, Display(), trust_remote_code)
-    directory = session.directory
-    if not directory.is_recorded("training"):
-        meter = Meter("training", directory.device, None)
-        work = StageWork(directory.partial("training"), meter, None)
-        train_courses(session, work, courses_of(session, work))
+    stages = read_claim(out).stages
+    job = open_job(recipe, out, Display(), stages=stages, trust_remote_code=trust_remote_code)
+    if not job.workspace.is_recorded("training"):
+        meter = Meter("training", job.workspace.device, None)
+        train_all(job, StageWork(job.workspace.partial("training"), meter, None), methods_of(job))

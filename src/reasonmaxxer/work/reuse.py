@@ -1,115 +1,81 @@
-"""What a run need not do again because another run has done it."""
+"""What a command need not do again because it, or another one, has done it in another workspace."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
 from reasonmaxxer.artifacts import read_table
-from reasonmaxxer.config import Recipe
+from reasonmaxxer.config import Config
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.problems import problems_table
-from reasonmaxxer.recipe import parse_recipe
-from reasonmaxxer.work.run_directory import changed_since, open_run, stages_of
-from reasonmaxxer.work.session import SPLITS, Session
+from reasonmaxxer.problems import Problem, problems_table
+from reasonmaxxer.recipe import parse_config
+from reasonmaxxer.work.workspace import RECORD, Workspace, open_workspace
 
-SAMPLED_FROM = ("seed", "model", "problems", "verify")
-"""Keys that every completion depends on; a section is all of its keys."""
-ANSWERS = (
-    *SAMPLED_FROM,
-    "evaluation.max_new_tokens",
-    *(f"rollouts.{name}" for name in ("engine", "batch_size", "rollouts_per_shard")),
-)
-"""Keys that the base's greedy answers depend on, or how they lie in shards."""
-SAMPLES = tuple(f"evaluation.{name}" for name in ("temperature", "top_p", "samples", "sampled_problems"))
-STAGE_KEYS = {
-    "problems": ("seed", "problems"),
-    "rollouts": (*SAMPLED_FROM, "rollouts"),
-    "signal": (*SAMPLED_FROM, "rollouts", "signal"),
-    "training": (*ANSWERS, "rollouts", "signal", "training"),
-}
-"""Keys that a stage depends on."""
-COMPLETION_KEYS = {
-    "base-greedy": ANSWERS,
-    "base-sampled": (*ANSWERS, *SAMPLES),
-    "adapted-greedy": STAGE_KEYS["training"],
-    "adapted-sampled": (*STAGE_KEYS["training"], *SAMPLES),
-}
-"""Keys that a folder of the evaluation depends on."""
+Keys = Sequence[str]
+"""Keys of a config; a section is all of its keys."""
 
 
-def take_over(run: Path, session: Session) -> None:
-    """Copy what another run has done that would come out the same: stages, with what they cost, and
-    completions of the test problems. A stage that is there already stays.
+def take_over(
+    there: Path, workspace: Workspace, depends: Mapping[str, Keys], problems: Mapping[str, Sequence[Problem]]
+) -> None:
+    """Copy what another workspace holds that would come out the same, with what it cost.
 
     Args:
-        run: the other run's directory.
-        session: this run.
+        there: the other workspace.
+        workspace: this one; what is there already stays.
+        depends: stages, and folders of completions within a stage (`evaluation/base-greedy`), with the keys
+            of the config that each depends on; nearest the problems first.
+        problems: of the sources, now, by the path of the table that holds them.
 
     Raises:
-        UserError: the other folder is no run directory, nothing in it can be used, or a file that it read
-            was edited since.
+        UserError: the other folder is no workspace or of another kind of config, nothing in it can be used, or a
+            file that it read was edited since.
     """
-    directory = session.directory
-    there, here = parse_recipe(open_run(run)), directory.recipe
-    stages = [
-        stage
-        for stage, keys in STAGE_KEYS.items()
-        if stage in stages_of(here.training.method)
-        and _equal(there, here, keys)
-        and (run / stage / "stage.json").is_file()
-    ]
-    completions = [
-        name
-        for name, keys in COMPLETION_KEYS.items()
-        if _equal(there, here, keys) and (run / "evaluation" / name).is_dir()
-    ]
-    if not stages and not completions:
-        raise UserError(
-            f"Nothing of {run} can be reused: its {', '.join(_differing(there, here))} differ, or it "
-            "has not come so far."
-        )
-    edited = [*changed_since(run, here), *_other_problems(run, session)]
+    claim = open_workspace(there)
+    theirs, ours = parse_config(type(workspace.config), dict(claim.config), str(there)), workspace.config
+    usable = [name for name, keys in depends.items() if (there / name).is_dir() and not differing(theirs, ours, keys)]
+    if not usable:
+        unlike = ", ".join(differing(theirs, ours, next(iter(depends.values())))) or "results"
+        raise UserError(f"Nothing of {there} can be reused: its {unlike} differ, or it has not come so far.")
+    edited = [*workspace.edited_since(claim), *_other_problems(there, problems)]
     if edited:
         raise UserError(
-            f"{run} cannot be reused: {', '.join(edited)} had other content when it was made. Leave out "
+            f"{there} cannot be reused: {', '.join(edited)} had other content when it was made. Leave out "
             "--reuse, or give back what it was made with."
         )
-    for stage in stages:
-        if not directory.is_done(stage):
-            partial = directory.path / f".{stage}.reused"
-            shutil.rmtree(partial, ignore_errors=True)
-            shutil.copytree(run / stage, partial)
-            partial.replace(directory.path / stage)
-    if not (directory.path / "evaluation").exists():
-        for name in completions:
-            # shards that are there when the evaluation begins
-            partial = directory.path / ".evaluation.partial" / name
-            shutil.copytree(run / "evaluation" / name, partial, dirs_exist_ok=True)
+    for name in usable:
+        if (there / name / RECORD).is_file():
+            _copy(there / name, workspace.path / name)
+        elif not workspace.is_done(stage := str(Path(name).parent)):  # shards that are there when it begins
+            shutil.copytree(there / name, workspace.partial(stage) / Path(name).name, dirs_exist_ok=True)
 
 
-def _other_problems(run: Path, session: Session) -> list[str]:
-    """Splits that another run, of the same sources, has other problems in."""
-    done = session.directory.is_done("problems")
-    here = session.splits if done else session.drawn
-    paths = {name: run / "problems" / f"{name}.parquet" for name in SPLITS}
+def differing(theirs: Config, ours: Config, keys: Keys) -> list[str]:
+    """Those of some keys that two configs differ in."""
+    return [key for key in keys if _value(theirs, key) != _value(ours, key)]
+
+
+def _value(config: Config, key: str) -> Any:
+    return reduce(getattr, key.split("."), config)
+
+
+def _other_problems(there: Path, problems: Mapping[str, Sequence[Problem]]) -> list[str]:
+    """Tables that hold other problems than the same sources have now."""
     return [
-        f"problems.{name}"
-        for name, path in paths.items()
-        if path.is_file() and read_table(path) != problems_table(getattr(here, name))
+        name
+        for name, now in problems.items()
+        if (there / name).is_file() and read_table(there / name) != problems_table(now)
     ]
 
 
-def _equal(there: Recipe, here: Recipe, keys: tuple[str, ...]) -> bool:
-    return all(_value(there, key) == _value(here, key) for key in keys)
-
-
-def _value(recipe: Recipe, key: str) -> Any:
-    return reduce(getattr, key.split("."), recipe)
-
-
-def _differing(there: Recipe, here: Recipe) -> list[str]:
-    """Why not even the problems are the same."""
-    return [key for key in STAGE_KEYS["problems"] if not _equal(there, here, (key,))]
+def _copy(stage: Path, target: Path) -> None:
+    """Copy a complete stage, so that it is whole or absent."""
+    if not target.is_dir():
+        partial = target.with_name(f".{target.name}.reused")
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.copytree(stage, partial)
+        partial.replace(target)

@@ -1,36 +1,69 @@
-"""The main job: problems, rollouts, signal, training, evaluation, inspection, report.
+"""The ring of the main job: problems, rollouts, signal, training, evaluation, in order, and their figures.
 
-Every stage is a plain function elsewhere; here they are put in order, given their configs, measured,
-and made to survive a kill. `run` is the whole of it.
+Every stage is a plain function elsewhere; here they are put in order, given their configs, measured, and made
+to survive a kill. The token viewer and the page of `reasonmaxxer run` are added in `work/main_job.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import cast
 
-from reasonmaxxer.artifacts import read_object, write_json
+from reasonmaxxer.artifacts import write_json
 from reasonmaxxer.config import Recipe
-from reasonmaxxer.report.page import write_report
-from reasonmaxxer.work import stages
+from reasonmaxxer.work.job import SPLITS, Job, open_job, ring_stages
 from reasonmaxxer.work.progress import Display
 from reasonmaxxer.work.reuse import take_over
-from reasonmaxxer.work.run_directory import REPORT, SUMMARY, StageWork, open_run, stages_of
-from reasonmaxxer.work.session import Session
-from reasonmaxxer.work.summary import summarise
+from reasonmaxxer.work.stages import evaluation, problems, rollouts, signal
+from reasonmaxxer.work.summary import RunSummary, summarise
 from reasonmaxxer.work.training import training
+from reasonmaxxer.work.workspace import SUMMARY, StageWork
+
+StageFunction = Callable[[Job, StageWork], None]
+
+Stages = Mapping[str, tuple[Sequence[str], StageFunction]]
+"""By name: what a stage reads, and the function that does its work."""
+RING: Stages = {
+    "problems": ((), problems),
+    "rollouts": (("problems",), rollouts),
+    "signal": (("rollouts",), signal),
+    "training": (("problems", "signal"), training),
+    "evaluation": (("problems", "training"), evaluation),
+}
+
+SAMPLED_FROM = ("seed", "model", "problems", "verify")
+"""Keys that every completion depends on."""
+ANSWERS = (
+    *SAMPLED_FROM,
+    "evaluation.max_new_tokens",
+    *(f"rollouts.{name}" for name in ("engine", "batch_size", "rollouts_per_shard")),
+)
+"""Keys that the base's greedy answers depend on, or how they lie in shards."""
+SAMPLES = tuple(f"evaluation.{name}" for name in ("temperature", "top_p", "samples", "sampled_problems"))
+TRAINED_BY = (*ANSWERS, "rollouts", "signal", "training")
+DEPENDS = {
+    "problems": ("seed", "problems"),
+    "rollouts": (*SAMPLED_FROM, "rollouts"),
+    "signal": (*SAMPLED_FROM, "rollouts", "signal"),
+    "training": TRAINED_BY,
+    "evaluation/base-greedy": ANSWERS,
+    "evaluation/base-sampled": (*ANSWERS, *SAMPLES),
+    "evaluation/adapted-greedy": TRAINED_BY,
+    "evaluation/adapted-sampled": (*TRAINED_BY, *SAMPLES),
+}
+"""Keys that a stage, or a folder of completions within one, depends on: what `--reuse` goes by."""
 
 
 def run(
     recipe: Recipe,
     out: Path,
-    *,
     display: Display | None = None,
+    *,
     reuse: Path | None = None,
     trust_remote_code: bool = False,
-) -> dict[str, Any]:
+    also: Stages | None = None,
+) -> RunSummary:
     """Run a recipe in a folder, from wherever an earlier attempt stopped.
 
     Args:
@@ -39,6 +72,7 @@ def run(
         display: where progress shows; none is silent.
         reuse: another run, whose stages are taken over where the same would be done again.
         trust_remote_code: let the model's repository run its own code.
+        also: stages that come after those of the ring, as in `RING`.
 
     Returns:
         What `out/summary.json` holds.
@@ -46,42 +80,40 @@ def run(
     Raises:
         UserError: bad input, or a pool of problems that nothing can be learnt from.
     """
-    session = Session(recipe, out, display or Display(), trust_remote_code, reuse)
-    directory = session.directory
-    written = directory.path / SUMMARY
-    with directory.lock(), session.verifier:
-        open_run(directory.path)
-        if reuse and not written.exists():
-            take_over(reuse, session)
-        _run_stages(session)
-        if not written.exists():
-            write_json(summarise(directory, session.environment, session.price), written)
-        if recipe.training.method == "reasonmaxxer" and not (directory.path / REPORT).exists():
-            write_report(directory.path)
-        summary: dict[str, Any] = read_object(written, ("schema",))
-        return summary
-
-
-def _run_stages(session: Session) -> None:
-    """Every stage in order, with those it reads from."""
-    order: tuple[tuple[str, tuple[str, ...], Callable[[Session, StageWork], None]], ...] = (
-        ("problems", (), stages.problems),
-        ("rollouts", ("problems",), stages.rollouts),
-        ("signal", ("rollouts",), stages.signal),
-        ("training", ("problems", "signal"), training),
-        ("evaluation", ("problems", "training"), stages.evaluation),
-        ("inspection", ("rollouts", "signal", "training", "evaluation"), stages.inspection),
+    functions = {name: RING[name] for name in ring_stages(recipe.training.method)} | dict(also or {})
+    job = open_job(
+        recipe, out, display or Display(), stages=tuple(functions), reuse=reuse, trust_remote_code=trust_remote_code
     )
-    stages_now = stages_of(session.recipe.training.method)
-    for name, inputs, work in order:
-        if name in stages_now:
-            needed = tuple(stage for stage in inputs if stage in stages_now)
-            session.directory.run_stage(name, needed, partial(_staged, session, work))
+    workspace = job.workspace
+    with workspace.lock(), job.verifier:
+        if reuse and not workspace.summary:
+            reuse_run(reuse, job)
+        for name, (inputs, function) in functions.items():
+            run_stage(job, name, inputs, function)
+        if not workspace.summary:
+            write_json(summarise(workspace, job.environment, job.price), workspace.path / SUMMARY)
+        return cast(RunSummary, workspace.summary)
 
 
-def _staged(session: Session, work: Callable[[Session, StageWork], None], done: StageWork) -> None:
-    """A stage's work, at whose end nothing samples any more."""
-    try:
-        work(session, done)
-    finally:
-        session.close_engine()
+def run_stage(job: Job, name: str, inputs: Sequence[str], function: StageFunction) -> None:
+    """Do one stage, at whose end nothing samples any more."""
+
+    def work(stage: StageWork) -> None:
+        try:
+            function(job, stage)
+        finally:
+            job.model.close_engine()
+
+    job.workspace.run_stage(name, [stage for stage in inputs if stage in job.workspace.stages], work)
+
+
+def reuse_run(there: Path, job: Job) -> None:
+    """Take over what another run has done that would come out the same; a stage that is there stays.
+
+    Raises:
+        UserError: as by `take_over`.
+    """
+    splits = job.drawn or job.splits
+    tables = {f"problems/{name}.parquet": getattr(splits, name) for name in SPLITS}
+    depends = {name: keys for name, keys in DEPENDS.items() if name.partition("/")[0] in job.workspace.stages}
+    take_over(there, job.workspace, depends, tables)

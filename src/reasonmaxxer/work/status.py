@@ -1,16 +1,29 @@
-"""The state of a run, read from its folder while it is at work, after it was stopped or when done."""
+"""The state of a workspace, read while it is at work, after it was stopped or when done; any command's."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import pyarrow.parquet as pq
+
 from reasonmaxxer.artifacts import read_json, read_object
 from reasonmaxxer.method.history import read_progress
 from reasonmaxxer.rollouts.collect import read_columns
-from reasonmaxxer.work.run_directory import AT_WORK, COST, SCRATCH, is_locked, open_run, stages_of
+from reasonmaxxer.work.workspace import (
+    AT_WORK,
+    COST,
+    RECORD,
+    SCRATCH,
+    SUMMARY,
+    Claim,
+    is_locked,
+    open_workspace,
+    partial_folder,
+)
 
 State = Literal["done", "running", "stopped", "waiting"]
 
@@ -27,11 +40,11 @@ class StageStatus:
 
 @dataclass(frozen=True)
 class Sampled:
-    """Completions of one model on one split, as far as they are on disk.
+    """One set of completions, as far as they are on disk.
 
     Attributes:
         name: what they are.
-        total: completions there will be, None where the recipe does not say.
+        total: completions there will be.
         finished: those of the shard at work, ungraded, too.
         outcomes: completions by grade.
         truncated: those cut at the length limit.
@@ -40,7 +53,7 @@ class Sampled:
     """
 
     name: str
-    total: int | None
+    total: int
     finished: int
     outcomes: dict[str, int]
     truncated: int
@@ -54,21 +67,23 @@ class Sampled:
 
 
 @dataclass(frozen=True)
-class RunStatus:
-    """A run as its folder shows it.
+class Status:
+    """A workspace as its folder shows it.
 
     Attributes:
         path: its folder.
-        state: of the whole run.
-        model: the base, as the recipe names it.
-        seed: of the recipe.
+        command: that fills it.
+        state: of the whole command.
+        model: those that it works on, as its config names them, the base first.
+        seed: of its config.
         stages: in order.
-        sampled: completions so far, in order of the run.
+        sampled: completions so far, in order of the stages.
         training: metrics so far, by number of the gate; empty before training and once it is done.
-        summary: `summary.json` of a finished run.
+        summary: `summary.json` of a finished command.
     """
 
     path: Path
+    command: str
     state: State
     model: str
     seed: int
@@ -78,40 +93,46 @@ class RunStatus:
     summary: dict[str, Any] | None
 
 
-def read_status(run: Path) -> RunStatus:
-    """Look at a run without disturbing it; only columns without tokens are read.
+def read_status(path: Path) -> Status:
+    """Look at a workspace without disturbing it; only columns without tokens are read.
 
     Raises:
-        UserError: the folder is no run directory.
+        UserError: the folder is no workspace.
     """
     try:
-        return _look(run)
+        return _look(path)
     except FileNotFoundError:  # a stage ended, and took its name, between two looks
-        return _look(run)
+        return _look(path)
 
 
-def _look(run: Path) -> RunStatus:
-    recipe = open_run(run, hashes=False)
-    summary = read_object(run / "summary.json", ("schema",)) if (run / "summary.json").is_file() else None
-    at_work = summary is None and is_locked(run)
-    state: State = "done" if summary else "running" if at_work else "stopped"
-    return RunStatus(
-        path=run,
-        state=state,
-        model=recipe["model"]["name"],
-        seed=recipe["seed"],
-        stages=[_stage(run, stage, at_work) for stage in stages_of(recipe["training"]["method"])],
-        sampled=_sampled(run, recipe, at_work),
+def _look(path: Path) -> Status:
+    claim = open_workspace(path, hashes=False)
+    summary = read_object(path / SUMMARY, ("schema",)) if (path / SUMMARY).is_file() else None
+    at_work = summary is None and is_locked(path)
+    return Status(
+        path=path,
+        command=claim.command,
+        state="done" if summary else "running" if at_work else "stopped",
+        model=", ".join(_models(claim.config)),
+        seed=claim.config["seed"],
+        stages=[_stage(path, stage, at_work) for stage in claim.stages],
+        sampled=_sampled(path, claim, at_work),
         training={
             int(folder.name.removeprefix("gate-")): read_progress(folder)
-            for folder in sorted((run / ".training.partial" / SCRATCH).glob("gate-*"))
+            for folder in sorted((partial_folder(path / "training") / SCRATCH).glob("gate-*"))
         },
         summary=summary,
     )
 
 
-def _stage(run: Path, stage: str, at_work: bool) -> StageStatus:
-    record, partial = run / stage / "stage.json", run / f".{stage}.partial"
+def _models(config: Mapping[str, Any]) -> list[str]:
+    """Names of the models in a config, a section or a list of names each."""
+    there = (config[key] for key in ("model", "base", "teacher", "tuned") if config.get(key))
+    return [name for value in there for name in ([value["name"]] if isinstance(value, dict) else value)]
+
+
+def _stage(path: Path, stage: str, at_work: bool) -> StageStatus:
+    record, partial = path / stage / RECORD, partial_folder(path / stage)
     if record.is_file():
         cost = read_json(record)["cost"]
         return StageStatus(stage, "done", cost["seconds"], cost["tokens"])
@@ -123,40 +144,23 @@ def _stage(run: Path, stage: str, at_work: bool) -> StageStatus:
     return StageStatus(stage, "running" if at_work else "stopped", seconds, tokens)
 
 
-def _sampled(run: Path, recipe: dict[str, Any], at_work: bool) -> list[Sampled]:
-    """Every set of completions that has a folder."""
-    record = run / "problems" / "stage.json"
-    if not record.is_file():
-        return []
-    sizes, config = read_json(record)["counts"], recipe["rollouts"]
-    sets: list[tuple[str, Path, int | None]] = [
-        (
-            "rollouts",
-            _folder(run, "rollouts"),
-            None if config["imported"] else sizes["train"] * config["rollouts_per_problem"],
-        )
-    ]
-    for gate in sorted((run / ".training.partial" / SCRATCH).glob("gate-*")):
-        tried = sorted(gate.glob("validation-*"), key=lambda p: int(p.name.partition("-")[2]))
-        sets += [(f"{gate.name} step {p.name.partition('-')[2]}", p, sizes["validation"]) for p in tried]
-    for arm in ("base", "adapted"):
-        config = recipe["evaluation"]
-        sampled = min(sizes["test"], config["sampled_problems"] or sizes["test"])
-        for kind, count in (("greedy", sizes["test"]), ("sampled", config["samples"] * sampled)):
-            folder = _folder(run, "evaluation") / f"{arm}-{kind}"
-            sets.append((f"test, {arm} {kind}", folder, count))
-    told = _told(run) if at_work else {}
-    return [_read(*of, told.get(of[1], 0)) for of in sets if of[1].is_dir()]
+def _sampled(path: Path, claim: Claim, at_work: bool) -> list[Sampled]:
+    """Every folder of completions, stage by stage."""
+    found = []
+    for stage in claim.stages:
+        folder = path / stage if (path / stage).is_dir() else partial_folder(path / stage)
+        told = read_json(folder / AT_WORK) if (folder / AT_WORK).is_file() else {"expected": {}, "folder": None}
+        shards = (shard for shard in sorted(folder.rglob("shard-*.parquet")) if _holds_completions(shard))
+        written = (shard.parent.relative_to(folder).as_posix() for shard in shards)
+        for name in dict.fromkeys([*told["expected"], *written]):
+            finished = told["finished"] if at_work and name == told["folder"] else 0
+            shown = "/".join(part for part in (stage, *Path(name).parts) if part != SCRATCH)
+            found.append(_read(shown, folder / name, told["expected"].get(name), finished))
+    return found
 
 
-def _folder(run: Path, stage: str) -> Path:
-    return run / stage if (run / stage).is_dir() else run / f".{stage}.partial"
-
-
-def _told(run: Path) -> dict[Path, int]:
-    """Completions, as the process at work tells, by their folder."""
-    told = {file.parent: read_json(file) for file in run.glob(f".*.partial/{AT_WORK}")}
-    return {stage / values["folder"]: values["finished"] for stage, values in told.items()}
+def _holds_completions(shard: Path) -> bool:
+    return "completion_ids" in pq.read_schema(shard).names
 
 
 def _read(name: str, folder: Path, total: int | None, finished: int) -> Sampled:
@@ -166,7 +170,7 @@ def _read(name: str, folder: Path, total: int | None, finished: int) -> Sampled:
         by_problem[row["problem_id"]].add(row["outcome"] == "correct")
     return Sampled(
         name=name,
-        total=total,
+        total=total or len(rows),
         finished=max(len(rows), finished),
         outcomes=dict(Counter(row["outcome"] for row in rows)),
         truncated=sum(row["finish_reason"] == "length" for row in rows),

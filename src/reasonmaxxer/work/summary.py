@@ -1,77 +1,151 @@
-"""The figures of a finished run, gathered from its stages into one JSON value (schema 1)."""
+"""The figures of a finished run, gathered from its stages: what `summary.json` holds (schema 1)."""
 
 from __future__ import annotations
 
-from functools import reduce
-from operator import add
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import numpy as np
 
 from reasonmaxxer.config import Recipe
 from reasonmaxxer.cost import Price
 from reasonmaxxer.measure.metrics import paired_difference
-from reasonmaxxer.measure.rollouts import greedy_metrics, outcomes_by_problem, rollout_summary, sampled_metrics
+from reasonmaxxer.measure.rollouts import (
+    Metrics,
+    greedy_metrics,
+    outcomes_by_problem,
+    rollout_summary,
+    sampled_metrics,
+)
 from reasonmaxxer.rollouts.collect import read_rollouts
-from reasonmaxxer.work.run_directory import RunDirectory
+from reasonmaxxer.work.records import (
+    GateValues,
+    RolloutCounts,
+    SelectionCounts,
+    SignalCounts,
+    TrainingCounts,
+    TrainingRecord,
+)
+from reasonmaxxer.work.workspace import Ledger, Workspace
 
 SCHEMA = 1
 ARMS = ("base", "adapted")
 
 
-def summarise(directory: RunDirectory, environment: dict[str, Any], price: Price) -> dict[str, Any]:
-    """Everything `summary.json` holds; `docs/artifacts.md` explains each entry.
+class Interval(TypedDict):
+    """An estimate over `n` problems with its interval."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+class ArmSummary(TypedDict):
+    """One model on the test problems: metrics by name (`pass@1`), and the health of all its completions."""
+
+    greedy: dict[str, Interval]
+    sampled: dict[str, Interval]
+    truncated_share: float
+    outcomes: dict[str, int]
+
+
+class PairedDifference(TypedDict):
+    """Adapted minus base, over the same problems."""
+
+    value: float
+    low: float
+    high: float
+    gained: int
+    lost: int
+    p_value: float
+    gained_problems: list[str]
+    lost_problems: list[str]
+
+
+class Differences(TypedDict):
+    """By kind of decoding."""
+
+    greedy: PairedDifference
+
+
+class TrainingSummary(TrainingRecord):
+    """The training behind the chosen checkpoint, with the seconds that the whole stage took."""
+
+    seconds: float
+
+
+class RunSummary(TypedDict):
+    """`summary.json` of a run; `docs/artifacts.md` explains each entry."""
+
+    schema: int
+    model: dict[str, str]
+    base: ArmSummary
+    adapted: ArmSummary
+    difference: Differences
+    rollouts: RolloutCounts | None
+    selection: SelectionCounts | None
+    gate: GateValues | None
+    training: TrainingSummary
+    cost: Ledger
+    environment: dict[str, Any]
+
+
+def summarise(workspace: Workspace, environment: dict[str, Any], price: Price) -> RunSummary:
+    """The figures of a run whose stages are all complete.
 
     Args:
-        directory: a run whose stages are all complete.
+        workspace: the run directory.
         environment: of `describe_environment`.
         price: of the machine.
     """
-    recipe = directory.recipe
-    counts = {
-        stage: directory.record(stage)["counts"] if directory.is_done(stage) else None
-        for stage in ("rollouts", "signal")
-    }
-    selected = counts["signal"]
-    training = dict(directory.record("training")["counts"])
-    costs = directory.costs()
-    seconds = {cost.stage: cost.seconds for cost in costs}
-    return {
-        "schema": SCHEMA,
-        "model": directory.record("evaluation")["counts"]["model"],
-        **{arm: _arm(directory.path / "evaluation", arm, recipe) for arm in ARMS},
-        "difference": {"greedy": _difference(directory.path / "evaluation", recipe)},
-        "rollouts": counts["rollouts"],
-        "selection": selected and {n: selected[n] for n in ("problems", "sequences", "tokens")},
-        "gate": training.pop("gate"),
-        "training": training | {"seconds": seconds["training"]},
-        "cost": {
-            "stages": [cost.to_dict() for cost in costs],
-            "total": reduce(add, costs).to_dict() | {"stage": "total"},
-            "price": price.to_dict(),
-        },
-        "environment": environment,
-    }
+    recipe, folder = cast(Recipe, workspace.config), workspace.path / "evaluation"
+    rollouts, signal = (workspace.counts(s) if workspace.is_done(s) else None for s in ("rollouts", "signal"))
+    training: TrainingCounts = workspace.counts("training")
+    ledger = workspace.ledger(price)
+    seconds = next(cost["seconds"] for cost in ledger["stages"] if cost["stage"] == "training")
+    return RunSummary(
+        schema=SCHEMA,
+        model=workspace.counts("evaluation")["model"],
+        base=_arm(folder, "base", recipe),
+        adapted=_arm(folder, "adapted", recipe),
+        difference={"greedy": _difference(folder, recipe)},
+        rollouts=rollouts,
+        selection=signal and _selection(signal),
+        gate=training["gate"],
+        training=_training(training, seconds),
+        cost=ledger,
+        environment=environment,
+    )
 
 
-def _arm(folder: Path, arm: str, recipe: Recipe) -> dict[str, Any]:
+def _selection(signal: SignalCounts) -> SelectionCounts:
+    return SelectionCounts(problems=signal["problems"], sequences=signal["sequences"], tokens=signal["tokens"])
+
+
+def _training(counts: TrainingCounts, seconds: float) -> TrainingSummary:
+    values = {key: value for key, value in counts.items() if key != "gate"}
+    return cast(TrainingSummary, {**values, "seconds": seconds})
+
+
+def _arm(folder: Path, arm: str, recipe: Recipe) -> ArmSummary:
     config, seed = recipe.evaluation, recipe.seed
     greedy = read_rollouts(folder / f"{arm}-greedy")
-    made = greedy
-    metrics = {"greedy": greedy_metrics(greedy, config, seed), "sampled": {}}
-    if config.samples:
-        sampled = read_rollouts(folder / f"{arm}-sampled")
-        metrics["sampled"] = sampled_metrics(sampled, config, seed)
-        made = greedy + sampled
-    values: dict[str, Any] = {
-        kind: {name: estimate.to_dict() for name, estimate in found.items()} for kind, found in metrics.items()
-    }
-    health = rollout_summary(made)
-    return values | {name: health[name] for name in ("truncated_share", "outcomes")}
+    sampled = read_rollouts(folder / f"{arm}-sampled") if config.samples else []
+    health = rollout_summary(greedy + sampled)
+    return ArmSummary(
+        greedy=_intervals(greedy_metrics(greedy, config, seed)),
+        sampled=_intervals(sampled_metrics(sampled, config, seed)) if sampled else {},
+        truncated_share=health["truncated_share"],
+        outcomes=health["outcomes"],
+    )
 
 
-def _difference(folder: Path, recipe: Recipe) -> dict[str, Any]:
+def _intervals(metrics: Metrics) -> dict[str, Interval]:
+    return {name: cast(Interval, estimate.to_dict()) for name, estimate in metrics.items()}
+
+
+def _difference(folder: Path, recipe: Recipe) -> PairedDifference:
     config = recipe.evaluation
     base, adapted = (outcomes_by_problem(read_rollouts(folder / f"{arm}-greedy")) for arm in ARMS)
     names = list(base)
@@ -82,7 +156,8 @@ def _difference(folder: Path, recipe: Recipe) -> dict[str, Any]:
         config.confidence,
         recipe.seed,
     )
-    return difference.to_dict() | {
+    problems = {
         "gained_problems": [n for n in names if adapted[n] and not base[n]],
         "lost_problems": [n for n in names if base[n] and not adapted[n]],
     }
+    return cast(PairedDifference, {**difference.to_dict(), **problems})

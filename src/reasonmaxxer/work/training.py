@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from reasonmaxxer.artifacts import read_json, write_json, write_table
 from reasonmaxxer.measure.rollouts import outcomes_by_problem
-from reasonmaxxer.method.gate import Gate
 from reasonmaxxer.method.processes import is_first, leave_processes
 from reasonmaxxer.method.train import (
     RECORD,
-    add_adapter,
     checkpoint_step,
     history_table,
     load_adapter_weights,
@@ -20,115 +19,111 @@ from reasonmaxxer.method.train import (
     whole_checkpoints,
 )
 from reasonmaxxer.method.validation import Candidate, best_candidate, candidate_table
-from reasonmaxxer.work.courses import Course, Hooks, courses_of
-from reasonmaxxer.work.run_directory import StageWork
-from reasonmaxxer.work.session import Session
+from reasonmaxxer.work.job import Job
+from reasonmaxxer.work.methods import History, Hooks, Method, methods_of
+from reasonmaxxer.work.progress import Task
+from reasonmaxxer.work.records import CheckpointCost, TrainingCounts
+from reasonmaxxer.work.sampling import greedily
+from reasonmaxxer.work.workspace import StageWork
 
 
-def training(session: Session, work: StageWork) -> None:
-    """Train one adapter a course; the validation split picks course and checkpoint.
+def training(job: Job, work: StageWork) -> None:
+    """Train one adapter a method; the validation split picks gate and checkpoint.
 
-    All courses come before any validation: with several processes the others leave in between.
+    All are trained before any is validated: with several processes the others leave in between.
     """
-    courses = courses_of(session, work)
-    histories = train_courses(session, work, courses)
-    _fresh_adapter(session)
-    candidates: list[Candidate] = []
-    checkpoints = []
-    for index, course in enumerate(courses):
-        folder = _folder(work, index)
-        label = _label(index, courses)
-        candidates += _validate(session, work, course.gate, index, folder, label)
-        checkpoints += _checkpoint_costs(folder, index)
-    session.put(session.loaded.model.unload())
+    methods = methods_of(job)
+    history = train_all(job, work, methods)
+    job.model.add_fresh_adapter()
+    candidates = [c for number in range(len(methods)) for c in _validate(job, work, methods, number)]
+    job.model.remove_adapter()
     best = best_candidate(candidates)
-    save_adapter(best.adapter, work.folder / "adapter", session.loaded)
-    write_table(history_table(histories), work.folder / "history.parquet")
+    chosen = methods[best.gate_index]
+    save_adapter(best.adapter, work.folder / "adapter", job.model.loaded)
+    write_table(history_table(history), work.folder / "history.parquet")
     write_table(candidate_table(candidates), work.folder / "validation.parquet")
-    chosen = courses[best.gate_index]
-    work.counts = {
-        "method": session.recipe.training.method,
-        "gate": best.gate and best.gate.to_dict(),
-        "steps": best.step,
-        "planned_steps": chosen.steps,
-        "sequences": chosen.sequences,
-        "tokens": chosen.tokens,
-        "checkpoint": f"step {best.step}",
-        "validation_accuracy": best.accuracy,
-        "validation_problems": len(best.correct),
-        "checkpoints": checkpoints,
-    }
+    work.counts = TrainingCounts(
+        method=job.recipe.training.method,
+        gate=best.gate.to_dict() if best.gate else None,
+        steps=best.step,
+        planned_steps=chosen.steps,
+        sequences=chosen.sequences,
+        tokens=chosen.tokens,
+        checkpoint=f"step {best.step}",
+        validation_accuracy=best.accuracy,
+        validation_problems=len(best.correct),
+        checkpoints=[cost for number in range(len(methods)) for cost in _checkpoint_costs(work, number)],
+    )
 
 
-def train_courses(session: Session, work: StageWork, courses: Sequence[Course]) -> list[dict[str, Any]]:
-    """Train the adapter of every course, all processes together; the history, one row a step."""
-    histories = []
-    for index, course in enumerate(courses):
-        finished = _folder(work, index) / "history.json"
+def train_all(job: Job, work: StageWork, methods: Sequence[Method]) -> History:
+    """Train every adapter, all processes together; the history, one row a step."""
+    history: History = []
+    for number, method in enumerate(methods):
+        finished = _folder(work, number) / "history.json"
         if finished.exists():
-            histories += read_json(finished)
+            history += read_json(finished)
             continue
-        _fresh_adapter(session)
-        history = _train(session, work, course, index, _label(index, courses))
-        histories += history
+        job.model.add_fresh_adapter()
+        rows = _train(job, work, method, number, _label(number, methods))
+        history += rows
         if is_first():
-            write_json(history, finished)
-        session.training_done()
+            write_json(rows, finished)
+        job.model.remove_adapter()
     leave_processes()
-    return histories
+    return history
 
 
-def _train(session: Session, work: StageWork, course: Course, index: int, label: str) -> list[dict[str, Any]]:
-    """Train the adapter of one course; its history."""
-    folder = _folder(work, index)
+def _train(job: Job, work: StageWork, method: Method, number: int, label: str) -> History:
+    """Train one adapter, metered step by step; its history."""
+    folder = _folder(work, number)
+
+    def on_step(step: int) -> None:
+        tokens = round(method.tokens_until(step) - method.tokens_until(task.done))
+        work.meter.add(tokens=tokens, flops=method.flops_until(step) - method.flops_until(task.done))
+        task.advance(step - task.done, tokens)
 
     def on_checkpoint(record: Path) -> dict[str, Any]:
-        return work.save_cost(record).to_dict()
+        return asdict(work.save_cost(record))
 
-    with session.display.task(f"Training{label}", course.steps) as task:
+    with job.display.task(f"Training{label}", method.steps) as task:
         already = whole_checkpoints(folder)
         task.advance(checkpoint_step(already[-1]) if already else 0)
-        events = session.directory.path / "tensorboard" / f"gate-{index}"
-        history = course.train(Hooks(folder, events, task, on_checkpoint))
-    return [{"gate": index, **row} for row in history]
+        events = job.workspace.path / "tensorboard" / f"gate-{number}"
+        history = method.train(Hooks(folder, events, work.meter, on_step, on_checkpoint))
+    return [{"gate": number, **row} for row in history]
 
 
-def _fresh_adapter(session: Session) -> None:
-    adapter = session.recipe.training.adapter
-    session.put(add_adapter(session.loaded.model, adapter, session.recipe.seed))
+def _validate(job: Job, work: StageWork, methods: Sequence[Method], number: int) -> list[Candidate]:
+    """Try every checkpoint of one adapter on the validation problems, greedily."""
+    problems, greedy = job.splits.validation, greedily(job.recipe.evaluation)
+    folder = _folder(work, number)
+    checkpoints = whole_checkpoints(folder)
+    label, count = f"Validation{_label(number, methods)}", len(checkpoints) * len(problems)
+
+    def tried(checkpoint: Path, task: Task) -> Candidate:
+        load_adapter_weights(job.model.model, checkpoint)
+        step = checkpoint_step(checkpoint)
+        answers = folder / f"validation-{step}"
+        rollouts = job.sample(work, problems, answers, greedy, 1, task, adapter=checkpoint)
+        return Candidate(number, methods[number].gate, step, checkpoint, outcomes_by_problem(rollouts))
+
+    with job.display.task(label, count) as task:
+        return [tried(checkpoint, task) for checkpoint in checkpoints]
 
 
-def _folder(work: StageWork, index: int) -> Path:
-    """Folder of one gate's training."""
-    return work.scratch / f"gate-{index}"
-
-
-def _label(index: int, courses: Sequence[Course]) -> str:
-    return f" {index + 1}/{len(courses)}" if len(courses) > 1 else ""
-
-
-def _checkpoint_costs(folder: Path, index: int) -> list[dict[str, Any]]:
-    """What the stage had cost at each checkpoint of a course."""
+def _checkpoint_costs(work: StageWork, number: int) -> list[CheckpointCost]:
+    """What the stage had cost at each checkpoint of one adapter."""
     return [
-        {"gate": index, "step": checkpoint_step(path), **read_json(path / RECORD)}
-        for path in whole_checkpoints(folder)
+        cast(CheckpointCost, {"gate": number, "step": checkpoint_step(path), **read_json(path / RECORD)})
+        for path in whole_checkpoints(_folder(work, number))
     ]
 
 
-def _validate(
-    session: Session, work: StageWork, gate: Gate | None, index: int, folder: Path, label: str
-) -> list[Candidate]:
-    """Try every checkpoint of one course on the validation problems, greedily."""
-    problems = session.splits.validation
-    greedy = session.recipe.evaluation.model_copy(update={"temperature": 0.0})
-    checkpoints = whole_checkpoints(folder)
-    candidates = []
-    count = len(checkpoints) * len(problems)
-    with session.display.task(f"Validation{label}", count) as task:
-        for checkpoint in checkpoints:
-            load_adapter_weights(session.loaded.model, checkpoint)
-            step = checkpoint_step(checkpoint)
-            tried = folder / f"validation-{step}"
-            rollouts = session.sample(work, problems, tried, greedy, 1, task, adapter=checkpoint)
-            candidates.append(Candidate(index, gate, step, checkpoint, outcomes_by_problem(rollouts)))
-    return candidates
+def _folder(work: StageWork, number: int) -> Path:
+    """Folder of one gate's training."""
+    return work.scratch / f"gate-{number}"
+
+
+def _label(number: int, methods: Sequence[Method]) -> str:
+    return f" {number + 1}/{len(methods)}" if len(methods) > 1 else ""

@@ -1,4 +1,4 @@
-"""The run directory: stages whole or absent, a ledger over all attempts, one owner."""
+"""The workspace: stages whole or absent, a ledger over all attempts, one owner."""
 
 import shutil
 
@@ -9,14 +9,22 @@ from transformers import AutoModelForCausalLM
 
 from reasonmaxxer.artifacts import file_hash, read_json, read_table, write_json, write_table
 from reasonmaxxer.config import Recipe
+from reasonmaxxer.cost import Price
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.models.files import files_behind
 from reasonmaxxer.recipe import parse_recipe
-from reasonmaxxer.work.run_directory import RunDirectory, open_run
+from reasonmaxxer.work.workspace import Workspace, open_run
 from tests.tiny import tiny_folder
 
 
-def directory(path, recipe=None):
-    return RunDirectory(path / "run", recipe or Recipe(), "cpu", 3600.0)
+STAGES = ("problems", "rollouts", "signal")
+PRICE = Price("hand", 3600.0)
+
+
+def directory(path, recipe=None, **more):
+    recipe = recipe or Recipe()
+    files = (recipe.verify.file, *files_behind(recipe.model.name))
+    return Workspace(path / "run", "run", recipe, stages=STAGES, files=files, usd_per_hour=3600.0, **more)
 
 
 def test_a_stage_runs_once_and_is_recorded(tmp_path):
@@ -24,7 +32,7 @@ def test_a_stage_runs_once_and_is_recorded(tmp_path):
 
     def work(stage):
         calls.append(1)
-        stage.counts["things"] = 3
+        stage.counts = {"things": 3}
         stage.meter.add(tokens=7, flops=2.0)
         write_json({}, stage.folder / "x.json")
 
@@ -58,10 +66,12 @@ def test_a_broken_stage_keeps_its_work_and_what_it_spent(tmp_path):
     assert not run.is_done("problems")
     before = read_json(tmp_path / "run" / ".problems.partial" / "cost.json")["before"]["seconds"]
     run.run_stage("problems", (), finishes)
-    [cost] = run.costs()
-    assert cost.tokens == 7
-    assert cost.seconds > before
-    assert cost.usd == pytest.approx(cost.seconds)  # 3600 USD an hour
+    ledger = run.ledger(PRICE)
+    [cost] = ledger["stages"]
+    assert cost["tokens"] == 7
+    assert cost["seconds"] > before
+    assert cost["usd"] == pytest.approx(cost["seconds"])  # 3600 USD an hour
+    assert ledger["total"] == {**cost, "stage": "total"} and ledger["price"]["usd_per_hour"] == 3600.0
     assert not (tmp_path / "run" / "problems" / "cost.json").exists()
 
 
@@ -155,7 +165,7 @@ def test_a_stage_that_was_deleted_is_made_again_and_must_be_the_one_others_read(
 def test_a_recipe_that_was_damaged_is_no_traceback(tmp_path, left):
     written = directory(tmp_path).path / "recipe.yaml"
     written.write_text(left)
-    with pytest.raises(UserError, match=r"recipe.yaml is damaged.*--print-recipe"):
+    with pytest.raises(UserError, match=r"recipe.yaml is damaged.*--print-config"):
         directory(tmp_path)
 
 
@@ -218,7 +228,7 @@ def test_a_model_that_was_edited_since_is_refused(tmp_path, edited):
 def test_a_folder_of_something_else_is_refused(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").write_text("x")
-    with pytest.raises(UserError, match="not a run directory"):
+    with pytest.raises(UserError, match="was not made by `reasonmaxxer run`"):
         directory(tmp_path)
     assert (tmp_path / "run" / "thesis.tex").read_text() == "x"
 

@@ -1,0 +1,61 @@
+"""The main job, `reasonmaxxer run`: the ring's stages, then what a person looks at, token viewer and page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reasonmaxxer.config import Recipe
+from reasonmaxxer.method.gate import Gate
+from reasonmaxxer.microscope.inspection import choose_specimens, inspect_tokens, write_inspection
+from reasonmaxxer.report.page import write_report
+from reasonmaxxer.work import run as ring
+from reasonmaxxer.work.job import Job
+from reasonmaxxer.work.progress import Display
+from reasonmaxxer.work.records import TrainingCounts
+from reasonmaxxer.work.sampling import count_scored
+from reasonmaxxer.work.summary import RunSummary
+from reasonmaxxer.work.workspace import REPORT, StageWork
+
+
+def run(
+    recipe: Recipe,
+    out: Path,
+    display: Display | None = None,
+    *,
+    reuse: Path | None = None,
+    trust_remote_code: bool = False,
+) -> RunSummary:
+    """`work.run.run`, and of ReasonMaxxer's own method `inspection/` and `report.html`.
+
+    Args:
+        recipe: what to do; `training.method` says by which method.
+        out: the run directory.
+        display: where progress shows; none is silent.
+        reuse: another run, whose stages are taken over where the same would be done again.
+        trust_remote_code: let the model's repository run its own code.
+
+    Returns:
+        What `out/summary.json` holds.
+
+    Raises:
+        UserError: bad input, or a pool of problems that nothing can be learnt from.
+    """
+    shown = recipe.training.method == "reasonmaxxer"
+    inputs = ("rollouts", "signal", "training", "evaluation")
+    also: ring.Stages = {"inspection": (inputs, inspection)} if shown else {}
+    summary = ring.run(recipe, out, display, reuse=reuse, trust_remote_code=trust_remote_code, also=also)
+    if shown and not (out / REPORT).exists():
+        write_report(out)
+    return summary
+
+
+def inspection(job: Job, work: StageWork) -> None:
+    """Score a few completions under both models, token by token, for the viewer."""
+    training: TrainingCounts = job.workspace.counts("training")
+    assert training["gate"]  # only a baseline has none
+    gate, model = Gate(**training["gate"]), job.model
+    chosen = choose_specimens(job.workspace.path, job.examples(), job.recipe.inspection)
+    model.load_adapter(job.trained)
+    with job.display.task("Inspection", 2 * len(chosen)) as task:
+        tokens = inspect_tokens(chosen, gate, model.model, count_scored(work, model.flops, task))
+    work.counts = write_inspection(tokens, model.loaded.tokenizer, work.folder)

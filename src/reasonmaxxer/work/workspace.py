@@ -1,0 +1,466 @@
+"""The workspace: one folder of one command, in which every stage is whole or absent.
+
+A workspace belongs to one config and to one process at a time. A stage works in `.NAME.partial`, which
+survives a kill. Once `stage.json` is in place its work is done: what only an unfinished stage needs is
+removed and the folder renamed to `NAME`. What a stage has cost is kept beside its work, so that the ledger
+of a command that was killed and taken up again still counts what was spent up to the last durable piece: it
+is written just before that piece takes its name, and counts if the piece is there.
+
+The same for every command, so that `show`, the ledger and `--reuse` need to know none of them.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from functools import reduce
+from operator import add
+from pathlib import Path
+from typing import Any, TypedDict
+
+import filelock
+import yaml
+
+from reasonmaxxer import __version__
+from reasonmaxxer.artifacts import (
+    AGAIN,
+    CONTENT,
+    check_files,
+    contents,
+    differences,
+    files_hash,
+    folder_files,
+    folder_lock,
+    read_json,
+    read_object,
+    read_table,
+    read_yaml,
+    write_json,
+    write_text,
+)
+from reasonmaxxer.config import Config
+from reasonmaxxer.cost import Meter, Price, StageCost
+from reasonmaxxer.errors import UserError
+from reasonmaxxer.problems import Problem, problems_table
+
+RECIPE, CLAIM = "recipe.yaml", "workspace.json"
+"""The resolved config, and whose the folder is."""
+RECORD, COST, SCRATCH = "stage.json", "cost.json", "scratch"
+AT_WORK, LOOK = "at-work.json", 5.0
+"""How far a stage at work is within a shard, written again after so many seconds."""
+SUMMARY, REPORT = "summary.json", "report.html"
+PROBLEMS = ("problems.parquet", "train.parquet", "validation.parquet", "test.parquet")
+"""Tables that are soon made again: a folder that holds no others yields to another config."""
+
+
+@dataclass
+class StageWork:
+    """What a stage's function is given.
+
+    Attributes:
+        folder: where to write; it may hold finished shards of an attempt that was killed.
+        meter: counts tokens and FLOPs; seconds and memory count themselves.
+        spent: by earlier attempts, up to the last durable piece.
+        counts: the stage's record, for `stage.json` and whoever reads the stage; JSON values.
+    """
+
+    folder: Path
+    meter: Meter
+    spent: StageCost | None
+    counts: Mapping[str, Any] = field(default_factory=dict)
+    _saved: StageCost | None = None
+    _told: float = 0.0
+    _expected: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def scratch(self) -> Path:
+        """What is needed no longer once the stage is done; it is removed then."""
+        return self.folder / SCRATCH
+
+    @property
+    def cost(self) -> StageCost:
+        """All attempts at this stage together, up to now."""
+        now = self.meter.snapshot()
+        return self.spent + now if self.spent else now
+
+    def save_cost(self, piece: Path) -> StageCost:
+        """Put the cost so far on record, just before a file takes its name that makes work durable.
+
+        Args:
+            piece: the file.
+        """
+        cost, before = self.cost, self._saved or self.spent
+        values = {**cost.to_dict(), "piece": self._name(piece), "before": before and before.to_dict()}
+        write_json(values, self.folder / COST)
+        self._saved = cost
+        return cost
+
+    def expect(self, folder: Path, total: int) -> None:
+        """Tell whoever looks at the workspace how many completions a folder will hold."""
+        self._expected[self._name(folder)] = total
+        self._tell(folder, 0, 0)
+
+    def tell(self, folder: Path, finished: int, tokens: int) -> None:
+        """Tell whoever looks at the workspace how far it is, if it is time to.
+
+        Args:
+            folder: of the completions at work.
+            finished: completions of it.
+            tokens: of the shard at work, which the meter does not know yet.
+        """
+        if time.monotonic() - self._told >= LOOK:
+            self._tell(folder, finished, tokens)
+
+    def _tell(self, folder: Path, finished: int, tokens: int) -> None:
+        self._told, cost = time.monotonic(), self.cost
+        values = {"folder": self._name(folder), "finished": finished, "expected": self._expected}
+        write_json({**values, "seconds": cost.seconds, "tokens": cost.tokens + tokens}, self.folder / AT_WORK)
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.folder).as_posix()
+
+
+class Ledger(TypedDict):
+    """`cost` in `summary.json`: `StageCost` of each stage and of all together, and the price of the machine."""
+
+    stages: list[dict[str, Any]]
+    total: dict[str, Any]
+    price: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Whose a workspace is.
+
+    Attributes:
+        command: that filled it.
+        stages: in order, also those to come.
+        contents: hashes of the files that it read besides problems, by path.
+        config: the resolved values of its config.
+    """
+
+    command: str
+    stages: Sequence[str]
+    contents: Mapping[str, str]
+    config: Mapping[str, Any]
+
+
+class Workspace:
+    """The folder of one command with one config.
+
+    Args:
+        path: made if it is not there.
+        command: `run`, `diff`, ...
+        config: what is done in it.
+        stages: in order; a name may have a folder before it (`students/o-8`).
+        files: what the command reads besides problems; their content counts like the config.
+        free: top-level keys of the config that may differ from those that the folder was begun with: then it
+            is not finished any more, and its stages stay.
+        device: torch device whose memory is measured.
+        usd_per_hour: price of the machine, None where unknown.
+
+    Raises:
+        UserError: the folder holds results of another config that have come beyond its problems, or something
+            else.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        command: str,
+        config: Config,
+        *,
+        stages: Sequence[str] = (),
+        files: Sequence[str | None] = (),
+        free: Sequence[str] = (),
+        device: str = "cpu",
+        usd_per_hour: float | None = None,
+    ) -> None:
+        self.path, self.command, self.config, self.stages, self.free = path, command, config, stages, free
+        self.device, self.usd_per_hour = device, usd_per_hour
+        self.contents = contents(*files)
+        self._claim()
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes out while the block runs, once every file is found as it was left.
+
+        Raises:
+            UserError: another process is at work here, or a complete stage is damaged.
+        """
+        with folder_lock(self.path):
+            open_workspace(self.path)
+            yield
+
+    @property
+    def summary(self) -> dict[str, Any] | None:
+        """What `summary.json` of a finished command holds."""
+        path = self.path / SUMMARY
+        return read_object(path, ("schema",)) if path.is_file() else None
+
+    def is_done(self, stage: str) -> bool:
+        """Whether a stage is complete."""
+        return (self.path / stage).is_dir()
+
+    def is_recorded(self, stage: str) -> bool:
+        """Whether a stage's work is done, though its folder may not have taken its name."""
+        return self.is_done(stage) or (self.partial(stage) / RECORD).is_file()
+
+    def partial(self, stage: str) -> Path:
+        """Where a stage works until it is complete."""
+        return partial_folder(self.path / stage)
+
+    def record(self, stage: str) -> dict[str, Any]:
+        """A complete stage's `stage.json`, its files checked by size."""
+        return read_record(self.path, stage)
+
+    def counts(self, stage: str) -> Any:
+        """What a complete stage has put on record; the stage's module has its type."""
+        return self.record(stage)["counts"]
+
+    def ledger(self, price: Price) -> Ledger:
+        """What each complete stage has cost and all together, for `summary.json`."""
+        costs = [StageCost.from_dict(self.record(s)["cost"]) for s in self.stages if self.is_done(s)]
+        return Ledger(
+            stages=[cost.to_dict() for cost in costs],
+            total=reduce(add, costs).to_dict() | {"stage": "total"},
+            price=price.to_dict(),
+        )
+
+    def run_stage(self, stage: str, inputs: Sequence[str], work: Callable[[StageWork], None]) -> None:
+        """Do a stage's work unless it is done, then record it.
+
+        Args:
+            stage: its name, also its folder's.
+            inputs: stages whose artifacts it reads.
+            work: fills the folder; called again after a kill with what was left there.
+        """
+        if self.is_done(stage):
+            self.record(stage)
+            return
+        self.unfinish()
+        partial = self.partial(stage)
+        partial.mkdir(parents=True, exist_ok=True)
+        if not self.is_recorded(stage):
+            self._work(stage, inputs, work, partial)
+        for path in (partial / COST, partial / AT_WORK, *partial.rglob(".*.tmp")):
+            path.unlink(missing_ok=True)
+        if (partial / SCRATCH).exists():
+            shutil.rmtree(partial / SCRATCH)
+        partial.replace(self.path / stage)
+
+    def unfinish(self) -> None:
+        """Remove what was made of all stages: the summary and the page."""
+        for name in (SUMMARY, REPORT):
+            (self.path / name).unlink(missing_ok=True)
+
+    def refuse_other_problems(self, table: str, problems: Sequence[Problem]) -> None:
+        """Refuse to go on with other problems than those that were answered.
+
+        Args:
+            table: path of the table that holds them, `STAGE/NAME.parquet`.
+            problems: of the source, now.
+
+        Raises:
+            UserError: the source was changed since.
+        """
+        stage, _, name = table.rpartition("/")
+        path = next((p / name for p in (self.path / stage, self.partial(stage)) if (p / name).exists()), None)
+        if path is None or read_table(path) == problems_table(problems):
+            return
+        if self._holds_results():
+            raise UserError(
+                f"{self.path} was begun with other problems than its source has now ({table}). Choose another "
+                "folder with --out, or give back the data it was begun with."
+            )
+        self._clear()
+
+    def _work(self, stage: str, inputs: Sequence[str], work: Callable[[StageWork], None], partial: Path) -> None:
+        """Do a stage's work, then write its record."""
+        spent, started = _spent(partial), _now()
+        config = self.config.model_dump(mode="json")
+        with Meter(stage, self.device, self.usd_per_hour) as meter:
+            done = StageWork(partial, meter, spent)
+            work(done)
+        files = folder_files(partial, without=(SCRATCH, COST, AT_WORK))
+        write_json(
+            {
+                "stage": stage,
+                "config": config,
+                "config_hash": self.config.hash(),
+                "inputs": {name: self.record(name)["artifacts"] for name in inputs},
+                "artifacts": files_hash(files),
+                "files": files,
+                "package_version": __version__,
+                "seed": config.get("seed"),
+                "counts": done.counts,
+                "cost": done.cost.to_dict(),
+                "started": started,
+                "finished": _now(),
+            },
+            partial / RECORD,
+        )
+
+    def _claim(self) -> None:
+        """Make the folder this config's, or refuse."""
+        path, values = self.path, self.config.model_dump(mode="json")
+        if (path / RECIPE).is_file():
+            there = read_claim(path)
+            differing = [] if there.command == self.command else [f"command is {there.command} there"]
+            differing += differences(self._bound(there.config), self._bound(values))
+            differing += [f"{file} was edited since" for file in self.edited_since(there)]
+            if differing and (is_locked(path) or self._holds_results()):
+                raise UserError(
+                    f"{path} holds other results ({'; '.join(differing[:3])}). Choose another folder with --out, "
+                    "or delete this one."
+                )
+            if differing:
+                self._clear()
+            elif there.config == values and list(there.stages) == list(self.stages):
+                return
+            else:  # a free key
+                self.unfinish()
+        elif path.exists() and (not path.is_dir() or any(path.glob("[!.]*"))):
+            raise UserError(
+                f"{path} exists and was not made by `reasonmaxxer {self.command}`. Choose another folder with --out."
+            )
+        path.mkdir(parents=True, exist_ok=True)
+        write_json({"command": self.command, "stages": self.stages, "contents": self.contents}, path / CLAIM)
+        write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), path / RECIPE)
+
+    def _bound(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of a config that the folder is bound to."""
+        return {key: value for key, value in values.items() if key not in self.free}
+
+    def edited_since(self, there: Claim) -> list[str]:
+        """Files that this command reads, and whose content was another when a workspace was claimed."""
+        return [file for file, now in self.contents.items() if there.contents.get(file, now) != now]
+
+    def _holds_results(self) -> bool:
+        """Whether the folder holds what took long."""
+        return any(
+            path.suffix in CONTENT and path.name not in PROBLEMS and not path.name.startswith(".")
+            for path in self.path.rglob("*")
+        )
+
+    def _clear(self) -> None:
+        """Remove the stages; there is nothing in them but problems."""
+        for stage in (*read_claim(self.path).stages, *self.stages):
+            for folder in (self.path / stage, self.partial(stage)):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def open_workspace(path: Path, hashes: bool = True) -> Claim:
+    """Whose a workspace is, once its stages are found whole: every reader of one begins here.
+
+    Args:
+        path: the folder.
+        hashes: compare what the stages wrote by content, not by size alone.
+
+    Raises:
+        UserError: the folder is no workspace, and it names those that lie in it; or a complete stage is damaged.
+    """
+    if not (path / RECIPE).is_file():
+        there = sorted(found.parent for found in path.glob(f"*/{RECIPE}"))
+        below = f" Runs in it: {', '.join(map(str, there[:5]))}." if there else ""
+        raise UserError(
+            f"{path} is not a run directory: it has no {RECIPE}.{below} A run directory is what "
+            "`reasonmaxxer run`, or another command, calls --out."
+        )
+    claim = read_claim(path)
+    for stage in claim.stages:
+        if (path / stage).is_dir():
+            read_record(path, stage, hashes)
+    return claim
+
+
+def open_run(path: Path, hashes: bool = True) -> dict[str, Any]:
+    """The resolved recipe of a run, once its stages are found whole, as by `open_workspace`.
+
+    Raises:
+        UserError: as by `open_workspace`, or it was filled by another command than `run`.
+    """
+    claim = open_workspace(path, hashes)
+    if claim.command != "run":
+        raise UserError(f"{path} is not a run directory: `reasonmaxxer {claim.command}` filled it.")
+    return dict(claim.config)
+
+
+def read_claim(path: Path) -> Claim:
+    """Whose a workspace is, without a look at its stages; a folder with nothing but a recipe is a run's.
+
+    Raises:
+        UserError: what it says of itself is damaged.
+    """
+    remedy = f"Write it again with --print-config, or delete {path}."
+    config = read_yaml(path / RECIPE, remedy)
+    if not (path / CLAIM).is_file():
+        return Claim("run", [], {}, config)
+    values = read_object(path / CLAIM, ("command", "stages", "contents"), AGAIN.format(path))
+    return Claim(values["command"], values["stages"], values["contents"], config)
+
+
+def read_record(path: Path, stage: str, hashes: bool = False) -> dict[str, Any]:
+    """A complete stage's `stage.json`, once its files are found as it left them.
+
+    Args:
+        path: the workspace.
+        stage: whose folder is there.
+        hashes: compare its files by content, not by size alone.
+
+    Raises:
+        UserError: a file is missing or damaged, or the stage read another one than is there now.
+    """
+    folder = path / stage
+    remedy = AGAIN.format(folder)
+    if not (folder / RECORD).is_file():
+        raise UserError(f"{folder / RECORD} is missing. {remedy}")
+    record = read_object(folder / RECORD, ("artifacts", "files", "inputs", "counts", "cost"), remedy)
+    check_files(folder, record["files"], hashes, remedy)
+    for table in folder.rglob("*.parquet"):  # a shard too many would be read
+        if table.relative_to(folder).as_posix() not in record["files"]:
+            raise UserError(f"{table} was not written by this command. {remedy}")
+    for name, digest in record["inputs"].items():
+        source = path / name
+        if not (source / RECORD).is_file():
+            continue
+        made = read_object(source / RECORD, ("artifacts",), AGAIN.format(source))
+        if made["artifacts"] != digest:
+            raise UserError(f"{folder} was made from other {name} than {source} holds. {remedy}")
+    return record
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process is at work in a workspace; the folder is left as it is."""
+    if not (path / ".lock").exists():
+        return False
+    lock = filelock.FileLock(path / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def partial_folder(folder: Path) -> Path:
+    """Where a stage works until its folder is complete."""
+    return folder.with_name(f".{folder.name}.partial")
+
+
+def _spent(partial: Path) -> StageCost | None:
+    """What earlier attempts at a stage have cost, up to the last piece of work that is there."""
+    if not (partial / COST).is_file():
+        return None
+    values = read_json(partial / COST)
+    before, piece = values.pop("before", None), values.pop("piece", ".")
+    values = values if (partial / piece).exists() else before
+    return values and StageCost.from_dict(values)
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
