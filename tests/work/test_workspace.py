@@ -16,7 +16,6 @@ from reasonmaxxer.recipe import parse_recipe
 from reasonmaxxer.work.workspace import Workspace, open_run
 from tests.tiny import tiny_folder
 
-
 STAGES = ("problems", "rollouts", "signal")
 PRICE = Price("hand", 3600.0)
 
