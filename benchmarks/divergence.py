@@ -10,7 +10,7 @@ process. The model is compared with itself, which costs what any pair of its siz
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from figures import argument_parser, finish
@@ -20,10 +20,10 @@ from reasonmaxxer.config import ModelConfig, SamplingConfig
 from reasonmaxxer.cost import ModelFlops
 from reasonmaxxer.cost.planning.devices import wait_for_device
 from reasonmaxxer.microscope.diff import compare_texts
-from reasonmaxxer.microscope.joint import CHUNK_BYTES
 from reasonmaxxer.microscope.pair import ARMS, Pair
-from reasonmaxxer.microscope.states import TokenSequence, state_batches
 from reasonmaxxer.models import LoadedModel, eos_ids, load_model
+from reasonmaxxer.models.sizes import sizes
+from reasonmaxxer.models.states import Tokens, state_batches, token_count
 from reasonmaxxer.problems import render_prompt
 from reasonmaxxer.problems.word_problems import word_problems
 from reasonmaxxer.rollouts.engine import Request
@@ -59,12 +59,12 @@ def answers(loaded: LoadedModel, problems: int, length: int) -> list[Rollout]:
 
 
 @torch.inference_mode()
-def bare(pair: Pair, sequences: list[TokenSequence]) -> None:
+def bare(pair: Pair, sequences: Sequence[Tokens]) -> None:
     """Two forward passes with the logits of all completion positions, some at a time."""
     for arm in ARMS:
         head = pair.head(arm)
         weight = head.projection.weight
-        rows = max(1, CHUNK_BYTES // (weight.element_size() * len(weight)))
+        rows = max(1, sizes("cpu").logit_bytes // (weight.element_size() * len(weight)))
         with pair.using(arm) as model:
             for _, states_ND in state_batches(sequences, model):
                 for part_ND in torch.split(states_ND, rows):
@@ -82,10 +82,9 @@ def main() -> None:
     pair = Pair(loaded, loaded)
     problems = arguments.problems or (8 if quick else 24)
     rollouts = answers(loaded, problems, 24 if quick else 120)
-    sequences = [TokenSequence.of(rollout) for rollout in rollouts]
     machine = measure_machine(loaded.model.dtype)
     work: dict[str, Callable[[], object]] = {
-        "bare": lambda: bare(pair, sequences),
+        "bare": lambda: bare(pair, rollouts),
         "ours": lambda: compare_texts(pair, rollouts),
     }
     seconds: dict[str, list[float]] = {name: [] for name in work}
@@ -99,8 +98,8 @@ def main() -> None:
                     seconds[name].append(time.perf_counter() - start)
     ours, peer = (sorted(seconds[name])[len(seconds[name]) // 2] for name in ("ours", "bare"))
     flops = ModelFlops(loaded.model)
-    tokens = sum(map(len, sequences))
-    positions = sum(len(s.completion_ids) for s in sequences)
+    tokens = sum(map(token_count, rollouts))
+    positions = sum(len(s.completion_ids) for s in rollouts)
     needed = 2 * (flops.hidden(tokens) + flops.logits(positions))
     figures = {
         "ratio": ours / peer,

@@ -26,13 +26,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from reasonmaxxer.artifacts import write_json
 from reasonmaxxer.config import AdapterConfig, SamplingConfig
-from reasonmaxxer.method import loss
 from reasonmaxxer.method.train import add_adapter
 from reasonmaxxer.method.trainer import ReasonMaxxerConfig, ReasonMaxxerTrainer
-from reasonmaxxer.models import attention, head, packing
+from reasonmaxxer.models import attention, sizes
 from reasonmaxxer.models.accelerated import masked
 from reasonmaxxer.models.cpu.frozen import frozen
-from reasonmaxxer.rollouts import sampling
 from reasonmaxxer.rollouts.engine import Request
 from reasonmaxxer.rollouts.transformers_engine import ACCELERATED, TransformersEngine, _Decoding
 
@@ -99,9 +97,7 @@ def as_on_a_gpu() -> ExitStack:
     for module, name, value in (
         (attention, "_by_products", attention._fused),
         (attention, "branched", masked),
-        (sampling, "CHUNK_NUMBERS", 2**40),
-        (packing, "ROW_TOKENS", packing.ACCELERATED_ROW_TOKENS),
-        (loss, "at_once", lambda amount, device: amount * head.ACCELERATED),
+        (sizes, "CPU", sizes.ACCELERATOR),
     ):
         stack.enter_context(patch.object(module, name, value))
     return stack

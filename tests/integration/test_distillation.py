@@ -17,9 +17,9 @@ from transformers import AutoModelForCausalLM
 from reasonmaxxer.artifacts import folder_lock, read_json, read_table
 from reasonmaxxer.config import DistillationConfig, ModelConfig, ShapeConfig, SourceConfig, VerifyConfig
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.microscope.distillation.opinions import mean_kl, teacher_opinions
-from reasonmaxxer.microscope.states import TokenSequence
+from reasonmaxxer.microscope.opinions import mean_kl, teacher_opinions
 from reasonmaxxer.models import load_model
+from reasonmaxxer.models.states import TokenSequence
 from reasonmaxxer.report.microscope.terminal import print_distill
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.work.distillation import distill

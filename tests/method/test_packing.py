@@ -1,5 +1,7 @@
 """Rows that share a prompt, laid out by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 from reasonmaxxer.method.data import Collator
 from reasonmaxxer.method.order import RUN, group_order
-from reasonmaxxer.models import packing
+from reasonmaxxer.models import sizes
 from reasonmaxxer.models.layout import RowLayout
 from reasonmaxxer.models.packing import pack
 
@@ -26,7 +28,7 @@ def test_neighbours_with_one_prompt_share_it():
 
 
 def test_a_row_stays_within_its_limit_unless_one_sequence_is_longer(monkeypatch):
-    monkeypatch.setattr(packing, "ROW_TOKENS", 6)
+    monkeypatch.setattr(sizes, "CPU", replace(sizes.CPU, row_tokens=6))
     sequences = [([1, 1], [2, 2]), ([1, 1], [3, 3]), ([1, 1], [4]), ([6], [7, 7])]
     rows = pack([*sequences, ([1, 1], [5] * 9), ([1, 1], [8])])
     members = [[stem.members for stem in row] for row in rows]

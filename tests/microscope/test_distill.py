@@ -17,20 +17,28 @@ from reasonmaxxer.config import DistillationConfig, ModelConfig, ShapeConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.method.packed import PackedArguments
 from reasonmaxxer.method.train import add_adapter, save_adapter, whole_checkpoints
-from reasonmaxxer.microscope.distillation.loss import Opinions, distillation_loss, opinions_of, student_kl
-from reasonmaxxer.microscope.distillation.opinions import mean_kl, opinion_table, opinions_from_table, teacher_opinions
-from reasonmaxxer.microscope.distillation.shapes import parse_shapes
-from reasonmaxxer.microscope.distillation.students import (
+from reasonmaxxer.microscope.distill import (
     DistillationCollator,
     DistillationTrainer,
     check_shapes,
     parameter_counts,
+    parse_shapes,
     student_rows,
     student_training,
     train_student,
 )
-from reasonmaxxer.microscope.states import TokenSequence
+from reasonmaxxer.microscope.opinions import (
+    Opinions,
+    distillation_loss,
+    mean_kl,
+    opinion_table,
+    opinions_from_table,
+    opinions_of,
+    student_kl,
+    teacher_opinions,
+)
 from reasonmaxxer.models import load_model
+from reasonmaxxer.models.states import TokenSequence, token_count
 from tests.tiny import tiny_folder, tiny_model
 
 QKVO = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -202,7 +210,7 @@ def test_opinions_are_those_of_full_float64_logits(tmp_path):
         for name in ("ids_NK", "logprob_NK", "rest_N"):
             assert torch.equal(getattr(opinion, name), getattr(read, name))
             assert getattr(opinion, name).dtype == getattr(read, name).dtype
-    assert sorted(seen) == sorted(map(len, sequences()))
+    assert sorted(seen) == sorted(map(token_count, sequences()))
     assert found[0].ids_NK.dtype == torch.int32 and found[0].rest_N.dtype == torch.float32
 
 

@@ -14,11 +14,11 @@ from reasonmaxxer.method.selection import Example
 from reasonmaxxer.microscope.diff import compare_texts, mentioned_ids, positions_table
 from reasonmaxxer.microscope.inspection import TOKENS, choose_test, choose_train, inspect_tokens
 from reasonmaxxer.microscope.pair import Pair
-from reasonmaxxer.microscope.positions import score_positions
-from reasonmaxxer.microscope.states import TokenSequence
 from reasonmaxxer.microscope.vocabulary import pieces_table
 from reasonmaxxer.models import LoadedModel, load_model
+from reasonmaxxer.models.score import score_sequences
 from reasonmaxxer.rollouts.table import Rollout
+from tests.models.test_score import scores_of
 from tests.tiny import tiny_folder, tiny_model
 
 
@@ -90,15 +90,15 @@ def test_rows_hold_both_models_and_the_gate_that_training_used(model):
     ]  # fmt: skip
     assert rows[0]["decision"] == [False, True, False]  # as recorded, whatever is scored now
     assert rows[1]["decision"] == [h > 1.0 for h in rows[1]["base_entropy"]]
-    tuned = score_positions([TokenSequence.of(train[0].rollout)], model)[0]
+    (tuned,) = score_sequences(scores_of, [train[0].rollout], model)
     with model.disable_adapter():
-        base = score_positions([TokenSequence.of(train[0].rollout)], model)[0]
-    assert abs(tuned.logprob_T - base.logprob_T).max() > 1e-3
-    for arm, scores in (("base", base), ("tuned", tuned)):
-        np.testing.assert_allclose(rows[0][f"{arm}_logprob"], scores.logprob_T, atol=1e-5)
-        np.testing.assert_allclose(rows[0][f"{arm}_entropy"], scores.entropy_T, atol=1e-5)
-        assert rows[0][f"{arm}_rank"] == scores.rank_T.tolist()
-        assert rows[0][f"{arm}_top"] == scores.top_ids_TK.tolist()
+        (base,) = score_sequences(scores_of, [train[0].rollout], model)
+    assert abs(tuned[1] - base[1]).max() > 1e-3
+    for arm, (entropy_T, logprob_T, rank_T, top_TK, _) in (("base", base), ("tuned", tuned)):
+        np.testing.assert_allclose(rows[0][f"{arm}_logprob"], logprob_T, atol=1e-5)
+        np.testing.assert_allclose(rows[0][f"{arm}_entropy"], entropy_T, atol=1e-5)
+        assert rows[0][f"{arm}_rank"] == rank_T.tolist()
+        assert rows[0][f"{arm}_top"] == top_TK.tolist()
         np.testing.assert_allclose(rows[0][f"{arm}_top_logprob"], scores.top_logprob_TK, atol=1e-5)
     choices = (base.top_ids_TK[:, 0], tuned.top_ids_TK[:, 0])
     assert [kind > 0 for kind in rows[0]["kind"]] == (choices[0] != choices[1]).tolist()

@@ -1,14 +1,15 @@
 """Two models side by side, against float64 transcriptions of the definitions and logits by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from reasonmaxxer.microscope import joint
 from reasonmaxxer.microscope.joint import JointScores, score_chunk, score_joint
-from reasonmaxxer.microscope.states import TokenSequence, completion_states
-from reasonmaxxer.models import OutputHead
-from tests.microscope.test_positions import sequences
+from reasonmaxxer.models import OutputHead, sizes
+from reasonmaxxer.models.states import TokenSequence, completion_states
+from tests.models.test_score import sequences
 from tests.tiny import FAMILIES, tiny_model
 
 
@@ -64,9 +65,9 @@ def joined(base, tuned, chosen):
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma2"])
-def test_every_field_is_that_of_full_float64_logits(family, monkeypatch):
-    monkeypatch.setattr(joint, "CHUNK_BYTES", 4 * 97 * 7)  # chunks of seven positions
-    monkeypatch.setattr(joint, "CHUNK_NUMBERS", 97 * 3)  # in parts of three
+@pytest.mark.parametrize("logit_bytes", [4 * 97 * 7, 32 * 97 * 3])  # chunks of 7 positions; of 24, in parts of 3
+def test_every_field_is_that_of_full_float64_logits(family, logit_bytes, monkeypatch):
+    monkeypatch.setattr(sizes, "CPU", replace(sizes.CPU, logit_bytes=logit_bytes))
     base, tuned = tiny_model(family), tiny_model(family, seed=5)
     for own, other in zip(base.parameters(), tuned.parameters(), strict=True):
         other.data.lerp_(own, 0.8)  # near enough to agree here and there

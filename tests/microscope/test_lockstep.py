@@ -16,6 +16,7 @@ from reasonmaxxer.microscope.lockstep import Job
 from reasonmaxxer.microscope.lockstep import intervene as decode
 from reasonmaxxer.microscope.pair import Pair
 from reasonmaxxer.microscope.policies import ENTROPY_BINS, Position, Reference, parse_policy
+from reasonmaxxer.models import sizes
 from reasonmaxxer.models.reading import reading
 from reasonmaxxer.rollouts.engine import Request
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
@@ -124,7 +125,7 @@ def test_neither_batch_nor_length_of_drafts_counts(seed, count, longest, stands,
         patch.setattr(lockstep, "LONGEST", longest)
         patch.setattr(lockstep, "STANDS", stands)
         patch.setattr(lockstep, "WAITING", waiting)
-        patch.setattr(lockstep, "CHUNK_BYTES", 4 * 97 * longest)
+        patch.setattr(sizes, "CPU", replace(sizes.CPU, logit_bytes=4 * 97 * longest))
         alone = [intervene(pair, policy, [one])[0] for one in asked]
     for one, other in zip(together, alone, strict=True):
         assert one.ids == other.ids

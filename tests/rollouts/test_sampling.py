@@ -6,8 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reasonmaxxer.models.score import entropy_and_logprob
 from reasonmaxxer.rollouts import sampling
-from reasonmaxxer.rollouts.sampling import draw, entropy_and_logprob, uniforms
+from reasonmaxxer.rollouts.sampling import draw, uniforms
 
 
 def nucleus(logits, temperature, top_p):

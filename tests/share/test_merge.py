@@ -2,7 +2,6 @@
 
 import json
 
-import numpy as np
 import pytest
 import torch
 from huggingface_hub import constants
@@ -16,7 +15,6 @@ from reasonmaxxer.cli import app
 from reasonmaxxer.config import AdapterConfig, ModelConfig, SourceConfig, SuiteConfig, VllmConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.method.train import add_adapter, save_adapter
-from reasonmaxxer.microscope.positions import PositionScores
 from reasonmaxxer.models import load_model
 from reasonmaxxer.problems.word_problems import word_problems
 from reasonmaxxer.rollouts.collect import read_rollouts
@@ -48,14 +46,13 @@ def folder(tmp_path_factory):
     return tiny_folder(tmp_path_factory.mktemp("model"))
 
 
-def scores(logprob, top):
-    empty = np.zeros(0)
-    return PositionScores(empty, np.float32(logprob), empty, np.array(top), empty)
+def opinion(logprob, top):
+    return torch.tensor(logprob, dtype=torch.float32), torch.tensor(top)
 
 
 def test_gap_by_hand():
-    one = [scores([-1, -2], [[5, 1], [7, 5]]), scores([-3], [[2, 5]])]
-    other = [scores([-1.5, -2], [[5, 7], [5, 7]]), scores([-1], [[2, 1]])]
+    one = [opinion([-1, -2], [5, 7]), opinion([-3], [2])]
+    other = [opinion([-1.5, -2], [5, 5]), opinion([-1], [2])]
     assert gap(one, other) == {
         "max_delta_logprob": 2.0, "mean_delta_logprob": 2.5 / 3, "greedy_agreement": 2 / 3,
     }  # fmt: skip

@@ -191,7 +191,7 @@ def distill(
 def _distillation(options: dict[str, Any]) -> DistillationConfig:
     """The config of `distill`."""
     from reasonmaxxer.config import DistillationConfig
-    from reasonmaxxer.microscope.distillation.shapes import parse_shapes
+    from reasonmaxxer.microscope.distill import parse_shapes
     from reasonmaxxer.recipe import parse_config
 
     option = options.get

@@ -16,7 +16,7 @@ import torch
 from reasonmaxxer.artifacts import read_table, write_table
 from reasonmaxxer.microscope.joint import JointScores, score_joint, separated
 from reasonmaxxer.microscope.pair import AdapterPair, Pair
-from reasonmaxxer.microscope.states import TokenSequence, completion_states
+from reasonmaxxer.models.states import completion_states, token_count
 from reasonmaxxer.rollouts.table import Rollout
 
 PER_SHARD = 256
@@ -69,13 +69,12 @@ def compare_texts(
     """
     if not rollouts:
         return []
-    sequences = [TokenSequence.of(rollout) for rollout in rollouts]
     with pair.using("base") as model:
-        base = completion_states(sequences, model, on_read)
+        base = completion_states(rollouts, model, on_read)
     with pair.using("tuned") as model:
-        tuned = completion_states(sequences, model, on_read)
+        tuned = completion_states(rollouts, model, on_read)
     heads = (pair.head("base"), pair.head("tuned"))
-    ids = [torch.tensor(list(sequence.completion_ids)) for sequence in sequences]
+    ids = [torch.tensor(rollout.completion_ids) for rollout in rollouts]
     scores = score_joint(torch.cat(base), torch.cat(tuned), heads, torch.cat(ids))
     return separated(scores, [len(own) for own in ids])
 
@@ -119,7 +118,7 @@ def compare_durably(
         elif on_read:
             for rollout in part:
                 for _ in range(2):
-                    on_read(len(TokenSequence.of(rollout)))
+                    on_read(token_count(rollout))
         shards.append(read_table(path))
     return pa.concat_tables(shards)
 

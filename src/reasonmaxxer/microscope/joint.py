@@ -1,7 +1,6 @@
 """Two models' opinions of the same positions, side by side.
 
-Both come from final hidden states through each model's own head, a few positions at a time: no logits
-of all positions are ever held.
+Both come from final hidden states through each model's own head, a few positions at a time (`models/score.py`).
 """
 
 from __future__ import annotations
@@ -15,13 +14,10 @@ import torch
 from torch import Tensor
 
 from reasonmaxxer.models import OutputHead
-from reasonmaxxer.models.head import at_once
-from reasonmaxxer.rollouts.sampling import CHUNK_NUMBERS, IMPOSSIBLE
+from reasonmaxxer.models.score import ordered_top, over_positions, rank_of, shifted
 
 TOP = 5
 """Places of the base within which another choice counts as reranked (arXiv 2605.06241, Eq. 3)."""
-CHUNK_BYTES = 32 * 2**20
-"""Logits of one model held at once, in the weights' type: enough rows for a fast product."""
 UNSHIFTED, RERANKED, SHIFTED = 0, 1, 2
 CLASSES = ("unshifted", "reranked", "shifted")
 LN2 = log(2)
@@ -93,21 +89,8 @@ def score_joint(base_ND: Tensor, tuned_ND: Tensor, heads: tuple[OutputHead, Outp
         heads: of the base and of the tuned model.
         ids_N: int64 token that is there.
     """
-    weights = [head.projection.weight for head in heads]
-    size = len(weights[0])
-    limits = [at_once(n, weights[0].device.type) for n in (CHUNK_BYTES, CHUNK_NUMBERS)]
-    chunk = max(1, limits[0] // (weights[0].element_size() * size))
-    few = max(1, limits[1] // size)
-    parts = []
-    for base, tuned, ids in zip(*(torch.split(x, chunk) for x in (base_ND, tuned_ND, ids_N)), strict=True):
-        states = [own.to(w.device) for own, w in zip((base, tuned), weights, strict=True)]
-        logits = [head(own) for head, own in zip(heads, states, strict=True)]
-        for rows in torch.split(torch.arange(len(ids)), few):
-            part = slice(int(rows[0]), int(rows[-1]) + 1)
-            base_NV, tuned_NV = (own[part].float() for own in logits)
-            parts.append(score_chunk(base_NV, tuned_NV, ids[part].to(weights[0].device)))
-    columns = (torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True))
-    return JointScores(*columns)
+    columns = over_positions(score_chunk, heads, (base_ND, tuned_ND), ids_N)
+    return JointScores(*(column.cpu().numpy() for column in columns))
 
 
 def score_chunk(base_NV: Tensor, tuned_NV: Tensor, ids_N: Tensor) -> tuple[Tensor, ...]:
@@ -138,7 +121,7 @@ class _Opinion:
     """One model's distribution at N positions and what is read off it."""
 
     def __init__(self, logits_NV: Tensor, ids_N: Tensor) -> None:
-        shifted_NV = (logits_NV - logits_NV.amax(-1, keepdim=True)).clamp_(min=-IMPOSSIBLE)
+        shifted_NV = shifted(logits_NV)
         self.probability_NV = shifted_NV.exp()
         total_N1 = self.probability_NV.sum(-1, keepdim=True)
         self.probability_NV /= total_N1
@@ -152,18 +135,6 @@ class _Opinion:
         self.top_logprob_NK = self.logprob_NV.gather(-1, self.top_NK)
 
 
-def rank_of(logits_NV: Tensor, ids_N: Tensor) -> Tensor:
-    """Place of each id, from 1, most likely first and of equals the lowest id first, int32 [N]."""
-    own_N1 = logits_NV.gather(-1, ids_N[:, None])
-    before_N = (logits_NV > own_N1).sum(-1, dtype=torch.int32)
-    equal_NV = logits_NV == own_N1
-    tied = (equal_NV.sum(-1, dtype=torch.int32) > 1).nonzero().flatten()
-    if len(tied):
-        lower_NV = torch.arange(logits_NV.shape[-1], device=ids_N.device) < ids_N[tied, None]
-        before_N[tied] += (equal_NV[tied] & lower_NV).sum(-1, dtype=torch.int32)
-    return before_N + 1
-
-
 def jensen_shannon(p_NV: Tensor, q_NV: Tensor) -> Tensor:
     """Divergence of each pair of distributions, nats, [N]; exactly 0 where they are the same."""
     # p log(p / m) with m the mean: as a ratio, two equal numbers cancel without a rounding error. The least
@@ -173,21 +144,6 @@ def jensen_shannon(p_NV: Tensor, q_NV: Tensor) -> Tensor:
     total_N: Tensor = torch.linalg.vecdot(p_NV, (p_NV / middle_NV).clamp_min_(least).log_())
     total_N += torch.linalg.vecdot(q_NV, (q_NV / middle_NV).clamp_min_(least).log_())
     return (total_N / 2).clamp_(0, LN2)
-
-
-def ordered_top(logits_NV: Tensor, count: int) -> Tensor:
-    """Ids of the `count` most likely tokens (all of a smaller vocabulary), of equals the lowest id
-    first, int64 [N, K]."""
-    count = min(count, logits_NV.shape[-1])
-    top_NK, ids_NK = logits_NV.topk(count, dim=-1)
-    # topk promises no order among equals; where one of them was left out, sort whole rows
-    tied_N = (top_NK[:, 1:] == top_NK[:, :-1]).any(-1)
-    tied_N |= (logits_NV == top_NK[:, -1:]).sum(-1, dtype=torch.int32) > 1
-    tied = tied_N.nonzero().flatten()
-    if len(tied):
-        ordered = logits_NV[tied].sort(descending=True, stable=True).indices
-        ids_NK[tied] = ordered[:, :count]
-    return ids_NK
 
 
 def separated(scores: JointScores, lengths: Sequence[int]) -> list[JointScores]:

@@ -16,11 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reasonmaxxer.microscope.joint import CHUNK_BYTES, jensen_shannon, ordered_top, rank_of
+from reasonmaxxer.microscope.joint import jensen_shannon
 from reasonmaxxer.microscope.pair import ARMS, Arm, Pair
 from reasonmaxxer.microscope.policies import CANDIDATES, ENTROPY_BINS, Policy, Position, Progress
 from reasonmaxxer.microscope.reader import Reader
-from reasonmaxxer.rollouts.sampling import draw, entropy_and_logprob
+from reasonmaxxer.models.score import entropy_and_logprob, ordered_top, over_positions, rank_of
+from reasonmaxxer.rollouts.sampling import draw
 
 STANDS = 0.75
 """A draft goes on while all of it stands with at least this probability: about what a pass is worth in
@@ -311,34 +312,31 @@ class _Lockstep:
             policies = [self.rows[slot].policy for slot, _ in places]
             own_ND = torch.stack([draft.state_D for draft in drafts if draft.state_D is not None])
             other_ND = torch.stack([opinions[slot][d] for slot, d in places])
-            columns = (
-                own_ND,
-                other_ND,
+            columns = over_positions(
+                self._describe,
+                self.heads,
+                (own_ND, other_ND),
                 torch.tensor([draft.token for draft in drafts], device=own_ND.device),
                 torch.tensor([p.host == self.own for p in policies], device=own_ND.device),
                 torch.tensor([p.budget == "divergence" for p in policies], device=own_ND.device),
             )
-            weight = self.heads[0].projection.weight
-            rows = max(1, CHUNK_BYTES // (4 * len(weight)))  # float32, whatever the weights are
-            parts = zip(*(torch.split(column, rows) for column in columns), strict=True)
-            described = (position for part in parts for position in self._describe(*part))
-            for (slot, d), position in zip(places, described, strict=True):
-                found[slot][d] = position
+            rows = zip(*(column.tolist() for column in columns), strict=True)
+            for (slot, d), values in zip(places, rows, strict=True):
+                found[slot][d] = Position(*values)
         return found
 
     def _describe(
-        self, own_ND: Tensor, other_ND: Tensor, token_N: Tensor, hosted_N: Tensor, far_N: Tensor
-    ) -> list[Position]:
-        """Positions from the states of drafter and verifier and the drafter's choices.
+        self, own_NV: Tensor, other_NV: Tensor, token_N: Tensor, hosted_N: Tensor, far_N: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Fields of `Position`, in order, from the logits of drafter and verifier and the drafter's choices.
 
         Args:
-            own_ND: of the drafter.
-            other_ND: of the verifier.
+            own_NV: of the drafter.
+            other_NV: of the verifier.
             token_N: the drafter's choices.
             hosted_N: where the drafter is the host.
             far_N: where the divergence is asked for.
         """
-        own_NV, other_NV = (head(states).float() for head, states in zip(self.heads, (own_ND, other_ND), strict=True))
         other_N = other_NV.argmax(-1)
         base_NV, base_N = (own_NV, token_N) if self.own == "base" else (other_NV, other_N)
         host_N, donor_N = (torch.where(hosted_N, *pair) for pair in ((token_N, other_N), (other_N, token_N)))
@@ -346,10 +344,7 @@ class _Lockstep:
         jsd_N = torch.zeros_like(entropy_N)
         jsd_N[far_N] = jensen_shannon(own_NV[far_N].softmax(-1), other_NV[far_N].softmax(-1))
         rank_N = torch.where(hosted_N, rank_of(own_NV, donor_N), rank_of(other_NV, donor_N))
-        columns = (
-            host_N, donor_N, ordered_top(base_NV, CANDIDATES), entropy_N, rank_N, jsd_N,
-        )  # fmt: skip
-        return [Position(*values) for values in zip(*(c.tolist() for c in columns), strict=True)]
+        return host_N, donor_N, ordered_top(base_NV, CANDIDATES), entropy_N, rank_N, jsd_N
 
     def _accept(self, slot: int, positions: dict[int, Position], verified: bool) -> None:
         """Settle a row's draft up to its first token that does not stand, and that token's substitute."""

@@ -20,9 +20,9 @@ from reasonmaxxer.measure.metrics import percentile_interval
 from reasonmaxxer.microscope.joint import JointScores, score_joint
 from reasonmaxxer.microscope.pair import Pair
 from reasonmaxxer.microscope.policies import ENTROPY_BINS
-from reasonmaxxer.microscope.states import TokenSequence, completion_states
 from reasonmaxxer.microscope.summary import Sums
 from reasonmaxxer.models.pieces import token_pieces
+from reasonmaxxer.models.states import completion_states
 from reasonmaxxer.rollouts.table import Rollout
 
 PLACINGS = 1000
@@ -64,13 +64,12 @@ def read_trio(
         tokenizer: of all three.
         on_read: called with the tokens of each text, once a model.
     """
-    sequences = [TokenSequence.of(rollout) for rollout in rollouts]
     with pairs[0].using("base") as model:
-        base = completion_states(sequences, model, on_read)
+        base = completion_states(rollouts, model, on_read)
     tuned = []
     for pair in pairs:
         with pair.using("tuned") as model:
-            tuned.append(completion_states(sequences, model, on_read))
+            tuned.append(completion_states(rollouts, model, on_read))
     heads = (pairs[0].head("base"), *(pair.head("tuned") for pair in pairs))
     ids = [torch.tensor(rollout.completion_ids) for rollout in rollouts]
     states = [torch.cat(own) for own in (base, *tuned)]

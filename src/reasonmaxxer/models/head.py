@@ -23,24 +23,6 @@ def decoder(model: Any) -> Any:
     return found if isinstance(found, PreTrainedModel) and found is not inner else inner.base_model
 
 
-ACCELERATED = 16
-"""How much more logits an accelerator handles at once than a CPU, whose cache they should not leave."""
-
-
-def at_once(amount: int, device: str) -> int:
-    """How much a type of device handles at once, where a CPU handles so much.
-
-    With 152k tokens and bfloat16 weights, 32 MiB of logits are 110 positions on a CPU; elsewhere 512 MiB
-    are 1,766, a product that fills a large GPU. 2**20 numbers of float32 statistics are 7 positions;
-    elsewhere 110, and a pass over their 64 MiB takes such a GPU longer than the launch of its kernel.
-
-    Args:
-        amount: bytes or numbers for a CPU.
-        device: its type, `cpu` or another.
-    """
-    return amount if device == "cpu" else ACCELERATED * amount
-
-
 class OutputHead:
     """Final hidden states [..., D] to logits [..., V], as the model itself would.
 
@@ -59,10 +41,11 @@ class OutputHead:
         self.scale = (getattr(config, "logit_scale", None) or 1.0) / (getattr(config, "logits_scaling", None) or 1.0)
 
     def __call__(self, hidden: Tensor) -> Tensor:
-        """Logits of hidden states, in the weights' type."""
+        """Logits of hidden states, in the weights' type and on their device."""
         # Past the module's hooks: FSDP takes what its hooks see differentiated for the end of a backward
         # pass, and frees weights that the pass still needs. The decoder's last call has gathered these.
-        logits: Tensor = self.projection.forward(hidden.to(self.projection.weight.dtype))
+        weight = self.projection.weight
+        logits: Tensor = self.projection.forward(hidden.to(weight.device, weight.dtype))
         if self.scale != 1.0:
             logits = logits * self.scale
         if self.softcap:

@@ -12,10 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-ROW_TOKENS = 1024
-"""Tokens a row of several sequences may hold on a CPU: a row is read at once, so this bounds memory."""
-ACCELERATED_ROW_TOKENS = 4096
-"""On any other device, which a shorter row would leave waiting for its host between operators."""
+from reasonmaxxer.models.sizes import sizes
 
 
 @dataclass(frozen=True)
@@ -62,13 +59,8 @@ class Stem:
 Row = tuple[Stem, ...]
 
 
-def row_tokens(device: str) -> int:
-    """Tokens a row of several sequences may hold on a type of device, `cpu` or another."""
-    return ROW_TOKENS if device == "cpu" else ACCELERATED_ROW_TOKENS
-
-
 def pack(sequences: Sequence[tuple[Sequence[int], Sequence[int]]], device: str = "cpu") -> list[Row]:
-    """Rows of neighbouring sequences, each within `row_tokens`.
+    """Rows of neighbouring sequences, each within `Sizes.row_tokens`.
 
     Args:
         sequences: prompt ids and completion ids of each; a longer one than that has a row alone.
@@ -86,7 +78,7 @@ def pack(sequences: Sequence[tuple[Sequence[int], Sequence[int]]], device: str =
         stem = Stem((index,), tuple(prompt), own)
         if len(stem) > room:
             rows.append([])
-            room = row_tokens(device)
+            room = sizes(device).row_tokens
         rows[-1].append(stem)
         room -= len(stem)
     return [tuple(row) for row in rows]

@@ -11,16 +11,7 @@ from torch import Tensor
 from reasonmaxxer.models.cache import SlotCache
 from reasonmaxxer.models.head import decoder
 from reasonmaxxer.models.masks import attention_masks
-
-PREFILL_TOKENS = 1024
-"""Prompt tokens that a CPU reads at once, padding included."""
-ACCELERATED_PREFILL_TOKENS = 8192
-"""Prompt tokens that another device reads at once."""
-
-
-def prefill_tokens(device: str) -> int:
-    """Prompt tokens that a type of device, `cpu` or another, reads at once."""
-    return PREFILL_TOKENS if device == "cpu" else ACCELERATED_PREFILL_TOKENS
+from reasonmaxxer.models.sizes import sizes
 
 
 def next_prompts(
@@ -35,7 +26,7 @@ def next_prompts(
     """
     rows: dict[tuple[int, ...], int] = {}
     width = 0
-    most = prefill_tokens(device.type)
+    most = sizes(device.type).prompt_tokens
     for prompt in waiting:
         width = max(width, len(prompt) - prefix)
         if rows and (len(rows) + 1) * width > most:

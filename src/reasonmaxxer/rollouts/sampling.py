@@ -11,14 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reasonmaxxer.models.score import entropy, shifted
+from reasonmaxxer.models.sizes import sizes
+
 TOP = 64
 """Candidates tried before a full sort; at temperature 0.6 they nearly always hold 0.95."""
-
-CHUNK_NUMBERS = 2**20
-"""Logits handled at once, so that they stay in a CPU's cache from one pass to the next."""
-
-IMPOSSIBLE = 1e4
-"""Nats below the most likely token; stands for a logit of minus infinity."""
 
 
 def uniforms(seed: int, length: int) -> np.ndarray:
@@ -58,7 +55,7 @@ def draw(logits_BV: Tensor, uniform_B: Tensor, temperature: float, top_p: float,
             are to be drawn again at the same number.
     """
     on_cpu = logits_BV.device.type == "cpu"  # a GPU wants few large operators
-    rows = max(1, CHUNK_NUMBERS // logits_BV.shape[-1]) if on_cpu else len(logits_BV)
+    rows = max(1, sizes("cpu").statistics // logits_BV.shape[-1]) if on_cpu else len(logits_BV)
     parts = [
         _draw(logits_NV.float(), uniform_N, temperature, top_p, search)
         for logits_NV, uniform_N in zip(torch.split(logits_BV, rows), torch.split(uniform_B, rows), strict=True)
@@ -66,22 +63,12 @@ def draw(logits_BV: Tensor, uniform_B: Tensor, temperature: float, top_p: float,
     return Draws(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
-def entropy_and_logprob(logits_NV: Tensor, ids_N: Tensor) -> tuple[Tensor, Tensor]:
-    """Entropy of each row and log-probability of each id, in nats, both float32 [N].
-
-    `H = -sum_v p(v) log p(v)` over the whole vocabulary (arXiv 2605.06241, Eq. 2).
-    """
-    shifted_NV = _shift(logits_NV.float())
-    entropy_N, normaliser_N1, _ = _entropy(shifted_NV)
-    return entropy_N, (shifted_NV.gather(-1, ids_N[:, None]) - normaliser_N1).squeeze(-1)
-
-
 def _draw(
     logits_NV: Tensor, uniform_N: Tensor, temperature: float, top_p: float, search: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Token, entropy, log-probability and whether it was found, of a chunk of rows."""
-    shifted_NV = _shift(logits_NV)
-    entropy_N, normaliser_N1, scratch_NV = _entropy(shifted_NV)
+    shifted_NV = shifted(logits_NV)
+    entropy_N, normaliser_N1, scratch_NV = entropy(shifted_NV)
     if temperature == 0:
         token_N = shifted_NV.argmax(-1)
         found_N = torch.ones_like(token_N, dtype=torch.bool)
@@ -90,20 +77,6 @@ def _draw(
         token_N, found_N = _nucleus(scaled_NV, uniform_N, top_p, search)
     logprob_N1 = shifted_NV.gather(-1, token_N[:, None]) - normaliser_N1
     return token_N, entropy_N, logprob_N1.squeeze(-1), found_N
-
-
-def _shift(logits_NV: Tensor) -> Tensor:
-    """Logits less each row's maximum; impossible tokens get a number whose exponential is zero."""
-    return (logits_NV - logits_NV.amax(-1, keepdim=True)).clamp_(min=-IMPOSSIBLE)
-
-
-def _entropy(shifted_NV: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Entropy [N], log of the sum of exponentials [N, 1], and a buffer [N, V] free to use."""
-    weight_NV = shifted_NV.exp()
-    total_N = weight_NV.sum(-1)
-    mean_N = torch.linalg.vecdot(weight_NV, shifted_NV) / total_N
-    normaliser_N = total_N.log()
-    return (normaliser_N - mean_N).clamp_min(0), normaliser_N[:, None], weight_NV
 
 
 def _nucleus(scaled_NV: Tensor, uniform_N: Tensor, top_p: float, search: bool) -> tuple[Tensor, Tensor]:

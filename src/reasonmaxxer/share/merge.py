@@ -11,15 +11,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import torch
+from torch import Tensor
 
 from reasonmaxxer.artifacts import whole_folder, write_json
 from reasonmaxxer.config import ModelConfig, PromptStyle, SamplingConfig
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.microscope.positions import PositionScores, score_positions
-from reasonmaxxer.microscope.states import TokenSequence
 from reasonmaxxer.models import LoadedModel, eos_ids, load_model
 from reasonmaxxer.models.load import load_adapter, merge_adapter
+from reasonmaxxer.models.score import entropy_and_logprob, ordered_top, score_sequences
+from reasonmaxxer.models.states import Tokens, TokenSequence
 from reasonmaxxer.problems.prompts import render_prompt
 from reasonmaxxer.problems.word_problems import word_problems
 from reasonmaxxer.rollouts.collect import read_rollouts
@@ -94,19 +95,22 @@ def merge(
     return record
 
 
-def gap(one: Sequence[PositionScores], other: Sequence[PositionScores]) -> dict[str, float]:
-    """How far two models' opinions of the same completions are apart.
+Opinions = Sequence[tuple[Tensor, ...]]
+"""Of each completion, the log-probability of every token and the most likely one there, [T] each."""
+
+
+def gap(one: Opinions, other: Opinions) -> dict[str, float]:
+    """Largest and mean difference of two models on the same completions, and how often their choices agree.
 
     Returns:
         `max_delta_logprob` and `mean_delta_logprob`, absolute, nats; `greedy_agreement`, 0 to 1.
     """
-    pairs = list(zip(one, other, strict=True))
-    delta_N = np.concatenate([np.abs(a.logprob_T - b.logprob_T) for a, b in pairs])
-    same_N = np.concatenate([a.top_ids_TK[:, 0] == b.top_ids_TK[:, 0] for a, b in pairs])
+    logprobs, choices = zip(*(map(torch.cat, zip(*own, strict=True)) for own in (one, other)), strict=True)
+    delta_N, same_N = (logprobs[0] - logprobs[1]).abs(), choices[0] == choices[1]
     return {
         "max_delta_logprob": float(delta_N.max()),
-        "mean_delta_logprob": float(delta_N.mean(dtype=np.float64)),
-        "greedy_agreement": float(same_N.mean()),
+        "mean_delta_logprob": float(delta_N.double().mean()),
+        "greedy_agreement": float(same_N.double().mean()),
     }
 
 
@@ -127,13 +131,15 @@ def _refuse_lost(record: dict[str, Any]) -> None:
         )
 
 
-def _score(sequences: list[TokenSequence], loaded: LoadedModel, task: Task) -> list[PositionScores]:
-    return score_positions(sequences, loaded.model, lambda tokens: task.advance(1, tokens))
+def _score(sequences: Sequence[Tokens], loaded: LoadedModel, task: Task) -> Opinions:
+    def numbers(logits_NV: Tensor, ids_N: Tensor) -> tuple[Tensor, Tensor]:
+        return entropy_and_logprob(logits_NV, ids_N)[1], ordered_top(logits_NV, 1)[:, 0]
+
+    return score_sequences(numbers, sequences, loaded.model, lambda tokens: task.advance(1, tokens))
 
 
 def _save(adapted: LoadedModel, folder: Path, dtype: str, trust_remote_code: bool) -> str:
     """Merge in float32, save in another type; the name of that type."""
-    import torch
     from transformers import AutoConfig
 
     name = dtype
@@ -148,11 +154,10 @@ def _save(adapted: LoadedModel, folder: Path, dtype: str, trust_remote_code: boo
     return name
 
 
-def _sequences(source: Source, adapted: LoadedModel, display: Display) -> list[TokenSequence]:
+def _sequences(source: Source, adapted: LoadedModel, display: Display) -> Sequence[Tokens]:
     """Completions of the adapted model: a run's own, else greedy ones made here."""
     if source.run:
-        made = read_rollouts(source.run / "evaluation" / "adapted-greedy")[:CHECKED]
-        return [TokenSequence.of(rollout) for rollout in made]
+        return read_rollouts(source.run / "evaluation" / "adapted-greedy")[:CHECKED]
     model, tokenizer = adapted.model, adapted.tokenizer
     style: PromptStyle = "chat_template" if tokenizer.chat_template else "llama_abel"
     problems = word_problems("test", CHECKED, 0)

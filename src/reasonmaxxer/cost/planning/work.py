@@ -16,12 +16,9 @@ import numpy as np
 from reasonmaxxer.config import TrainingConfig
 from reasonmaxxer.cost.planning.devices import Device
 from reasonmaxxer.cost.planning.shapes import Shape
-from reasonmaxxer.method.loss import CHUNK_BYTES
 from reasonmaxxer.method.selection import Example
 from reasonmaxxer.method.train import packed_rows
-from reasonmaxxer.models.head import at_once
-from reasonmaxxer.models.packing import row_tokens
-from reasonmaxxer.models.prefill import prefill_tokens
+from reasonmaxxer.models.sizes import sizes
 
 LOGIT_BYTES = 40
 """Bytes moved a logit of a decoding step: the statistics pass over float32 logits about ten times."""
@@ -110,7 +107,7 @@ class Sampling:
     def memory(self, shape: Shape, device: Device) -> float:
         """Cache of all slots, of the prompts read at once, and a step's logits."""
         slots = min(self.slots, self.shard, len(self.lengths))
-        prompts = prefill_tokens(device.name) * shape.key_value
+        prompts = sizes(device.name).prompt_tokens * shape.key_value
         return slots * self.slot(shape, device) + prompts
 
     def slot(self, shape: Shape, device: Device) -> float:
@@ -202,11 +199,11 @@ class Training:
     def memory(self, shape: Shape, device: Device) -> float:
         """Activations of the longest row, adapter with its optimiser, logits of a chunk of positions."""
         packed = max(sum(map(sum, row)) for row in self._rows[device.type])
-        tokens = max(packed, self.longest) if self.longest > row_tokens(device.type) else packed
+        tokens = max(packed, self.longest) if self.longest > sizes(device.type).row_tokens else packed
         kept = self.activations(tokens, shape)
         states = 6 * tokens * shape.hidden * shape.itemsize
         optimiser = 16 * shape.adapter  # float32: weight, gradient, two moments
-        total = kept + states + optimiser + 6 * at_once(CHUNK_BYTES, device.type)
+        total = kept + states + optimiser + 6 * sizes(device.type).logit_bytes
         if self.kept_states and device.type == "cpu":
             total += self.tokens * shape.hidden * shape.itemsize
         return total

@@ -13,9 +13,7 @@ from reasonmaxxer.artifacts import read_table, write_json
 from reasonmaxxer.config import DistillationConfig, SamplingConfig
 from reasonmaxxer.measure.metrics import bootstrap, paired_difference
 from reasonmaxxer.measure.rollouts import outcomes_by_problem
-from reasonmaxxer.microscope.distillation.loss import Opinions
-from reasonmaxxer.microscope.distillation.opinions import mean_kl, opinions_from_table
-from reasonmaxxer.microscope.states import TokenSequence
+from reasonmaxxer.microscope.opinions import Opinions, mean_kl, opinions_from_table
 from reasonmaxxer.problems import Problem
 from reasonmaxxer.rollouts.collect import collect, read_rollouts
 from reasonmaxxer.rollouts.sampler import Grader, Sampler
@@ -80,15 +78,14 @@ class Examination:
 class HeldOut:
     """The teacher's greedy completions of the problems that measure, and its opinions of them."""
 
-    sequences: list[TokenSequence]
+    sequences: list[Rollout]
     opinions: list[Opinions]
 
     @classmethod
     def read(cls, teacher: Path) -> HeldOut:
         """From the teacher's folder."""
         opinions = opinions_from_table(read_table(teacher / GREEDY_OPINIONS))
-        sequences = [TokenSequence.of(r) for r in read_rollouts(teacher / GREEDY)]
-        return cls(sequences, opinions)
+        return cls(read_rollouts(teacher / GREEDY), opinions)
 
 
 def examine(examination: Examination, model: Any, folder: Path, label: str, held_out: HeldOut | None) -> None:

@@ -17,8 +17,7 @@ import torch
 from reasonmaxxer.artifacts import read_json, read_table, whole_folder, write_json, write_table
 from reasonmaxxer.config import DistillationConfig, ModelConfig, ShapeConfig
 from reasonmaxxer.method.train import add_adapter, load_adapter_weights, planned_steps, save_adapter, whole_checkpoints
-from reasonmaxxer.microscope.distillation.opinions import opinion_table, opinions_from_table, teacher_opinions
-from reasonmaxxer.microscope.distillation.students import (
+from reasonmaxxer.microscope.distill import (
     Rows,
     check_shapes,
     history_table,
@@ -27,8 +26,8 @@ from reasonmaxxer.microscope.distillation.students import (
     student_training,
     train_student,
 )
+from reasonmaxxer.microscope.opinions import opinion_table, opinions_from_table, teacher_opinions
 from reasonmaxxer.microscope.pair import check_pair
-from reasonmaxxer.microscope.states import TokenSequence
 from reasonmaxxer.models import LoadedModel, eos_ids, load_model, resolve_device, resolve_dtype
 from reasonmaxxer.problems import Problem, problems_from_table, problems_table
 from reasonmaxxer.rollouts.collect import read_rollouts
@@ -119,8 +118,7 @@ class Distillation:
         if path.exists():
             return
         with self.display.task("Teacher, opinions", len(rollouts)) as task:
-            sequences = [TokenSequence.of(rollout) for rollout in rollouts]
-            opinions = teacher_opinions(sequences, model, self.config.top, lambda n: task.advance(1, n))
+            opinions = teacher_opinions(rollouts, model, self.config.top, lambda n: task.advance(1, n))
         write_table(opinion_table(opinions), path)
 
     def _work_on_base(self, shapes: list[ShapeConfig]) -> None:
@@ -132,7 +130,7 @@ class Distillation:
         if not (self.out / BASE).exists():
             with whole_folder(self.out / BASE) as folder:
                 examine(examination, base.model, folder, "Base", held_out)
-        taught = [TokenSequence.of(r) for r in read_rollouts(teacher / ROLLOUTS)]
+        taught = read_rollouts(teacher / ROLLOUTS)
         rows = student_rows(taught, opinions_from_table(read_table(teacher / OPINIONS)))
         for shape in shapes:
             label = f"Student {shape.name}"

@@ -8,37 +8,46 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from reasonmaxxer.models import decoder
-from reasonmaxxer.models.packing import pack, row_tokens
+from reasonmaxxer.models.head import decoder
+from reasonmaxxer.models.packing import pack
 from reasonmaxxer.models.reading import reading, row_states
-from reasonmaxxer.rollouts.table import Rollout
+from reasonmaxxer.models.sizes import sizes
+
+
+class Tokens(Protocol):
+    """A prompt, which is not empty, and its completion, as a rollout has them."""
+
+    @property
+    def prompt_ids(self) -> Sequence[int]:
+        """Token ids of the prompt."""
+
+    @property
+    def completion_ids(self) -> Sequence[int]:
+        """Token ids of the completion."""
 
 
 @dataclass(frozen=True)
 class TokenSequence:
-    """A prompt and the completion whose tokens are judged; neither is empty."""
+    """A prompt and its completion where there is no rollout."""
 
     prompt_ids: Sequence[int]
     completion_ids: Sequence[int]
 
-    @classmethod
-    def of(cls, rollout: Rollout) -> TokenSequence:
-        """The tokens of a rollout."""
-        return cls(rollout.prompt_ids, rollout.completion_ids)
 
-    def __len__(self) -> int:
-        return len(self.prompt_ids) + len(self.completion_ids)
+def token_count(sequence: Tokens) -> int:
+    """Tokens of prompt and completion."""
+    return len(sequence.prompt_ids) + len(sequence.completion_ids)
 
 
 @torch.inference_mode()
 def completion_states(
-    sequences: Sequence[TokenSequence], model: Any, on_read: Callable[[int], None] | None = None
+    sequences: Sequence[Tokens], model: Any, on_read: Callable[[int], None] | None = None
 ) -> list[Tensor]:
     """Read each sequence once, by the model as it stands.
 
@@ -56,11 +65,11 @@ def completion_states(
         for i, own_TD in zip(batch, torch.split(hidden_ND, sizes), strict=True):
             states[i] = own_TD.cpu()
             if on_read:
-                on_read(len(sequences[i]))
+                on_read(token_count(sequences[i]))
     return [states[i] for i in range(len(sequences))]
 
 
-def state_batches(sequences: Sequence[TokenSequence], model: Any) -> Iterator[tuple[list[int], Tensor]]:
+def state_batches(sequences: Sequence[Tokens], model: Any) -> Iterator[tuple[list[int], Tensor]]:
     """Read several sequences at once; a prompt that is others', too, is read once for a row of them.
 
     Args:
@@ -79,7 +88,7 @@ def state_batches(sequences: Sequence[TokenSequence], model: Any) -> Iterator[tu
             yield [members[i] for i in batch], hidden_ND
 
 
-def _shared_prompts(sequences: Sequence[TokenSequence]) -> list[int]:
+def _shared_prompts(sequences: Sequence[Tokens]) -> list[int]:
     """Indices of the sequences whose prompt is another's, too, those of one prompt side by side."""
     groups: dict[tuple[int, ...], list[int]] = {}
     for index, sequence in enumerate(sequences):
@@ -87,7 +96,7 @@ def _shared_prompts(sequences: Sequence[TokenSequence]) -> list[int]:
     return [index for group in groups.values() if len(group) > 1 for index in group]
 
 
-def _shared_batches(sequences: Sequence[TokenSequence], model: Any) -> Iterator[tuple[list[int], Tensor]]:
+def _shared_batches(sequences: Sequence[Tokens], model: Any) -> Iterator[tuple[list[int], Tensor]]:
     """Each prompt is read once for its neighbours in a row."""
     backbone = decoder(model)
 
@@ -112,7 +121,7 @@ def _shared_batches(sequences: Sequence[TokenSequence], model: Any) -> Iterator[
         yield [i for stem in row for i in stem.members], states_TD[places_N]
 
 
-def _padded_batches(sequences: Sequence[TokenSequence], model: Any) -> Iterator[tuple[list[int], Tensor]]:
+def _padded_batches(sequences: Sequence[Tokens], model: Any) -> Iterator[tuple[list[int], Tensor]]:
     """Sequences of similar length are read together.
 
     They are padded on the right: a causal model's states do not depend on what follows, so the padding
@@ -120,14 +129,15 @@ def _padded_batches(sequences: Sequence[TokenSequence], model: Any) -> Iterator[
     """
     backbone = decoder(model)
     device = next(backbone.parameters()).device
-    limit = 0 if reading(model) == "alone" else row_tokens(device.type)
-    for batch in _batches([len(s) for s in sequences], limit):
-        members = [sequences[i] for i in batch]
-        ids_BT = torch.zeros((len(members), max(map(len, members))), dtype=torch.long)
+    limit = 0 if reading(model) == "alone" else sizes(device.type).row_tokens
+    lengths = [token_count(sequence) for sequence in sequences]
+    for batch in _batches(lengths, limit):
+        ids_BT = torch.zeros((len(batch), lengths[batch[0]]), dtype=torch.long)
         target_BT = torch.zeros_like(ids_BT, dtype=torch.bool)
-        for row, member in enumerate(members):
-            ids_BT[row, : len(member)] = torch.tensor([*member.prompt_ids, *member.completion_ids])
-            target_BT[row, len(member.prompt_ids) : len(member)] = True
+        for row, i in enumerate(batch):
+            prompt, completion = sequences[i].prompt_ids, sequences[i].completion_ids
+            ids_BT[row, : lengths[i]] = torch.tensor([*prompt, *completion])
+            target_BT[row, len(prompt) : lengths[i]] = True
         hidden_BTD = backbone(input_ids=ids_BT.to(device), use_cache=False).last_hidden_state
         # position t predicts token t + 1
         yield batch, hidden_BTD[:, :-1][target_BT[:, 1:].to(device)]

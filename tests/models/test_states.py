@@ -1,11 +1,13 @@
 """States of completions, however they are read together, against one plain forward each."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from reasonmaxxer.microscope.states import TokenSequence, completion_states
-from reasonmaxxer.models import decoder, packing
+from reasonmaxxer.models import decoder, sizes
 from reasonmaxxer.models.reading import reading
+from reasonmaxxer.models.states import TokenSequence, completion_states, token_count
 from tests.tiny import FAMILIES, tiny_model
 
 CHOSEN = [
@@ -22,7 +24,7 @@ CHOSEN = [
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("row_tokens", [1024, 10])
 def test_completions_of_a_prompt_read_together_have_the_states_of_each_alone(family, row_tokens, monkeypatch):
-    monkeypatch.setattr(packing, "ROW_TOKENS", row_tokens)
+    monkeypatch.setattr(sizes, "CPU", replace(sizes.CPU, row_tokens=row_tokens))
     model = tiny_model(family)
     reading(model)  # reads rows of its own
     read, forward = [], []
@@ -31,7 +33,7 @@ def test_completions_of_a_prompt_read_together_have_the_states_of_each_alone(fam
     )
     found = completion_states(CHOSEN, model, read.append)
     used = sum(forward)
-    assert sorted(read) == sorted(map(len, CHOSEN))
+    assert sorted(read) == sorted(map(token_count, CHOSEN))
     with torch.inference_mode():
         for sequence, states_TD in zip(CHOSEN, found, strict=True):
             ids_1T = torch.tensor([[*sequence.prompt_ids, *sequence.completion_ids]])

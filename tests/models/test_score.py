@@ -1,19 +1,28 @@
 """Scores of every token against a plain float64 softmax of the model's own logits."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from reasonmaxxer.microscope import positions, states
-from reasonmaxxer.microscope.positions import score_positions
-from reasonmaxxer.microscope.states import TokenSequence
-from reasonmaxxer.models import packing
+from reasonmaxxer.models import sizes, states
+from reasonmaxxer.models.score import entropy_and_logprob, ordered_top, rank_of, score_sequences
+from reasonmaxxer.models.states import TokenSequence, token_count
 from tests.tiny import FAMILIES, tiny_model
 
-FIELDS = ("entropy_T", "logprob_T", "rank_T", "top_ids_TK", "top_logprob_TK")
+
+def scores_of(logits_NV, ids_N):
+    """Entropy, log-probability, rank, and the five most likely tokens with theirs."""
+    top_NK = ordered_top(logits_NV, 5)
+    top_logprob_NK = logits_NV.log_softmax(-1).gather(-1, top_NK)
+    return *entropy_and_logprob(logits_NV, ids_N), rank_of(logits_NV, ids_N), top_NK, top_logprob_NK
+
+
+def score(chosen, model, on_scored=None):
+    return score_sequences(scores_of, chosen, model, on_scored)
 
 
 def sequences(count=7, vocab=97):
@@ -45,27 +54,25 @@ def reference(sequence, model):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_scores_are_those_of_full_float64_logits(family):
     model = tiny_model(family)
-    for sequence, scores in zip(sequences(), score_positions(sequences(), model), strict=True):
+    for sequence, scores in zip(sequences(), score(sequences(), model), strict=True):
         entropy, logprob, rank, top_ids, top_logprob = reference(sequence, model)
-        np.testing.assert_allclose(scores.entropy_T, entropy, rtol=1e-4, atol=1e-4)
-        np.testing.assert_allclose(scores.logprob_T, logprob, rtol=1e-4, atol=1e-4)
-        assert scores.rank_T.tolist() == rank.tolist()
-        assert scores.top_ids_TK.tolist() == top_ids.tolist()
-        np.testing.assert_allclose(scores.top_logprob_TK, top_logprob, rtol=1e-4, atol=1e-4)
-        assert [a.dtype.name for a in vars(scores).values()] == [
-            "float32", "float32", "int32", "int32", "float32",
-        ]  # fmt: skip
+        np.testing.assert_allclose(scores[0], entropy, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(scores[1], logprob, rtol=1e-4, atol=1e-4)
+        assert scores[2].tolist() == rank.tolist()
+        assert scores[3].tolist() == top_ids.tolist()
+        np.testing.assert_allclose(scores[4], top_logprob, rtol=1e-4, atol=1e-4)
+        assert [column.dtype for column in scores[:3]] == [torch.float32, torch.float32, torch.int32]
 
 
 def test_batches_and_chunks_change_nothing(monkeypatch):
     model = tiny_model()
-    together = score_positions(sequences(), model)
-    monkeypatch.setattr(packing, "ROW_TOKENS", 1)  # one sequence a batch
-    monkeypatch.setattr(positions, "CHUNK_BYTES", 4 * 97 * 3)  # three positions a chunk
-    alone = [score_positions([sequence], model)[0] for sequence in sequences()]
+    together = score(sequences(), model)
+    # one sequence a batch, three positions a chunk
+    monkeypatch.setattr(sizes, "CPU", replace(sizes.CPU, row_tokens=1, logit_bytes=4 * 97 * 3))
+    alone = [score([sequence], model)[0] for sequence in sequences()]
     for one, other in zip(together, alone, strict=True):
-        for name in FIELDS:
-            np.testing.assert_allclose(getattr(one, name), getattr(other, name), atol=1e-4)
+        for column, same in zip(one, other, strict=True):
+            np.testing.assert_allclose(column, same, atol=1e-4)
 
 
 def test_batches_hold_every_sequence_once_and_keep_to_their_size():
@@ -76,30 +83,31 @@ def test_batches_hold_every_sequence_once_and_keep_to_their_size():
 
 def test_progress_counts_every_token_once():
     seen = []
-    score_positions(sequences(), tiny_model(), seen.append)
-    assert sorted(seen) == sorted(len(s) for s in sequences())
+    score(sequences(), tiny_model(), seen.append)
+    assert sorted(seen) == sorted(map(token_count, sequences()))
 
 
-def test_tied_tokens_share_the_better_rank():
+def test_tied_tokens_rank_by_their_ids():
     logits_NV = torch.tensor([[1.0, 2.0, 2.0, 0.0, 1.0, 1.0]])
-    ranks = [positions._score_chunk(logits_NV, torch.tensor([token]))[2].item() for token in range(6)]
-    assert ranks == [3, 1, 1, 6, 3, 3]
+    ranks = [rank_of(logits_NV, torch.tensor([token])).item() for token in range(6)]
+    assert ranks == [3, 1, 2, 6, 4, 5]
+    assert ordered_top(logits_NV, 5).tolist() == [[1, 2, 0, 4, 5]]
 
 
 def test_a_vocabulary_smaller_than_the_top():
-    scores = score_positions([TokenSequence([1], [2, 3])], tiny_model(vocab=4))[0]
-    assert scores.top_ids_TK.shape == (2, 4)
-    np.testing.assert_allclose(np.exp(scores.top_logprob_TK).sum(-1), 1, rtol=1e-5)
+    scores = score([TokenSequence([1], [2, 3])], tiny_model(vocab=4))[0]
+    assert scores[3].shape == (2, 4)
+    np.testing.assert_allclose(np.exp(scores[4]).sum(-1), 1, rtol=1e-5)
 
 
 def test_an_adapter_counts_only_while_it_is_on():
-    base = score_positions(sequences(), tiny_model())
+    base = score(sequences(), tiny_model())
     model = get_peft_model(tiny_model(), LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False))
     model.train()  # dropout or not, scores are of the model in eval mode
-    adapted = score_positions(sequences(), model)
+    adapted = score(sequences(), model)
     with model.disable_adapter():
-        off = score_positions(sequences(), model)
+        off = score(sequences(), model)
     for one, other in zip(base, off, strict=True):
-        np.testing.assert_array_equal(one.logprob_T, other.logprob_T)
-    assert max(abs(a.logprob_T - b.logprob_T).max() for a, b in zip(adapted, base, strict=True)) > 0.1
+        np.testing.assert_array_equal(one[1], other[1])
+    assert max(abs(a[1] - b[1]).max() for a, b in zip(adapted, base, strict=True)) > 0.1
     assert not model.training

@@ -1,4 +1,8 @@
-"""Students: low-rank adapters of the base that learn to say what the teacher says."""
+"""Distilling a tuned model into small adapters of its base: how few parameters hold what it learnt.
+
+Students are low-rank adapters of the base that learn to say what the teacher says. They train as the method's adapters
+do (`method/packed.py`, `method/train.py`), on another loss.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +17,20 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from reasonmaxxer.config import AdapterConfig, DistillationConfig, ShapeConfig, TrainingConfig
+from reasonmaxxer.config import ATTENTION, AdapterConfig, DistillationConfig, ShapeConfig, TrainingConfig
 from reasonmaxxer.errors import UserError, did_you_mean
 from reasonmaxxer.method.data import Member, PackedCollator
 from reasonmaxxer.method.packed import PackedArguments, PackedTrainer
 from reasonmaxxer.method.train import fit, planned_steps, trainer_arguments
-from reasonmaxxer.microscope.distillation.loss import Opinions, distillation_loss, joined
-from reasonmaxxer.microscope.states import TokenSequence
+from reasonmaxxer.microscope.opinions import Opinions, distillation_loss, joined
+from reasonmaxxer.models.states import Tokens
 
 Rows = list[dict[str, Any]]
+SHARED = (
+    "learning_rate", "weight_decay", "max_grad_norm", "epochs", "batch_size", "micro_batch_size", "max_length",
+    "gradient_checkpointing",
+)  # fmt: skip
+"""Settings that a distillation hands on to the training of a student as they are."""
 HISTORY = pa.schema(
     [
         pa.field("step", pa.int32(), nullable=False),
@@ -45,7 +54,7 @@ class DistillationCollator(PackedCollator):
           most likely tokens, and all others together
         """
         kept = [len(member.places) - member.start for member in members]
-        teacher = joined([m.sequence["opinions"][:n] for m, n in zip(members, kept, strict=True)])
+        teacher = joined([m.sequence["opinions"].at(slice(n)) for m, n in zip(members, kept, strict=True)])
         places = np.concatenate([member.places[member.start - 1 : -1] for member in members])
         weights = np.concatenate([np.full(n, 1 / max(1, n), np.float32) for n in kept])
         return {
@@ -79,7 +88,7 @@ class DistillationTrainer(PackedTrainer):
             super()._save(output_dir, {name: w for name, w in weights if "lora_" in name})
 
 
-def student_rows(sequences: Sequence[TokenSequence], opinions: Sequence[Opinions]) -> Rows:
+def student_rows(sequences: Sequence[Tokens], opinions: Sequence[Opinions]) -> Rows:
     """Rows for `DistillationTrainer`: each sequence with the teacher's opinions of it."""
     return [
         {"prompt_ids": sequence.prompt_ids, "completion_ids": sequence.completion_ids, "opinions": own}
@@ -96,15 +105,8 @@ def student_training(config: DistillationConfig, shape: ShapeConfig, sequences: 
             dropout=config.dropout,
             target_modules=shape.modules,
         ),
-        learning_rate=config.learning_rate,
-        weight_decay=config.weight_decay,
-        max_grad_norm=config.max_grad_norm,
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        micro_batch_size=config.micro_batch_size,
-        max_length=config.max_length,
-        gradient_checkpointing=config.gradient_checkpointing,
         checkpoints=max(1, math.ceil(config.epochs)),
+        **{name: getattr(config, name) for name in SHARED},
     )
     warmup = math.ceil(config.warmup_share * planned_steps(sequences, training))
     return training.model_copy(update={"warmup_steps": warmup})
@@ -175,3 +177,24 @@ def check_shapes(model: Any, shapes: Sequence[ShapeConfig]) -> None:
                     f"shapes: the base has no linear layer '{module}'.{did_you_mean(module, known)} "
                     f"Its linear layers: {', '.join(known)}."
                 )
+
+
+def parse_shapes(text: str) -> list[dict[str, Any]]:
+    """Values of `ShapeConfig`, one a comma-separated MODULES:RANK.
+
+    MODULES is letters of attention's projections, or names of linear layers joined by `+`, such as
+    `gate_proj+up_proj`.
+
+    Raises:
+        UserError: a shape is not of that form.
+    """
+    return [_shape(part.strip()) for part in text.split(",")]
+
+
+def _shape(text: str) -> dict[str, Any]:
+    modules, _, rank = text.partition(":")
+    if not modules or not rank.isdecimal():
+        raise UserError(f"--shapes: '{text}' is not of the form MODULES:RANK, such as qkvo:32 or lm_head:8.")
+    if set(modules) <= set(ATTENTION):
+        return {"modules": [ATTENTION[letter] for letter in modules], "rank": int(rank)}
+    return {"modules": modules.split("+"), "rank": int(rank)}

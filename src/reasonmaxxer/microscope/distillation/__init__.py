@@ -1,1 +1,0 @@
-"""Distilling a tuned model into small adapters of its base: how few parameters hold what it learnt."""
