@@ -94,13 +94,13 @@ def test_rows_hold_both_models_and_the_gate_that_training_used(model):
     with model.disable_adapter():
         (base,) = score_sequences(scores_of, [train[0].rollout], model)
     assert abs(tuned[1] - base[1]).max() > 1e-3
-    for arm, (entropy_T, logprob_T, rank_T, top_TK, _) in (("base", base), ("tuned", tuned)):
+    for arm, (entropy_T, logprob_T, rank_T, top_TK, top_logprob_TK) in (("base", base), ("tuned", tuned)):
         np.testing.assert_allclose(rows[0][f"{arm}_logprob"], logprob_T, atol=1e-5)
         np.testing.assert_allclose(rows[0][f"{arm}_entropy"], entropy_T, atol=1e-5)
         assert rows[0][f"{arm}_rank"] == rank_T.tolist()
         assert rows[0][f"{arm}_top"] == top_TK.tolist()
-        np.testing.assert_allclose(rows[0][f"{arm}_top_logprob"], scores.top_logprob_TK, atol=1e-5)
-    choices = (base.top_ids_TK[:, 0], tuned.top_ids_TK[:, 0])
+        np.testing.assert_allclose(rows[0][f"{arm}_top_logprob"], top_logprob_TK, atol=1e-5)
+    choices = (base[3][:, 0], tuned[3][:, 0])
     assert [kind > 0 for kind in rows[0]["kind"]] == (choices[0] != choices[1]).tolist()
 
 
