@@ -12,9 +12,9 @@ from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import load_model
 from reasonmaxxer.models import teachers as teachers_module
 from reasonmaxxer.models.teachers import describe_teacher
-from reasonmaxxer.report.comparison_page import write_comparison
+from reasonmaxxer.report.comparison import write_comparison
 from reasonmaxxer.report.page import write_report
-from reasonmaxxer.report.terminal import print_status, print_summary
+from reasonmaxxer.report.status import print_status, print_summary
 from reasonmaxxer.work.main_job import run
 from reasonmaxxer.work.status import read_status
 from tests.tiny import tiny_recipe

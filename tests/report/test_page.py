@@ -7,8 +7,10 @@ from html.parser import HTMLParser
 import pytest
 
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.report.page import Report, render, write_report
+from reasonmaxxer.report.page import Report, write_report
+from reasonmaxxer.report.render import to_html
 from reasonmaxxer.report.results import read_results
+from reasonmaxxer.report.run import draw
 from reasonmaxxer.report.visible import visible_text
 from tests.report.made import GATES, HOSTILE, make_run
 
@@ -54,14 +56,14 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def page(run):
-    return Page(render(read_results(run)))
+    return Page(to_html(draw(read_results(run))))
 
 
 def test_headline_says_what_the_tables_say(page):
     text = page.text()
     assert "made/model" in text
     assert "2 → 3 of 5 test problems solved greedily" in text
-    assert "2 gained, 1 lost, exact McNemar p = 1." in text
+    assert "2 problems gained, 1 lost, exact McNemar p = 1" in text
     assert "includes zero" in text
     assert "minutes on 2 threads of an abacus" in text
     assert "16 rollouts of the base on 4 training problems" in text
@@ -82,7 +84,7 @@ def test_numbers_behind_the_figures(page):
 
 def test_examples_and_lists_by_what_changed(page):
     text = page.text()
-    assert re.search("Gained 2 of 2 What is e0.*What is e4.*Lost 1 of 1 What is e1", text)
+    assert re.search(r"Gained \(2 of 2\) What is e0.*What is e4.*Lost \(1 of 1\) What is e1", text)
     assert re.search("Gained and lost problems .3.* gained What is e0.* lost What is e1", text)
 
 
@@ -90,6 +92,8 @@ def test_what_differs_from_the_defaults(page):
     assert "rollouts.temperature 0.6 0.7" in page.text()
     assert "evaluation.ks [1, 4] [1, 2]" in page.text()
     assert "rollouts.top_p 0.95" not in page.text()
+    assert ("code", "RUN") in page.texts and "reasonmaxxer run RUN/recipe.yaml --out again" in page.text()
+    assert "temperature: 0.7" in page.text()  # the whole recipe
 
 
 def test_hostile_text_stays_text(page, run):
@@ -138,7 +142,7 @@ def test_sweep_marks_the_chosen_gate(page):
 
 def test_one_gate_and_no_samples(tmp_path):
     make_run(tmp_path / "run", gates=GATES[:1], samples=0)
-    text = Page(render(read_results(tmp_path / "run"))).text()
+    text = Page(to_html(draw(read_results(tmp_path / "run")))).text()
     assert "sampled pass@1" not in text and "Only greedy completions" in text
     assert "the other gates" not in text
 
@@ -147,11 +151,11 @@ def test_one_gate_and_no_samples(tmp_path):
 def test_gates_without_a_threshold(tmp_path, kind):
     gate = {"kind": kind, "tau": None, "decision_share": 0.5, "seed": 0}
     make_run(tmp_path / "run", gates=[gate])
-    assert "50.0% of positions" in Page(render(read_results(tmp_path / "run"))).text()
+    assert "50.0% of positions" in Page(to_html(draw(read_results(tmp_path / "run")))).text()
 
 
 def test_the_viewer_has_its_place(run):
-    page = Page(render(read_results(run), viewer='<div class="here">tokens</div>'))
+    page = Page(to_html(draw(read_results(run), viewer='<div class="here">tokens</div>')))
     assert ("div", {"class": "here"}) in page.tags
     assert "#tokens" in [attrs.get("href") for _, attrs in page.tags]
 

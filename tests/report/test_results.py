@@ -23,8 +23,8 @@ def test_the_pool_knows_what_was_kept(results):
 
 def test_the_gate_that_validation_chose(results):
     assert results.gates == GATES and results.chosen_gate == 1
-    tried = {(v.gate, v.step): v.correct for v in results.validation}
-    assert tried == {(0, 2): (1, 0), (0, 4): (1, 0), (1, 2): (1, 0), (1, 4): (1, 1)}
+    tried = {checkpoint: (e.value, e.n) for checkpoint, e in results.validation.items()}
+    assert tried == {(0, 2): (0.5, 2), (0, 4): (0.5, 2), (1, 2): (0.5, 2), (1, 4): (1.0, 2)}
 
 
 def test_entropy_of_every_token_that_teaches(results):
@@ -32,9 +32,9 @@ def test_entropy_of_every_token_that_teaches(results):
 
 
 def test_both_answers_to_each_test_problem(results):
-    changes = {c.problem_id: c.change for c in results.comparisons}
+    changes = {c.problem_id: c.kind for c in results.examples}
     assert changes == {"e0": "gained", "e1": "lost", "e2": "both", "e3": "neither", "e4": "gained"}
-    first = results.comparisons[0]
-    assert (first.text, first.answer, first.base.text) == ("What is e0?", "7", "so 7")
-    assert first.adapted.text == HOSTILE and first.adapted.extracted == "7"
-    assert not first.adapted.truncated
+    first = results.examples[0]
+    assert (first.text, first.gold, first.answers[0].text) == ("What is e0?", "7", "so 7")
+    assert first.answers[1].text == HOSTILE and first.answers[1].extracted == "7"
+    assert not first.answers[1].truncated

@@ -11,7 +11,7 @@ from rich.console import Console
 from reasonmaxxer.cost import Meter, StageCost
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.method.history import add_progress
-from reasonmaxxer.report.terminal import print_status, sparkline
+from reasonmaxxer.report.status import print_status, sparkline
 from reasonmaxxer.work.status import read_status
 from reasonmaxxer.work.workspace import StageWork, Workspace, read_claim
 from tests.report.made import make_run
@@ -143,7 +143,7 @@ def test_a_folder_that_is_no_run(tmp_path):
 
 
 def test_looking_needs_no_torch():
-    code = "import sys, reasonmaxxer.work.status, reasonmaxxer.report.terminal\n"
+    code = "import sys, reasonmaxxer.work.status, reasonmaxxer.report.status\n"
     code += "print({'torch', 'transformers', 'matplotlib'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "set()", done.stderr

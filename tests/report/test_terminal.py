@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from reasonmaxxer.report.terminal import print_summary
+from reasonmaxxer.report.status import print_summary
 from reasonmaxxer.work.progress import Display
 
 
@@ -66,7 +66,7 @@ def test_every_figure_is_where_its_name_is(summary):
     assert row(text, "sampled pass@1")[1:] == ["0.200 [0.100, 0.300]", "0.430 [0.360, 0.500]"]
     assert row(text, "cut at the length limit")[1:] == ["22%", "2%"]
     assert row(text, "no answer found")[1:] == ["5%", "0%"]
-    assert row(text, "rollouts")[1:] == ["34,779", "2.5", "61", "3.0", "0.0028"]
+    assert row(text, "rollouts")[1:] == ["34,779", "2.5", "61", "0.0028", "3.0"]
     assert "+0.260 [+0.150, +0.370]: 33 problems gained, 7 lost" in text
     assert "p = 4.2e-05" in text
     assert "assumed 0.10 USD an hour" in text
@@ -84,7 +84,7 @@ def test_tables_fit_80_columns_and_unknown_prices_say_so(summary):
     summary["cost"]["stages"][0]["usd"] = None
     text = shown(summary)
     assert "no price for this machine: set cost.usd_per_hour" in text
-    assert row(text, "rollouts")[-1] == "?"
+    assert row(text, "rollouts")[-2] == "?"
     assert all(len(line) <= 80 for line in text.splitlines() if "│" in line)
 
 

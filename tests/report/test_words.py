@@ -16,8 +16,10 @@ from reasonmaxxer.report.words import caveats, verdict
     ],
 )
 def test_the_verdict_is_the_interval_s(low, high, kind, words):
-    found = verdict({"low": low, "high": high}, 0.95)
+    arms = {name: {"greedy": {"pass@1": {"value": v, "n": 50}}} for name, v in (("base", 0.14), ("adapted", 0.3))}
+    found = verdict({**arms, "difference": {"greedy": {"low": low, "high": high}}}, 0.95)
     assert found.kind == kind and words in found.sentence
+    assert (found.before, found.after) == ("7", "15") and found.of.startswith("of 50 test problems")
 
 
 def arm(value, outcomes, truncated=0.0):

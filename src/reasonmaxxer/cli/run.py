@@ -74,7 +74,7 @@ def _run(
     from rich.console import Console
 
     from reasonmaxxer.method.processes import is_first
-    from reasonmaxxer.report.terminal import print_summary
+    from reasonmaxxer.report.status import print_summary
     from reasonmaxxer.work.join import join
     from reasonmaxxer.work.main_job import run as run_pipeline
     from reasonmaxxer.work.progress import Display
@@ -92,17 +92,19 @@ def show(run: RunFolder) -> None:
     """Show the state of a run, finished, at work or stopped."""
     from rich.console import Console
 
-    from reasonmaxxer.report.terminal import print_status
+    from reasonmaxxer.report.status import print_status
     from reasonmaxxer.work.status import read_status
 
     print_status(read_status(run), Console())
 
 
-def report(run: RunFolder) -> None:
-    """Draw report.html of a finished run again, for example of one copied from a server."""
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run or of another command.")],
+) -> None:
+    """Draw the page of a finished run or another command again, for example of one copied from a server."""
     from reasonmaxxer.report.page import write_report
 
-    typer.echo(write_report(run))
+    typer.echo(write_report(folder))
 
 
 def compare(
@@ -117,10 +119,12 @@ def compare(
     """
     from rich.console import Console
 
-    from reasonmaxxer.report.comparison_page import write_comparison
-    from reasonmaxxer.report.terminal import print_comparison
+    from reasonmaxxer.report.comparison import content, write_comparison
+    from reasonmaxxer.report.render import print_content
 
-    print_comparison(write_comparison(runs, out), out, Console())
+    found = write_comparison(runs, out)
+    names = {"Page": "html", "Tables": "md", "LaTeX": "tex", "Figures": "json"}
+    print_content(content(found), Console(), {label: out / f"comparison.{ending}" for label, ending in names.items()})
 
 
 def models() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -84,7 +84,7 @@ def _pass_at(arm: Arm, base: Arm, drawn: list[str]) -> list[dict[str, Any]]:
     return rows
 
 
-def crossing(arm: dict[str, Any]) -> int | None:
+def crossing(arm: Mapping[str, Any]) -> int | None:
     """Smallest k at which the base is ahead after it was behind; None if there is none.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,25 @@ def sampled_metrics(rollouts: Sequence[Rollout], config: EvaluationConfig, seed:
         )
     return {
         name: bootstrap(per_problem, config.bootstrap, config.confidence, seed) for name, per_problem in values.items()
+    }
+
+
+def checkpoint_accuracy(
+    rows: Iterable[Mapping[str, Any]], config: EvaluationConfig, seed: int
+) -> dict[tuple[int, int], Estimate]:
+    """Greedy accuracy of every checkpoint on the validation problems, by number of gate and step.
+
+    Args:
+        rows: of `training/validation.parquet`.
+        config: how intervals are drawn.
+        seed: fixes the draws.
+    """
+    correct: dict[tuple[int, int], list[float]] = defaultdict(list)
+    for row in rows:
+        correct[row["gate"], row["step"]].append(float(row["correct"]))
+    return {
+        checkpoint: bootstrap(np.array(outcomes), config.bootstrap, config.confidence, seed)
+        for checkpoint, outcomes in correct.items()
     }
 
 

@@ -56,7 +56,7 @@ def _unbroken(cell: str) -> str:
 
 def _prose(text: str) -> Markup:
     """A paragraph in which names between backticks are code."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text)))
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _drawing(panel: Panel) -> Markup:

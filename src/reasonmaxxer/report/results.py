@@ -6,16 +6,21 @@ from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from reasonmaxxer.artifacts import read_json, read_object, read_table
+from reasonmaxxer.config import EvaluationConfig
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.measure.metrics import Estimate
+from reasonmaxxer.measure.rollouts import checkpoint_accuracy
+from reasonmaxxer.report.content import Answer, Example
 from reasonmaxxer.rollouts.collect import read_columns
 from reasonmaxxer.work.workspace import open_run
 
-Change = Literal["gained", "lost", "both", "neither"]
+CHANGES = {(False, True): "gained", (True, False): "lost", (True, True): "both", (False, False): "neither"}
+"""What became of a problem, by whether base and adapted model solve it."""
 
 
 @dataclass(frozen=True)
@@ -33,48 +38,6 @@ class PoolProblem:
     correct: int
     rollouts: int
     kept: bool
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One graded completion: its text, outcome, the answer read, and whether the limit cut it."""
-
-    text: str
-    outcome: str
-    extracted: str | None
-    truncated: bool
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A test problem before and after training, decoded greedily."""
-
-    problem_id: str
-    text: str
-    answer: str
-    base: Attempt
-    adapted: Attempt
-
-    @property
-    def change(self) -> Change:
-        """Which of the two models solves it."""
-        solved = self.base.outcome == "correct", self.adapted.outcome == "correct"
-        names: dict[tuple[bool, bool], Change] = {
-            (False, True): "gained",
-            (True, False): "lost",
-            (True, True): "both",
-            (False, False): "neither",
-        }
-        return names[solved]
-
-
-@dataclass(frozen=True)
-class Validation:
-    """One checkpoint's greedy outcomes on the validation problems, 1 right and 0 wrong."""
-
-    gate: int
-    step: int
-    correct: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -122,29 +85,30 @@ class Results:
         return rows
 
     @cached_property
-    def validation(self) -> list[Validation]:
-        """Every checkpoint of every gate, in order of training."""
-        found: dict[tuple[int, int], list[float]] = defaultdict(list)
-        for row in read_table(self.path / "training" / "validation.parquet").to_pylist():
-            found[row["gate"], row["step"]].append(float(row["correct"]))
-        return [Validation(gate, step, tuple(c)) for (gate, step), c in found.items()]
+    def validation(self) -> dict[tuple[int, int], Estimate]:
+        """Accuracy of every checkpoint on the validation problems, by gate and step, in order of training."""
+        rows = read_table(self.path / "training" / "validation.parquet").to_pylist()
+        return checkpoint_accuracy(rows, EvaluationConfig(**self.recipe["evaluation"]), self.recipe["seed"])
 
     @cached_property
-    def comparisons(self) -> list[Comparison]:
+    def examples(self) -> list[Example]:
         """The test problems, in order, with both greedy completions."""
-        problems = read_table(self.path / "problems" / "test.parquet", ["id", "text", "answer"])
+        problems = read_table(self.path / "problems" / "test.parquet", ["id", "text", "answer"]).to_pylist()
         base, adapted = (self._greedy(arm) for arm in ("base", "adapted"))
-        return [
-            Comparison(p["id"], p["text"], p["answer"], base[p["id"]], adapted[p["id"]]) for p in problems.to_pylist()
-        ]
+        return [_example(p, base[p["id"]], adapted[p["id"]]) for p in problems]
 
-    def _greedy(self, arm: str) -> dict[str, Attempt]:
+    def _greedy(self, arm: str) -> dict[str, Answer]:
         columns = ("problem_id", "text", "outcome", "extracted", "finish_reason")
         rows = read_columns(self.path / "evaluation" / f"{arm}-greedy", columns)
         return {
-            r["problem_id"]: Attempt(r["text"], r["outcome"], r["extracted"], r["finish_reason"] == "length")
+            r["problem_id"]: Answer(arm, r["text"], r["outcome"], r["extracted"], r["finish_reason"] == "length")
             for r in rows
         }
+
+
+def _example(problem: dict[str, Any], base: Answer, adapted: Answer) -> Example:
+    kind = CHANGES[base.outcome == "correct", adapted.outcome == "correct"]
+    return Example(kind, problem["id"], problem["text"], problem["answer"], (base, adapted))
 
 
 def read_results(run: Path) -> Results:

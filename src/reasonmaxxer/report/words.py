@@ -3,40 +3,75 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
-
-@dataclass(frozen=True)
-class Verdict:
-    """Whether the run gained.
-
-    Attributes:
-        kind: `gain`, `loss`, or `open` where the interval of the difference holds zero.
-        sentence: the same in words.
-    """
-
-    kind: Literal["gain", "loss", "open"]
-    sentence: str
+from reasonmaxxer.report.content import Verdict
+from reasonmaxxer.report.numbers import signed
 
 
-def verdict(difference: Mapping[str, Any], confidence: float) -> Verdict:
-    """Read the paired greedy difference of `summary.json`.
+def verdict(summary: Mapping[str, Any], confidence: float) -> Verdict:
+    """Whether a run gained, by the paired greedy difference.
 
     Args:
-        difference: `difference.greedy`.
-        confidence: level of its interval.
+        summary: what `summary.json` holds.
+        confidence: level of its intervals.
     """
-    level = f"{confidence:.0%}"
+    kind: Literal["gain", "loss", "open"]
+    level, n = f"{confidence:.0%}", summary["base"]["greedy"]["pass@1"]["n"]
+    difference = summary["difference"]["greedy"]
     if difference["low"] > 0:
-        return Verdict("gain", f"A gain: the {level} interval of the difference lies above zero.")
-    if difference["high"] < 0:
-        return Verdict("loss", f"A loss: the {level} interval of the difference lies below zero.")
-    return Verdict(
-        "open",
-        f"No difference is shown: the {level} interval of the difference includes zero. More test "
-        "problems or more seeds would narrow it.",
+        kind, sentence = "gain", f"A gain: the {level} interval of the difference lies above zero."
+    elif difference["high"] < 0:
+        kind, sentence = "loss", f"A loss: the {level} interval of the difference lies below zero."
+    else:
+        kind, sentence = (
+            "open",
+            (
+                f"No difference is shown: the {level} interval of the difference includes zero. More test problems or "
+                "more seeds would narrow it."
+            ),
+        )
+    before, after = (f"{summary[arm]['greedy']['pass@1']['value'] * n:.0f}" for arm in ("base", "adapted"))
+    of = f"of {n} test problems solved greedily, before and after training"
+    return Verdict(kind, sentence, before, after, of)
+
+
+def findings(summary: Mapping[str, Any]) -> list[str]:
+    """The paired difference of a run."""
+    d = summary["difference"]["greedy"]
+    return [
+        f"Greedy difference {signed(d)}: {d['gained']} problems gained, {d['lost']} lost, exact McNemar p = "
+        f"{d['p_value']:.2g}"
+    ]
+
+
+def lead(summary: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
+    """What was done, with how much, and what it took."""
+    rollouts, selection, cost = summary["rollouts"], summary["selection"], summary["cost"]
+    hardware = summary["environment"]["hardware"]
+    machine = hardware.get("gpu") or f"{hardware['threads']} threads of {hardware['cpu']}"
+    usd, estimated = cost["total"]["usd"], " (estimated price)" if cost["price"]["estimated"] else ""
+    return (
+        f"{rollouts['rollouts']} rollouts of the base on {rollouts['problems']} training problems; "
+        f"{selection['sequences']} of them, on {selection['problems']} problems, taught one LoRA adapter of rank "
+        f"{recipe['training']['adapter']['rank']} in {summary['training']['steps']} steps, at the "
+        f"{summary['gate']['decision_share']:.1%} of positions that the gate lets through. "
+        f"{cost['total']['seconds'] / 60:.1f} minutes on {machine}"
+        + ("." if usd is None else f", {usd:.4f} USD{estimated}.")
     )
+
+
+def price(of: Mapping[str, Any]) -> str:
+    """What an hour of the machine costs, and who says so.
+
+    Args:
+        of: `cost.price` of the summary.
+    """
+    if of["usd_per_hour"] is None:
+        return "No price is known for this machine; `cost.usd_per_hour` sets one."
+    source = ", ".join(str(of[name]) for name in ("name", "date", "source") if of[name])
+    estimate = ": an estimate, not a bill" if of["estimated"] else ""
+    return f"At {of['usd_per_hour']:.2f} USD an hour for the whole machine ({source}){estimate}."
 
 
 def caveats(summary: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[str]:

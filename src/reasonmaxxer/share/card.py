@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from reasonmaxxer.config import ONLINE, EvaluationConfig
 from reasonmaxxer.problems.files import is_file_source
 from reasonmaxxer.report.content import Table
-from reasonmaxxer.report.numbers import number, signed
+from reasonmaxxer.report.numbers import signed
 from reasonmaxxer.report.render import markdown
+from reasonmaxxer.report.tables import accuracy_table, cost_table
 from reasonmaxxer.report.words import caveats
 
 PAPER = "https://arxiv.org/abs/2605.06241"
@@ -46,7 +48,7 @@ def model_card(
     tables = [
         _accuracy(summary, recipe["evaluation"]["confidence"]),
         _training(summary, recipe),
-        _cost(summary["cost"]),
+        cost_table(summary["cost"]),
     ]
     body = markdown(repo_id, [line for line in said if line], tables)
     kept = "\n".join(f"- {line}" for line in caveats(summary, recipe))
@@ -144,21 +146,13 @@ def _protocol(recipe: dict[str, Any]) -> str:
 
 
 def _accuracy(summary: dict[str, Any], confidence: float) -> Table:
-    base, adapted = summary["base"], summary["adapted"]
     difference = summary["difference"]["greedy"]
-    rows = [
-        (f"{kind} {name}", number(base[kind][name], 3), number(adapted[kind][name], 3))
-        for kind in ("greedy", "sampled")
-        for name in base[kind]
-    ]
-    before, after = (f"{arm['truncated_share']:.0%}" for arm in (base, adapted))
-    rows.append(("cut at the length limit", before, after))
     note = (
-        f"n = {base['greedy']['pass@1']['n']} problems, {confidence:.0%} bootstrap intervals over "
-        f"problems. Greedy difference {signed(difference)}: {difference['gained']} problems gained, "
-        f"{difference['lost']} lost, exact McNemar p = {difference['p_value']:.2g}."
+        f"{confidence:.0%} bootstrap intervals over problems. Greedy difference {signed(difference)}: "
+        f"{difference['gained']} problems gained, {difference['lost']} lost, exact McNemar p = "
+        f"{difference['p_value']:.2g}."
     )
-    return Table("accuracy", "Accuracy", ("metric", "base", "this model"), rows, note)
+    return replace(accuracy_table(summary, "this model"), note=note)
 
 
 def _training(summary: dict[str, Any], recipe: dict[str, Any]) -> Table:
@@ -177,27 +171,6 @@ def _training(summary: dict[str, Any], recipe: dict[str, Any]) -> Table:
         tau = "" if gate["tau"] is None else f", above {gate['tau']:.3g} nats"
         rows.insert(3, ("decision points", f"{gate['decision_share']:.1%} of tokens{tau}"))
     return Table("training", "Training", ("what", "value"), rows, "")
-
-
-def _cost(cost: dict[str, Any]) -> Table:
-    rows = [
-        (
-            row["stage"],
-            f"{row['tokens']:,}",
-            f"{row['flops'] / 1e12:,.1f}",
-            f"{row['seconds']:,.0f}",
-            "?" if row["usd"] is None else f"{row['usd']:.4f}",
-        )
-        for row in [*cost["stages"], cost["total"]]
-    ]
-    price = cost["price"]
-    kind = "assumed" if price["estimated"] else "listed"
-    note = (
-        "No price of this machine is known."
-        if price["usd_per_hour"] is None
-        else f"At {price['usd_per_hour']:.2f} USD an hour, {kind} ({price['name']}, {price['date']})."
-    )
-    return Table("cost", "Cost", ("stage", "tokens", "TFLOPs", "seconds", "USD"), rows, note)
 
 
 def _use(repo_id: str, base: str, rank: int, merged: bool) -> str:

@@ -23,10 +23,14 @@ from reasonmaxxer.report.render import write_content
 
 def write_evaluation(folder: Path) -> None:
     """Draw `report.html` and `results.md` of a finished evaluation into its folder."""
+    write_content(read_content(folder), folder / "report.html", folder / "results.md")
+
+
+def read_content(folder: Path) -> Content:
+    """The page of a finished evaluation's folder."""
     path = folder / "against.json"
     against = read_json(path) if path.is_file() else None
-    content = content_of(read_object(folder / "summary.json", ("schema",)), against)
-    write_content(content, folder / "report.html", folder / "results.md")
+    return content_of(read_object(folder / "summary.json", ("schema",)), against)
 
 
 def content_of(found: Found, against: dict[str, Any] | None = None) -> Content:

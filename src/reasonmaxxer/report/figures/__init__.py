@@ -21,7 +21,7 @@ from reasonmaxxer.report.figures.intervention import (
     fewest_edits_histogram,
     interventions_accuracy,
 )
-from reasonmaxxer.report.figures.outcome import OUTCOME_COLOURS, accuracy, changes, cost, metric_rows, outcomes
+from reasonmaxxer.report.figures.outcome import OUTCOME_COLOURS, accuracy, changes, cost, outcomes
 from reasonmaxxer.report.figures.overlap import overlap_and_chance, overlap_by
 from reasonmaxxer.report.figures.signal import entropy, gate_words, pass_rates
 from reasonmaxxer.report.figures.style import svg
@@ -33,6 +33,6 @@ __all__ = [
     "arms_accuracy", "changes", "choice_ranks", "class_shares", "cost", "delta_logprob",
     "divergence_by_tenth", "dose_response", "entropy", "entropy_by_class", "fewest_edits_histogram",
     "gate_precision_recall", "gate_threshold", "gate_words", "interventions_accuracy", "metric",
-    "metric_rows", "outcomes", "overlap_and_chance", "overlap_by", "pass_at_k", "pass_rates",
+    "outcomes", "overlap_and_chance", "overlap_by", "pass_at_k", "pass_rates",
     "students_accuracy", "students_kl", "suite_scores", "svg", "validation",
 ]  # fmt: skip

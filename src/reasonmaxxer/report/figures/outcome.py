@@ -24,21 +24,12 @@ from reasonmaxxer.report.figures.style import (
     legend,
     styled,
 )
+from reasonmaxxer.report.tables import metric_rows
 
 OUTCOME_COLOURS = {
     "correct": GREEN, "wrong": RED, "unparsed": ORANGE, "timeout": PURPLE, "error": GREY,
 }  # fmt: skip
 CHANGE_COLOURS = {"both": GREEN, "gained": BLUE, "lost": RED, "neither": GREY}
-
-
-def metric_rows(summary: Mapping[str, Any]) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
-    """Name, base and adapted estimate of every metric of `summary.json`, none twice."""
-    rows = []
-    for kind in ("greedy", "sampled"):
-        base, adapted = summary["base"][kind], summary["adapted"][kind]
-        names = [n for n in base if not (n.startswith("avg@") and "pass@1" in base)]  # the same
-        rows += [(f"{kind} {name}", base[name], adapted[name]) for name in names]
-    return rows
 
 
 @styled
@@ -48,7 +39,7 @@ def accuracy(summary: Mapping[str, Any]) -> Figure:
     Args:
         summary: what `summary.json` holds.
     """
-    rows = metric_rows(summary)
+    rows = list(metric_rows(summary))
     figure, axes = blank(0.95 + 0.6 * len(rows))
     for arm, colour, marker, offset in (("base", BASE, "s", -0.14), ("adapted", ADAPTED, "o", 0.14)):
         found = [base if arm == "base" else adapted for _, base, adapted in rows]

@@ -1,20 +1,67 @@
-"""A comparison as tables: cells of text."""
+"""The page of a comparison of runs: accuracy, pass@k and cost of every arm, and what others have published."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from reasonmaxxer.artifacts import write_json
 from reasonmaxxer.cost.published import published_costs
-from reasonmaxxer.measure.comparison import crossing
-from reasonmaxxer.report.content import Table
-from reasonmaxxer.report.numbers import number, signed
+from reasonmaxxer.measure.arms import read_arms
+from reasonmaxxer.measure.comparison import compare, crossing
+from reasonmaxxer.report import figures
+from reasonmaxxer.report.content import Content, Panel, Section, Table
+from reasonmaxxer.report.numbers import counted, number, signed
+from reasonmaxxer.report.page import write_report
+from reasonmaxxer.report.tables import cost_cells
 
-NAME = "comparison"
-"""Stem of the files that a comparison leaves."""
+Found = Mapping[str, Any]
+"""What `comparison.json` holds."""
 
 
-def lead(found: dict[str, Any]) -> str:
+def write_comparison(runs: Sequence[Path], out: Path) -> dict[str, Any]:
+    """Compare runs of one model and write `comparison.html`, `.md`, `.tex` and `.json` into a folder.
+
+    Args:
+        runs: run directories; the first is what costs are held against.
+        out: folder to write to.
+
+    Returns:
+        What `comparison.json` holds.
+
+    Raises:
+        UserError: runs that are unfinished or cannot be compared.
+    """
+    found = compare(read_arms(runs))
+    write_json(found, out / "comparison.json")
+    write_report(out)
+    return found
+
+
+def content(found: Found) -> Content:
+    """The page of a comparison.
+
+    Args:
+        found: what `comparison.json` holds.
+    """
+    arms = found["arms"]
+    tables = [_accuracy(found), _pass_at(found), _cost(arms), _ratios(found), _published()]
+    return Content(
+        command=f"comparison of {counted(len(arms) - 1, 'arm')} with the base",
+        title=found["model"]["name"],
+        lead=lead(found),
+        findings=[],
+        caveats=[],
+        sections=[
+            Section("result", "Side by side", _panels(found)),
+            *(Section(table.name.partition("-")[0], table.title, tables=[table]) for table in tables if table.rows),
+        ],
+        facts=[(arm["name"], run) for arm in arms for run in arm["runs"]],
+    )
+
+
+def lead(found: Found) -> str:
     """What was measured, in a sentence or two."""
     protocol = found["protocol"]
     return (
@@ -25,14 +72,50 @@ def lead(found: dict[str, Any]) -> str:
     )
 
 
-def tables_of(found: dict[str, Any]) -> list[Table]:
-    """Every table, as cells."""
+def _panels(found: Found) -> list[Panel]:
     arms = found["arms"]
-    tables = [_accuracy(found), _pass_at(found), _cost(arms), _ratios(found), _published()]
-    return [table for table in tables if table.rows]
+    made = [
+        Panel(
+            "accuracy",
+            "Accuracy",
+            figures.arms_accuracy(arms),
+            f"Greedy, n = {found['test_problems']} test problems. Bars: intervals over problems; ticks: "
+            "seeds; dotted: the base.",
+        )
+    ]
+    if any(arm["pass_at"] for arm in arms):
+        made.append(
+            Panel(
+                "pass-at-k",
+                "pass@k",
+                figures.pass_at_k(arms),
+                f"Unbiased estimates over {found['sampled_problems']} test problems; bands: intervals over "
+                f"problems. {_crossings(arms)}",
+            )
+        )
+    if any(arm.get("curve") for arm in arms):
+        for unit, spent in (("flops", "computation"), ("seconds", "time")):
+            made.append(
+                Panel(
+                    f"cost-{unit}",
+                    f"Accuracy against {spent}",
+                    figures.accuracy_cost(arms, unit),
+                    "Every checkpoint of every arm on the validation problems, by what had been spent by "
+                    "then; trying the checkpoints is not counted. Bands: intervals over problems.",
+                )
+            )
+    return made
 
 
-def _accuracy(found: dict[str, Any]) -> Table:
+def _crossings(arms: Sequence[Found]) -> str:
+    crossed = {arm["name"]: crossing(arm) for arm in arms[1:] if arm["pass_at"]}
+    said = [f"the base overtakes {name} at k = {k}" for name, k in crossed.items() if k]
+    if said:
+        return f"{'; '.join(said).capitalize()} (of the estimates; their intervals may overlap)."
+    return "The base overtakes no arm that was ahead of it."
+
+
+def _accuracy(found: Found) -> Table:
     rows: list[tuple[str, ...]] = []
     for arm in found["arms"]:
         difference = arm.get("difference")
@@ -57,10 +140,11 @@ def _accuracy(found: dict[str, Any]) -> Table:
         rows,
         f"{found['test_problems']} test problems. Differences are paired; p: exact McNemar, of one seed. "
         "cut: completions that reach the length limit.",
+        headline=True,
     )
 
 
-def _pass_at(found: dict[str, Any]) -> Table:
+def _pass_at(found: Found) -> Table:
     drawn = [arm for arm in found["arms"] if arm["pass_at"]]
     ks = sorted({row["k"] for arm in drawn for row in arm["pass_at"]})
     rows: list[tuple[str, ...]] = []
@@ -84,19 +168,13 @@ def _pass_at(found: dict[str, Any]) -> Table:
         rows,
         f"{found['sampled_problems']} test problems at temperature {found['protocol']['temperature']}, "
         f"top-p {found['protocol']['top_p']}.",
+        headline=True,
     )
 
 
-def _cost(arms: Sequence[dict[str, Any]]) -> Table:
+def _cost(arms: Sequence[Found]) -> Table:
     rows: list[tuple[str, ...]] = [
-        (
-            arm["name"],
-            f"{arm['cost']['tokens']:,.0f}",
-            f"{arm['cost']['flops'] / 1e12:,.3g}",
-            f"{arm['cost']['seconds']:,.0f}",
-            "?" if arm["cost"]["usd"] is None else f"{arm['cost']['usd']:.4f}",
-            f"{arm['validation_cost']['seconds']:,.0f}",
-        )
+        (arm["name"], *cost_cells(arm["cost"]), f"{arm['validation_cost']['seconds']:,.0f}")
         for arm in arms
         if "cost" in arm
     ]
@@ -106,11 +184,12 @@ def _cost(arms: Sequence[dict[str, Any]]) -> Table:
         ("arm", "tokens", "TFLOPs", "seconds", "USD", "validation, seconds"),
         rows,
         "Rollouts, scoring and training up to the last checkpoint, mean over seeds; trying checkpoints on "
-        "the validation problems apart. FLOPs by formula, the rest measured.",
+        "the validation problems is beside. FLOPs by formula, the rest measured.",
+        headline=True,
     )
 
 
-def _ratios(found: dict[str, Any]) -> Table:
+def _ratios(found: Found) -> Table:
     rows = [
         (
             f"{ratio['of']} / {ratio['to']}",
@@ -129,6 +208,7 @@ def _ratios(found: dict[str, Any]) -> Table:
         f"What an arm costs when it first is as right on the {count} validation problems as the first arm "
         "is at its last checkpoint, as a multiple of the first arm's cost. Intervals resample problems; "
         "not reached: the share of resamples in which no checkpoint is as right.",
+        headline=True,
     )
 
 
@@ -152,7 +232,7 @@ def _published() -> Table:
     )
 
 
-def _multiple(ratio: dict[str, Any] | None) -> str:
+def _multiple(ratio: Found | None) -> str:
     if ratio is None:
         return "not priced"
     value, low, high = ("never" if ratio[n] is None else f"{ratio[n]:.2f}" for n in ("value", "low", "high"))

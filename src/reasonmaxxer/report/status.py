@@ -1,0 +1,123 @@
+"""A run on a terminal: its end, and its state on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from reasonmaxxer.report import words
+from reasonmaxxer.report.content import Content, Section
+from reasonmaxxer.report.render import print_content
+from reasonmaxxer.report.tables import accuracy_table, cost_table
+from reasonmaxxer.work.status import Sampled, Status
+
+BARS = "▁▂▃▄▅▆▇█"
+STATES = {
+    "done": "[green]finished[/]",
+    "running": "[bold cyan]running[/]",
+    "stopped": "[yellow]stopped; the same `reasonmaxxer run` command goes on[/]",
+}
+
+
+def print_summary(summary: Mapping[str, Any], out: Path, console: Console) -> None:
+    """Print accuracy, cost, where the files are and what to do next.
+
+    Args:
+        summary: what `summary.json` of a run or a baseline holds.
+        out: its folder.
+        console: of the terminal.
+    """
+    tables = [accuracy_table(summary), cost_table(summary["cost"])]
+    section = Section("result", "Result", tables=tables)
+    files = {"Figures": str(out / "summary.json"), "Adapter": f"{out / 'training' / 'adapter'} (PEFT folder)"}
+    after = ["", "Next:"]
+    if summary["training"]["method"] == "reasonmaxxer":
+        files = {
+            "Report": str(out / "report.html"),
+            "Figures": files["Figures"],
+            "Adapter": f"{out / 'training' / 'adapter'} (PEFT folder: vLLM, SGLang, lm-eval and peft load it)",
+            "Tables": f"{out}/*/*.parquet",
+        }
+        after += [
+            "  the same command with seed=1 and another --out   another draw",
+            "  reasonmaxxer run --print-recipe                  every key, for your own recipe",
+        ]
+    else:
+        after.append(f"  reasonmaxxer compare RUN... {out}    against other runs of the same model")
+    console.print()
+    print_content(Content("run", "", "", words.findings(summary), [], [section]), console, files, after)
+
+
+def print_status(status: Status, console: Console) -> None:
+    """Print where a run is, what its completions and training look like, and its end if there is one.
+
+    Args:
+        status: of `read_status`.
+        console: of the terminal.
+    """
+    title = f"{status.path}: {status.model}, seed {status.seed}"
+    console.print(f"{escape(title)}, {STATES[status.state]}", highlight=False, soft_wrap=True)
+    if status.summary:
+        print_summary(status.summary, status.path, console)
+        return
+    stages = Table()
+    stages.add_column("stage")
+    stages.add_column("state")
+    for column in ("seconds so far", "tokens so far"):
+        stages.add_column(column, justify="right")
+    for stage in status.stages:
+        spent = ("" if n is None else f"{n:,.0f}" for n in (stage.seconds, stage.tokens))
+        stages.add_row(stage.stage, stage.state, *spent)
+    console.print(stages)
+    if status.sampled:
+        console.print(_completions(status.sampled))
+    for gate, rows in status.training.items():
+        for line in _training(gate, rows):
+            console.print(line, highlight=False, soft_wrap=True)
+
+
+def _completions(sampled: list[Sampled]) -> Table:
+    table = Table(title="Completions so far", title_justify="left")
+    table.add_column("set")
+    for column in ("done", "right", "mixed problems", "no answer", "cut"):
+        table.add_column(column, justify="right")
+    for part in sampled:
+        done = f"{part.finished:,}" + (f"/{part.total:,}" if part.total else "")
+        shares = (part.outcomes.get("correct", 0), part.outcomes.get("unparsed", 0), part.truncated)
+        right, unparsed, cut = (f"{s / part.done:.0%}" if part.done else "" for s in shares)
+        mixed = f"{part.mixed}/{part.problems}" if part.done > part.problems else ""
+        table.add_row(part.name, done, right, mixed, unparsed, cut)
+    return table
+
+
+def _training(gate: int, rows: list[dict[str, Any]]) -> list[str]:
+    """The last metrics of a gate's training, each with its course so far."""
+    if not rows:
+        return [f"Training, gate {gate}: no step yet"]
+    last = rows[-1]
+    names = ("loss", "reward", "kl", "delta_logprob_positive", "delta_logprob_negative")
+    lines = [f"Training, gate {gate}: step {last['step']} of {last['steps']}"]
+    for name in names:
+        values = [row[name] for row in rows if name in row]
+        if values:
+            lines.append(f"  {name.replace('_', ' '):<23}{values[-1]:+9.4f}  {sparkline(values)}")
+    return lines
+
+
+def sparkline(values: list[float], width: int = 40) -> str:
+    """The course of a number in one line of bars, from its lowest to its highest.
+
+    Args:
+        values: finite numbers, in order; of more than `width`, the means of equal runs are drawn.
+        width: bars at most.
+    """
+    count = min(width, len(values))
+    runs = [values[i * len(values) // count : (i + 1) * len(values) // count] for i in range(count)]
+    means = [sum(run) / len(run) for run in runs]
+    low, spread = min(means), (max(means) - min(means)) or 1.0
+    return "".join(BARS[round((mean - low) / spread * (len(BARS) - 1))] for mean in means)
