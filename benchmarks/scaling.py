@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from reasonmaxxer.config import Recipe
+from reasonmaxxer.method.fit import FitArguments
 from reasonmaxxer.method.gate import Gate, resolve_gate
 from reasonmaxxer.method.pool import group_rollouts
 from reasonmaxxer.method.selection import Example, examples_of, select_groups
@@ -76,7 +77,7 @@ def run_stages(loaded: LoadedModel, recipe: Recipe, problems: Sequence[Problem],
 
 def _train(loaded: LoadedModel, recipe: Recipe, examples: list[Example], gate: Gate, folder: Path) -> None:
     model = add_adapter(loaded.model, recipe.training.adapter, 0)
-    train_adapter(model, loaded.tokenizer, examples, gate, recipe.training, seed=0, folder=folder)
+    train_adapter(model, loaded.tokenizer, examples, gate, recipe.training, FitArguments(folder, 0))
     loaded.model = model.unload()
 
 

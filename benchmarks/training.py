@@ -30,6 +30,7 @@ from teaching import real_examples, steps_of, synthetic_examples
 from reasonmaxxer.artifacts import read_table, write_table
 from reasonmaxxer.cost import ModelFlops
 from reasonmaxxer.method.data import Collator, training_rows
+from reasonmaxxer.method.fit import FitArguments
 from reasonmaxxer.method.gate import resolve_gate
 from reasonmaxxer.method.selection import Example, example_table, examples_from_table
 from reasonmaxxer.method.train import add_adapter, train_adapter, training_layout
@@ -50,9 +51,8 @@ def load_ours(arguments: argparse.Namespace) -> tuple[Work, dict[str, Any]]:
         chosen = read_examples(examples, steps)
         model = add_adapter(loaded.model, CONFIG.adapter, 0)
         with tempfile.TemporaryDirectory() as folder, recorded_rows() as taken:
-            history = train_adapter(
-                model, loaded.tokenizer, chosen, _gate(chosen), CONFIG, seed=0, folder=Path(folder)
-            )
+            fitting = FitArguments(Path(folder), 0)
+            history = train_adapter(model, loaded.tokenizer, chosen, _gate(chosen), CONFIG, fitting)
         loaded.model = model.unload()
         index = {content(row): n for n, row in enumerate(training_rows(chosen, _gate(chosen)))}
         order = [index[content(row)] for row in taken]

@@ -27,6 +27,7 @@ from reasonmaxxer.artifacts import read_json, write_json
 from reasonmaxxer.config import Recipe, SamplingConfig
 from reasonmaxxer.measure.metrics import bootstrap
 from reasonmaxxer.method.base_states import BaseStates
+from reasonmaxxer.method.fit import FitArguments
 from reasonmaxxer.method.gate import resolve_gate
 from reasonmaxxer.method.pool import group_rollouts
 from reasonmaxxer.method.selection import examples_of, select_groups
@@ -132,9 +133,8 @@ class Bench:
             examples,
             gate,
             recipe.training.model_copy(update={"checkpoints": 1}),
-            seed=self.seed,
-            folder=folder,
-            base_states=self.base_states,
+            FitArguments(folder, self.seed),
+            self.base_states,
         )
         return [{**row, "share": gate.decision_share} for row in history]
 

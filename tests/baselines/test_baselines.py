@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from reasonmaxxer.baselines.batches import deal
-from reasonmaxxer.baselines.offline import offline_rows, offline_steps, train_offline
+from reasonmaxxer.baselines.batches import compact_batches
+from reasonmaxxer.baselines.offline import learnt_lengths, mismatched_lengths, offline_rows, train_offline
 from reasonmaxxer.baselines.online import Environment, train_online
 from reasonmaxxer.baselines.trl import check_trl
 from reasonmaxxer.config import AdapterConfig, SamplingConfig, TrainingConfig, VerifyConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.measure.arms import name_of
+from reasonmaxxer.method.fit import FitArguments, planned_steps
 from reasonmaxxer.method.pool import group_rollouts
 from reasonmaxxer.method.selection import Example, examples_of
 from reasonmaxxer.method.train import add_adapter
@@ -87,15 +88,13 @@ def taught(model, tokenizer, verifier):
     return examples_of(group_rollouts(sampled(model, tokenizer, verifier)), SignalConfig())
 
 
-def train(method, model, tokenizer, verifier, folder, settings=None, **hooks):
+def train(method, model, tokenizer, verifier, folder, settings=None, on_step=None, **hooks):
     settings = settings or config(method)
     if method in ONLINE:
-        return train_online(
-            model, tokenizer, environment(model, tokenizer, verifier), settings, seed=3,
-            folder=folder, **hooks,
-        )  # fmt: skip
+        acted_in = environment(model, tokenizer, verifier)
+        return train_online(model, tokenizer, acted_in, settings, FitArguments(folder, 3, on_step=on_step), **hooks)
     rows = offline_rows(taught(model, tokenizer, verifier), settings, 3)
-    return train_offline(model, tokenizer, rows, settings, seed=3, folder=folder, **hooks)
+    return train_offline(model, tokenizer, rows, settings, FitArguments(folder, 3, on_step=on_step))
 
 
 @pytest.mark.parametrize("method", ONLINE + OFFLINE)
@@ -158,8 +157,8 @@ def test_our_engine_samples_and_our_verifier_rewards(tiny, tmp_path, method):
 
     lengths = []
     history = train_online(
-        model, tokenizer, replace(made, engine=Engine(), verifier=Grades()), config(method), seed=0,
-        folder=tmp_path, on_sampled=lengths.append,
+        model, tokenizer, replace(made, engine=Engine(), verifier=Grades()), config(method),
+        FitArguments(tmp_path, 0), on_sampled=lengths.append,
     )  # fmt: skip
     assert len(calls) == 8
     for prompts, seeds, sampling in calls:
@@ -180,11 +179,11 @@ def test_leaving_out_what_teaches_nothing_changes_nothing(tiny, tmp_path, monkey
     fresh, verifier = tiny
     settings = config(method, micro_batch_size=3, baseline={"steps": 4, "beta": beta})
     learnt = []
-    train(method, *fresh(), verifier, tmp_path / "lean", settings, on_learnt=learnt.append)
-    monkeypatch.setattr("reasonmaxxer.baselines.online.lean", lambda trainer, on_learnt: trainer)
+    train(method, *fresh(), verifier, tmp_path / "compact", settings, on_learnt=learnt.append)
+    monkeypatch.setattr("reasonmaxxer.baselines.online.compact", lambda trainer, on_learnt: trainer)
     history = train(method, *fresh(), verifier, tmp_path / "trl", settings)
     one, other = (
-        load_file(tmp_path / name / "checkpoint-4" / "adapter_model.safetensors") for name in ("lean", "trl")
+        load_file(tmp_path / name / "checkpoint-4" / "adapter_model.safetensors") for name in ("compact", "trl")
     )
     # weights of 0.05 to 0.2, apart by rounding alone, which Adam magnifies where a gradient is nearly zero
     assert all(torch.allclose(one[name], other[name], atol=5e-5) for name in one)
@@ -211,12 +210,12 @@ def test_micro_batches_hold_what_teaches_and_no_more_padding_than_it_needs(rows)
         {name: torch.cat([one[name], other[name]]) if one[name].ndim else one[name] for name in one}
         for one, other in zip(made[::2], made[1::2], strict=True)
     ]
-    dealt = deal(pairs, anchored=False)
-    assert [len(batch["advantages"]) for batch in dealt] == sorted(
-        (len(batch["advantages"]) for batch in dealt), reverse=True
+    compacted = compact_batches(pairs, anchored=False)
+    assert [len(batch["advantages"]) for batch in compacted] == sorted(
+        (len(batch["advantages"]) for batch in compacted), reverse=True
     )
     seen = []
-    for batch in dealt:
+    for batch in compacted:
         assert batch["num_items_in_batch"] == 99
         assert len(batch["advantages"]) in (0, 2)
         if not len(batch["advantages"]):
@@ -234,7 +233,7 @@ def test_micro_batches_hold_what_teaches_and_no_more_padding_than_it_needs(rows)
             seen.append(i)
     assert len(set(seen)) == len(seen)
     assert {i for i, row in enumerate(rows) if row[2]} <= set(seen)
-    everything = deal(pairs, anchored=True)
+    everything = compact_batches(pairs, anchored=True)
     assert sum(len(batch["advantages"]) for batch in everything) == 6
 
 
@@ -255,6 +254,7 @@ def test_sft_learns_from_correct_rollouts_alone():
         [1, 1, 10, 2], [1, 1, 12, 2], [1, 1, 13, 2], [1, 2, 20, 2],
     ]  # fmt: skip
     assert all(row["labels"] == [-100, -100, *row["input_ids"][2:]] for row in rows)
+    assert [learnt_lengths(row) for row in rows] == [[(2, 2)]] * 4
 
 
 def test_dpo_pairs_right_with_wrong_of_the_same_problem():
@@ -265,6 +265,7 @@ def test_dpo_pairs_right_with_wrong_of_the_same_problem():
         assert len(tens) == 1
     assert {row["chosen_ids"][0] for row in rows} == {10, 12, 13, 20}
     assert {row["rejected_ids"][0] for row in rows} == {11, 21}
+    assert [learnt_lengths(row) + mismatched_lengths(row) for row in rows] == [[(2, 2), (2, 2)]] * 4
     with pytest.raises(UserError, match="no rollouts"):
         offline_rows(EXAMPLES[-1:], config("dpo"), 0)
 
@@ -279,6 +280,7 @@ def test_kto_takes_every_rollout_once_and_mismatches_within_a_pass():
         batch = rows[start : start + 3]
         made = [row["completion_ids"] for row in batch]
         assert [row["KL_completion_ids"] for row in batch] == [made[2], made[0], made[1]]
+    assert [learnt_lengths(row) + mismatched_lengths(row) for row in rows] == [[(2, 2), (2, 2)]] * 6
     # a last pass of one row would compare it with itself
     assert len(offline_rows(EXAMPLES, settings, 0)) == 6
 
@@ -302,7 +304,7 @@ def test_rows_of_kto_are_read_as_they_lie_and_others_anew_in_every_epoch(tiny, t
         return computed(self, model, inputs, *args, **kwargs)
 
     monkeypatch.setattr(getattr(trl, trainer), "compute_loss", compute_loss)
-    train_offline(model, tokenizer, rows, settings, seed=3, folder=tmp_path / "out")
+    train_offline(model, tokenizer, rows, settings, FitArguments(tmp_path / "out", 3))
     given = [(row.get("input_ids") or row["prompt_ids"])[1] for row in rows]
     assert sorted(given) == [2, 3, 4, 5, 6, 7]
     assert [sorted(read[:6]), sorted(read[6:])] == [sorted(given)] * 2
@@ -312,9 +314,9 @@ def test_rows_of_kto_are_read_as_they_lie_and_others_anew_in_every_epoch(tiny, t
 
 
 def test_steps_of_an_offline_training():
-    assert offline_steps(25, config("sft")) == 3
-    assert offline_steps(25, config("sft", epochs=2.5)) == 8
-    assert offline_steps(1, config("sft", epochs=0.1)) == 1
+    assert planned_steps(25, config("sft")) == 3
+    assert planned_steps(25, config("sft", epochs=2.5)) == 8
+    assert planned_steps(1, config("sft", epochs=0.1)) == 1
 
 
 def test_a_baseline_keeps_the_recipe_but_its_training(tmp_path):
@@ -346,7 +348,7 @@ def test_too_few_problems_for_a_step(tiny, tmp_path):
     model, tokenizer = fresh()
     made = replace(environment(model, tokenizer, verifier), problems=PROBLEMS[:1])
     with pytest.raises(UserError, match="takes 2 problems"):
-        train_online(model, tokenizer, made, config("grpo"), seed=0, folder=tmp_path)
+        train_online(model, tokenizer, made, config("grpo"), FitArguments(tmp_path, 0))
 
 
 def test_without_trl_it_says_what_to_install(monkeypatch):

@@ -8,6 +8,7 @@ from teaching import steps_of, synthetic_examples
 
 from reasonmaxxer.config import AdapterConfig, TrainingConfig
 from reasonmaxxer.method.data import training_rows
+from reasonmaxxer.method.fit import FitArguments
 from reasonmaxxer.method.gate import Gate
 from reasonmaxxer.method.train import add_adapter, train_adapter
 from tests.method.reference import sequence_loss
@@ -57,7 +58,7 @@ def test_naive_loop_and_trainer_agree_step_by_step(tmp_path):
     )
     model = add_adapter(tiny_model(scale=4.0), ADAPTER, 0)
     with training.recorded_rows() as taken:
-        history = train_adapter(model, Tokenizer(), examples, gate, config, seed=0, folder=tmp_path)
+        history = train_adapter(model, Tokenizer(), examples, gate, config, FitArguments(tmp_path, 0))
     data = {training.content(row): row for row in training_rows(examples, gate)}
     order = [data[training.content(row)] for row in taken]
     fresh = add_adapter(tiny_model(scale=4.0), ADAPTER, 0)

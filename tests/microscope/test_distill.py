@@ -15,8 +15,10 @@ from safetensors.torch import load_file
 from reasonmaxxer.artifacts import read_table, write_table
 from reasonmaxxer.config import DistillationConfig, ModelConfig, ShapeConfig
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.method.checkpoints import save_adapter, whole_checkpoints
+from reasonmaxxer.method.fit import FitArguments
 from reasonmaxxer.method.packed import PackedArguments
-from reasonmaxxer.method.train import add_adapter, save_adapter, whole_checkpoints
+from reasonmaxxer.method.train import add_adapter
 from reasonmaxxer.microscope.distill import (
     DistillationCollator,
     DistillationTrainer,
@@ -344,7 +346,7 @@ def trained(base, teacher, made, folder, modules, **values):
     shape, chosen = ShapeConfig(modules=modules, rank=4), config(**values)
     training = student_training(chosen, shape, len(made))
     model = add_adapter(copy.deepcopy(base), training.adapter, 0)
-    history = train_student(model, None, rows_of(teacher, made), training, seed=0, folder=folder)
+    history = train_student(model, None, rows_of(teacher, made), training, FitArguments(folder, 0))
     return model, history
 
 

@@ -14,7 +14,8 @@ from reasonmaxxer.artifacts import read_json
 from reasonmaxxer.cli import app
 from reasonmaxxer.config import AdapterConfig, ModelConfig, SourceConfig, SuiteConfig, VllmConfig
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.method.train import add_adapter, save_adapter
+from reasonmaxxer.method.checkpoints import save_adapter
+from reasonmaxxer.method.train import add_adapter
 from reasonmaxxer.models import load_model
 from reasonmaxxer.problems.word_problems import word_problems
 from reasonmaxxer.rollouts.collect import read_rollouts

@@ -1,4 +1,4 @@
-"""A step's completions dealt to micro-batches so that nothing is computed that teaches nothing.
+"""Micro-batches of a step of reinforcement learning in which nothing is computed that teaches nothing.
 
 TRL pads every micro-batch to the longest sequence of the step, and runs those of groups that are all right
 or all wrong, whose gradient is zero. Which micro-batch a sequence is in makes no difference to a step's
@@ -20,7 +20,7 @@ Lengths = Sequence[tuple[int, int]]
 """Tokens of prompt and completion of each sequence of a step."""
 
 
-def lean(trainer: type[Any], on_learnt: Callable[[Lengths], None]) -> type[Any]:
+def compact(trainer: type[Any], on_learnt: Callable[[Lengths], None] | None) -> type[Any]:
     """TRL's trainer of an online method, with such micro-batches.
 
     Args:
@@ -28,7 +28,7 @@ def lean(trainer: type[Any], on_learnt: Callable[[Lengths], None]) -> type[Any]:
         on_learnt: called with the tokens of prompt and completion of each sequence that a step learns from.
     """
 
-    class Lean(trainer):  # type: ignore[misc]
+    class Compact(trainer):  # type: ignore[misc]
         _buffered_inputs: list[Batch] | None
         _learning: Batch
 
@@ -36,8 +36,9 @@ def lean(trainer: type[Any], on_learnt: Callable[[Lengths], None]) -> type[Any]:
             before = self._buffered_inputs
             inputs: Batch = super()._prepare_inputs(generation_batch)
             if self._buffered_inputs is not None and self._buffered_inputs is not before:
-                self._buffered_inputs = deal(self._buffered_inputs, anchored=self.beta != 0)
-                on_learnt([pair for batch in self._buffered_inputs for pair in _lengths(batch)])
+                self._buffered_inputs = compact_batches(self._buffered_inputs, anchored=self.beta != 0)
+                if on_learnt:
+                    on_learnt([pair for batch in self._buffered_inputs for pair in _lengths(batch)])
                 inputs = self._buffered_inputs[self._step % self.args.steps_per_generation]
             return inputs
 
@@ -46,29 +47,27 @@ def lean(trainer: type[Any], on_learnt: Callable[[Lengths], None]) -> type[Any]:
                 self._learning = inputs
                 loss: Tensor = super()._compute_loss(model, inputs)
                 return loss
-            trained = next(p for p in model.parameters() if p.requires_grad)
-            nothing: Tensor = trained.sum() * 0.0  # a graph for backward()
-            return nothing
+            zero: Tensor = next(p for p in model.parameters() if p.requires_grad).sum() * 0.0  # a graph for backward()
+            return zero
 
         def _get_per_token_logps_and_entropies(
             self, model: Any, ids_BT: Tensor, mask_BT: Tensor, kept: int, *args: Any, **kwargs: Any
         ) -> tuple[Any, ...]:
             if self.beta == 0 and not torch.is_grad_enabled():
-                nothing_BC = mask_BT.new_zeros((len(ids_BT), kept), dtype=torch.float32)
-                return nothing_BC, None, None  # replaced below
-            scores: tuple[Any, ...] = super()._get_per_token_logps_and_entropies(
-                model, ids_BT, mask_BT, kept, *args, **kwargs
-            )
+                zero_BC = mask_BT.new_zeros((len(ids_BT), kept), dtype=torch.float32)
+                return zero_BC, None, None  # replaced below
+            inherited = super()._get_per_token_logps_and_entropies
+            scores: tuple[Any, ...] = inherited(model, ids_BT, mask_BT, kept, *args, **kwargs)
             if self.beta == 0 and "old_logps" in self._learning:
                 # RLOO divides by the probability under the policy that sampled, which is this one
                 logps_B = (scores[0].detach() * self._learning["completion_mask"]).sum(1)
                 self._learning["old_logps"] = logps_B
             return scores
 
-    return Lean
+    return Compact
 
 
-def deal(batches: Sequence[Batch], *, anchored: bool) -> list[Batch]:
+def compact_batches(batches: Sequence[Batch], *, anchored: bool) -> list[Batch]:
     """The same sequences in as many micro-batches of the same size, some of them empty.
 
     A micro-batch is empty or whole: one of the last that teach is filled up by others, because RLOO's loss
@@ -104,14 +103,13 @@ def _trimmed(batch: Batch) -> Batch:
     if not len(batch["advantages"]):
         return batch
     prompt, completion = (int(batch[f"{of}_mask"].sum(1).max()) for of in ("prompt", "completion"))
-    return {
-        name: value
-        if value.ndim < 2
-        else value[:, value.shape[1] - prompt :]
-        if name in PROMPT
-        else value[:, :completion]
-        for name, value in batch.items()
-    }
+
+    def cut(name: str, value: Tensor) -> Tensor:
+        if value.ndim < 2:
+            return value
+        return value[:, -prompt:] if name in PROMPT else value[:, :completion]
+
+    return {name: cut(name, value) for name, value in batch.items()}
 
 
 def _lengths(batch: Batch) -> list[tuple[int, int]]:

@@ -10,20 +10,21 @@ TRL has the losses; the token ids are those that were sampled.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 
-from reasonmaxxer.baselines.trl import import_trl
+from reasonmaxxer.baselines.batches import Lengths
 from reasonmaxxer.config import TrainingConfig
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.method.fit import FitArguments, History, fit, planned_steps, trainer_arguments
 from reasonmaxxer.method.selection import Example
-from reasonmaxxer.method.train import OnCheckpoint, fit, trainer_arguments
 
 Rows = list[dict[str, Any]]
 Attempt = TypeVar("Attempt")
+IGNORED = -100
+"""Label of a token that is not learnt."""
 
 
 def offline_rows(examples: Sequence[Example], config: TrainingConfig, seed: int) -> Rows:
@@ -49,33 +50,16 @@ def offline_rows(examples: Sequence[Example], config: TrainingConfig, seed: int)
     return rows
 
 
-def train_offline(
-    model: Any,
-    tokenizer: Any,
-    rows: Rows,
-    config: TrainingConfig,
-    *,
-    seed: int,
-    folder: Path,
-    events: Path | None = None,
-    on_step: Callable[[int], None] | None = None,
-    on_checkpoint: OnCheckpoint | None = None,
-) -> list[dict[str, Any]]:
+def train_offline(model: Any, tokenizer: Any, rows: Rows, config: TrainingConfig, fitting: FitArguments) -> History:
     """Train the model's adapter in place by `config.method`, `sft`, `dpo` or `kto`.
-
-    A folder that already holds checkpoints is taken up from the last whole one.
 
     Args:
         model: with a fresh adapter.
         tokenizer: gives the padding id.
         rows: of `offline_rows`.
         config: optimiser, epochs, checkpoints.
-        seed: fixes the order of rows of `sft` and `dpo`, another in every epoch; those of `kto` are read as
-            they lie, alike in every epoch.
-        folder: of the checkpoints.
-        events: where TensorBoard's event files go; none is `folder`.
-        on_step: called with the steps done so far.
-        on_checkpoint: called with the record of each checkpoint, to be returned.
+        fitting: folder, seed and callbacks. The seed fixes the order of rows of `sft` and `dpo`, another in every
+            epoch; those of `kto` are read as they lie, alike in every epoch.
 
     Returns:
         One row a step: `step`, `loss`, `grad_norm`, `learning_rate`, and what else TRL logs.
@@ -83,41 +67,49 @@ def train_offline(
     Raises:
         FloatingPointError: the loss is no longer finite.
     """
-    trl = import_trl()
+    import trl
     from datasets import Dataset
 
-    class DPO(trl.DPOTrainer):  # type: ignore[misc, name-defined]
+    name = config.method.upper()
+    steps = planned_steps(len(rows), config)
+    arguments = {
+        **trainer_arguments(config, model, steps, fitting),
+        "max_steps": steps,
+        "max_length": config.max_length,
+    }
+    if config.method == "sft":
+        arguments["dataset_kwargs"] = {"skip_prepare_dataset": True}
+    else:
+        arguments["beta"] = config.baseline.beta
+    if config.method == "kto":
+        arguments |= _balance(rows)
+
+    class Trainer(getattr(trl, f"{name}Trainer")):  # type: ignore[misc]
         def _prepare_dataset(self, dataset: Any, *arguments: Any) -> Any:
             return dataset  # TRL would make ids of text, which need not be those that were sampled
 
-    class KTO(trl.KTOTrainer):  # type: ignore[misc, name-defined]
-        def _prepare_dataset(self, dataset: Any, *arguments: Any) -> Any:
-            return dataset
-
-    trainer, settings = {
-        "sft": (trl.SFTTrainer, trl.SFTConfig),
-        "dpo": (DPO, trl.DPOConfig),
-        "kto": (KTO, trl.KTOConfig),
-    }[config.method]
-    extra: dict[str, Any] = {"beta": config.baseline.beta}
-    if config.method == "sft":
-        extra = {"dataset_kwargs": {"skip_prepare_dataset": True}}
-    if config.method == "kto":
-        extra |= _balance(rows)
-    steps = offline_steps(len(rows), config)
-    arguments = settings(
-        **trainer_arguments(config, model, steps, seed=seed, folder=folder),
-        **extra,
-        max_steps=steps,
-        max_length=config.max_length,
+    trainer = Trainer(
+        model=model,
+        args=getattr(trl, f"{name}Config")(**arguments),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
     )
-    made = trainer(model=model, args=arguments, train_dataset=Dataset.from_list(rows), processing_class=tokenizer)
-    return fit(made, config, folder, events, on_step, on_checkpoint)
+    return fit(trainer, fitting)
 
 
-def offline_steps(rows: int, config: TrainingConfig) -> int:
-    """Optimiser steps of so many rows."""
-    return max(1, int(np.ceil(np.ceil(rows / config.batch_size) * config.epochs)))
+def learnt_lengths(row: dict[str, Any]) -> Lengths:
+    """Tokens of prompt and completion of every sequence of a row that is learnt from."""
+    if "labels" in row:
+        prompt = sum(label == IGNORED for label in row["labels"])
+        return [(prompt, len(row["labels"]) - prompt)]
+    names = ("chosen_ids", "rejected_ids", "completion_ids")
+    return [(len(row["prompt_ids"]), len(row[name])) for name in names if name in row]
+
+
+def mismatched_lengths(row: dict[str, Any]) -> Lengths:
+    """Likewise of the sequence that both models read beside them, with a completion of another prompt (`kto`)."""
+    name = "KL_completion_ids"
+    return [(len(row["prompt_ids"]), len(row[name]))] if name in row else []
 
 
 def _correct(examples: Sequence[Example], config: TrainingConfig, random: np.random.Generator) -> Rows:
@@ -125,7 +117,7 @@ def _correct(examples: Sequence[Example], config: TrainingConfig, random: np.ran
     return [
         {
             "input_ids": (e.prompt_ids + e.completion_ids)[kept],
-            "labels": ([-100] * len(e.prompt_ids) + e.completion_ids)[kept],
+            "labels": ([IGNORED] * len(e.prompt_ids) + e.completion_ids)[kept],
         }
         for e in examples
         if e.advantage > 0 and len(e.prompt_ids) < config.max_length
@@ -137,15 +129,12 @@ def _pairs(examples: Sequence[Example], config: TrainingConfig, random: np.rando
     groups: dict[str, tuple[list[Example], list[Example]]] = defaultdict(lambda: ([], []))
     for example in examples:
         groups[example.problem_id][example.advantage < 0].append(example)
-    rows = []
-    for right, wrong in groups.values():
-        if not right or not wrong:  # the other side was trimmed away
-            continue
-        rows += [
-            {"prompt_ids": a.prompt_ids, "chosen_ids": a.completion_ids, "rejected_ids": b.completion_ids}
-            for a, b in pair_up(right, wrong, random)
-        ]
-    return rows
+    return [
+        {"prompt_ids": a.prompt_ids, "chosen_ids": a.completion_ids, "rejected_ids": b.completion_ids}
+        for right, wrong in groups.values()
+        if right and wrong  # or the other side was trimmed away
+        for a, b in pair_up(right, wrong, random)
+    ]
 
 
 def pair_up(
@@ -168,19 +157,17 @@ def _unpaired(examples: Sequence[Example], config: TrainingConfig, random: np.ra
     order = [examples[i] for i in random.permutation(len(examples))]
     size = config.micro_batch_size
     order = order[: len(order) - (len(order) % size == 1)]  # one alone has no other's completion
-    rows = []
-    for start in range(0, len(order), size):
-        batch = order[start : start + size]
-        rows += [
-            {
-                "prompt_ids": e.prompt_ids,
-                "completion_ids": e.completion_ids,
-                "KL_completion_ids": batch[i - 1].completion_ids,
-                "label": e.advantage > 0,
-            }
-            for i, e in enumerate(batch)
-        ]
-    return rows
+    batches = [order[start : start + size] for start in range(0, len(order), size)]
+    return [
+        {
+            "prompt_ids": e.prompt_ids,
+            "completion_ids": e.completion_ids,
+            "KL_completion_ids": batch[i - 1].completion_ids,
+            "label": e.advantage > 0,
+        }
+        for batch in batches
+        for i, e in enumerate(batch)
+    ]
 
 
 def _balance(rows: Rows) -> dict[str, float]:

@@ -9,19 +9,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from reasonmaxxer.baselines.batches import Lengths, lean
-from reasonmaxxer.baselines.trl import import_trl
+from reasonmaxxer.baselines.batches import Lengths, compact
 from reasonmaxxer.config import PromptStyle, SamplingConfig, TrainingConfig
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.method.train import OnCheckpoint, fit, trainer_arguments
+from reasonmaxxer.method.fit import FitArguments, History, fit, trainer_arguments
 from reasonmaxxer.problems import Problem, render_prompt
 from reasonmaxxer.rollouts.engine import Engine, Request, rollout_seed
 from reasonmaxxer.rollouts.sampler import Grader
+
+OnLengths = Callable[[Lengths], None]
+"""Called with the tokens of prompt and completion of each sequence of a step."""
 
 
 @dataclass(frozen=True)
@@ -50,32 +51,21 @@ def train_online(
     tokenizer: Any,
     environment: Environment,
     config: TrainingConfig,
+    fitting: FitArguments,
     *,
-    seed: int,
-    folder: Path,
-    events: Path | None = None,
-    on_sampled: Callable[[Lengths], None] | None = None,
-    on_learnt: Callable[[Lengths], None] | None = None,
-    on_step: Callable[[int], None] | None = None,
-    on_checkpoint: OnCheckpoint | None = None,
-) -> list[dict[str, Any]]:
+    on_sampled: OnLengths | None = None,
+    on_learnt: OnLengths | None = None,
+) -> History:
     """Train the model's adapter in place by `config.method`, `grpo` or `rloo`.
-
-    A folder that already holds checkpoints is taken up from the last whole one.
 
     Args:
         model: with a fresh adapter.
         tokenizer: renders prompts and decodes completions.
         environment: what the policy acts in.
         config: optimiser, steps, checkpoints.
-        seed: fixes the order of problems and every draw.
-        folder: of the checkpoints.
-        events: where TensorBoard's event files go; none is `folder`.
-        on_sampled: called with the lengths of each step's completions, one problem's after another, before
-            they are learnt from.
-        on_learnt: called with the lengths of those that the step learns from.
-        on_step: called with the steps done so far.
-        on_checkpoint: called with the record of each checkpoint, to be returned.
+        fitting: folder and callbacks; the seed also fixes the order of problems and every draw.
+        on_sampled: called with each step's completions, one problem's after another, before they are learnt from.
+        on_learnt: called with those that the step learns from.
 
     Returns:
         One row a step: `step`, `loss`, `grad_norm`, `learning_rate`, `reward` (mean over completions),
@@ -86,36 +76,12 @@ def train_online(
         UserError: fewer problems than a step needs.
         FloatingPointError: the loss is no longer finite.
     """
-    each = config.batch_size // environment.group
-    if len(environment.problems) < each:
-        raise UserError(
-            f"A step of {config.method} takes {each} problems (training.batch_size / "
-            f"rollouts.rollouts_per_problem), but there are {len(environment.problems)}: raise "
-            "problems.train.limit or lower training.batch_size."
-        )
-    policy = _Policy(environment, tokenizer, seed, on_sampled)
-    arguments = trainer_arguments(config, model, config.baseline.steps, seed=seed, folder=folder)
-    order = _order(environment.problems, config, each, seed)
-    trainer = _trainer(model, policy, config, arguments, order, on_learnt or (lambda lengths: None))
-    history = fit(trainer, config, folder, events, on_step, on_checkpoint)
-    return [{**row, "completion_length": row["completions/mean_length"]} for row in history]
-
-
-def _trainer(
-    model: Any,
-    policy: _Policy,
-    config: TrainingConfig,
-    arguments: dict[str, Any],
-    order: Sequence[str],
-    on_learnt: Callable[[Lengths], None],
-) -> Any:
-    """TRL's trainer of the method, sampling and rewarded by the policy."""
-    trl = import_trl()
+    import trl
     from datasets import Dataset
 
-    environment = policy.environment
+    policy = _Policy(environment, tokenizer, fitting.seed, on_sampled)
     arguments = {
-        **arguments,
+        **trainer_arguments(config, model, config.baseline.steps, fitting),
         "max_steps": config.baseline.steps,
         "shuffle_dataset": False,
         "lr_scheduler_type": "constant_with_warmup",  # no step depends on how many there will be
@@ -125,27 +91,34 @@ def _trainer(
         "top_p": environment.sampling.top_p,
         "beta": config.baseline.beta,
     }
-    shared = {
-        "model": model,
+    if config.method == "grpo":
+        trainer_class, settings_class = trl.GRPOTrainer, trl.GRPOConfig
+        arguments["top_entropy_quantile"] = config.baseline.top_entropy_quantile
+    else:
+        trainer_class, settings_class = trl.RLOOTrainer, trl.RLOOConfig
+    trainer = _sampled_by(policy, compact(trainer_class, on_learnt))(
+        model=model,
+        args=settings_class(**arguments),
         # TRL hands the prompt on as it is: the id says which problem, and nothing is tokenised twice
-        "train_dataset": Dataset.from_list([{"prompt": name} for name in order]),
-        "reward_funcs": policy.rewards,
-        "processing_class": policy.tokenizer,
-    }
-    if config.method == "rloo":
-        rloo = lean(_rloo_trainer(trl, policy), on_learnt)
-        return rloo(args=trl.RLOOConfig(**arguments), **shared)
-    share = config.baseline.top_entropy_quantile
-    settings = trl.GRPOConfig(**arguments, top_entropy_quantile=share)
-    grpo = lean(trl.GRPOTrainer, on_learnt)
-    return grpo(args=settings, rollout_func=policy.rollouts, **shared)
+        train_dataset=Dataset.from_list([{"prompt": id} for id in _order(environment, config, fitting.seed)]),
+        reward_funcs=policy.rewards,
+        processing_class=tokenizer,
+    )
+    return [{**row, "completion_length": row["completions/mean_length"]} for row in fit(trainer, fitting)]
 
 
-def _order(problems: Sequence[Problem], config: TrainingConfig, each: int, seed: int) -> list[str]:
+def _order(environment: Environment, config: TrainingConfig, seed: int) -> list[str]:
     """Ids of the problems of every step, a fresh permutation each time all have been seen.
 
     TRL's own order begins anew when a run is taken up after its first epoch; this one is one epoch long.
     """
+    problems, each = environment.problems, config.batch_size // environment.group
+    if len(problems) < each:
+        raise UserError(
+            f"A step of {config.method} takes {each} problems (training.batch_size / "
+            f"rollouts.rollouts_per_problem), but there are {len(problems)}: raise "
+            "problems.train.limit or lower training.batch_size."
+        )
     random = np.random.Generator(np.random.Philox(seed))
     order: list[str] = []
     while len(order) < config.baseline.steps * each:
@@ -156,59 +129,51 @@ def _order(problems: Sequence[Problem], config: TrainingConfig, each: int, seed:
 class _Policy:
     """The model as it stands: samples completions of problems, and has them graded."""
 
-    def __init__(
-        self, environment: Environment, tokenizer: Any, seed: int, on_sampled: Callable[[Lengths], None] | None
-    ) -> None:
+    def __init__(self, environment: Environment, tokenizer: Any, seed: int, on_sampled: OnLengths | None) -> None:
         self.environment, self.tokenizer = environment, tokenizer
         self.seed, self.on_sampled = seed, on_sampled
         self.problems = {problem.id: problem for problem in environment.problems}
 
-    def rollouts(self, prompts: list[str], trainer: Any) -> dict[str, Any]:
-        """TRL's `rollout_func`."""
-        prompt_ids = self.render(prompts)
-        completion_ids, logprobs = self.sample(prompts, prompt_ids, trainer.state.global_step)
-        return {"prompt_ids": prompt_ids, "completion_ids": completion_ids, "logprobs": logprobs}
-
-    def render(self, names: Sequence[str]) -> list[list[int]]:
+    def render(self, ids: Sequence[str]) -> list[list[int]]:
         """Prompt ids of problems."""
         style = self.environment.prompt_style
-        ids = {name: render_prompt(style, self.problems[name].text, self.tokenizer) for name in set(names)}
-        return [ids[name] for name in names]
+        rendered = {id: render_prompt(style, self.problems[id].text, self.tokenizer) for id in set(ids)}
+        return [rendered[id] for id in ids]
 
-    def sample(
-        self, names: Sequence[str], prompt_ids: Sequence[Sequence[int]], step: int
-    ) -> tuple[list[list[int]], list[list[float] | None]]:
-        """Completions of the problems as named, and log-probabilities of their tokens."""
+    def sample(self, ids: Sequence[str], prompt_ids: Sequence[Sequence[int]], step: int) -> list[list[int]]:
+        """Completions of the problems as named."""
         seen: Counter[str] = Counter()
         requests = []
-        for name, ids in zip(names, prompt_ids, strict=True):
+        for id, prompt in zip(ids, prompt_ids, strict=True):
             # a problem comes again in later epochs: its draws differ by the step
-            requests.append(Request(tuple(ids), rollout_seed(self.seed, f"{name}@{step}", seen[name])))
-            seen[name] += 1
-        made = self.environment.engine.generate(requests, self.environment.sampling)
+            requests.append(Request(tuple(prompt), rollout_seed(self.seed, f"{id}@{step}", seen[id])))
+            seen[id] += 1
+        completions = self.environment.engine.generate(requests, self.environment.sampling)
         if self.on_sampled:
-            self.on_sampled([(len(r.prompt_ids), len(c.ids)) for r, c in zip(requests, made, strict=True)])
-        return [c.ids for c in made], [c.logprob for c in made]
+            pairs = zip(requests, completions, strict=True)
+            self.on_sampled([(len(request.prompt_ids), len(completion.ids)) for request, completion in pairs])
+        return [completion.ids for completion in completions]
 
     def rewards(self, prompts: list[str], completion_ids: list[list[int]], **kwargs: Any) -> list[float]:
         """TRL's reward function."""
         texts = [self.tokenizer.decode(ids, skip_special_tokens=True) for ids in completion_ids]
-        owners = [self.problems[name] for name in prompts]
-        grades = self.environment.verifier.grade(list(zip(owners, texts, strict=True)))
+        grades = self.environment.verifier.grade(
+            list(zip(map(self.problems.__getitem__, prompts), texts, strict=True))
+        )
         return [float(grade.outcome.value == "correct") for grade in grades]
 
 
-def _rloo_trainer(trl: Any, policy: _Policy) -> Any:
-    """TRL's RLOO takes no `rollout_func`: the two methods that sample are replaced."""
+def _sampled_by(policy: _Policy, trainer: type[Any]) -> type[Any]:
+    """TRL's trainer with the two methods that sample replaced; GRPO's also returns log-probabilities, if any."""
+    import trl
 
-    class RLOO(trl.RLOOTrainer):  # type: ignore[misc]
+    class Sampled(trainer):  # type: ignore[misc]
         def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
-            self._names = prompts
+            self._problem_ids = prompts
             return policy.render(prompts), None, {}
 
-        def _generate_single_turn(
-            self, prompt_ids: list[list[int]], images: None, multimodal_fields: dict[str, Any]
-        ) -> list[list[int]]:
-            return policy.sample(self._names, prompt_ids, self.state.global_step)[0]
+        def _generate_single_turn(self, prompt_ids: list[list[int]], *args: Any) -> Any:
+            completion_ids = policy.sample(self._problem_ids, prompt_ids, self.state.global_step)
+            return (completion_ids, None) if isinstance(self, trl.GRPOTrainer) else completion_ids
 
-    return RLOO
+    return Sampled

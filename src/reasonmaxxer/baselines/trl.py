@@ -1,10 +1,8 @@
-"""TRL, which is an extra, and what its trainers are made to share."""
+"""TRL, which is an extra."""
 
 from __future__ import annotations
 
 import importlib.util
-import os
-from typing import Any
 
 from reasonmaxxer.errors import UserError
 
@@ -20,11 +18,3 @@ def check_trl(method: str) -> None:
             f"training.method = '{method}' is trained by TRL, which is not installed: "
             "pip install 'reasonmaxxer[baselines]', with Python 3.11 or later."
         )
-
-
-def import_trl() -> Any:
-    """The library, without the warning that `rollout_func` is experimental."""
-    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
-    import trl
-
-    return trl

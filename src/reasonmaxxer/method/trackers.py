@@ -1,25 +1,19 @@
-"""Trackers that training reports to: TensorBoard, W&B, Trackio; each is a callback of transformers.
+"""Trackers that training reports to, through transformers: TensorBoard, W&B, Trackio.
 
-Whatever they keep on this machine lies in the run directory, in a folder named after the tracker.
+Whatever these three keep on this machine lies in the run directory, in a folder named after the tracker.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from copy import copy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from transformers.integrations import (
-    INTEGRATION_TO_CALLBACK,
-    TensorBoardCallback,
-    TrackioCallback,
-    WandbCallback,
-    get_available_reporting_integrations,
-)
+from transformers.integrations import INTEGRATION_TO_CALLBACK, get_available_reporting_integrations
 
 from reasonmaxxer.errors import UserError, did_you_mean
+from reasonmaxxer.method.processes import is_first
 
 EXTRAS = ("tensorboard", "trackio", "wandb")
 """Trackers that are an extra of this package; others are installed by hand."""
@@ -63,59 +57,34 @@ def _check_wandb() -> None:
         )
 
 
-def trackers(names: tuple[str, ...], events: Path) -> list[Any]:
-    """Callbacks of the trackers.
+def tracker_arguments(names: tuple[str, ...], events: Path) -> dict[str, Any]:
+    """Keywords of `TrainingArguments` that report one gate's training; files go where the environment says.
 
     Args:
         names: of `training.report_to`.
         events: folder of TensorBoard's event files, `RUN/tensorboard/GATE`; the others use `RUN/wandb` and
             `RUN/trackio`, and call themselves `RUN-GATE`.
     """
-    made: dict[str, Callable[[Path], Any]] = {"tensorboard": _tensorboard, "trackio": _Trackio, "wandb": _Wandb}
-    return [made[name](events) if name in made else INTEGRATION_TO_CALLBACK[name]() for name in names]
+    if not names:
+        return {"report_to": "none"}
+    run = events.parent.parent.resolve()
+    title = f"{run.name}-{events.name}"
+    os.environ |= {"TENSORBOARD_LOGGING_DIR": str(events), "TRACKIO_DIR": str(run / "trackio")}
+    if "wandb" in names and is_first():
+        import wandb
 
-
-def _tensorboard(events: Path) -> Any:
-    callback = TensorBoardCallback()
-    callback.logging_dir = str(events)
-    return callback
-
-
-def _title(events: Path) -> str:
-    return f"{events.parent.parent.resolve().name}-{events.name}"
-
-
-class _Wandb(WandbCallback):  # type: ignore[misc]
-    """One W&B run a gate; transformers would put all of them into the first."""
-
-    def __init__(self, events: Path) -> None:
-        super().__init__()
-        self.events = events
-
-    def setup(self, args: Any, state: Any, model: Any, **kwargs: Any) -> None:
-        self._wandb.init(
+        wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),
-            name=_title(self.events),
-            dir=self.events.parent.parent,
-            settings=self._wandb.Settings(console="off", quiet=True),  # the terminal shows progress
+            name=title,
+            dir=run,
+            settings=wandb.Settings(console="off", quiet=True),  # the terminal shows progress
         )
-        super().setup(args, state, model, **kwargs)
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        super().on_train_end(args, state, control, **kwargs)
-        self._wandb.finish()
+    return {"report_to": list(names), "run_name": title, "project": PROJECT}
 
 
-class _Trackio(TrackioCallback):  # type: ignore[misc]
-    """One Trackio run a gate, in a data base of the run directory."""
+def end_trackers(names: Sequence[str]) -> None:
+    """End W&B's run: transformers would put the next gate's training into it, too."""
+    if "wandb" in names:
+        import wandb
 
-    def __init__(self, events: Path) -> None:
-        # read once, when trackio is imported
-        os.environ.setdefault("TRACKIO_DIR", str(events.parent.parent.resolve() / "trackio"))
-        super().__init__()
-        self.events = events
-
-    def setup(self, args: Any, state: Any, model: Any, **kwargs: Any) -> None:
-        named = copy(args)
-        named.project, named.run_name = PROJECT, _title(self.events)
-        super().setup(named, state, model, **kwargs)
+        wandb.finish()

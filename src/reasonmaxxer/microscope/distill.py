@@ -1,15 +1,14 @@
 """Distilling a tuned model into small adapters of its base: how few parameters hold what it learnt.
 
 Students are low-rank adapters of the base that learn to say what the teacher says. They train as the method's adapters
-do (`method/packed.py`, `method/train.py`), on another loss.
+do (`method/packed.py`, `method/fit.py`), on another loss.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,8 +19,8 @@ from torch import Tensor, nn
 from reasonmaxxer.config import ATTENTION, AdapterConfig, DistillationConfig, ShapeConfig, TrainingConfig
 from reasonmaxxer.errors import UserError, did_you_mean
 from reasonmaxxer.method.data import Member, PackedCollator
+from reasonmaxxer.method.fit import FitArguments, History, fit, planned_steps, trainer_arguments
 from reasonmaxxer.method.packed import PackedArguments, PackedTrainer
-from reasonmaxxer.method.train import fit, planned_steps, trainer_arguments
 from reasonmaxxer.microscope.opinions import Opinions, distillation_loss, joined
 from reasonmaxxer.models.states import Tokens
 
@@ -113,27 +112,16 @@ def student_training(config: DistillationConfig, shape: ShapeConfig, sequences: 
 
 
 def train_student(
-    model: Any,
-    tokenizer: Any,
-    rows: Sequence[dict[str, Any]],
-    config: TrainingConfig,
-    *,
-    seed: int,
-    folder: Path,
-    on_step: Callable[[int], None] | None = None,
-) -> list[dict[str, Any]]:
-    """Train the model's adapter in place; checkpoints go to `folder/checkpoint-STEP`.
-
-    A folder that already holds checkpoints is taken up from the last whole one.
+    model: Any, tokenizer: Any, rows: Sequence[dict[str, Any]], config: TrainingConfig, fitting: FitArguments
+) -> History:
+    """Train the model's adapter in place; checkpoints go to `fitting.folder/checkpoint-STEP`.
 
     Args:
         model: the base with a fresh adapter.
         tokenizer: saved beside checkpoints.
         rows: of `student_rows`.
         config: of `student_training`.
-        seed: fixes the order of sequences and what dropout drops.
-        folder: of the checkpoints.
-        on_step: called with the steps done so far.
+        fitting: folder, seed and callbacks.
 
     Returns:
         One row of metrics an optimiser step: `step`, `loss` (nats), `grad_norm`, `learning_rate`.
@@ -142,12 +130,10 @@ def train_student(
         FloatingPointError: the loss is no longer finite.
     """
     steps = planned_steps(len(rows), config)
-    arguments = PackedArguments(
-        **trainer_arguments(config, model, steps, seed=seed, folder=folder), num_train_epochs=config.epochs
-    )
+    arguments = PackedArguments(**trainer_arguments(config, model, steps, fitting), num_train_epochs=config.epochs)
     collator = DistillationCollator(config.max_length, device=arguments.device.type)
     trainer = DistillationTrainer(model, arguments, collator, rows, processing_class=tokenizer)
-    return fit(trainer, config, folder, on_step=on_step)
+    return fit(trainer, fitting)
 
 
 def history_table(rows: Sequence[dict[str, Any]]) -> pa.Table:

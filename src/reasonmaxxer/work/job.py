@@ -16,10 +16,11 @@ from reasonmaxxer.cost import ModelFlops, Price, price_of
 from reasonmaxxer.cost.planning.shapes import shape_of
 from reasonmaxxer.cost.planning.stages import with_shards
 from reasonmaxxer.environment import describe_environment
+from reasonmaxxer.method.checkpoints import load_adapter_weights
 from reasonmaxxer.method.processes import check_processes, is_sharded, process_count
 from reasonmaxxer.method.selection import Example, examples_from_table
 from reasonmaxxer.method.trackers import check_trackers
-from reasonmaxxer.method.train import add_adapter, load_adapter_weights
+from reasonmaxxer.method.train import add_adapter
 from reasonmaxxer.models import LoadedModel, load_model, resolve_device
 from reasonmaxxer.models import eos_ids as model_eos_ids
 from reasonmaxxer.models.base import check_quantization, resolve_dtype

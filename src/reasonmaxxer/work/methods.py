@@ -3,46 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any
 
 from reasonmaxxer.baselines.batches import Lengths
-from reasonmaxxer.baselines.offline import Rows, offline_rows, offline_steps, train_offline
+from reasonmaxxer.baselines.offline import Rows, learnt_lengths, mismatched_lengths, offline_rows, train_offline
 from reasonmaxxer.baselines.online import Environment, train_online
 from reasonmaxxer.config import ONLINE
 from reasonmaxxer.cost import Meter
 from reasonmaxxer.method.base_states import BaseStates
+from reasonmaxxer.method.fit import FitArguments, History, planned_steps
 from reasonmaxxer.method.gate import Gate, gate_warnings
 from reasonmaxxer.method.selection import Example
-from reasonmaxxer.method.train import OnCheckpoint, planned_steps, train_adapter, training_layout
+from reasonmaxxer.method.train import train_adapter, training_layout
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 from reasonmaxxer.work.job import Job
 from reasonmaxxer.work.records import SignalCounts
-
-History = list[dict[str, Any]]
-"""Metrics, one row an optimiser step."""
-
-
-@dataclass(frozen=True)
-class Hooks:
-    """What a trainer is given by the stage.
-
-    Attributes:
-        folder: of the checkpoints.
-        events: folder of TensorBoard's files.
-        meter: for what is not known before it is done.
-        on_step: called with the steps done so far.
-        on_checkpoint: what a checkpoint records.
-    """
-
-    folder: Path
-    events: Path
-    meter: Meter
-    on_step: Callable[[int], None]
-    on_checkpoint: OnCheckpoint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +41,13 @@ class Method(ABC):
     gate: Gate | None = None
 
     @abstractmethod
-    def train(self, hooks: Hooks) -> History:
-        """Train the adapter in place, from the last whole checkpoint on."""
+    def train(self, fitting: FitArguments, meter: Meter) -> History:
+        """Train the adapter in place, from the last whole checkpoint on.
+
+        Args:
+            fitting: folder, seed and callbacks.
+            meter: for what is not known before it is done.
+        """
 
     def flops_until(self, step: int) -> float:
         """FLOPs of the first steps, as far as they are known before they are done."""
@@ -91,21 +73,11 @@ class GateTraining(Method):
     base_states: BaseStates | None
     first: bool
 
-    def train(self, hooks: Hooks) -> History:
+    def train(self, fitting: FitArguments, meter: Meter) -> History:
         """Train on the decision points of the gate."""
         loaded, recipe = self.job.model.loaded, self.job.recipe
         return train_adapter(
-            loaded.model,
-            loaded.tokenizer,
-            self.examples,
-            self.gate,
-            recipe.training,
-            seed=recipe.seed,
-            folder=hooks.folder,
-            base_states=self.base_states,
-            events=hooks.events,
-            on_step=hooks.on_step,
-            on_checkpoint=hooks.on_checkpoint,
+            loaded.model, loaded.tokenizer, self.examples, self.gate, recipe.training, fitting, self.base_states
         )
 
     @cached_property
@@ -134,20 +106,10 @@ class Offline(Method):
 
     rows: Rows
 
-    def train(self, hooks: Hooks) -> History:
+    def train(self, fitting: FitArguments, meter: Meter) -> History:
         """Train by SFT, DPO or KTO."""
         loaded, recipe = self.job.model.loaded, self.job.recipe
-        return train_offline(
-            loaded.model,
-            loaded.tokenizer,
-            self.rows,
-            recipe.training,
-            seed=recipe.seed,
-            folder=hooks.folder,
-            events=hooks.events,
-            on_step=hooks.on_step,
-            on_checkpoint=hooks.on_checkpoint,
-        )
+        return train_offline(loaded.model, loaded.tokenizer, self.rows, recipe.training, fitting)
 
     def flops_until(self, step: int) -> float:
         """FLOPs of the first steps, each the same share of an epoch."""
@@ -157,16 +119,14 @@ class Offline(Method):
     def _epoch_flops(self) -> float:
         """One epoch; DPO and KTO read the base too, and KTO both models on mismatched completions."""
         flops = self.job.model.flops
-        lengths = [length for row in self.rows for length in row_lengths(row)]
+        lengths = [length for row in self.rows for length in learnt_lengths(row)]
         completions = sum(completion for _, completion in lengths)
         referred = self.job.recipe.training.method != "sft"
         total = flops.training(lengths, completions, anchored=False, base=referred)
         if referred:
             total += flops.logits(completions)
-        for row in self.rows:
-            if "KL_completion_ids" in row:
-                other = len(row["KL_completion_ids"])
-                total += 2 * (flops.hidden(len(row["prompt_ids"]) + other) + flops.logits(other))
+        for prompt, completion in (length for row in self.rows for length in mismatched_lengths(row)):
+            total += 2 * (flops.hidden(prompt + completion) + flops.logits(completion))
         return total
 
 
@@ -174,30 +134,26 @@ class Offline(Method):
 class Online(Method):
     """A baseline that samples while it trains."""
 
-    def train(self, hooks: Hooks) -> History:
+    def train(self, fitting: FitArguments, meter: Meter) -> History:
         """Train by GRPO or RLOO; tokens and FLOPs are counted as completions turn out."""
         loaded, recipe = self.job.model.loaded, self.job.recipe
         environment = self._environment()
 
         def on_sampled(lengths: Lengths) -> None:
             prompts = [prompt for prompt, _ in lengths[:: environment.group]]
-            hooks.meter.add(tokens=_completions(lengths), flops=self._sampling_flops(prompts, lengths))
+            meter.add(tokens=_completions(lengths), flops=self._sampling_flops(prompts, lengths))
 
         def on_learnt(lengths: Lengths) -> None:
-            hooks.meter.add(tokens=sum(map(sum, lengths)), flops=self._learning_flops(lengths))
+            meter.add(tokens=sum(map(sum, lengths)), flops=self._learning_flops(lengths))
 
         return train_online(
             loaded.model,
             loaded.tokenizer,
             environment,
             recipe.training,
-            seed=recipe.seed,
-            folder=hooks.folder,
-            events=hooks.events,
+            fitting,
             on_sampled=on_sampled,
             on_learnt=on_learnt,
-            on_step=hooks.on_step,
-            on_checkpoint=hooks.on_checkpoint,
         )
 
     def _environment(self) -> Environment:
@@ -236,8 +192,8 @@ def methods_of(job: Job) -> list[Method]:
         steps = config.baseline.steps
         return [Online(job=job, steps=steps, sequences=steps * config.batch_size, tokens=None)]
     rows = offline_rows(job.examples(), config, seed)
-    lengths = [length for row in rows for length in row_lengths(row)]
-    steps = offline_steps(len(rows), config)
+    lengths = [length for row in rows for length in learnt_lengths(row)]
+    steps = planned_steps(len(rows), config)
     return [Offline(job=job, steps=steps, sequences=len(lengths), tokens=sum(map(sum, lengths)), rows=rows)]
 
 
@@ -263,15 +219,6 @@ def _gates(job: Job) -> list[GateTraining]:
         )
         for number, gate in enumerate(gates)
     ]
-
-
-def row_lengths(row: dict[str, Any]) -> list[tuple[int, int]]:
-    """Tokens of prompt and completion of every sequence of an offline row that is learnt from."""
-    if "labels" in row:
-        prompt = sum(label == -100 for label in row["labels"])
-        return [(prompt, len(row["labels"]) - prompt)]
-    names = ("chosen_ids", "rejected_ids", "completion_ids")
-    return [(len(row["prompt_ids"]), len(row[name])) for name in names if name in row]
 
 
 def _completions(lengths: Lengths) -> int:

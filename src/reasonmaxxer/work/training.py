@@ -9,18 +9,19 @@ from typing import Any, cast
 
 from reasonmaxxer.artifacts import read_json, write_json, write_table
 from reasonmaxxer.measure.rollouts import outcomes_by_problem
-from reasonmaxxer.method.processes import is_first, leave_processes
-from reasonmaxxer.method.train import (
+from reasonmaxxer.method.checkpoints import (
     RECORD,
     checkpoint_step,
-    history_table,
     load_adapter_weights,
     save_adapter,
     whole_checkpoints,
 )
+from reasonmaxxer.method.fit import FitArguments, History
+from reasonmaxxer.method.processes import is_first, leave_processes
+from reasonmaxxer.method.train import history_table
 from reasonmaxxer.method.validation import Candidate, best_candidate, candidate_table
 from reasonmaxxer.work.job import Job
-from reasonmaxxer.work.methods import History, Hooks, Method, methods_of
+from reasonmaxxer.work.methods import Method, methods_of
 from reasonmaxxer.work.progress import Task
 from reasonmaxxer.work.records import CheckpointCost, TrainingCounts
 from reasonmaxxer.work.sampling import greedily
@@ -90,7 +91,8 @@ def _train(job: Job, work: StageWork, method: Method, number: int, label: str) -
         already = whole_checkpoints(folder)
         task.advance(checkpoint_step(already[-1]) if already else 0)
         events = job.workspace.path / "tensorboard" / f"gate-{number}"
-        history = method.train(Hooks(folder, events, work.meter, on_step, on_checkpoint))
+        fitting = FitArguments(folder, job.recipe.seed, events, on_step, on_checkpoint)
+        history = method.train(fitting, work.meter)
     return [{"gate": number, **row} for row in history]
 
 

@@ -11,8 +11,8 @@ from reasonmaxxer.cost.planning.devices import this_cpu
 from reasonmaxxer.cost.planning.shapes import Shape, assumed_completion
 from reasonmaxxer.cost.planning.work import Sampling, Scoring, Training, Work, lengths, scale_of
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.method.fit import planned_steps
 from reasonmaxxer.method.selection import Example
-from reasonmaxxer.method.train import planned_steps
 from reasonmaxxer.problems import load_problems
 from reasonmaxxer.problems.catalogue import CATALOGUE
 

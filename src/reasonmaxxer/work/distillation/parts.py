@@ -16,7 +16,9 @@ import torch
 
 from reasonmaxxer.artifacts import read_json, read_table, whole_folder, write_json, write_table
 from reasonmaxxer.config import DistillationConfig, ModelConfig, ShapeConfig
-from reasonmaxxer.method.train import add_adapter, load_adapter_weights, planned_steps, save_adapter, whole_checkpoints
+from reasonmaxxer.method.checkpoints import load_adapter_weights, save_adapter, whole_checkpoints
+from reasonmaxxer.method.fit import FitArguments, planned_steps
+from reasonmaxxer.method.train import add_adapter
 from reasonmaxxer.microscope.distill import (
     Rows,
     check_shapes,
@@ -149,15 +151,10 @@ class Distillation:
             return model
         steps = planned_steps(len(rows), training)
         with self.display.task(f"{label}, training", steps) as task:
-            history = train_student(
-                model,
-                base.tokenizer,
-                rows,
-                training,
-                seed=self.config.seed,
-                folder=folder / CHECKPOINTS,
-                on_step=lambda step: task.advance(step - task.done),
+            fitting = FitArguments(
+                folder / CHECKPOINTS, self.config.seed, on_step=lambda step: task.advance(step - task.done)
             )
+            history = train_student(model, base.tokenizer, rows, training, fitting)
         save_adapter(whole_checkpoints(folder / CHECKPOINTS)[-1], folder / ADAPTER, base)
         parameters, share = parameter_counts(model)
         record = {"parameters": parameters, "parameter_share": share, "steps": len(history)}
