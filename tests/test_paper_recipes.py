@@ -2,7 +2,7 @@
 
 import pytest
 
-from reasonmaxxer.cost.published import published_costs
+from reasonmaxxer.measure.published import published_costs
 from reasonmaxxer.recipe import RECIPES, load_recipe
 
 QWEN, MISTRAL, CHAT = "qwen_boxed", "llama_abel", "chat_template"
@@ -76,7 +76,7 @@ def test_model_prompt_and_published_numbers(name):
     assert f"MATH-500 {before} before, {after} after" in header
     assert f"reasonmaxxer run {name} " in header
     ours = [row for row in published_costs() if (row.model, row.method) == (published, "ReasonMaxxer")]
-    assert f"and {ours[0].average:.3f}; ${ours[0].usd:.0f} (" in header
+    assert f"and {ours[0].printed:.3f}; ${ours[0].usd:.0f} (" in header
 
 
 def test_every_model_of_the_paper_has_a_recipe():

@@ -1,8 +1,8 @@
-"""Accuracies that arXiv 2605.06241 prints in Table 3, for reference beside what is measured."""
+"""What arXiv 2605.06241 prints about other models, for reference beside what is measured, from `published.yaml`."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,32 +19,97 @@ class PublishedScores:
         model: the base.
         method: what trained it; `base` for nothing.
         scores: accuracy by benchmark.
-        average: their mean.
+        printed: their average as the table prints it; None where nothing was trained.
+        usd: cost of training, US dollars; likewise.
+        estimated: whether the cost was worked out from published scripts, and not measured or reported.
     """
 
     model: str
     method: str
     scores: dict[str, float]
-    average: float
+    printed: float | None = None
+    usd: float | None = None
+    estimated: bool = False
+
+    @property
+    def average(self) -> float:
+        """Mean of the scores."""
+        return sum(self.scores.values()) / len(self.scores)
 
     def to_dict(self) -> dict[str, Any]:
-        """The attributes as JSON values."""
-        return asdict(self)
+        """The scores as JSON values."""
+        return {"model": self.model, "method": self.method, "scores": self.scores, "average": self.average}
+
+
+@dataclass(frozen=True)
+class PublishedPair:
+    """A row of Table 2.
+
+    Attributes:
+        pair: base and what tuned it.
+        reranked: share of positions.
+        shifted: share of positions.
+        entropy_ratio: mean entropy of the base at reranked over that at unshifted positions.
+        mean_rank: of the tuned model's choice under the base, where it differs.
+    """
+
+    pair: str
+    reranked: float
+    shifted: float
+    entropy_ratio: float
+    mean_rank: float
+
+    @property
+    def changed(self) -> float:
+        """Share of positions at which the choices differ."""
+        return self.reranked + self.shifted
+
+
+@dataclass(frozen=True)
+class PublishedStudent:
+    """A row of Table 4: an adapter, its parameters as printed, and pass@1 on MATH-500."""
+
+    name: str
+    parameters: str
+    accuracy: float
 
 
 def published_scores(name: str) -> list[PublishedScores]:
-    """The rows of a base: itself, and what was trained from it. None for a base that is not there.
+    """The rows of a base in Table 3: itself, and what was trained from it. None for a base that is not there.
 
     Args:
         name: hub id or folder of the base; only its last part counts.
     """
-    table = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
     wanted = Path(name).name.casefold()
+    table = _read()
+    families = [family for family in table["families"] if wanted in map(str.casefold, family["names"])]
+    return [row for family in families for row in _rows(family, table["columns"])]
+
+
+def published_costs() -> list[PublishedScores]:
+    """Every row of Table 3 that has a cost, in its order."""
+    table = _read()
+    rows = [row for family in table["families"] for row in _rows(family, table["columns"])]
+    return [row for row in rows if row.usd is not None]
+
+
+def published_pairs() -> list[PublishedPair]:
+    """Table 2, in its order."""
+    return [PublishedPair(**row) for row in _read()["pairs"]]
+
+
+def published_students() -> list[PublishedStudent]:
+    """Table 4, in its order."""
+    return [PublishedStudent(**row) for row in _read()["students"]]
+
+
+def _rows(family: dict[str, Any], columns: list[str]) -> list[PublishedScores]:
     return [
-        PublishedScores(
-            family["model"], method, dict(zip(table["columns"], scores, strict=True)), sum(scores) / len(scores)
-        )
-        for family in table["families"]
-        if wanted in map(str.casefold, family["names"])
-        for method, scores in family["rows"].items()
+        PublishedScores(family["model"], method, **{**row, "scores": dict(zip(columns, row["scores"], strict=True))})
+        for method, row in family["rows"].items()
     ]
+
+
+def _read() -> dict[str, Any]:
+    values: dict[str, Any] = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
+    return values

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from reasonmaxxer.artifacts import write_json
-from reasonmaxxer.cost.published import published_costs
 from reasonmaxxer.measure.arms import read_arms
 from reasonmaxxer.measure.comparison import compare, crossing
+from reasonmaxxer.measure.published import published_costs
 from reasonmaxxer.report import figures
 from reasonmaxxer.report.content import Content, Panel, Section, Table
 from reasonmaxxer.report.numbers import counted, number, signed
@@ -221,7 +221,7 @@ def _published() -> Table:
             (
                 row.model,
                 row.method,
-                f"{row.average:.3f}",
+                f"{row.printed:.3f}",
                 f"{row.usd:,.0f}",
                 "estimated" if row.estimated else "measured or reported",
             )

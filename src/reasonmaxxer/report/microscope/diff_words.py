@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from reasonmaxxer.measure.published import published_pairs
 from reasonmaxxer.microscope.joint import TOP
 from reasonmaxxer.report import figures
-from reasonmaxxer.report.microscope.published import published_pairs
 from reasonmaxxer.report.numbers import counted, number, share
 
 TEXTS = {"base": "the base's own greedy answers", "tuned": "the tuned model's own greedy answers"}
