@@ -32,8 +32,8 @@ keep default "$work/default"
 
 if [[ -f $work/gsm8k/training/adapter/adapter_config.json ]]; then
     stage "diff of base and adapter" 60 "$python" -m reasonmaxxer diff "$model" \
-        "$work/gsm8k/training/adapter" --problems gsm8k --limit "$compared" --out "$work/diff" \
-        --prompt-style "$(setting prompt_style)" --max-new-tokens "$(setting max_new_tokens)"
+        "$work/gsm8k/training/adapter" problems=gsm8k --limit "$compared" --out "$work/diff" \
+        prompt_style="$(setting prompt_style)" max_new_tokens="$(setting max_new_tokens)"
     keep diff "$work/diff"
 else
     leave_out "diff of base and adapter" "no adapter was trained"

@@ -12,7 +12,7 @@ import yaml
 
 from reasonmaxxer.config import Recipe
 from reasonmaxxer.models import EMBEDDED
-from reasonmaxxer.recipe import dump_recipe
+from reasonmaxxer.recipe import dump_config
 from tests.tiny import tiny_recipe
 
 
@@ -25,7 +25,7 @@ def reasonmaxxer(*arguments, **options):
 def recipe_file(tmp_path_factory):
     folder = tmp_path_factory.mktemp("recipe")
     path = folder / "tiny.yaml"
-    path.write_text(dump_recipe(tiny_recipe(folder)), encoding="utf-8")
+    path.write_text(dump_config(tiny_recipe(folder)), encoding="utf-8")
     return path
 
 
@@ -53,22 +53,8 @@ def test_help_imports_nothing_slow():
         assert command in done.stdout
 
 
-@pytest.mark.parametrize(
-    "command, auto",
-    [
-        ("diff", "auto: float32 on a CPU"),
-        ("evaluate", "auto: bfloat16 where the device has it"),
-        ("distill", "auto: bfloat16 where the device has it"),
-    ],
-)
-def test_help_says_what_type_each_command_computes_in(command, auto):
-    shown = reasonmaxxer(command, "--help", env={**os.environ, "COLUMNS": "200"}).stdout
-    (line,) = (line for line in shown.splitlines() if "--dtype" in line)
-    assert auto in line
-
-
-def test_print_recipe_shows_everything_resolved():
-    done = reasonmaxxer("run", "seed=3", "signal.gate.kind=share", "--print-recipe")
+def test_print_config_shows_everything_resolved():
+    done = reasonmaxxer("run", "seed=3", "signal.gate.kind=share", "--print-config")
     shown = yaml.safe_load(done.stdout)
     expected = Recipe().model_dump(mode="json")
     expected["seed"] = 3

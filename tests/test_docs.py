@@ -4,6 +4,8 @@ import ast
 import pkgutil
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,10 +13,11 @@ import typer
 import yaml
 
 from reasonmaxxer.cli import app
+from reasonmaxxer.cli.jobs import JOBS, read_config, sort_arguments
 from reasonmaxxer.config import Recipe
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.problems import load_splits
-from reasonmaxxer.recipe import load_recipe, reference
+from reasonmaxxer.recipe import CONFIGS, keys_of, load_config, load_recipe
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -22,7 +25,7 @@ EXAMPLE = DOCS / "examples" / "own_verifier"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
 
 COMMANDS = typer.main.get_command(app).commands
-KEYS = set(re.findall(r"^\| `([^`]+)`", reference(), re.MULTILINE))
+KEYS = {command: set(keys_of(kind)) for command, kind in CONFIGS.items()}
 ENTRIES = {"cost.stages", "cost.total"}  # of summary.json, called as a key might be
 FILES = (".parquet", ".py", ".md", ".yaml", ".jsonl", ".json")
 
@@ -54,9 +57,20 @@ def words_of(line):
         return line.split()
 
 
-def is_key(key):
-    """Whether a recipe has this key or section; the options of a task are the task's own."""
-    return any(key == known or known.startswith(f"{key}.") or key.startswith(f"{known}.options.") for known in KEYS)
+def is_key(key, command="run"):
+    """Whether a command's config has this key or section; the options of a task are the task's own."""
+    return key in KEYS.get(command, ()) or key.rpartition(".")[0].endswith(".options")
+
+
+def read(command, words):
+    """What a command would do first: its options and its config are read, code that it names is not run."""
+    context = COMMANDS[command].make_context(command, list(words))
+    arguments = context.params.get("arguments") or []
+    if command in JOBS:
+        read_config(JOBS[command], arguments, context.params["limit"], allow_code=True)
+    elif command in CONFIGS:
+        name, overrides, _ = sort_arguments(arguments, recipes=command == "plan")
+        load_config(CONFIGS[command], name, overrides)
 
 
 def described(name):
@@ -79,8 +93,41 @@ def test_commands_options_and_overrides_exist(text, page):
         options = {word.partition("=")[0] for word in words if word.startswith("--")}
         keys = re.findall(r"^([a-z_.]+)=", "\n".join(words), re.MULTILINE)
         unknown += [f"{name} {option}" for option in options - known]
-        unknown += [f"{name} {key}=" for key in keys if not is_key(key)]
+        unknown += [f"{name} {key}=" for key in keys if not is_key(key, name)]
     assert unknown == []
+
+
+def typed(text, folder):
+    """Commands of a page's blocks of shell as words, expanded by a shell in which nothing else can be run."""
+    script = "\n".join(
+        (
+            "PATH=/nowhere",
+            "reasonmaxxer() { printf '%s\\037' \"$@\"; printf '\\036'; }",
+            "command_not_found_handle() {",
+            '  while [ $# -gt 0 ] && [ "$1" != reasonmaxxer ]; do shift; done; [ $# -eq 0 ] || "$@"; }',
+            *(code.replace(".venv/bin/", "") for code in blocks(text, "bash")),
+        )
+    )
+    done = subprocess.run([shutil.which("bash"), "-c", script], cwd=folder, capture_output=True, text=True, timeout=20)
+    commands = [line.split("\037")[:-1] for line in done.stdout.split("\036")[:-1]]
+    return [["default" if word == "RECIPE" else word for word in command] for command in commands if command[0]]
+
+
+@each_page
+def test_commands_are_read(text, page, tmp_path, monkeypatch):
+    (tmp_path / "docs").symlink_to(DOCS)
+    monkeypatch.chdir(tmp_path)
+    commands, wrong = typed(text, tmp_path), []
+    for command in commands:
+        for file in (Path(word) for word in command if word.endswith(".yaml") and not Path(word).exists()):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("{}")
+        try:
+            read(command[0], command[1:])
+        except Exception as error:
+            wrong.append(f"{' '.join(command)}: {error}")
+    assert wrong == []
+    assert len(commands) >= len([line for code in blocks(text, "bash") for line in COMMAND.findall(code)])
 
 
 @each_page

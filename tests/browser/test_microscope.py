@@ -18,8 +18,8 @@ HOSTILE = "</script><img src=x onerror=alert(1)>"
 def compared(models, tmp_path_factory):
     out = tmp_path_factory.mktemp("compared")
     microscope.diff(config(models, "a"), out / "diff", Display())
-    asked = (*POLICIES, "fewest")
-    microscope.intervene(config(models, "a"), out / "intervene", Display(), policies=asked)
+    asked = config(models, "a", policies=[*POLICIES, "fewest"])
+    microscope.intervene(asked, out / "intervene", Display())
     return out
 
 

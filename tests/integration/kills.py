@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from reasonmaxxer.artifacts import file_hash, read_json
-from reasonmaxxer.recipe import dump_recipe, load_recipe
+from reasonmaxxer.recipe import dump_config, load_recipe
 from reasonmaxxer.work.main_job import run
 from tests.tiny import tiny_recipe
 
@@ -67,7 +67,7 @@ def apart(function, *arguments):
 
 def make_recipe(folder):
     """Write the recipe of a run that takes seconds."""
-    (folder / "recipe.yaml").write_text(dump_recipe(tiny_recipe(folder)), encoding="utf-8")
+    (folder / "recipe.yaml").write_text(dump_config(tiny_recipe(folder)), encoding="utf-8")
 
 
 def main(kills):

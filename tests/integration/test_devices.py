@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from reasonmaxxer.artifacts import read_json, read_table
-from reasonmaxxer.recipe import dump_recipe
+from reasonmaxxer.recipe import dump_config
 from reasonmaxxer.work.job import open_job
 from reasonmaxxer.work.main_job import run
 from reasonmaxxer.work.progress import Display
@@ -33,7 +33,7 @@ def launch(*command):
 def test_killed_in_two_processes_it_ends_as_in_one(tmp_path):
     recipe = tiny_recipe(tmp_path, signal={"gate": {"kind": "share", "sweep": [0.3, 0.6]}})
     written, one, two = (tmp_path / name for name in ("recipe.yaml", "one", "two"))
-    written.write_text(dump_recipe(recipe), encoding="utf-8")
+    written.write_text(dump_config(recipe), encoding="utf-8")
     run(recipe, one)
 
     driver = Path(__file__).parent / "killed.py"

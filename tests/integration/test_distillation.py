@@ -226,8 +226,8 @@ def test_the_command_refuses_models_that_do_not_belong_together(made, tmp_path):
     stranger = tiny_folder(tmp_path / "stranger")
     tiny_model(vocab=11).save_pretrained(stranger)
     done = reasonmaxxer(
-        "distill", config.base.name, stranger, "--problems", config.train.source,
-        "--test-problems", config.test.source, "--limit", 2, "--out", tmp_path / "out",
+        "distill", config.base.name, stranger, f"train={config.train.source}",
+        f"test={config.test.source}", "--limit", 2, "--out", tmp_path / "out",
     )  # fmt: skip
     assert done.returncode == 2, done.stderr
     said = " ".join(done.stderr.split())
@@ -236,15 +236,15 @@ def test_the_command_refuses_models_that_do_not_belong_together(made, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "sentence"),
+    ("key", "sentence"),
     [
-        ("--shapes", "qkvo", "'qkvo' is not of the form MODULES:RANK"),
-        ("--learning-rate", "0", "'learning_rate' = 0.0"),
-        ("--dtype", "int8", "'base.dtype' = 'int8'"),
+        ("shapes=qkvo", "'qkvo' is not of the form MODULES:RANK"),
+        ("learning_rate=0", "'learning_rate' = 0"),
+        ("base.dtype=int8", "'base.dtype' = 'int8'"),
     ],
 )
-def test_wrong_options_are_one_sentence(tmp_path, option, value, sentence):
-    done = reasonmaxxer("distill", "a", "b", option, value, "--out", tmp_path / "out")
+def test_wrong_keys_are_one_sentence(tmp_path, key, sentence):
+    done = reasonmaxxer("distill", "a", "b", key, "--out", tmp_path / "out")
     assert done.returncode == 2
     assert sentence in " ".join(done.stderr.split()) and "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
@@ -253,9 +253,9 @@ def test_wrong_options_are_one_sentence(tmp_path, option, value, sentence):
 def test_the_command_prints_the_table(made, tmp_path):
     config, *_ = made
     done = reasonmaxxer(
-        "distill", config.base.name, config.teacher.name, "--problems", config.train.source,
-        "--test-problems", config.test.source, "--limit", 3, "--shapes", "o:2", "--rollouts", 2,
-        "--epochs", 1, "--max-new-tokens", 4, "--dtype", "float32", "--out", tmp_path / "out",
+        "distill", config.base.name, config.teacher.name, f"train={config.train.source}",
+        f"test={config.test.source}", "--limit", 3, "shapes=o:2", "rollouts_per_problem=2", "epochs=1",
+        "max_new_tokens=4", "base.dtype=float32", "teacher.dtype=float32", "--out", tmp_path / "out",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "Greedy accuracy on 3 test problems" in done.stdout and "o-2" in done.stdout

@@ -143,8 +143,8 @@ def test_a_verifier_of_ones_own_grades_and_is_in_the_protocol(model, tmp_path):
     rows = [{"problem": f"{n} words", "answer": str(n)} for n in range(3)]
     file = tmp_path / "words.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    command = ["evaluate", str(model), "--problems", str(file), "--verifier", f"{grader}:even"]
-    command += ["--device", "cpu", "--max-new-tokens", "2", "--out", str(tmp_path / "e")]
+    command = ["evaluate", str(model), f"problems={file}", f"verify.function={grader}:even"]
+    command += ["model.device=cpu", "max_new_tokens=2", "--out", str(tmp_path / "e")]
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.output
     [benchmark] = read_json(tmp_path / "e" / "summary.json")["benchmarks"]
@@ -261,8 +261,8 @@ def test_an_adapter_stands_beside_its_base(measured, model, adapter, tmp_path):
 
 def test_against_another_model(measured, model, adapter, tmp_path):
     there, out = measured[0], tmp_path / "a"
-    both = config(model, "math500", "aime24", adapter=str(adapter))
-    found = evaluate(both, out, Display(), against=there)
+    both = config(model, "math500", "aime24", adapter=str(adapter), against=str(there))
+    found = evaluate(both, out, Display())
     held = read_json(out / "against.json")
     assert [row["name"] for row in held["rows"]] == ["math500", "aime24"]
     before = {b["name"]: b["accuracy"]["value"] for b in measured[1]["benchmarks"]}
@@ -277,11 +277,11 @@ def test_against_another_model(measured, model, adapter, tmp_path):
         assert (row["gained"], row["lost"]) == (more, less) and more + less > 0
     assert f"Minus {model}" in (out / "results.md").read_text()
     with pytest.raises(UserError, match=r"aime24 cannot be compared.*metric is avg@8 there and pass@1 here"):
-        evaluate(config(model, "aime24", samples=1), tmp_path / "b", Display(), against=there)
+        evaluate(config(model, "aime24", samples=1, against=str(there)), tmp_path / "b", Display())
     with pytest.raises(UserError, match="holds no finished evaluation"):
-        evaluate(config(model, "aime24"), tmp_path / "b", Display(), against=tmp_path)
+        evaluate(config(model, "aime24", against=str(tmp_path)), tmp_path / "b", Display())
     with pytest.raises(UserError, match="has none of word-problems; it has gsm8k, math500"):
-        evaluate(config(model, "word-problems", limit=2), tmp_path / "b", Display(), against=there)
+        evaluate(config(model, "word-problems", limit=2, against=str(there)), tmp_path / "b", Display())
     assert not (tmp_path / "b").exists()  # all that before any work
 
 
@@ -313,7 +313,7 @@ def test_a_template_that_was_edited_since_is_not_answered_by_what_is_kept(model,
     [
         ({"ks": [8]}, "pass@8 needs samples of at least 8"),
         ({"samples": 4, "temperature": 0}, "at temperature 0 all samples are the same"),
-        ({"problems": []}, "at least 1 item"),
+        ({"suite": "paper"}, "suite and problems exclude each other"),
     ],
 )
 def test_what_makes_no_sense(model, more, sentence):
@@ -330,9 +330,8 @@ def test_two_sources_of_one_name(model, tmp_path):
         evaluate(config(model, problems=sources), tmp_path / "e", Display())
 
 
-def test_the_command_line(model, data, tmp_path, monkeypatch):
-    monkeypatch.delenv(DATA_DIR)
-    options = ["--data-dir", data, "--limit", 3, "--max-new-tokens", 4, "--samples", 2, "--ks", "1,2"]
+def test_the_command_line(model, tmp_path):
+    options = ["--limit", 3, "max_new_tokens=4", "samples=2", "ks=[1,2]"]
     line = [sys.executable, "-m", "reasonmaxxer", "evaluate", model, *options, "--out", tmp_path / "e"]
     done = subprocess.run(list(map(str, line)), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -348,12 +347,13 @@ def test_the_command_line(model, data, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "arguments, sentence",
     [
-        (["--suite", "papr"], r"Did you mean 'paper'\?"),
-        (["--suite", "paper", "--problems", "aime24"], "exclude each other"),
-        (["--ks", "1,x"], "--ks 1,x: give whole numbers"),
-        (["--data-dir", "{tmp}/none"], "none does not exist; correct --data-dir"),
-        (["--problems", "aime24", "--adapter", "{tmp}"], r"has no adapter_config\.json"),
-        (["--problems", "aime24", "--limit", "0"], "'limit' = 0"),
+        (["suite=papr"], r"Did you mean 'paper'\?"),
+        (["suite=paper", "problems=aime24"], "exclude each other"),
+        (["ks=[1,x]"], r"'ks\.1' = 'x'"),
+        (["problems=aime24", "adapter={tmp}"], r"has no adapter_config\.json"),
+        (["problems=aime24", "--limit", "0"], "'limit' = 0"),
+        (["problems=[aime24,{{source: gsm8k, splt: x}}]"], r"'problems\.1\.splt'\. Did you mean 'problems\.1\.split'"),
+        (["against={tmp}", "problems=aime24"], "holds no finished evaluation"),
     ],
 )
 def test_the_users_errors(model, tmp_path, arguments, sentence):

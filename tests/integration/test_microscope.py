@@ -12,7 +12,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from reasonmaxxer.artifacts import read_json, read_table
-from reasonmaxxer.config import MicroscopeConfig
+from reasonmaxxer.config import InterveneConfig, MicroscopeConfig, OverlapConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.microscope import interventions, search
 from reasonmaxxer.microscope.pair import open_pair
@@ -60,7 +60,8 @@ def config(models, *tuned, **more):
         "bootstrap": 200,
         **more,
     }
-    return parse_config(MicroscopeConfig, values, "test")
+    kind = OverlapConfig if len(tuned) == 2 else InterveneConfig if "policies" in more else MicroscopeConfig
+    return parse_config(kind, values, "test")
 
 
 def test_diff_reads_the_bases_own_answers(models, tmp_path):
@@ -94,7 +95,7 @@ def test_diff_of_given_answers(models, tmp_path):
 
 def test_intervene_holds_what_it_says(models, tmp_path):
     out = tmp_path / "intervene"
-    found = microscope.intervene(config(models, "a"), out, Display(), policies=(*POLICIES, "fewest"))
+    found = microscope.intervene(config(models, "a", policies=[*POLICIES, "fewest"]), out, Display())
     rows = {row["name"]: row for row in found["rows"]}
     assert list(rows) == ["base", "tuned", *POLICIES]
     greedy = {arm: [r.completion_ids for r in read_rollouts(out / f"{arm}-greedy")] for arm in ("base", "tuned")}
@@ -142,26 +143,27 @@ def test_what_was_edited_since_is_not_answered_by_what_is_kept(models, tmp_path)
 
 def test_intervene_goes_on_with_more_policies(models, tmp_path, monkeypatch):
     monkeypatch.setattr(interventions, "PER_SHARD", 5)
-    out, asked = tmp_path / "intervene", config(models, "a")
-    microscope.intervene(asked, out, Display(), policies=["oracle"])
+    out = tmp_path / "intervene"
+    one, two = (config(models, "a", policies=policies) for policies in (["oracle"], ["oracle", "second"]))
+    microscope.intervene(one, out, Display())
     kept = (out / "outputs" / "oracle" / "shard-00000.parquet").stat().st_mtime_ns
     for name in ("outputs/oracle/shard-00001.parquet", "files.json"):  # as a kill would leave it
         (out / name).unlink()
-    found = microscope.intervene(asked, out, Display(), policies=["oracle", "second"])
+    found = microscope.intervene(two, out, Display())
     assert (out / "outputs" / "oracle" / "shard-00000.parquet").stat().st_mtime_ns == kept
     whole = tmp_path / "whole"
-    again = microscope.intervene(asked, whole, Display(), policies=["oracle", "second"])
+    again = microscope.intervene(two, whole, Display())
     for row in (*found["rows"], *again["rows"]):
         row.pop("passes_per_token", None)  # it depends on what is decoded at the same time
     assert again == found
 
 
 def test_the_search_can_be_asked_for_alone_and_left_out(models, tmp_path):
-    out, asked = tmp_path / "intervene", config(models, "a")
-    found = microscope.intervene(asked, out, Display(), policies=["fewest"])
+    out = tmp_path / "intervene"
+    found = microscope.intervene(config(models, "a", policies="fewest"), out, Display())
     assert [row["name"] for row in found["rows"]] == ["base", "tuned"] and found["fewest"]
     assert not (out / "outputs").exists() and (out / "intervene.html").exists()
-    assert microscope.intervene(asked, out, Display(), policies=["oracle"])["fewest"] is None
+    assert microscope.intervene(config(models, "a", policies="oracle"), out, Display())["fewest"] is None
 
 
 def test_overlap_of_a_model_with_itself_and_with_another(models, tmp_path):
@@ -211,8 +213,8 @@ def test_a_tuned_model_may_have_a_token_more_to_pad_with(models, tmp_path):
 
 def test_the_command_line(models, tmp_path):
     command = [
-        sys.executable, "-m", "reasonmaxxer", "diff", models / "base", models / "a", "--problems",
-        models / "problems.jsonl", "--limit", "5", "--max-new-tokens", "6", "--out", tmp_path / "d",
+        sys.executable, "-m", "reasonmaxxer", "diff", models / "base", models / "a",
+        f"problems={models / 'problems.jsonl'}", "--limit", "5", "max_new_tokens=6", "--out", tmp_path / "d",
     ]  # fmt: skip
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM
 from reasonmaxxer.artifacts import file_hash, read_json, read_table
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.method.gate import Gate
-from reasonmaxxer.recipe import dump_recipe, parse_recipe
+from reasonmaxxer.recipe import dump_config, parse_recipe
 from reasonmaxxer.report.results import read_results
 from reasonmaxxer.report.viewer_data import viewer_data
 from reasonmaxxer.rollouts.collect import read_rollouts
@@ -205,7 +205,7 @@ def ledger(summary):
 def test_killed_in_every_stage_it_ends_the_same(unbroken, recipe, tmp_path):
     out, summary = unbroken
     recipe_file, broken = tmp_path / "recipe.yaml", tmp_path / "broken"
-    recipe_file.write_text(dump_recipe(recipe), encoding="utf-8")
+    recipe_file.write_text(dump_config(recipe), encoding="utf-8")
     driver = Path(__file__).parent / "killed.py"
     for event, ending in KILLS:
         command = [sys.executable, str(driver), "run", str(recipe_file), str(broken), event, ending]

@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from reasonmaxxer.artifacts import read_table
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.method.trackers import check_trackers
-from reasonmaxxer.recipe import dump_recipe
+from reasonmaxxer.recipe import dump_config
 from reasonmaxxer.work.main_job import run
 from tests.tiny import tiny_recipe
 
@@ -72,7 +72,7 @@ def test_a_tracker_that_is_not_installed_is_refused(monkeypatch):
 def run_apart(folder, tracker, **environment):
     """The run in a process of its own: both trackers read their settings once."""
     recipe = folder / "recipe.yaml"
-    recipe.write_text(dump_recipe(two_gates(folder, tracker)), encoding="utf-8")
+    recipe.write_text(dump_config(two_gates(folder, tracker)), encoding="utf-8")
     command = [sys.executable, "-m", "reasonmaxxer", "run", str(recipe), "--out"]
     return subprocess.run(
         [*command, str(folder / "out")],

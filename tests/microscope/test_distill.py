@@ -24,7 +24,6 @@ from reasonmaxxer.microscope.distill import (
     DistillationTrainer,
     check_shapes,
     parameter_counts,
-    parse_shapes,
     student_rows,
     student_training,
     train_student,
@@ -41,6 +40,7 @@ from reasonmaxxer.microscope.opinions import (
 )
 from reasonmaxxer.models import load_model
 from reasonmaxxer.models.states import TokenSequence, token_count
+from reasonmaxxer.recipe import parse_config
 from tests.tiny import tiny_folder, tiny_model
 
 QKVO = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -426,15 +426,15 @@ def test_parameters_are_counted_once():
 
 
 def test_shapes_are_read_and_named():
-    shapes = [ShapeConfig(**values) for values in parse_shapes("qkvo:32, o:8,lm_head:4,up_proj+gate_proj:2")]
+    shapes = DistillationConfig(shapes=["qkvo:32", "o:8", "lm_head:4", "up_proj+gate_proj:2"]).shapes
     assert [shape.name for shape in shapes] == ["qkvo-32", "o-8", "lm_head-4", "up_proj+gate_proj-2"]
     assert shapes[0].modules == QKVO
 
 
 @pytest.mark.parametrize("text", ["qkvo", "qkvo:", ":8", "qkvo:x", "qkvo:8,", "o:-1"])
 def test_shapes_that_are_none(text):
-    with pytest.raises(UserError, match="MODULES:RANK"):
-        parse_shapes(text)
+    with pytest.raises(UserError, match=r"^distill: shapes\.0: '.*' is not of the form MODULES:RANK, such as"):
+        parse_config(DistillationConfig, {"shapes": text}, "distill")
 
 
 def test_shapes_that_cannot_be(tmp_path):
@@ -444,6 +444,6 @@ def test_shapes_that_cannot_be(tmp_path):
     with pytest.raises(UserError, match="no linear layer 'embed_tokens'"):
         check_shapes(model, [ShapeConfig(modules=("embed_tokens",), rank=1)])
     check_shapes(model, [ShapeConfig(modules=("self_attn.q_proj", "lm_head"), rank=1)])
-    for shapes in ("q:8,q:8", "qq:8", "a/b:8", "o:0"):
+    for shapes in (["q:8", "q:8"], "qq:8", "a/b:8", "o:0", []):
         with pytest.raises(ValidationError):
-            DistillationConfig(shapes=parse_shapes(shapes))
+            DistillationConfig(shapes=shapes)

@@ -178,7 +178,7 @@ def test_what_a_name_settles_cannot_be_set(monkeypatch):
 
 def test_a_data_folder_that_is_not_there(monkeypatch, tmp_path):
     monkeypatch.setenv(DATA_DIR, str(tmp_path / "none"))
-    with pytest.raises(UserError, match=rf"none does not exist; correct --data-dir or {DATA_DIR}"):
+    with pytest.raises(UserError, match=rf"none does not exist; correct {DATA_DIR}"):
         load("amc23")
 
 
@@ -195,6 +195,6 @@ def test_neither_folder_nor_hub_names_both_remedies(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=offline)
     said, misspelt = done.stdout.splitlines()
     assert said.startswith("problems.source: AMC 2023 can be read neither from a data folder nor")
-    assert "Put amc23.jsonl into a folder and name it with --data-dir or REASONMAXXER_DATA" in said
+    assert "Put amc23.jsonl into a folder and name it with REASONMAXXER_DATA" in said
     assert "or make math-ai/amc23 reachable. (" in said and "(None)" not in said
     assert misspelt.endswith("Did you mean 'math500'?")

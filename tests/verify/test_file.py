@@ -106,7 +106,7 @@ def grade(*arguments):
 
 
 def test_command(file):
-    done = grade(file, "--timeout", 2, "--workers", 1)
+    done = grade(file, "timeout=2", "workers=1")
     assert done.returncode == 0, done.stderr
     for words in ("minerva", "unparsed", "a second", "could not be graded"):
         assert words in done.stdout
@@ -117,7 +117,11 @@ def test_command(file):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [(["--out", "{file}"], "is the file that is read"), (["--extraction", "last"], "'extraction' = 'last'")],
+    [
+        (["--out", "{file}"], "is the file that is read"),
+        (["extraction=last"], "'extraction' = 'last'"),
+        (["function=a.py:f"], "leave function out"),
+    ],
 )
 def test_command_refuses(file, options, message):
     done = grade(file, *(option.format(file=file) for option in options))

@@ -1,4 +1,4 @@
-"""The command line: a thin shell over `pipeline`. Slow imports wait for their use."""
+"""The command line: a thin shell over `work`. Slow imports wait for their use."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from reasonmaxxer import __version__
-from reasonmaxxer.cli import evaluate, grade, microscope, plan, run, share
+from reasonmaxxer.cli import grade, jobs, plan, runs, share
 from reasonmaxxer.errors import UserError
 
 FULL = ("No space left", "PytorchStreamWriter failed", "iostream error", "unexpected pos")
@@ -25,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Better reasoning from a language model's own rollouts, without reinforcement learning.",
 )
-for module in (run, plan, evaluate, grade, microscope, share):
+for module in (jobs, runs, plan, grade, share):
     module.register(app)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reasonmaxxer.cli.common import Extraction, given
+from reasonmaxxer.cli.jobs import sort_arguments
 from reasonmaxxer.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,13 +26,16 @@ def grade(
             help="Rows of gold and prediction (an answer or a completion), and perhaps benchmark.",
         ),
     ],
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[CONFIG.yaml] [KEY=VALUE]...",
+            help="Keys of `verify`, as in extraction=boxed or workers=4 (docs/recipe.md).",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Rows with their outcomes.", show_default="FILE.graded.jsonl")
-    ] = None,
-    extraction: Extraction = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Grading processes.", show_default="2")] = None,
-    timeout: Annotated[
-        float | None, typer.Option(help="Seconds before a grading process is killed.", show_default="5")
     ] = None,
 ) -> None:
     """Grade answers in a file.
@@ -43,15 +46,19 @@ def grade(
     from rich.console import Console
 
     from reasonmaxxer.config import VerifyConfig
-    from reasonmaxxer.recipe import parse_config
+    from reasonmaxxer.recipe import load_config
     from reasonmaxxer.verify.file import grade_file, read_rows
     from reasonmaxxer.work.progress import Display
 
     out = out or file.with_name(f"{file.stem}.graded.jsonl")
     if out.resolve() == file.resolve():
         raise UserError(f"--out {out} is the file that is read; name another.")
-    values = given(extraction=extraction, workers=workers, timeout=timeout)
-    config = parse_config(VerifyConfig, values, "grade")
+    name, overrides, others = sort_arguments(arguments or [])
+    if others:
+        raise UserError(f"'{others[0]}' is neither a config, which ends in .yaml, nor a key: set keys as key=value.")
+    config = load_config(VerifyConfig, name, overrides, where="grade")
+    if config.function:
+        raise UserError("grade tries the maths grader: leave function out. A verifier of your own runs with a recipe.")
     rows = read_rows(file)
     console = Console()
     with Display(console).task("grade", len(rows)) as task:

@@ -7,11 +7,14 @@ from typing import Annotated
 
 import typer
 
-from reasonmaxxer.cli.common import Arguments, TrustRemoteCode, split_arguments
+from reasonmaxxer.cli.common import TrustRemoteCode
+from reasonmaxxer.cli.jobs import sort_arguments
 
 
 def plan(
-    arguments: Arguments = None,
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="[RECIPE] [KEY=VALUE]...", help="As of `run`.", show_default=False)
+    ] = None,
     device: Annotated[
         str | None,
         typer.Option(
@@ -41,8 +44,8 @@ def plan(
     from reasonmaxxer.recipe import load_recipe
     from reasonmaxxer.report.plan import print_plan
 
-    name, overrides = split_arguments(arguments or [])
-    recipe = load_recipe(name, overrides, allow_code=True)  # nothing of it runs
+    name, overrides, _ = sort_arguments(arguments or [], recipes=True)
+    recipe = load_recipe(name or "default", overrides, allow_code=True)  # nothing of it runs
     where, shape, price = place(recipe, device, trust_remote_code)
     assumed = assumptions(recipe, mean_tokens, prompt_tokens)
     low, middling, high = (make_plan(recipe, shape, where, each, price.usd_per_hour) for each in assumed)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from reasonmaxxer.cli.common import TrustRemoteCode, hush, print_table
+from reasonmaxxer.cli.common import TrustRemoteCode, print_table, quiet_libraries
 
 Adapter = Annotated[str, typer.Argument(metavar="RUN|ADAPTER", help="Run directory, PEFT folder or embedded teacher.")]
 
@@ -38,7 +38,7 @@ def merge(
     from reasonmaxxer.work.progress import Display
 
     parse_config(ModelConfig, {"dtype": dtype}, "merge")
-    hush()
+    quiet_libraries()
     found = merge_folder(find_source(source), out, dtype, Display(Console()), trust_remote_code)
     pairs = {
         "adapter, then merged": "adapter_to_merged",

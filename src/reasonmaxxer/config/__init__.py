@@ -1,7 +1,14 @@
-"""One typed config a stage; those of a run are the recipe (`reasonmaxxer.recipe` reads one)."""
+"""One typed config a stage and a command; those of a run are the recipe. `reasonmaxxer.recipe` reads them."""
 
-from reasonmaxxer.config.base import Config, Positive, Share
-from reasonmaxxer.config.microscope import ATTENTION, DistillationConfig, MicroscopeConfig, ShapeConfig
+from reasonmaxxer.config.base import Code, Config, Positive, Share
+from reasonmaxxer.config.microscope import (
+    ATTENTION,
+    DistillationConfig,
+    InterveneConfig,
+    MicroscopeConfig,
+    OverlapConfig,
+    ShapeConfig,
+)
 from reasonmaxxer.config.run import (
     GATE_KNOBS,
     ONLINE,
@@ -22,7 +29,10 @@ from reasonmaxxer.config.run import (
 from reasonmaxxer.config.shared import (
     EngineConfig,
     Extraction,
+    IntervalConfig,
+    MeasuringConfig,
     ModelConfig,
+    OptimizerConfig,
     Order,
     Percent,
     PromptStyle,
@@ -33,13 +43,13 @@ from reasonmaxxer.config.shared import (
     VerifyConfig,
     VllmConfig,
 )
-from reasonmaxxer.config.suite import SuiteConfig
+from reasonmaxxer.config.suite import MeasuredSource, SuiteConfig
 
 __all__ = [
-    "ATTENTION", "GATE_KNOBS", "ONLINE", "AdapterConfig", "BaselineConfig", "Config", "CostConfig",
+    "ATTENTION", "GATE_KNOBS", "ONLINE", "AdapterConfig", "BaselineConfig", "Code", "Config", "CostConfig",
     "DistillationConfig", "EngineConfig", "EvaluationConfig", "Extraction", "GateConfig", "GateKind",
-    "InspectionConfig", "Method", "MicroscopeConfig", "ModelConfig", "Order", "Percent", "Positive",
-    "ProblemsConfig", "PromptStyle", "RayConfig", "Recipe", "RolloutsConfig", "SamplingConfig",
-    "ShapeConfig", "Share", "SignalConfig", "SourceConfig", "SuiteConfig", "TrainingConfig", "Units",
-    "VerifyConfig", "VllmConfig",
+    "InspectionConfig", "IntervalConfig", "InterveneConfig", "MeasuredSource", "MeasuringConfig", "Method", "MicroscopeConfig",
+    "ModelConfig", "OptimizerConfig", "Order", "OverlapConfig", "Percent", "Positive", "ProblemsConfig",
+    "PromptStyle", "RayConfig", "Recipe", "RolloutsConfig", "SamplingConfig", "ShapeConfig", "Share",
+    "SignalConfig", "SourceConfig", "SuiteConfig", "TrainingConfig", "Units", "VerifyConfig", "VllmConfig",
 ]  # fmt: skip

@@ -6,10 +6,12 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from reasonmaxxer.config.base import Config, Place, Positive, Share
+from reasonmaxxer.config.base import AboveZero, Config, Count, NotNegative, Place, Positive, Several, Share
 from reasonmaxxer.config.shared import (
     EngineConfig,
+    IntervalConfig,
     ModelConfig,
+    OptimizerConfig,
     PromptStyle,
     SamplingConfig,
     SourceConfig,
@@ -20,42 +22,32 @@ from reasonmaxxer.config.shared import (
 class ProblemsConfig(Config):
     """The three splits, which must be disjoint, and how a problem becomes a prompt."""
 
-    train: SourceConfig = Field(
-        default_factory=lambda: SourceConfig(split="train", limit=60), description="Problems to learn from."
-    )
-    validation: SourceConfig = Field(
-        default_factory=lambda: SourceConfig(split="validation", limit=50, seed=0),
-        description="Problems that choose the gate and the checkpoint. Paper: 50.",
-    )
-    test: SourceConfig = Field(
-        default_factory=lambda: SourceConfig(split="test", limit=100, seed=0),
-        description="Problems that measure base and adapted model; nothing is chosen on them.",
-    )
-    prompt_style: PromptStyle = Field(
-        "chat_template",
-        description="Prompt of base, teacher and adapted model alike. Paper: `qwen_boxed` for "
-        "Qwen base models, `llama_abel` for Mistral, `chat_template` for chat models. `chat_boxed` asks a "
-        "chat model for steps and a box.",
-    )
+    train: SourceConfig = SourceConfig(split="train", limit=60)
+    """Problems to learn from."""
+    validation: SourceConfig = SourceConfig(split="validation", limit=50, seed=0)
+    """Problems that choose the gate and the checkpoint. Paper: 50."""
+    test: SourceConfig = SourceConfig(split="test", limit=100, seed=0)
+    """Problems that measure base and adapted model; nothing is chosen on them."""
+    prompt_style: PromptStyle = "chat_template"
+    """Prompt of base, teacher and adapted model alike. Paper: `qwen_boxed` for Qwen base models, `llama_abel` for
+    Mistral, `chat_template` for chat models. `chat_boxed` asks a chat model for steps and a box."""
 
 
 class RolloutsConfig(SamplingConfig):
     """Rollouts of the base model on the training problems."""
 
-    engine: EngineConfig = Field(default_factory=EngineConfig, description="What samples.")
-    rollouts_per_problem: Positive = Field(8, description="Completions a problem. Paper: 20.")
-    batch_size: Positive = Field(256, description="Sequences decoded at once.")
-    rollouts_per_shard: Positive | None = Field(
-        None,
-        description="Rollouts a shard, whole problems: what is written at once, and what a killed run "
-        "loses at most. None is what a CPU makes in about two minutes, 512 at most, and 512 on a GPU; "
-        "the run's `recipe.yaml` fixes it when it begins.",
-    )
-    imported: Place | None = Field(
-        None,
-        description="JSON Lines file of rollouts made elsewhere, used instead of sampling: "
-        "problem_id or prompt, and completion or completion_ids; TRL's formats are read.",
-    )
+    engine: EngineConfig = EngineConfig()
+    """What samples."""
+    rollouts_per_problem: Positive = 8
+    """Completions a problem. Paper: 20."""
+    batch_size: Positive = 256
+    """Sequences decoded at once."""
+    rollouts_per_shard: Positive | None = None
+    """Rollouts a shard, whole problems: what is written at once, and what a killed run loses at most. None is what a
+    CPU makes in about two minutes, 512 at most, and 512 on a GPU; the run's `recipe.yaml` fixes it when it begins."""
+    imported: Place | None = None
+    """JSON Lines file of rollouts made elsewhere, used instead of sampling: problem_id or prompt, and completion or
+    completion_ids; TRL's formats are read."""
 
     @model_validator(mode="after")
     def _varied(self) -> RolloutsConfig:
@@ -79,18 +71,15 @@ GATE_KNOBS: dict[GateKind, Literal["tau", "share"] | None] = {
 class GateConfig(Config):
     """Which completion positions are decision points."""
 
-    kind: GateKind = Field(
-        "threshold",
-        description="`threshold`: entropy above tau; `share`: the most entropic share of all "
-        "completion positions; `random`: that share at random (ablation); `all`: every one.",
-    )
-    tau: float = Field(0.8, ge=0, description="Threshold, nats. Paper: 1.2 to 1.8 by model family.")
-    share: Share = Field(0.5, description="Share for `share` and `random`. Paper: 0.02 to 0.09 results from tau.")
-    sweep: tuple[float, ...] = Field(
-        (),
-        description="Values of tau (or share) to train one adapter each; the validation split "
-        "chooses. Paper: 1.2, 1.4, 1.6, 1.8.",
-    )
+    kind: GateKind = "threshold"
+    """`threshold`: entropy above tau; `share`: the most entropic share of all completion positions; `random`: that
+    share at random (ablation); `all`: every one."""
+    tau: NotNegative = 0.8
+    """Threshold, nats. Paper: 1.2 to 1.8 by model family."""
+    share: Share = 0.5
+    """Share for `share` and `random`. Paper: 0.02 to 0.09 results from tau."""
+    sweep: Several[float] = ()
+    """Values of tau (or share) to train one adapter each; the validation split chooses. Paper: 1.2, 1.4, 1.6, 1.8."""
 
     def candidates(self) -> tuple[GateConfig, ...]:
         """The gates to train: one a swept value, or this gate alone."""
@@ -112,26 +101,30 @@ class GateConfig(Config):
 class SignalConfig(Config):
     """Which rollouts teach, how strongly, and at which positions."""
 
-    problems: Positive = Field(40, description="Mixed problems kept, nearest pass rate one half. Paper: 50.")
-    trim_longest: float = Field(
-        0.0, ge=0, lt=1, description="Longest share of kept rollouts to drop. Paper's scripts: 0.2."
-    )
-    advantage_clip: float = Field(2.5, gt=0, description="Bound of |advantage|. Paper: 2.5.")
-    positive_only: bool = Field(False, description="Learn from correct rollouts alone (ablation). Paper: false.")
-    gate: GateConfig = Field(default_factory=GateConfig, description="The decision points.")
+    problems: Positive = 40
+    """Mixed problems kept, nearest pass rate one half. Paper: 50."""
+    trim_longest: float = Field(0.0, ge=0, lt=1)
+    """Longest share of kept rollouts to drop. Paper's scripts: 0.2."""
+    advantage_clip: AboveZero = 2.5
+    """Bound of |advantage|. Paper: 2.5."""
+    positive_only: bool = False
+    """Learn from correct rollouts alone (ablation). Paper: false."""
+    gate: GateConfig = GateConfig()
+    """The decision points."""
 
 
 class AdapterConfig(Config):
     """Shape of the LoRA adapter."""
 
-    rank: int = Field(32, gt=0, le=16_384, description="LoRA rank. Paper: 32.")
-    alpha: float = Field(64, gt=0, description="LoRA alpha. Paper: 64.")
-    dropout: Share = Field(0.0, description="LoRA dropout. Paper: 0.")
-    target_modules: tuple[str, ...] = Field(
-        ("q_proj", "k_proj", "v_proj", "o_proj"),
-        description="Adapted modules. Paper: these. "
-        "A family that lacks some of the default's takes PEFT's, or its fused projections.",
-    )
+    rank: int = Field(32, gt=0, le=16_384)
+    """LoRA rank. Paper: 32."""
+    alpha: AboveZero = 64
+    """LoRA alpha. Paper: 64."""
+    dropout: Share = 0.0
+    """LoRA dropout. Paper: 0."""
+    target_modules: Several[str] = ("q_proj", "k_proj", "v_proj", "o_proj")
+    """Adapted modules. Paper: these. A family that lacks some of the default's takes PEFT's, or its fused
+    projections."""
 
 
 Method = Literal["reasonmaxxer", "grpo", "rloo", "sft", "dpo", "kto"]
@@ -142,61 +135,43 @@ ONLINE: tuple[Method, ...] = ("grpo", "rloo")
 class BaselineConfig(Config):
     """What the baselines have of their own; names and meaning are TRL's."""
 
-    steps: Positive = Field(40, description="Optimiser steps of `grpo` and `rloo`.")
-    temperature: float = Field(1.0, gt=0, description="Sampling temperature of `grpo` and `rloo`.")
-    top_entropy_quantile: float = Field(
-        1.0, gt=0, le=1, description="Most entropic share of tokens that `grpo` learns from."
-    )
-    beta: float = Field(
-        0.0,
-        ge=0,
-        description="Strength of the KL to the base in `grpo` and `rloo`; of the implicit reward in "
-        "`dpo` and `kto`, which need one above 0.",
-    )
+    steps: Positive = 40
+    """Optimiser steps of `grpo` and `rloo`."""
+    temperature: AboveZero = 1.0
+    """Sampling temperature of `grpo` and `rloo`."""
+    top_entropy_quantile: float = Field(1.0, gt=0, le=1)
+    """Most entropic share of tokens that `grpo` learns from."""
+    beta: NotNegative = 0.0
+    """Strength of the KL to the base in `grpo` and `rloo`; of the implicit reward in `dpo` and `kto`, which need one
+    above 0."""
 
 
-class TrainingConfig(Config):
+class TrainingConfig(OptimizerConfig):
     """Training of the adapter, by ReasonMaxxer or by a baseline."""
 
-    method: Method = Field(
-        "reasonmaxxer",
-        description="`reasonmaxxer`, or a baseline through TRL: `grpo` and `rloo` sample while they "
-        "train; `sft` (correct rollouts), `dpo` (correct against wrong) and `kto` (either, unpaired) "
-        "learn from the base's rollouts. `reasonmaxxer baseline METHOD` sets it with the rest.",
-    )
-    baseline: BaselineConfig = Field(default_factory=BaselineConfig, description="Of the baselines alone.")
-    adapter: AdapterConfig = Field(default_factory=AdapterConfig, description="The LoRA adapter.")
-    anchor_weight: float = Field(0.2, ge=0, description="Lambda, weight of the anchor. Paper: 0.2.")
-    anchor_positions: Literal["all", "completion"] = Field(
-        "all", description="Where the anchor holds: prompt and completion, or completion only."
-    )
-    negative_floor: Share = Field(
-        1e-4, description="A wrong rollout's token below this probability is pushed no further. Paper: 0 (none)."
-    )
-    learning_rate: float = Field(1e-4, gt=0, description="Peak AdamW rate. Paper: 1e-4.")
-    weight_decay: float = Field(0.0, ge=0, description="AdamW decay. Paper: 0 (Mistral 0.01).")
-    warmup_steps: int = Field(5, ge=0, description="Linear warm-up. Paper: 50 (Mistral 30).")
-    max_grad_norm: float = Field(1.0, gt=0, description="Gradient clip. Paper: 1.0.")
-    epochs: float = Field(1.0, gt=0, description="Passes over the sequences. Paper: 1.")
-    batch_size: Positive = Field(8, description="Sequences an optimiser step. Paper: 8.")
-    micro_batch_size: Positive = Field(
-        8,
-        description="Sequences packed together; memory is that of a packed row. Of baselines, sequences a "
-        "forward pass. Paper: 1.",
-    )
-    max_length: Positive = Field(8192, description="Tokens kept, cut on the right. Paper: 8192.")
-    gradient_checkpointing: bool = Field(False, description="Recompute activations: less memory.")
-    checkpoints: Positive = Field(2, description="Checkpoints along the run; pass@1 on validation problems picks one.")
-    report_to: tuple[str, ...] = Field(
-        (), description="Trackers: `tensorboard`, `wandb`, `trackio` (all into the run directory), ..."
-    )
+    method: Method = "reasonmaxxer"
+    """`reasonmaxxer`, or a baseline through TRL: `grpo` and `rloo` sample while they train; `sft` (correct rollouts),
+    `dpo` (correct against wrong) and `kto` (either, unpaired) learn from the base's rollouts. `reasonmaxxer baseline
+    METHOD` sets it with the rest."""
+    baseline: BaselineConfig = BaselineConfig()
+    """Of the baselines alone."""
+    adapter: AdapterConfig = AdapterConfig()
+    """The LoRA adapter."""
+    anchor_weight: NotNegative = 0.2
+    """Lambda, weight of the anchor. Paper: 0.2."""
+    anchor_positions: Literal["all", "completion"] = "all"
+    """Where the anchor holds: prompt and completion, or completion only."""
+    negative_floor: Share = 1e-4
+    """A wrong rollout's token below this probability is pushed no further. Paper: 0 (none)."""
+    warmup_steps: Count = 5
+    """Linear warm-up. Paper: 50 (Mistral 30)."""
+    checkpoints: Positive = 2
+    """Checkpoints along the run; pass@1 on validation problems picks one."""
+    report_to: Several[str] = ()
+    """Trackers: `tensorboard`, `wandb`, `trackio` (all into the run directory), ..."""
 
     @model_validator(mode="after")
-    def _divides(self) -> TrainingConfig:
-        if self.batch_size % self.micro_batch_size:
-            raise ValueError(
-                f"batch_size {self.batch_size} is not a multiple of micro_batch_size {self.micro_batch_size}"
-            )
+    def _fits_the_method(self) -> TrainingConfig:
         if self.method in ("dpo", "kto") and not self.baseline.beta:
             raise ValueError(f"baseline.beta must be above 0 for method '{self.method}'; TRL's own is 0.1")
         if self.method == "kto" and self.micro_batch_size == 1:
@@ -204,16 +179,15 @@ class TrainingConfig(Config):
         return self
 
 
-class EvaluationConfig(SamplingConfig):
+class EvaluationConfig(SamplingConfig, IntervalConfig):
     """How base and adapted model are compared on the test problems."""
 
-    samples: int = Field(0, ge=0, description="Sampled completions a problem; 0 is greedy alone. Paper: 8 or 1.")
-    sampled_problems: Positive | None = Field(
-        None, description="Test problems that are sampled, the first so many; none is all."
-    )
-    ks: tuple[Positive, ...] = Field((1, 4), description="k of pass@k; each at most `samples`.")
-    bootstrap: Positive = Field(10_000, description="Resamples over problems for an interval.")
-    confidence: float = Field(0.95, gt=0, lt=1, description="Level of every interval.")
+    samples: Count = 0
+    """Sampled completions a problem; 0 is greedy alone. Paper: 8 or 1."""
+    sampled_problems: Positive | None = None
+    """Test problems that are sampled, the first so many; none is all."""
+    ks: Several[Positive] = (1, 4)
+    """k of pass@k; each at most `samples`."""
 
     @model_validator(mode="after")
     def _enough_samples(self) -> EvaluationConfig:
@@ -232,36 +206,44 @@ class EvaluationConfig(SamplingConfig):
 class InspectionConfig(Config):
     """How much is kept token by token, under both models, for the viewer."""
 
-    train_problems: int = Field(
-        8, ge=0, description="Kept problems whose rollouts are shown, nearest pass rate one half."
-    )
-    test_problems: int = Field(
-        16, ge=0, description="Test problems shown with both greedy completions, changed ones first."
-    )
+    train_problems: Count = 8
+    """Kept problems whose rollouts are shown, nearest pass rate one half."""
+    test_problems: Count = 16
+    """Test problems shown with both greedy completions, changed ones first."""
 
 
 class CostConfig(Config):
     """What a device-hour costs."""
 
-    price: str | None = Field(None, description="Entry of the price book; none picks the one of the device in use.")
-    usd_per_hour: float | None = Field(
-        None, ge=0, description="Your own price of the whole machine; wins over the price book."
-    )
+    price: str | None = None
+    """Entry of the price book; none picks the one of the device in use."""
+    usd_per_hour: NotNegative | None = None
+    """Your own price of the whole machine; wins over the price book."""
 
 
 class Recipe(Config):
     """A whole run: one config a stage, and the seed that fixes it."""
 
-    seed: int = Field(0, ge=0, description="Fixes every draw of the run. Paper: 42.")
-    model: ModelConfig = Field(default_factory=ModelConfig, description="The base model.")
-    problems: ProblemsConfig = Field(default_factory=ProblemsConfig, description="The splits.")
-    rollouts: RolloutsConfig = Field(default_factory=RolloutsConfig, description="Rollouts.")
-    verify: VerifyConfig = Field(default_factory=VerifyConfig, description="Grading.")
-    signal: SignalConfig = Field(default_factory=SignalConfig, description="Learning signal.")
-    training: TrainingConfig = Field(default_factory=TrainingConfig, description="Training.")
-    evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig, description="Evaluation.")
-    inspection: InspectionConfig = Field(default_factory=InspectionConfig, description="The token viewer.")
-    cost: CostConfig = Field(default_factory=CostConfig, description="Prices.")
+    seed: Count = 0
+    """Fixes every draw of the run. Paper: 42."""
+    model: ModelConfig = ModelConfig()
+    """The base model."""
+    problems: ProblemsConfig = ProblemsConfig()
+    """The splits."""
+    rollouts: RolloutsConfig = RolloutsConfig()
+    """Rollouts."""
+    verify: VerifyConfig = VerifyConfig()
+    """Grading."""
+    signal: SignalConfig = SignalConfig()
+    """Learning signal."""
+    training: TrainingConfig = TrainingConfig()
+    """Training."""
+    evaluation: EvaluationConfig = EvaluationConfig()
+    """Evaluation."""
+    inspection: InspectionConfig = InspectionConfig()
+    """The token viewer."""
+    cost: CostConfig = CostConfig()
+    """Prices."""
 
     @model_validator(mode="after")
     def _one_model(self) -> Recipe:

@@ -2,47 +2,56 @@
 
 from __future__ import annotations
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from reasonmaxxer.config.base import Place, Positive
-from reasonmaxxer.config.shared import (
-    EngineConfig,
-    ModelConfig,
-    PromptStyle,
-    SamplingConfig,
-    SourceConfig,
-    VerifyConfig,
-)
+from reasonmaxxer.config.base import Place, Positive, Several
+from reasonmaxxer.config.shared import EngineConfig, MeasuringConfig, ModelConfig, SamplingConfig, SourceConfig
 
 
-class SuiteConfig(SamplingConfig):
+class MeasuredSource(SourceConfig):
+    """Problems that measure a model."""
+
+    split: str = "test"
+    """Split of the source; files and benchmarks have only one."""
+
+
+class SuiteConfig(SamplingConfig, MeasuringConfig):
     """How one model is measured on benchmarks; the defaults are the paper's protocol."""
 
-    seed: int = Field(0, ge=0, description="Fixes every draw.")
-    model: ModelConfig = Field(default_factory=ModelConfig, description="The model.")
-    adapter: Place | None = Field(
-        None, description="PEFT folder of an adapter on it; none measures the model as it is."
-    )
-    problems: tuple[SourceConfig, ...] = Field(
-        min_length=1, description="The benchmarks, or other sources of problems."
-    )
-    limit: Positive | None = Field(
-        None, description="Problems of each, in proportion to its levels, or else its subjects; none takes all."
-    )
-    samples: Positive | None = Field(
-        None, description="Completions a problem; none is the benchmark's own number, 8 or 1."
-    )
-    ks: tuple[Positive, ...] = Field((), description="k of pass@k; each at most `samples`.")
-    max_new_tokens: Positive = Field(8192, description="Longest completion, tokens. Paper: 8192.")
-    prompt_style: PromptStyle = Field("chat_template", description="Prompt of the model.")
-    engine: EngineConfig = Field(default_factory=EngineConfig, description="What samples.")
-    batch_size: Positive = Field(64, description="Sequences decoded at once.")
-    rollouts_per_shard: Positive = Field(
-        256, description="Completions written at once, and lost at most when it is killed."
-    )
-    verify: VerifyConfig = Field(default_factory=VerifyConfig, description="Grading.")
-    bootstrap: Positive = Field(10_000, description="Resamples over problems for an interval.")
-    confidence: float = Field(0.95, gt=0, lt=1, description="Level of every interval.")
+    outside_identity = frozenset({"suite", "against"})
+    model: ModelConfig = ModelConfig()
+    """The model."""
+    adapter: Place | None = None
+    """PEFT folder of an adapter on it; none measures the model as it is."""
+    suite: str | None = None
+    """`paper`: GSM8K, MATH-500, Minerva Math, OlympiadBench, AIME 2024, AMC 2023 and AIME 2025; the default where no
+    `problems` are given."""
+    problems: Several[MeasuredSource] = ()
+    """Instead of a suite: benchmarks by name, word-problems, reasoning-gym/TASK, files or data sets' hub ids, each
+    alone or with the keys of a source. Benchmarks are files of the folder that REASONMAXXER_DATA names, else from the
+    hub."""
+    limit: Positive | None = None
+    """Problems of each, in proportion to its levels, or else its subjects; none takes all."""
+    samples: Positive | None = None
+    """Completions a problem; none is the benchmark's own number, 8 on AIME and AMC, or 1."""
+    ks: Several[Positive] = ()
+    """k of pass@k; each at most `samples`."""
+    max_new_tokens: Positive = 8192
+    """Longest completion, tokens. Paper: 8192."""
+    engine: EngineConfig = EngineConfig()
+    """What samples."""
+    batch_size: Positive = 64
+    """Sequences decoded at once."""
+    rollouts_per_shard: Positive = 256
+    """Completions written at once, and lost at most when it is killed."""
+    against: Place | None = None
+    """Folder of a finished evaluation of another model, for paired differences."""
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> SuiteConfig:
+        if self.suite and self.problems:
+            raise ValueError("suite and problems exclude each other; leave one of them out")
+        return self
 
     @model_validator(mode="after")
     def _one_model(self) -> SuiteConfig:

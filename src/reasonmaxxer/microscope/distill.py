@@ -16,7 +16,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from reasonmaxxer.config import ATTENTION, AdapterConfig, DistillationConfig, ShapeConfig, TrainingConfig
+from reasonmaxxer.config import AdapterConfig, DistillationConfig, ShapeConfig, TrainingConfig
 from reasonmaxxer.errors import UserError, did_you_mean
 from reasonmaxxer.method.data import Member, PackedCollator
 from reasonmaxxer.method.fit import FitArguments, History, fit, planned_steps, trainer_arguments
@@ -163,24 +163,3 @@ def check_shapes(model: Any, shapes: Sequence[ShapeConfig]) -> None:
                     f"shapes: the base has no linear layer '{module}'.{did_you_mean(module, known)} "
                     f"Its linear layers: {', '.join(known)}."
                 )
-
-
-def parse_shapes(text: str) -> list[dict[str, Any]]:
-    """Values of `ShapeConfig`, one a comma-separated MODULES:RANK.
-
-    MODULES is letters of attention's projections, or names of linear layers joined by `+`, such as
-    `gate_proj+up_proj`.
-
-    Raises:
-        UserError: a shape is not of that form.
-    """
-    return [_shape(part.strip()) for part in text.split(",")]
-
-
-def _shape(text: str) -> dict[str, Any]:
-    modules, _, rank = text.partition(":")
-    if not modules or not rank.isdecimal():
-        raise UserError(f"--shapes: '{text}' is not of the form MODULES:RANK, such as qkvo:32 or lm_head:8.")
-    if set(modules) <= set(ATTENTION):
-        return {"modules": [ATTENTION[letter] for letter in modules], "rank": int(rank)}
-    return {"modules": modules.split("+"), "rank": int(rank)}

@@ -70,7 +70,7 @@ def _from_hub(benchmark: Benchmark, where: str) -> list[Problem]:
     except UserError as error:
         raise UserError(
             f"{where}.source: {benchmark.title} can be read neither from a data folder nor from the "
-            f"Hugging Face hub. Put {benchmark.file}.jsonl into a folder and name it with --data-dir or "
+            f"Hugging Face hub. Put {benchmark.file}.jsonl into a folder and name it with "
             f"{DATA_DIR}, or make {benchmark.hub} reachable. ({error.__cause__})"
         ) from error
     rows = [_in_our_names(row, benchmark) for row in found]

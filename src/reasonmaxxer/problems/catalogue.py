@@ -60,7 +60,7 @@ class Benchmark:
             return None
         if not Path(named).is_dir():
             raise UserError(
-                f"The data folder {named} does not exist; correct --data-dir or {DATA_DIR}, or unset it "
+                f"The data folder {named} does not exist; correct {DATA_DIR}, or unset it "
                 "to read from the Hugging Face hub."
             )
         path = Path(named).expanduser() / f"{self.file}.jsonl"

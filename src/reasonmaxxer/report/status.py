@@ -45,7 +45,7 @@ def print_summary(summary: Mapping[str, Any], out: Path, console: Console) -> No
         }
         after += [
             "  the same command with seed=1 and another --out   another draw",
-            "  reasonmaxxer run --print-recipe                  every key, for your own recipe",
+            "  reasonmaxxer run --print-config                  every key, for your own recipe",
         ]
     else:
         after.append(f"  reasonmaxxer compare RUN... {out}    against other runs of the same model")

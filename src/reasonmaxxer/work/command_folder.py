@@ -52,7 +52,7 @@ def claimed(folder: Path, command: str, config: Config, *files: str | None) -> I
     Raises:
         UserError: it holds something else, a file in it is damaged, or another process is at work in it.
     """
-    values = {"command": command, **config.model_dump(mode="json"), "contents": contents(*files)}
+    values = {"command": command, **config.identity(), "contents": contents(*files)}
     _refuse(folder, values)
     folder.mkdir(parents=True, exist_ok=True)
     with folder_lock(folder):

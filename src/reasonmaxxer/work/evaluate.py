@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from reasonmaxxer.artifacts import read_json, write_json, write_table
-from reasonmaxxer.config import SuiteConfig
+from reasonmaxxer.config import MeasuredSource, SuiteConfig
 from reasonmaxxer.environment import describe_environment
+from reasonmaxxer.errors import UserError, did_you_mean
 from reasonmaxxer.measure.protocol import protocol_of, samples_of
 from reasonmaxxer.measure.published import published_scores
 from reasonmaxxer.measure.suite import TRUNCATED, average, measure, pass_rates, specimens
@@ -34,21 +35,19 @@ from reasonmaxxer.work.progress import Display
 
 SCHEMA = 1
 RESULT = "result.json"
-AVERAGED = SUITES["paper"][:6]
+DEFAULT_SUITE = "paper"
+AVERAGED = SUITES[DEFAULT_SUITE][:6]
 """Benchmarks over which arXiv 2605.06241, Table 3, averages."""
 
 
-def evaluate(
-    config: SuiteConfig, out: Path, display: Display, trust_remote_code: bool = False, against: Path | None = None
-) -> dict[str, Any]:
+def evaluate(config: SuiteConfig, out: Path, display: Display, trust_remote_code: bool = False) -> dict[str, Any]:
     """Measure one model on every source of problems, in order.
 
     Args:
-        config: model, problems and protocol.
+        config: model, problems and protocol, and what the result is held against.
         out: folder to fill; the same config again goes on where it stopped.
         display: where progress shows.
         trust_remote_code: let the model's repository run its own code.
-        against: finished evaluation of another model, for paired differences.
 
     Returns:
         What `summary.json` holds.
@@ -56,10 +55,12 @@ def evaluate(
     Raises:
         UserError: bad input, seen before any long work starts.
     """
+    config = with_problems(config)
     problems = load_samples(config.problems, config.limit, config.seed)
     if config.adapter:
         check_adapter(Path(config.adapter))
     check_engine(config.engine)
+    against = Path(config.against) if config.against else None
     if against:
         refuse_unlike(config, problems, against)
     read = files_behind(config.model.name, config.adapter)
@@ -76,6 +77,24 @@ def evaluate(
             write_json(differences(config, problems, out, against), out / AGAINST)
         write_evaluation(out)
         return summary
+
+
+def with_problems(config: SuiteConfig) -> SuiteConfig:
+    """The config with the benchmarks of its suite as its problems, where it names none.
+
+    Raises:
+        UserError: there is no such suite.
+    """
+    if config.problems:
+        return config
+    name = config.suite or DEFAULT_SUITE
+    if name not in SUITES:
+        raise UserError(
+            f"suite '{name}': there is only {', '.join(SUITES)}.{did_you_mean(name, SUITES)} Single benchmarks are "
+            "given as problems."
+        )
+    sources = tuple(MeasuredSource(source=source) for source in SUITES[name])
+    return config.model_copy(update={"suite": None, "problems": sources})
 
 
 @dataclass(frozen=True)
@@ -135,7 +154,7 @@ class _Work:
         if result["truncated_share"] > TRUNCATED:
             self.display.warn(
                 f"{name}: {result['truncated_share']:.0%} of the completions were cut at "
-                f"{self.config.max_new_tokens} tokens and could not finish; raise --max-new-tokens."
+                f"{self.config.max_new_tokens} tokens and could not finish; raise max_new_tokens."
             )
         return result
 

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from reasonmaxxer.artifacts import read_json, write_json, write_table
-from reasonmaxxer.config import DistillationConfig, MicroscopeConfig
+from reasonmaxxer.config import DistillationConfig, InterveneConfig, MicroscopeConfig, OverlapConfig
 from reasonmaxxer.microscope.diff import compare_durably, mentioned_ids
 from reasonmaxxer.microscope.effects import Effects
 from reasonmaxxer.microscope.interventions import DEFAULT, Outputs, intervene_durably, policies_of, reference_of
@@ -60,21 +60,14 @@ def diff(config: MicroscopeConfig, out: Path, display: Display, trust_remote_cod
         return work.finish(summarise(table, texts_of(vocabulary), config), work.pair)
 
 
-def intervene(
-    config: MicroscopeConfig,
-    out: Path,
-    display: Display,
-    trust_remote_code: bool = False,
-    policies: Sequence[str] = (),
-) -> dict[str, Any]:
+def intervene(config: InterveneConfig, out: Path, display: Display, trust_remote_code: bool = False) -> dict[str, Any]:
     """Put tokens of one model into the other's text while it decodes, and grade what becomes of it.
 
     Args:
-        config: models and problems.
+        config: models, problems and policies.
         out: folder to fill; the same config again goes on where it stopped, also with other policies.
         display: where progress shows.
         trust_remote_code: let the models' repositories run their own code.
-        policies: as `parse_policy` reads them, and `fewest`, the search; none is all of `DEFAULT`.
 
     Returns:
         What `summary.json` holds.
@@ -82,7 +75,7 @@ def intervene(
     Raises:
         UserError: bad input, seen before any long work starts.
     """
-    asked = policies or DEFAULT
+    asked = config.policies or DEFAULT
     named = policies_of([text for text in asked if text != SEARCH])
     with _opened("intervene", config, out, display, trust_remote_code) as work:
         answers: Answers = {arm: work.answers(arm) for arm in ARMS}
@@ -94,7 +87,7 @@ def intervene(
         return work.finish(summary, work.pair)
 
 
-def overlap(config: MicroscopeConfig, out: Path, display: Display, trust_remote_code: bool = False) -> dict[str, Any]:
+def overlap(config: OverlapConfig, out: Path, display: Display, trust_remote_code: bool = False) -> dict[str, Any]:
     """Hold the edits of two tuned models of one base against each other.
 
     Args:

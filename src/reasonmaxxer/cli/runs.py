@@ -1,4 +1,4 @@
-"""Commands of the main job: run a recipe or a baseline, watch it, draw it, compare it."""
+"""Commands that look: at a folder of results, at runs side by side, at what the package brings."""
 
 from __future__ import annotations
 
@@ -7,85 +7,9 @@ from typing import Annotated
 
 import typer
 
-from reasonmaxxer.cli.common import Arguments, TrustRemoteCode, hush, print_table, split_arguments
+from reasonmaxxer.cli.common import print_table
 
 RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Run directory.")]
-Out = Annotated[Path | None, typer.Option(help="Run directory.", show_default="runs/RECIPE")]
-Reuse = Annotated[
-    Path | None,
-    typer.Option(metavar="RUN", help="A run whose results are taken over where the same would be done again."),
-]
-PrintRecipe = Annotated[bool, typer.Option("--print-recipe", help="Show the resolved recipe and stop.")]
-AllowCode = Annotated[bool, typer.Option("--allow-code", help="Let the recipe run code outside its folder.")]
-
-
-def run(
-    arguments: Arguments = None,
-    out: Out = None,
-    reuse: Reuse = None,
-    print_recipe: PrintRecipe = False,
-    allow_code: AllowCode = False,
-    trust_remote_code: TrustRemoteCode = False,
-) -> None:
-    """Train a language model on its own rollouts and measure what it gained.
-
-    A run that was interrupted goes on where it was when the same command is given again.
-    """
-    _run(arguments or [], None, out, reuse, print_recipe, allow_code, trust_remote_code)
-
-
-def baseline(
-    method: Annotated[str, typer.Argument(metavar="grpo|rloo|sft|dpo|kto", help="What trains.")],
-    arguments: Arguments = None,
-    out: Out = None,
-    reuse: Reuse = None,
-    print_recipe: PrintRecipe = False,
-    allow_code: AllowCode = False,
-    trust_remote_code: TrustRemoteCode = False,
-) -> None:
-    """Run a recipe with another method in the place of ReasonMaxxer's training.
-
-    Problems, prompts, verifier, adapter, evaluation and meter stay the recipe's. An interrupted run goes
-    on where it was when the same command is given again.
-    """
-    _run(arguments or [], method, out, reuse, print_recipe, allow_code, trust_remote_code)
-
-
-def _run(
-    arguments: list[str],
-    method: str | None,
-    out: Path | None,
-    reuse: Path | None,
-    print_recipe: bool,
-    allow_code: bool,
-    trust_remote_code: bool,
-) -> None:
-    from reasonmaxxer.recipe import dump_recipe, load_recipe
-
-    name, overrides = split_arguments(arguments)
-    recipe = load_recipe(name, overrides, method, allow_code=allow_code or print_recipe)
-    if print_recipe:
-        typer.echo(dump_recipe(recipe), nl=False)
-        return
-    suffix = f"-{recipe.hash()[:8]}" if overrides else ""
-    stem = Path(name).stem if method is None else f"{Path(name).stem}-{method}"
-    out = out or Path("runs") / f"{stem}{suffix}"
-
-    from rich.console import Console
-
-    from reasonmaxxer.method.processes import is_first
-    from reasonmaxxer.report.status import print_summary
-    from reasonmaxxer.work.join import join
-    from reasonmaxxer.work.main_job import run as run_pipeline
-    from reasonmaxxer.work.progress import Display
-
-    hush()
-    if not is_first():
-        join(recipe, out, trust_remote_code=trust_remote_code)
-        return
-    console = Console()
-    summary = run_pipeline(recipe, out, display=Display(console), reuse=reuse, trust_remote_code=trust_remote_code)
-    print_summary(summary, out, console)
 
 
 def show(run: RunFolder) -> None:
@@ -162,5 +86,5 @@ def recipes() -> None:
 
 def register(app: typer.Typer) -> None:
     """Put the commands on the command line."""
-    for command in (run, baseline, show, report, compare, models, recipes):
+    for command in (show, report, compare, models, recipes):
         app.command()(command)
