@@ -48,8 +48,9 @@ from reasonmaxxer.config.suite import MeasuredSource, SuiteConfig
 __all__ = [
     "ATTENTION", "GATE_KNOBS", "ONLINE", "AdapterConfig", "BaselineConfig", "Code", "Config", "CostConfig",
     "DistillationConfig", "EngineConfig", "EvaluationConfig", "Extraction", "GateConfig", "GateKind",
-    "InspectionConfig", "IntervalConfig", "InterveneConfig", "MeasuredSource", "MeasuringConfig", "Method", "MicroscopeConfig",
-    "ModelConfig", "OptimizerConfig", "Order", "OverlapConfig", "Percent", "Positive", "ProblemsConfig",
-    "PromptStyle", "RayConfig", "Recipe", "RolloutsConfig", "SamplingConfig", "ShapeConfig", "Share",
-    "SignalConfig", "SourceConfig", "SuiteConfig", "TrainingConfig", "Units", "VerifyConfig", "VllmConfig",
+    "InspectionConfig", "IntervalConfig", "InterveneConfig", "MeasuredSource", "MeasuringConfig", "Method",
+    "MicroscopeConfig", "ModelConfig", "OptimizerConfig", "Order", "OverlapConfig", "Percent", "Positive",
+    "ProblemsConfig", "PromptStyle", "RayConfig", "Recipe", "RolloutsConfig", "SamplingConfig", "ShapeConfig",
+    "Share", "SignalConfig", "SourceConfig", "SuiteConfig", "TrainingConfig", "Units", "VerifyConfig",
+    "VllmConfig",
 ]  # fmt: skip
