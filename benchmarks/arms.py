@@ -17,13 +17,12 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-from machine import DEVICE
+from machine import DEVICE, wait_for_device
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
 from reasonmaxxer.config import ModelConfig
 from reasonmaxxer.cost import Meter
-from reasonmaxxer.cost.planning.devices import wait_for_device
 from reasonmaxxer.models import EMBEDDED, LoadedModel, load_model, resolve_dtype, resolve_embedded
 
 Work = Callable[..., dict[str, Any]]

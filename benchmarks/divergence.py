@@ -14,11 +14,10 @@ from collections.abc import Callable, Sequence
 
 import torch
 from figures import argument_parser, finish
-from machine import measure_machine
+from machine import measure_machine, wait_for_device
 
 from reasonmaxxer.config import ModelConfig, SamplingConfig
 from reasonmaxxer.cost import ModelFlops
-from reasonmaxxer.cost.planning.devices import wait_for_device
 from reasonmaxxer.microscope.diff import compare_texts
 from reasonmaxxer.microscope.pair import ARMS, Pair
 from reasonmaxxer.models import LoadedModel, eos_ids, load_model

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 import re
+import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,6 @@ import torch
 
 from reasonmaxxer.artifacts import write_json
 from reasonmaxxer.config import ModelConfig
-from reasonmaxxer.cost.planning.devices import copy_rate, matmul_rate
 from reasonmaxxer.environment import describe_environment
 from reasonmaxxer.models import resolve_device, resolve_dtype
 
@@ -67,6 +68,38 @@ def measure_machine(dtype: torch.dtype | None = None, size: int = 2048 if DEVICE
         flags=tuple(name for name in FAST_PRODUCTS if name in info.get("flags", "").split()),
         environment=describe_environment(DEVICE, 0),
     )
+
+
+def matmul_rate(dtype: torch.dtype, size: int = 2048, device: str = "cpu") -> float:
+    """FLOP/s of a square product of `size`, the best of many."""
+    left, right = (torch.rand(size, size, device=device).to(dtype) for _ in range(2))
+    return 2 * size**3 / best_seconds(lambda: left @ right)
+
+
+def copy_rate(size: int = 256 * 2**20, device: str = "cpu") -> float:
+    """Bytes/s of copying `size` bytes, read and written bytes both counted, the best of many."""
+    source = torch.ones(size, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    return 2 * size / best_seconds(lambda: target.copy_(source))
+
+
+def best_seconds(work: Callable[[], Any], times: int = 24) -> float:
+    """Shortest of several runs, after one that does not count."""
+    work()
+    wait_for_device()
+    taken = []
+    for _ in range(times):
+        start = time.perf_counter()
+        work()
+        wait_for_device()
+        taken.append(time.perf_counter() - start)
+    return min(taken)
+
+
+def wait_for_device() -> None:
+    """Wait until a GPU has done what it was told, which CUDA by itself does not."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def gpu_slug() -> str:

@@ -28,12 +28,11 @@ from typing import Any
 import torch
 from arms import Arm, Work, arm, load_base, load_plain, model_folder, serve
 from figures import append_line, argument_parser, arm_table, details_of, finish
-from machine import Machine, measure_machine
+from machine import Machine, best_seconds, measure_machine
 from rich.console import Console
 
 from reasonmaxxer.config import SamplingConfig
 from reasonmaxxer.cost import ModelFlops
-from reasonmaxxer.cost.planning.devices import best_seconds
 from reasonmaxxer.models import LoadedModel, decoder, eos_ids
 from reasonmaxxer.problems.prompts import render_prompt
 from reasonmaxxer.problems.word_problems import word_problems

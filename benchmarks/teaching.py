@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from reasonmaxxer.config import Recipe
-from reasonmaxxer.cost.planning.stages import SHARD
+from reasonmaxxer.cost.shape import LARGEST_SHARD
 from reasonmaxxer.method.pool import group_rollouts
 from reasonmaxxer.method.selection import Example, examples_of, select_groups
 from reasonmaxxer.models import LoadedModel, eos_ids
@@ -36,7 +36,7 @@ def real_examples(loaded: LoadedModel, recipe: Recipe, count: int, cache: Path) 
         sampler = Sampler(
             engine, verifier, loaded.tokenizer, prompt_style=style, sampling=config, per_problem=each, seed=0
         )
-        rollouts = collect(problems, cache / f"{loaded.fingerprint[:12]}-{count}", SHARD, sampler)
+        rollouts = collect(problems, cache / f"{loaded.fingerprint[:12]}-{count}", LARGEST_SHARD, sampler)
     groups = select_groups(group_rollouts(rollouts), count // each)
     return examples_of(groups, recipe.signal)[:count]
 

@@ -68,10 +68,9 @@ def test_plan_predicts_without_running_anything(tmp_path):
     arguments = ("qwen2.5-1.5b", "rollouts.batch_size=512", "--device", "h100", "--mean-tokens", 600)
     done = reasonmaxxer("plan", *arguments, "--json", written, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "Does not fit: rollouts peaks at" in done.stdout
-    assert "set rollouts.batch_size=" in done.stdout
+    assert "Does not fit: rollouts: set rollouts.batch_size=" in done.stdout
     figures = yaml.safe_load(written.read_text(encoding="utf-8"))
-    assert figures["middling"]["total"]["tokens"] > 4_000_000
+    assert figures["total"]["tokens"] > 4_000_000
     assert [path.name for path in tmp_path.iterdir()] == ["plan.json"]
 
 

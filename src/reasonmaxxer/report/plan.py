@@ -1,90 +1,53 @@
-"""A plan as people read it in a terminal."""
+"""A plan as a table and sentences, which never leave open what was measured and what is assumed."""
 
 from __future__ import annotations
 
-from rich.console import Console
-from rich.table import Table
-
-from reasonmaxxer.cost.planning.assumed import Assumptions
-from reasonmaxxer.cost.planning.devices import Device
-from reasonmaxxer.cost.planning.plan import Plan, StagePlan
-from reasonmaxxer.cost.prices import Price
-
-ESTIMATED = "estimated: no run was measured on such a device"
-FITTED = "fitted to measured runs"
+from reasonmaxxer.cost.meter import StageCost
+from reasonmaxxer.cost.plan import Plan
+from reasonmaxxer.report.content import Table
 
 
-def print_plan(
-    plans: tuple[Plan, Plan, Plan],
-    assumed: tuple[Assumptions, Assumptions, Assumptions],
-    device: Device,
-    price: Price,
-    console: Console,
-) -> None:
-    """Print the plan stage by stage, what it rests on, and what does not fit.
-
-    Args:
-        plans: with short, middling and long completions.
-        assumed: of each.
-        device: where.
-        price: of an hour of it.
-        console: of the terminal.
-    """
-    console.print(_table(plans[1], device))
-    for line in _words(plans, assumed, device, price):
-        console.print(line, highlight=False, soft_wrap=True)
-    for sentence in plans[1].advice:
-        console.print(f"[bold red]Does not fit:[/] {sentence}", highlight=False, soft_wrap=True)
+def plan_table(plan: Plan) -> Table:
+    """Stages and their sum; the columns of hours and USD say what they rest on."""
+    basis = "measured rate" if plan.rates.measured else "ASSUMED rate"
+    columns = ("stage", "tokens", "PFLOPs", "peak GiB", f"hours, {basis}", f"USD, {basis}", "fits")
+    rows = [_row(plan, stage) for stage in (*plan.stages, plan.total)]
+    return Table("plan", f"Plan on {plan.device.name}", columns, rows, " ".join(plan_words(plan)))
 
 
-def _table(plan: Plan, device: Device) -> Table:
-    basis = ESTIMATED if device.kind.estimated else FITTED
-    table = Table(title=f"Plan on {device.name}; hours and USD {basis}", title_justify="left")
-    table.add_column("stage")
-    mark = ", est." if device.kind.estimated else ""
-    for column in ("tokens", "PFLOPs", "peak GiB", f"hours{mark}", f"USD{mark}", "fits"):
-        table.add_column(column, justify="right")
-    for stage in [*plan.stages, plan.total]:
-        if stage.stage == "total":
-            table.add_section()
-        table.add_row(*_cells(stage))
-    return table
+def plan_words(plan: Plan) -> list[str]:
+    """What the table rests on, one sentence each."""
+    lengths, rates, device = plan.lengths, plan.rates, plan.device
+    how = "Measured here" if rates.measured else "Assumed, not measured"
+    said = [
+        f"{how}: completions of {lengths.completion:,.0f} tokens on average, prompts of {lengths.prompt}, decision "
+        f"points at {lengths.decision_share:.0%} of positions."
+    ]
+    peak = "" if rates.measured else f" of {device.products / 1e12:,.4g} TFLOP/s"
+    speeds = [
+        f"{rate / 1e12:,.3g} TFLOP/s{'' if rates.measured else f' ({rate / device.products:.0%}{peak})'} to {kind}"
+        for kind, rate in rates.flops.items()
+    ]
+    if rates.bandwidth:
+        share = f"{rates.bandwidth / device.bandwidth:.0%} of {device.bandwidth / 1e9:,.0f} GB/s"
+        speeds.append(f"{rates.bandwidth / 1e9:,.0f} GB/s from memory ({share}), whichever takes longer")
+    said.append(f"{how}: {', '.join(speeds)}.")
+    price = plan.price
+    if price.usd_per_hour is None:
+        said.append(f"No price is known for {device.name}: set cost.usd_per_hour.")
+    else:
+        said.append(f"{price.usd_per_hour:.2f} USD an hour: {price.name}, {price.source}.")
+    return said + [f"Does not fit: {sentence}" for sentence in plan.advice]
 
 
-def _cells(stage: StagePlan) -> tuple[str, ...]:
+def _row(plan: Plan, stage: StageCost) -> tuple[str, ...]:
+    usd = stage.usd
     return (
         stage.stage,
         f"{stage.tokens:,}",
         f"{stage.flops / 1e15:,.3g}",
         f"{stage.peak_memory_bytes / 2**30:.1f}",
-        f"{stage.seconds / 3600:.2f}",
-        _usd(stage.usd),
-        "yes" if stage.fits else "[bold red]no[/]",
+        f"{stage.seconds / 3600:,.3g}",
+        "?" if usd is None else f"{usd:,.3g}",
+        "yes" if plan.fits(stage) else "NO",
     )
-
-
-def _words(
-    plans: tuple[Plan, Plan, Plan], assumed: tuple[Assumptions, Assumptions, Assumptions], device: Device, price: Price
-) -> list[str]:
-    low, middling, high = assumed
-    said = [
-        f"Completions of {middling.mean_tokens:,.0f} tokens on average, prompts of "
-        f"{middling.prompt_tokens}, decision points at {middling.decision_share:.0%} of positions: "
-        "assumed where not given or counted."
-    ]
-    if low != high:
-        hours = " to ".join(f"{plan.total.seconds / 3600:.2f}" for plan in (plans[0], plans[2]))
-        usd = " to ".join(_usd(plan.total.usd) for plan in (plans[0], plans[2]))
-        said.append(
-            f"With {low.mean_tokens:,.0f} to {high.mean_tokens:,.0f} tokens: {hours} hours, {usd} USD. "
-            "--mean-tokens takes a better number."
-        )
-    if price.usd_per_hour is None:
-        said.append(f"No price is known for {device.name}: set cost.usd_per_hour.")
-    else:
-        said.append(f"{price.usd_per_hour:.2f} USD an hour: {price.name}, {price.source}.")
-    return said
-
-
-def _usd(usd: float | None) -> str:
-    return "?" if usd is None else f"{usd:.2f}" if usd >= 1 else f"{usd:.4f}"

@@ -13,8 +13,7 @@ from reasonmaxxer.artifacts import read_table
 from reasonmaxxer.baselines.trl import check_trl
 from reasonmaxxer.config import ONLINE, EngineConfig, Method, Recipe, SamplingConfig
 from reasonmaxxer.cost import ModelFlops, Price, price_of
-from reasonmaxxer.cost.planning.shapes import shape_of
-from reasonmaxxer.cost.planning.stages import with_shards
+from reasonmaxxer.cost.shape import rollouts_per_shard, shape_of
 from reasonmaxxer.environment import describe_environment
 from reasonmaxxer.method.checkpoints import load_adapter_weights
 from reasonmaxxer.method.processes import check_processes, is_sharded, process_count
@@ -23,7 +22,7 @@ from reasonmaxxer.method.trackers import check_trackers
 from reasonmaxxer.method.train import add_adapter
 from reasonmaxxer.models import LoadedModel, load_model, resolve_device
 from reasonmaxxer.models import eos_ids as model_eos_ids
-from reasonmaxxer.models.base import check_quantization, resolve_dtype
+from reasonmaxxer.models.base import check_quantization
 from reasonmaxxer.models.files import files_behind
 from reasonmaxxer.problems import Problem, Splits, load_splits, problems_from_table
 from reasonmaxxer.recipe import parse_recipe
@@ -277,11 +276,9 @@ def _with_shards(recipe: Recipe, begun: Iterable[Path], device: str, trust_remot
         mine["rollouts"]["rollouts_per_shard"] = fixed.get("rollouts_per_shard")
         if all(there.get(section) == mine[section] for section in ("model", "rollouts")):
             return parse_recipe(mine)
-    shape = None
-    if device == "cpu":
-        itemsize = resolve_dtype(recipe.model, device).itemsize
-        shape = shape_of(recipe.model, recipe.training.adapter, itemsize, trust_remote_code)
-    return with_shards(recipe, shape)
+    weights = shape_of(recipe, 4, trust_remote_code).parameters if device == "cpu" else None
+    rollouts = recipe.rollouts.model_copy(update={"rollouts_per_shard": rollouts_per_shard(recipe, weights)})
+    return recipe.model_copy(update={"rollouts": rollouts})
 
 
 def _gpus_held(engine: EngineConfig) -> int:

@@ -1,0 +1,125 @@
+"""Rates and lengths of a recipe on the device at hand: one batch of its rollouts, a few of its optimiser steps."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+
+from reasonmaxxer.config import Recipe
+from reasonmaxxer.cost.flops import ModelFlops
+from reasonmaxxer.cost.meter import Meter
+from reasonmaxxer.cost.plan import Device, Lengths, Rates, devices
+from reasonmaxxer.method.fit import FitArguments
+from reasonmaxxer.method.gate import resolve_gate
+from reasonmaxxer.method.scoring import score_rollouts
+from reasonmaxxer.method.selection import Example
+from reasonmaxxer.method.train import add_adapter, train_adapter, training_layout
+from reasonmaxxer.models import LoadedModel, eos_ids, load_model
+from reasonmaxxer.problems import load_problems
+from reasonmaxxer.rollouts.engines import make_engine
+from reasonmaxxer.rollouts.sampler import Sampler
+from reasonmaxxer.rollouts.table import Rollout
+from reasonmaxxer.verify import Verifier
+
+STEPS = 6
+"""Optimiser steps taken; the first, in which much is done once, is not timed."""
+
+
+def measure(recipe: Recipe, trust_remote_code: bool = False) -> tuple[Device, Lengths, Rates]:
+    """Do a little of every kind of work that a recipe asks for, by the functions of a run.
+
+    As many rollouts are sampled as are decoded at once; some of them are read again and trained on, every second one
+    as if it were right.
+
+    Args:
+        recipe: what would be run.
+        trust_remote_code: let the model's repository run its own code.
+
+    Returns:
+        The device that the model is on, lengths, and FLOP/s and peak memory of each kind of work.
+    """
+    loaded = load_model(recipe.model, trust_remote_code)
+    device, flops = str(loaded.model.device), ModelFlops(loaded.model)
+    with Meter("decode", device, None) as meter:
+        rollouts = _sample(recipe, loaded)
+        decoded = meter.snapshot()
+    few = rollouts[: STEPS * recipe.training.batch_size]
+    with Meter("read", device, None) as meter:
+        few = score_rollouts([replace(rollout, entropy=None) for rollout in few], loaded.model)
+        read = meter.snapshot()
+    with Meter("train", device, None) as meter:
+        trained_rate, decision_share = _train(recipe, loaded, few, flops)
+        trained = meter.snapshot()
+    sizes = [len(r.prompt_ids) + len(r.completion_ids) for r in few]
+    rates = Rates(
+        measured=True,
+        flops={
+            "decode": flops.rollouts(rollouts) / decoded.seconds,
+            "read": sum(flops.hidden(size) + flops.logits(size) for size in sizes) / read.seconds,
+            "train": trained_rate,
+        },
+        bandwidth=None,
+        memory={
+            "decode": decoded.peak_memory_bytes,
+            "read": read.peak_memory_bytes,
+            "train": trained.peak_memory_bytes,
+        },
+    )
+    prompt = round(np.mean([len(r.prompt_ids) for r in rollouts]))
+    completion = float(np.mean([len(r.completion_ids) for r in rollouts]))
+    return _device(device), Lengths(prompt, completion, decision_share), rates
+
+
+def _device(name: str) -> Device:
+    if name == "cpu":
+        return devices()["cpu"]
+    memory = torch.cuda.get_device_properties(name).total_memory
+    return Device(name, "cuda", float(memory), products=0.0, bandwidth=0.0, price=None)
+
+
+def _sample(recipe: Recipe, loaded: LoadedModel) -> list[Rollout]:
+    """Graded rollouts of as many problems as fill a batch."""
+    config = recipe.rollouts
+    problems = load_problems(recipe.problems.train, recipe.seed, "problems.train")
+    ends = eos_ids(loaded.model, loaded.tokenizer)
+    with (
+        Verifier(recipe.verify, recipe.problems.prompt_style) as verifier,
+        closing(make_engine(config.engine, loaded, ends, config.batch_size)) as engine,
+    ):
+        sampler = Sampler(
+            engine,
+            verifier,
+            loaded.tokenizer,
+            prompt_style=recipe.problems.prompt_style,
+            sampling=config,
+            per_problem=config.rollouts_per_problem,
+            seed=recipe.seed,
+        )
+        return sampler.sample(problems[: -(-config.batch_size // config.rollouts_per_problem)])
+
+
+def _train(recipe: Recipe, loaded: LoadedModel, rollouts: list[Rollout], flops: ModelFlops) -> tuple[float, float]:
+    """FLOP/s of the optimiser steps after the first, and the share of decision points."""
+    kept = ("problem_id", "rollout", "prompt_ids", "completion_ids", "entropy", "logprob")
+    examples = [
+        Example(**{name: getattr(rollout, name) for name in kept}, advantage=1.0 - 2.0 * (number % 2))
+        for number, rollout in enumerate(rollouts)
+    ]
+    gate = resolve_gate(recipe.signal.gate.candidates()[0], [e.entropy for e in examples], recipe.seed)
+    config = recipe.training.model_copy(update={"epochs": 1.0, "checkpoints": 1, "report_to": ()})
+    model = add_adapter(loaded.model, config.adapter, recipe.seed)
+    ended = [time.perf_counter()]
+    with TemporaryDirectory() as folder:
+        fitting = FitArguments(Path(folder), recipe.seed, on_step=lambda step: ended.append(time.perf_counter()))
+        train_adapter(model, loaded.tokenizer, examples, gate, config, fitting)
+    timed = ended[1:] if ended[2:] else ended
+    layout = training_layout(examples, config, recipe.seed, loaded.model.device.type)
+    decisions = sum(int(gate.decisions(e.entropy, e.key).sum()) for e in examples)
+    done = flops.course(layout, decisions, 1.0, anchored=config.anchor_weight > 0, fresh=True)
+    return done * (len(timed) - 1) / (len(ended) - 1) / (timed[-1] - timed[0]), gate.decision_share
