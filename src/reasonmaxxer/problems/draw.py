@@ -63,12 +63,6 @@ def keep(problems: Sequence[Problem], wanted: Mapping[str, Sequence[Hashable]], 
     return list(problems)
 
 
-def sample_of(problems: Sequence[Problem], count: int, seed: int) -> list[Problem]:
-    """`stratified` by level where the problems have one, else by subject."""
-    leveled = any("level" in problem.metadata for problem in problems)
-    return stratified(problems, count, seed, "level" if leveled else "subject")
-
-
 def stratified(problems: Sequence[Problem], count: int, seed: int, by: str) -> list[Problem]:
     """`count` problems, of each stratum in proportion to its size, in their own order.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -12,7 +12,7 @@ from reasonmaxxer.config import ProblemsConfig, SourceConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.problems import benchmarks, files, gym, hub
 from reasonmaxxer.problems.catalogue import CATALOGUE
-from reasonmaxxer.problems.draw import keep, sample_of, shuffled, take
+from reasonmaxxer.problems.draw import keep, shuffled, stratified, take
 from reasonmaxxer.problems.problem import Problem
 from reasonmaxxer.problems.text import normalise
 from reasonmaxxer.problems.word_problems import DOMAIN, word_problems
@@ -43,23 +43,35 @@ def load_problems(config: SourceConfig, seed: int, where: str, taken: Sequence[P
         UserError: the source cannot be read, repeats an id, or has fewer problems than the limit.
     """
     problems = _drawn(config, seed if config.seed is None else config.seed, where, taken)
-    _refuse_repeated_ids(problems, config.source, where)
+    repeated = [key for key, times in Counter(p.id for p in problems).items() if times > 1]
+    if repeated:
+        raise UserError(
+            f"{where}: {len(repeated)} ids occur more than once, such as '{repeated[0]}'; make those of "
+            f"{config.source} unique, or in a recipe name a column of unique ids with {where}.id_column."
+        )
     return problems
 
 
 def _drawn(config: SourceConfig, seed: int, where: str, taken: Sequence[Problem]) -> list[Problem]:
-    if config.options and not config.source.startswith(gym.PREFIX):
-        raise UserError(f"{where}.options are for reasoning-gym tasks, not '{config.source}'; leave them out.")
-    if config.where and is_made(config.source):
+    source = config.source
+    if config.options and not source.startswith(gym.PREFIX):
+        raise UserError(f"{where}.options are for reasoning-gym tasks, not '{source}'; leave them out.")
+    if config.where and is_made(source):
         raise UserError(
-            f"{where}.where is for benchmarks, files and data sets, not '{config.source}', whose problems "
+            f"{where}.where is for benchmarks, files and data sets, not '{source}', whose problems "
             "are made; leave it out."
         )
-    if config.source == DOMAIN:
+    if source == DOMAIN:
         return word_problems(config.split, config.limit, seed, where)
-    if config.source.startswith(gym.PREFIX):
+    if source.startswith(gym.PREFIX):
         return gym.gym_problems(config, seed, where)
-    problems = keep(_reader(config.source)(config, where), config.where, f"{where}.where")
+    if source in CATALOGUE:
+        problems = benchmarks.benchmark_problems(config, where)
+    elif files.is_file_source(source):
+        problems = files.file_problems(config, where)
+    else:
+        problems = hub.hub_problems(config, where)
+    problems = keep(problems, config.where, f"{where}.where")
     if config.limit is None:
         return problems
     texts = {normalise(p.text) for p in taken}
@@ -72,14 +84,8 @@ def is_made(source: str) -> bool:
     return source == DOMAIN or source.startswith(gym.PREFIX)
 
 
-def _reader(source: str) -> Callable[[SourceConfig, str], list[Problem]]:
-    if source in CATALOGUE:
-        return benchmarks.benchmark_problems
-    return files.file_problems if files.is_file_source(source) else hub.hub_problems
-
-
 def load_samples(sources: Sequence[SourceConfig], limit: int | None, seed: int) -> dict[str, list[Problem]]:
-    """Problems of several sources by name, of each at most so many, in proportion to its parts.
+    """Problems of several sources by name, of each at most so many, in proportion to its levels or subjects.
 
     Args:
         sources: each called by the last part of its name; their own limits do not count.
@@ -96,7 +102,8 @@ def load_samples(sources: Sequence[SourceConfig], limit: int | None, seed: int) 
             raise UserError(f"Two sources of problems are called '{name}'; rename one of them.")
         asked = source.model_copy(update={"limit": limit if is_made(source.source) else None})
         problems = load_problems(asked, seed, "problems")
-        found[name] = problems if limit is None else sample_of(problems, limit, seed)
+        by = "level" if any("level" in problem.metadata for problem in problems) else "subject"
+        found[name] = problems if limit is None else stratified(problems, limit, seed, by)
     return found
 
 
@@ -139,7 +146,7 @@ def load_disjoint(sources: Mapping[str, SourceConfig], seed: int) -> dict[str, l
         drawn[name] = load_problems(source, seed, f"problems.{name}", taken)
     splits = {name: drawn[name] for name in sources}
     for one, other in combinations(splits, 2):
-        _refuse_overlap(splits[one], splits[other], (one, other), (sources[one], sources[other]))
+        _refuse_overlap(splits, sources, one, other)
     return splits
 
 
@@ -150,36 +157,22 @@ def _pool(source: SourceConfig) -> tuple[str | None, ...]:
     return source.source, source.split, source.subset, source.revision
 
 
-def _refuse_repeated_ids(problems: Sequence[Problem], source: str, where: str) -> None:
-    repeated = [key for key, times in Counter(p.id for p in problems).items() if times > 1]
-    if repeated:
-        raise UserError(
-            f"{where}: {len(repeated)} ids occur more than once, such as '{repeated[0]}'; make those of "
-            f"{source} unique, or in a recipe name a column of unique ids with {where}.id_column."
-        )
-
-
 def _refuse_overlap(
-    one: Sequence[Problem],
-    other: Sequence[Problem],
-    names: tuple[str, str],
-    sources: tuple[SourceConfig, SourceConfig],
+    splits: Mapping[str, list[Problem]], sources: Mapping[str, SourceConfig], one: str, other: str
 ) -> None:
-    ids = {p.id for p in other}
-    texts = {normalise(p.text) for p in other}
-    same_id = [p for p in one if p.id in ids]
-    same_text = [p for p in one if normalise(p.text) in texts]
-    if not same_id and not same_text:
+    ids = {p.id for p in splits[other]}
+    texts = {normalise(p.text) for p in splits[other]}
+    same_text = [p for p in splits[one] if normalise(p.text) in texts]
+    shared = same_text or [p for p in splits[one] if p.id in ids]
+    if not shared:
         return
-    shared, by = (same_text, "text") if same_text else (same_id, "id")
-    remedy = (
-        f"both draw from '{sources[0].source}', so use distinct files or splits"
-        if sources[0].source == sources[1].source
-        else "drop them from one of the two"
-        if same_text
-        else "rename one file or name a column of unique ids with id_column"
-    )
+    if sources[one].source == sources[other].source:
+        remedy = f"both draw from '{sources[one].source}', so use distinct files or splits"
+    elif same_text:
+        remedy = "drop them from one of the two"
+    else:
+        remedy = "rename one file or name a column of unique ids with id_column"
     raise UserError(
-        f"problems.{names[0]} and problems.{names[1]} share {len(shared)} problems by {by}, such "
+        f"problems.{one} and problems.{other} share {len(shared)} problems by {'text' if same_text else 'id'}, such "
         f"as '{shared[0].id}' ({shared[0].text[:80]!r}); {remedy}."
     )

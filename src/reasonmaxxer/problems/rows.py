@@ -6,7 +6,6 @@ import datetime
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -15,26 +14,19 @@ from reasonmaxxer.errors import UserError, did_you_mean
 from reasonmaxxer.problems.answers import gold_answer
 from reasonmaxxer.problems.problem import Problem
 
-TEXT_COLUMNS = ("problem", "question", "prompt", "text", "input")
-ANSWER_COLUMNS = (
-    *("answer", "final_answer", "expected_answer", "target", "gold"),
-    *("reward_model.ground_truth", "solution"),
-)
-ID_COLUMNS = ("id", "problem_id", "unique_id")
-DOMAIN_COLUMNS = ("domain", "subject", "type")
+USUAL_COLUMNS = {
+    "text": ("problem", "question", "prompt", "text", "input"),
+    "answer": (
+        *("answer", "final_answer", "expected_answer", "target", "gold"),
+        *("reward_model.ground_truth", "solution"),
+    ),
+    "id": ("id", "problem_id", "unique_id"),
+    "domain": ("domain", "subject", "type"),
+}
+"""Names under which a part of a problem is looked for, the first that is there."""
 _THOUSANDS = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
 
 Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Which column holds what; None where there is none."""
-
-    text: str
-    answer: str
-    id: str | None
-    domain: str | None
 
 
 def problems_from_rows(
@@ -62,10 +54,11 @@ def problems_from_rows(
         raise UserError(f"{where}.source '{config.source}' has no rows; name one that has.")
     rows = [_flat(row) for row in rows]
     columns = _columns(rows, config, where)
-    return [
-        _problem(row, columns, config, f"{stem}/{number}", domain, _place(config, number, where))
-        for number, row in enumerate(rows)
-    ]
+    problems = []
+    for number, row in enumerate(rows):
+        place = f"{where}: row {number} (from 0) of '{config.source}'"
+        problems.append(_problem(row, columns, config, f"{stem}/{number}", domain, place))
+    return problems
 
 
 def _flat(row: Row) -> dict[str, Any]:
@@ -86,61 +79,47 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, (datetime.date, datetime.time)) else value
 
 
-def _place(config: SourceConfig, number: int, where: str) -> str:
-    return f"{where}: row {number} (from 0) of '{config.source}'"
-
-
-def _columns(rows: Sequence[Row], config: SourceConfig, where: str) -> Columns:
+def _columns(rows: Sequence[Row], config: SourceConfig, where: str) -> dict[str, str]:
+    """Which column holds each part of a problem, as far as there is one; text and answer there must be."""
     there = list(dict.fromkeys(column for row in rows for column in row))
-    columns = {
-        kind: _column(there, usual, getattr(config, f"{kind}_column"), f"{where}.{kind}_column")
-        for kind, usual in (("text", TEXT_COLUMNS), ("answer", ANSWER_COLUMNS), ("id", ID_COLUMNS))
-    }
-    text, answer = columns["text"], columns["answer"]
-    if text is None or answer is None:
-        kind, usual = ("answer", ANSWER_COLUMNS) if text else ("text", TEXT_COLUMNS)
-        raise UserError(
-            f"{where}.{kind}_column must be set: '{config.source}' has none of the usual columns "
-            f"({', '.join(usual)}) but {_listed(there)}."
-        )
-    return Columns(text, answer, columns["id"], _column(there, DOMAIN_COLUMNS, None, where))
-
-
-def _column(there: Sequence[str], usual: Sequence[str], explicit: str | None, field: str) -> str | None:
-    """The column asked for, else the first usual name there is, letter case aside."""
-    if explicit is not None:
-        if explicit not in there:
-            raise UserError(
-                f"{field} '{explicit}' is not a column; there are {_listed(there)}.{did_you_mean(explicit, there)}"
-            )
-        return explicit
+    listed = ", ".join(f"'{column}'" for column in there)
     by_name = {column.casefold(): column for column in there}
-    return next((by_name[name] for name in usual if name in by_name), None)
-
-
-def _listed(columns: Sequence[str]) -> str:
-    return ", ".join(f"'{column}'" for column in columns)
-
-
-def _problem(row: Row, columns: Columns, config: SourceConfig, row_id: str, domain: str, place: str) -> Problem:
-    answer = _text(row, columns.answer, place)
-    found = extract_answer(answer)
-    if found is None:
-        guessed = config.answer_column is None and columns.answer.casefold() == "solution"
-        if guessed:
+    columns = {}
+    for part, usual in USUAL_COLUMNS.items():
+        field, named = f"{where}.{part}_column", getattr(config, f"{part}_column", None)
+        if named is not None and named not in there:
+            raise UserError(f"{field} '{named}' is not a column; there are {listed}.{did_you_mean(named, there)}")
+        found = next((by_name[name] for name in usual if name in by_name), None) if named is None else named
+        if found is not None:
+            columns[part] = found
+        elif part in ("text", "answer"):
             raise UserError(
-                f"{place} has no \\boxed{{}} and no #### in '{columns.answer}'; set answer_column "
+                f"{field} must be set: '{config.source}' has none of the usual columns ({', '.join(usual)}) "
+                f"but {listed}."
+            )
+    return columns
+
+
+def _problem(
+    row: Row, columns: Mapping[str, str], config: SourceConfig, row_id: str, domain: str, place: str
+) -> Problem:
+    written = _text(row, columns["answer"], place)
+    answer = extract_answer(written)
+    if answer is None:
+        if config.answer_column is None and columns["answer"].casefold() == "solution":
+            raise UserError(
+                f"{place} has no \\boxed{{}} and no #### in '{columns['answer']}'; set answer_column "
                 "to the column that holds the answer alone."
             )
-        found = answer
-    if not found:
-        raise UserError(f"{place} has an empty answer in '{columns.answer}'; fill it or drop it.")
-    used = {columns.text, columns.answer, columns.id}
+        answer = written
+    if not answer:
+        raise UserError(f"{place} has an empty answer in '{columns['answer']}'; fill it or drop it.")
+    used = [columns.get(part) for part in ("text", "answer", "id")]
     return Problem(
-        id=_text(row, columns.id, place) if columns.id else row_id,
-        text=_text(row, columns.text, place),
-        answer=found,
-        domain=str((columns.domain and row.get(columns.domain)) or domain),
+        id=_text(row, columns["id"], place) if "id" in columns else row_id,
+        text=_text(row, columns["text"], place),
+        answer=answer,
+        domain=str(("domain" in columns and row.get(columns["domain"])) or domain),
         metadata={k: v for k, v in row.items() if k not in used and _is_scalar(v)},
     )
 
@@ -166,13 +145,11 @@ def _is_scalar(value: Any) -> bool:
 
 
 def extract_answer(text: str) -> str | None:
-    """The answer of a gold solution, without thousands separators; none if the text marks none."""
+    """The answer of a gold solution, without thousands separators; none if the text marks none.
+
+    Between brackets a comma separates members, so there it stays.
+    """
     found = gold_answer(text)
-    return None if found is None else _ungrouped(found)
-
-
-def _ungrouped(answer: str) -> str:
-    """Without thousands separators; between brackets a comma separates members."""
-    if any(bracket in answer for bracket in "([{"):
-        return answer
-    return _THOUSANDS.sub(lambda number: number[0].replace(",", ""), answer)
+    if found is None or any(bracket in found for bracket in "([{"):
+        return found
+    return _THOUSANDS.sub(lambda number: number[0].replace(",", ""), found)
