@@ -8,11 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reasonmaxxer.problems.answers import answer_of, gold_answer
-from reasonmaxxer.verify.conventions import Conventions
+from reasonmaxxer.verify.conventions import EXACT, Conventions
 from reasonmaxxer.verify.latex import clean
-from reasonmaxxer.verify.literals import quantity
-from reasonmaxxer.verify.maths import Comparison, equivalent
+from reasonmaxxer.verify.maths import compare
+from reasonmaxxer.verify.quantities import quantity
 from tests.verify.cases import CASES
+
+
+def equivalent(gold, extracted, conventions=EXACT):
+    return compare(gold, extracted, conventions)[0]
 
 
 def number(text):
@@ -208,9 +212,9 @@ def test_unparsed(text):
 
 
 def test_a_verdict_that_is_not_math_verifys_says_why():
-    comparison = Comparison(Conventions())
-    assert comparison.of("x^2+y^2+1=0", "x^2+y^2+2=0") is False
-    assert comparison.note is not None and "neither has a solution" in comparison.note
+    same, note = compare("x^2+y^2+1=0", "x^2+y^2+2=0")
+    assert same is False
+    assert note is not None and "neither has a solution" in note
 
 
 def test_conventions_of_taste():

@@ -69,7 +69,7 @@ def test_a_worker_without_a_parent_ends_by_itself():
 
 
 def test_prints_of_libraries_do_not_reach_the_protocol():
-    code = "main.__globals__['_graded'] = lambda r: (print('noise'), os.write(1, b'noise'), {})[2]"
+    code = "main.__globals__['_graded'] = lambda grade: (print('noise'), os.write(1, b'noise'), {})[2]"
     request = '{"verifier": "math", "gold": "5", "extracted": "5", "conventions": {}}\n'
     done = subprocess.run(
         [sys.executable, "-c", f"{SETUP}{code}; main(5.0)"], input=request, capture_output=True, text=True, timeout=60

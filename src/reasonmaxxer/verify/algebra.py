@@ -14,6 +14,13 @@ from functools import lru_cache
 from random import Random
 from typing import Any
 
+import sympy
+from latex2sympy2_extended.latex2sympy2 import ConversionConfig, NormalizationConfig, latex2sympy
+from math_verify import verify
+from math_verify.grader import should_treat_as_complex
+from mpmath import isfinite, log10, mp, mpc
+from sympy.core.function import AppliedUndef
+
 from reasonmaxxer.verify.conventions import Conventions
 
 _SCIENTIFIC = re.compile(r"(?<![A-Za-z\d.])(\d+\.?\d*|\.\d+)[eE]\+?(-?\d+)(?![\d.])", re.ASCII)
@@ -21,10 +28,13 @@ _E = re.compile(r"(?<![A-Za-z\\])E(?=\s*_)")  # math-verify takes it for Euler's
 _SUBSCRIPT = re.compile(r"_\{\s*\\([A-Za-z]+)\s*\}")
 _BESIDE = re.compile(r"(?<!_)\d\s+\d(?!\d*\s*/)")
 _COMMAND = re.compile(r"\\[A-Za-z]+")
+# Functions of which equal values at two points leave doubt: |x| is x where x is positive.
+_KINKED = (sympy.Abs, sympy.Max, sympy.Min, sympy.Mod, sympy.Piecewise, sympy.ceiling, sympy.floor, sympy.sign)
 _RANGES = ((0.6, 1.6), (0.6, 1.6), (-3.6, -1.6), (20, 90))  # |x| is not x, and max(7, x) not 7
 _BITS = 200
 _DIGITS = 10**5
 _EXACT, _ROUGHLY = 1e-40, 1e-13  # relative distance of values of 50 digits, and of decimals
+_DIFFERENT = 1e-5  # relative distance that no rounding explains
 
 
 def same_expression(gold: str, extracted: str, conventions: Conventions) -> tuple[bool | None, str | None]:
@@ -56,10 +66,11 @@ def _mixes_case(text: str) -> bool:
 
 @lru_cache(4096)
 def parsed_expression(text: str, lowercase: bool = True) -> Any | None:
-    """The SymPy object of a cleaned expression by math-verify's parser, none if it does not parse."""
-    from latex2sympy2_extended.latex2sympy2 import ConversionConfig, NormalizationConfig, latex2sympy
-    from math_verify.grader import should_treat_as_complex
+    """The SymPy object of a cleaned expression by math-verify's parser, none if it does not parse.
 
+    `i` is the imaginary unit, and matrix products are carried out. A derivative is a symbol, since SymPy evaluates
+    that of a variable by another to zero.
+    """
     if _BESIDE.search(text):
         return None  # of "5 6" math-verify makes 11
     text = _SUBSCRIPT.sub(r"_{\1}", _E.sub("Q", _SCIENTIFIC.sub(r"\1 \\times 10^{\2}", text)))
@@ -76,28 +87,17 @@ def parsed_expression(text: str, lowercase: bool = True) -> Any | None:
         raise
     except Exception:  # the parser says in many ways, plain `Exception` among them, that it cannot
         return None
-    return _settled(parsed)
-
-
-def _settled(parsed: Any) -> Any:
-    """With `i` as the imaginary unit, matrix products carried out, and a symbol for each derivative, which
-    SymPy evaluates to zero where it is that of a variable by another.
-    """
-    from sympy import Basic, Derivative, I, MatrixExpr, Symbol
-
-    if isinstance(parsed, MatrixExpr):
+    if isinstance(parsed, sympy.MatrixExpr):
         return parsed.doit().as_explicit()
-    if not isinstance(parsed, Basic):
+    if not isinstance(parsed, sympy.Basic):
         return parsed
-    imaginary = {s: I for s in parsed.atoms(Symbol) if str(s) == "i"}
-    return parsed.xreplace({d: Symbol(str(d)) for d in parsed.atoms(Derivative)}).xreplace(imaginary)
+    imaginary = {s: sympy.I for s in parsed.atoms(sympy.Symbol) if str(s) == "i"}
+    derivatives = {d: sympy.Symbol(str(d)) for d in parsed.atoms(sympy.Derivative)}
+    return parsed.xreplace(derivatives).xreplace(imaginary)
 
 
 def _same(gold: Any, extracted: Any, conventions: Conventions) -> tuple[bool, str | None]:
-    from math_verify import verify
-    from sympy import MatrixBase
-
-    if isinstance(gold, MatrixBase) and isinstance(extracted, MatrixBase):
+    if isinstance(gold, sympy.MatrixBase) and isinstance(extracted, sympy.MatrixBase):
         same = gold.shape == extracted.shape and all(
             _same(g, e, conventions)[0] for g, e in zip(gold, extracted, strict=True)
         )
@@ -107,36 +107,43 @@ def _same(gold: Any, extracted: Any, conventions: Conventions) -> tuple[bool, st
         return verdict, None
     # Not symmetric: the gold answer comes first.
     same = bool(verify(gold, extracted, timeout_seconds=None, raise_on_error=True))
-    equations = _is_equation(gold) and _is_equation(extracted)
-    if same and equations and gold != extracted and not _has_solution(gold):
+    equations = isinstance(gold, sympy.Eq) and isinstance(extracted, sympy.Eq)
+    if same and equations and gold != extracted and not sympy.solve(gold, gold.free_symbols):
         return False, "math-verify calls them the same: neither has a solution"
     return same, None
 
 
 def _same_by_value(gold: Any, extracted: Any, conventions: Conventions) -> bool | None:
     """Whether values at sample points settle it, and how."""
-    from mpmath import mp
-
-    equations = _is_equation(gold), _is_equation(extracted)
-    smooth = _is_smooth(gold) and _is_smooth(extracted)
-    variable = getattr(gold, "free_symbols", None) or getattr(extracted, "free_symbols", None)
-    if variable and not any(equations) and _differ(_values(gold, smooth, 1), _values(extracted, smooth, 1)):
+    equation = isinstance(gold, sympy.Eq)
+    smooth = not gold.has(*_KINKED) and not extracted.has(*_KINKED)
+    if not equation and not isinstance(extracted, sympy.Eq) and _differ(gold, extracted, smooth):
         return False  # as most wrong answers do
     found = _values(gold, smooth), _values(extracted, smooth)
-    if found[0] is None or found[1] is None or equations[0] != equations[1]:
+    if found[0] is None or found[1] is None or equation != isinstance(extracted, sympy.Eq):
         return None
     values = _common(found[0], found[1])
     if not values[0]:
         return None
-    exact = not _has_decimals(gold) and not _has_decimals(extracted)
-    constants = len(values[0]) == len(values[1]) == 1 and not equations[0]
+    exact = not gold.has(sympy.Float) and not extracted.has(sympy.Float)
+    constants = len(values[0]) == 1 and not equation
     if exact and constants and _gap(values[0][0], values[1][0], computed=True) <= _EXACT:
         return _same_constants(gold, extracted, values[0][0])
     with mp.workprec(_BITS):
-        if equations[0]:
+        if equation:
             return _proportional(values[0], values[1], exact) or None
         verdict = _near(values[0], values[1], exact, conventions)
     return None if verdict and not smooth else verdict
+
+
+def _differ(gold: Any, extracted: Any, smooth: bool) -> bool:
+    """Whether two expressions, at least one with a variable, differ at their first sample point."""
+    if not (getattr(gold, "free_symbols", None) or getattr(extracted, "free_symbols", None)):
+        return False
+    values = _values(gold, smooth, 1), _values(extracted, smooth, 1)
+    if values[0] is None or values[1] is None or None in (values[0][0], values[1][0]):
+        return False
+    return bool(_gap(values[0][0], values[1][0], computed=True) > _DIFFERENT)
 
 
 def _same_constants(gold: Any, extracted: Any, size: Any) -> bool:
@@ -145,8 +152,6 @@ def _same_constants(gold: Any, extracted: Any, size: Any) -> bool:
 
     Beyond what has a hundred thousand digits, only what is written alike is.
     """
-    from mpmath import log10
-
     digits = int(log10(abs(size))) if size else 0
     if digits > _DIGITS:
         return bool(gold == extracted)
@@ -159,31 +164,6 @@ def _cancelled(value: Any) -> bool:
     return all(getattr(part, "_prec", 2) == 1 or part == 0 for part in value.as_real_imag())
 
 
-def _has_decimals(parsed: Any) -> bool:
-    from sympy import Float
-
-    return bool(parsed.has(Float))
-
-
-def _is_equation(parsed: Any) -> bool:
-    from sympy import Eq
-
-    return isinstance(parsed, Eq)
-
-
-def _has_solution(equation: Any) -> bool:
-    from sympy import solve
-
-    return bool(solve(equation, equation.free_symbols))
-
-
-def _is_smooth(parsed: Any) -> bool:
-    """Whether equal values at two points leave no doubt."""
-    from sympy import Abs, Max, Min, Mod, Piecewise, ceiling, floor, sign
-
-    return not parsed.has(Abs, Max, Min, Mod, Piecewise, ceiling, floor, sign)
-
-
 def _values(parsed: Any, smooth: bool, points: int = len(_RANGES)) -> list[Any] | None:
     """Values of an expression, or of the difference of an equation's sides, at the sample points.
 
@@ -191,49 +171,33 @@ def _values(parsed: Any, smooth: bool, points: int = len(_RANGES)) -> list[Any] 
     Functions without a definition count as variables. Complex numbers of 50 digits and any exponent:
     1/2004! is not 0, and 2^100 - 2 not 2^100 - 3. No list at all for what has no values.
     """
-    from sympy import Expr
-    from sympy.core.function import AppliedUndef
-
-    if _is_equation(parsed) and all(isinstance(side, Expr) for side in parsed.args):
+    if isinstance(parsed, sympy.Eq) and all(isinstance(side, sympy.Expr) for side in parsed.args):
         parsed = parsed.lhs - parsed.rhs
-    if not isinstance(parsed, Expr) or _is_word(parsed):
+    if not isinstance(parsed, sympy.Expr) or _is_word(parsed):
         return None
     unknowns = parsed.atoms(AppliedUndef) | parsed.free_symbols
     if not unknowns:
         return [_value(parsed, {})]
+    positive = smooth and _has_roots(parsed)
     return [
-        _value(parsed, {u: _sample(u, n) for u in unknowns})
-        if _RANGES[n][0] > 0 or not (smooth and _has_roots(parsed))
-        else None
+        None if positive and _RANGES[n][0] < 0 else _value(parsed, {u: _sample(u, n) for u in unknowns})
         for n in range(points)
     ]
 
 
-def _differ(gold: list[Any] | None, extracted: list[Any] | None) -> bool:
-    """Whether two expressions, at least one with a variable, differ at their first sample point."""
-    if gold is None or extracted is None or None in (gold[0], extracted[0]):
-        return False
-    return bool(_gap(gold[0], extracted[0], computed=True) > 1e-5)
-
-
 def _sample(unknown: Any, point: int) -> Any:
-    from sympy import Float
-
     low, high = _RANGES[point]
-    return Float(low + (high - low) * Random(f"{unknown} {point}").random(), 60)
+    return sympy.Float(low + (high - low) * Random(f"{unknown} {point}").random(), 60)
 
 
 def _has_roots(parsed: Any) -> bool:
     """Whether a root or logarithm of a variable is in it: what these are of is meant to be positive."""
-    from sympy import Pow, log
-
-    roots = [p.base for p in parsed.atoms(Pow) if not p.exp.is_integer]
-    return any(of.free_symbols for of in [*roots, *(logarithm.args[0] for logarithm in parsed.atoms(log))])
+    roots = [p.base for p in parsed.atoms(sympy.Pow) if not p.exp.is_integer]
+    logarithms = [logarithm.args[0] for logarithm in parsed.atoms(sympy.log)]
+    return any(of.free_symbols for of in [*roots, *logarithms])
 
 
 def _value(expression: Any, at: dict[Any, Any]) -> Any | None:
-    from mpmath import isfinite, mp, mpc
-
     value = expression.xreplace(at).evalf(50)
     if not (value.is_Number or (value.is_number and value.is_complex)):
         return None
@@ -244,11 +208,8 @@ def _value(expression: Any, at: dict[Any, Any]) -> Any | None:
 
 def _is_word(side: Any) -> bool:
     """Letters alone, which math-verify also compares as a word."""
-    from sympy import E, Mul, Symbol
-
-    return isinstance(side, Symbol) or (
-        isinstance(side, Mul) and all(a == E or isinstance(a, Symbol) for a in side.args)
-    )
+    factors = side.args if isinstance(side, sympy.Mul) else [side]
+    return side != sympy.E and all(factor == sympy.E or isinstance(factor, sympy.Symbol) for factor in factors)
 
 
 def _common(gold: list[Any], extracted: list[Any]) -> tuple[list[Any], list[Any]]:
@@ -265,11 +226,10 @@ def _near(gold: Sequence[Any], extracted: Sequence[Any], exact: bool, convention
         relative = conventions.relative_tolerance * abs(gold[0])
         if abs(gold[0] - extracted[0]) <= max(conventions.absolute_tolerance, relative):
             return True
-    within = _EXACT if exact else _ROUGHLY
-    gaps = [_gap(g, e, computed=len(gold) > 1) for g, e in zip(gold, extracted, strict=True)]
-    if all(gap <= within for gap in gaps):
+    largest = max(_gap(g, e, computed=len(gold) > 1) for g, e in zip(gold, extracted, strict=True))
+    if largest <= (_EXACT if exact else _ROUGHLY):
         return True
-    return False if exact or any(gap > 1e-5 for gap in gaps) else None
+    return False if exact or largest > _DIFFERENT else None
 
 
 def _gap(gold: Any, extracted: Any, computed: bool) -> Any:
@@ -282,7 +242,7 @@ def _gap(gold: Any, extracted: Any, computed: bool) -> Any:
 
 def _proportional(gold: Sequence[Any], extracted: Sequence[Any], exact: bool) -> bool:
     """Whether two equations are the same up to a factor."""
-    if len(gold) < 2 or len(gold) != len(extracted) or 0 in (*gold, *extracted):
+    if len(gold) < 2 or 0 in (*gold, *extracted):
         return False
     factors = [g / e for g, e in zip(gold, extracted, strict=True)]
     return all(abs(factor / factors[0] - 1) <= (_EXACT if exact else _ROUGHLY) for factor in factors)

@@ -1,9 +1,13 @@
-r"""Whether two mathematical answers are the same.
+r"""Whether two mathematical answers are the same. An answer is looked at in this order, and the first that knows says:
 
-Numbers and words are compared at a glance (`literals.py`), sets of real numbers as sets (`sets.py`), lists,
-tuples and matrices here, part by part, and what is left, expressions and equations, by math-verify with
-guards around it (`algebra.py`). `equivalent` has no time limit of its own: it belongs in a process that can
-be killed.
+1. `latex.py` brings both to one notation.
+2. `literals.py` compares numbers, words and choice letters at a glance.
+3. `sets.py` compares sets of real numbers, however written.
+4. Here: lists, ratios and times part by part; then names and units come off (`x = 5 \text{ cm}`), and what is left
+   starts again; then matrices, tuples and intervals, part by part.
+5. `algebra.py` compares expressions and equations, by values and by math-verify.
+
+Nothing here has a time limit: it belongs in a process that can be killed.
 """
 
 from __future__ import annotations
@@ -15,7 +19,8 @@ from reasonmaxxer.problems.expressions import LONGEST_ANSWER
 from reasonmaxxer.verify.algebra import is_constant, same_expression
 from reasonmaxxer.verify.conventions import EXACT, Conventions
 from reasonmaxxer.verify.latex import clean, enclosed, split
-from reasonmaxxer.verify.literals import plainly_same, without_unit
+from reasonmaxxer.verify.literals import plainly_same
+from reasonmaxxer.verify.quantities import without_unit
 from reasonmaxxer.verify.sets import is_setlike, same_set
 
 _APPROXIMATELY = re.compile(r"\\(?:approx|simeq)(?![A-Za-z])")
@@ -28,42 +33,31 @@ _MEMBER = re.compile(r"[A-Za-z](?:_\w)?\s*\\in\s*")
 _MATRIX = re.compile(r"\\begin\s*\{(?:[pb]?matrix|smallmatrix|array)\}(?:\{[lcr|]*\})?(.*)\\end\s*\{[a-z]+\}")
 _BARE_ARRAY = re.compile(r"[(\[]\s*(\\begin\s*\{array\}.*\\end\s*\{array\})\s*[)\]]")
 _COLON = re.compile(r"[^:]+(?::[^:]+)+")
-_HALF = re.compile(r"(?<![A-Za-z])[ap]m$", re.IGNORECASE)
+_HALF_DAY = re.compile(r"(?<![A-Za-z])[ap]m$", re.IGNORECASE)
 _SIGN = re.compile(r"\\(?:pm|mp)(?![A-Za-z])")
 
 
-def equivalent(gold: str, extracted: str, conventions: Conventions = EXACT) -> bool | None:
-    """Whether an extracted answer equals the gold one; none if it does not parse.
+def compare(gold: str, extracted: str, conventions: Conventions = EXACT) -> tuple[bool | None, str | None]:
+    """Whether an extracted answer equals the gold one, none if it does not parse; and why that is not what
+    math-verify says, where it is not.
 
     Raises:
         ValueError: the gold answer does not parse, or math-verify cannot compare the two.
     """
-    return Comparison(conventions).of(gold, extracted)
+    if len(extracted) > LONGEST_ANSWER:
+        return None, None
+    comparison = _Comparison(conventions)
+    return comparison.same(clean(gold), clean(extracted)), comparison.note
 
 
-def plainly_equivalent(gold: str, extracted: str, conventions: Conventions = EXACT) -> bool | None:
-    """Equality where it is plain, such as of two literals; none: it takes `equivalent`."""
-    return plainly_same(clean(gold), clean(extracted), conventions)
-
-
-class Comparison:
-    """Compares answers by the conventions of a problem.
-
-    Attributes:
-        note: why the last verdict is not math-verify's, where it is not.
-    """
+class _Comparison:
+    """Compares cleaned answers and their parts; keeps the reason why a verdict is not math-verify's."""
 
     def __init__(self, conventions: Conventions) -> None:
         self._conventions = conventions
         self.note: str | None = None
 
-    def of(self, gold: str, extracted: str) -> bool | None:
-        """What `equivalent` says."""
-        if len(extracted) > LONGEST_ANSWER:
-            return None
-        return self._same(clean(gold), clean(extracted))
-
-    def _same(self, gold: str, extracted: str) -> bool | None:
+    def same(self, gold: str, extracted: str) -> bool | None:
         verdict = plainly_same(gold, extracted, self._conventions)
         if verdict is None and not _MATRIX.search(gold) and (is_setlike(gold) or is_setlike(extracted)):
             verdict = same_set(gold, extracted)
@@ -71,48 +65,48 @@ class Comparison:
             return verdict
         sides = _parts(gold), _parts(extracted)
         if max(map(len, sides)) > 1:
-            return self._same_parts(gold, *sides)
+            return self._same_list(gold, *sides)
         times = _colons(gold), _colons(extracted)
         if max(map(len, times)) > 1:
-            halves = {half[0].lower() for text in (gold, extracted) if (half := _HALF.search(text))}
-            return len(halves) < 2 and self._all(*times)
+            halves = {half[0].lower() for text in (gold, extracted) if (half := _HALF_DAY.search(text))}
+            return len(halves) < 2 and self._same_each(*times)
         peeled = self._peeled(without_unit(sides[0][0]), without_unit(sides[1][0]))
         if peeled is None:
             return False
         if peeled != (gold, extracted):
-            return self._same(*peeled)
+            return self.same(*peeled)
         return self._same_structure(gold, extracted)
 
-    def _same_parts(self, whole: str, gold: Sequence[str], extracted: Sequence[str]) -> bool | None:
+    def _same_list(self, whole: str, gold: Sequence[str], extracted: Sequence[str]) -> bool | None:
         """Whether two lists have the same members; an open tuple without its brackets too."""
         group = enclosed(whole)
         if len(gold) == 1 and group and group[0] == "(" and group[2] == ")":
-            return self._all(split(group[1], "list"), extracted)
+            return self._same_each(split(group[1], "list"), extracted)
         if self._conventions.order == "given":
-            return self._all(gold, extracted)
-        return self._unordered(gold, extracted)
+            return self._same_each(gold, extracted)
+        return self._same_in_any_order(gold, extracted)
 
-    def _all(self, gold: Sequence[str], extracted: Sequence[str]) -> bool | None:
+    def _same_each(self, gold: Sequence[str], extracted: Sequence[str]) -> bool | None:
         """Whether each part equals its counterpart."""
         if len(gold) != len(extracted):
             return False
-        return _and(self._same(g, e) for g, e in zip(gold, extracted, strict=True))
+        return _all(self.same(g, e) for g, e in zip(gold, extracted, strict=True))
 
-    def _unordered(self, gold: Sequence[str], extracted: Sequence[str]) -> bool | None:
+    def _same_in_any_order(self, gold: Sequence[str], extracted: Sequence[str]) -> bool | None:
         """Whether every part has a counterpart of its own."""
         if len(gold) != len(extracted):
             return False
         left = list(extracted)
         for index, part in enumerate(gold):
-            nearest = sorted(left, key=lambda other: (other != part, other != extracted[index]))
-            verdicts = []
-            for other in nearest:
-                verdicts.append(self._same(part, other))
-                if verdicts[-1]:
+            unknown = False
+            for other in sorted(left, key=lambda other: (other != part, other != extracted[index])):
+                verdict = self.same(part, other)
+                if verdict:
                     left.remove(other)
                     break
+                unknown |= verdict is None
             else:
-                return None if None in verdicts else False
+                return None if unknown else False
         return True
 
     def _peeled(self, gold: str, extracted: str) -> tuple[str, str] | None:
@@ -138,29 +132,29 @@ class Comparison:
 
     def _computes(self, sides: Sequence[str]) -> bool:
         """Whether a chain of equations is of constants that are equal, as 3 + 4 = 7 is and 6 = 7 is not."""
-        return all(map(is_constant, sides[:-1])) and all(self._same(sides[-1], side) for side in sides[:-1])
+        return all(map(is_constant, sides[:-1])) and all(self.same(sides[-1], side) for side in sides[:-1])
 
     def _same_structure(self, gold: str, extracted: str) -> bool | None:
         """Whether tuples, intervals or matrices are the same; all else goes to math-verify."""
-        single = [_BARE_ARRAY.sub(r"\1", text) * (text.count(r"\begin") == 1) for text in (gold, extracted)]
-        matrices = [_MATRIX.fullmatch(text) for text in single]
-        if matrices[0] and matrices[1]:
-            return self._same_matrix(matrices[0][1], matrices[1][1])
-        groups = [enclosed(text) for text in (gold, extracted)]
+        matrices = _rows(gold), _rows(extracted)
+        if matrices[0] is not None and matrices[1] is not None:
+            if len(matrices[0]) != len(matrices[1]):
+                return False
+            return _all(self._same_each(g, e) for g, e in zip(matrices[0], matrices[1], strict=True))
+        groups = enclosed(gold), enclosed(extracted)
         parts = [split(group[1], "list") if group else [] for group in groups]
         if groups[0] and groups[1] and min(map(len, parts)) > 1:
-            alike = groups[0][::2] == groups[1][::2]
-            return alike and self._all(parts[0], parts[1])
-        if max(map(len, parts)) > 1 and not any(map(_MATRIX.search, (gold, extracted))):
+            return groups[0][::2] == groups[1][::2] and self._same_each(*parts)
+        if max(map(len, parts)) > 1 and not (_MATRIX.search(gold) or _MATRIX.search(extracted)):
             return False  # 12 is not (1,2)
         verdict, self.note = same_expression(gold, extracted, self._conventions)
         return verdict
 
-    def _same_matrix(self, gold: str, extracted: str) -> bool | None:
-        rows = [[split(row, "cell") for row in split(text, "row")] for text in (gold, extracted)]
-        if len(rows[0]) != len(rows[1]):
-            return False
-        return _and(self._all(g, e) for g, e in zip(*rows, strict=True))
+
+def _rows(text: str) -> list[list[str]] | None:
+    """Cells of a matrix by row; none if the text is not one matrix."""
+    matrix = _MATRIX.fullmatch(_BARE_ARRAY.sub(r"\1", text)) if text.count(r"\begin") == 1 else None
+    return [split(row, "cell") for row in split(matrix[1], "row")] if matrix else None
 
 
 def _colons(text: str) -> list[str]:
@@ -168,7 +162,8 @@ def _colons(text: str) -> list[str]:
     return split(text, "colon") if _COLON.fullmatch(text) else [text]
 
 
-def _and(verdicts: Iterable[bool | None]) -> bool | None:
+def _all(verdicts: Iterable[bool | None]) -> bool | None:
+    """False if one is, else none if one is, else true; later verdicts are not asked for once one is false."""
     unknown = False
     for verdict in verdicts:
         if verdict is False:

@@ -20,6 +20,10 @@ class Outcome(str, Enum):
     ERROR = "error"
 
 
+Verdict = tuple["bool | None", "str | None"]
+"""What a grader says of an answer: right, wrong, or none if it cannot be read; and why, where that needs a reason."""
+
+
 @dataclass(frozen=True)
 class Grade:
     """The outcome of one completion.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from reasonmaxxer.errors import UserError, did_you_mean
+from reasonmaxxer.verify.outcome import Verdict
 
 Function = Callable[[str, str, Mapping[str, Any]], "bool | None"]
 """Called with completion, answer and metadata: right, wrong, or None if there is no answer to grade."""
@@ -43,13 +44,13 @@ def load_function(named: str) -> Function:
     return function
 
 
-def ask_function(named: str, completion: str, answer: str, metadata: Mapping[str, Any]) -> bool | None:
+def ask_function(function: Function, completion: str, answer: str, metadata: Mapping[str, Any]) -> Verdict:
     """What the function says of a completion.
 
     Raises:
         TypeError: it says something else than True, False or None.
     """
-    same = load_function(named)(completion, answer, metadata)
+    same = function(completion, answer, metadata)
     if same is not None and not isinstance(same, bool):
-        raise TypeError(f"{named} returned {same!r:.100}, not True, False or None")
-    return same
+        raise TypeError(f"{function.__name__} returned {same!r:.100}, not True, False or None")
+    return same, "the function found none" if same is None else None

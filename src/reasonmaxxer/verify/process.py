@@ -35,19 +35,15 @@ class GradingProcess:
         """
         fresh = self._child is None
         child = self._child = self._child or self._started()
-        child.send(request)
         try:
-            ready = child.receive(START_LIMIT)
+            _send(child, request)
         except ChildError as error:
             self.close()
             if self._abandoned:
                 return Outcome.ERROR, "grading was abandoned"
             if fresh:
-                reason = f"the grading process did not start: {_ending(error)}"
-                raise RuntimeError(reason) from error
+                raise RuntimeError(f"the grading process did not start: {_ending(error)}") from error
             return self.ask(request)  # it died while it was idle, which is not this item's fault
-        if "refused" in ready:
-            raise UserError(ready["refused"])
         try:
             answer = child.receive(self._timeout)
         except ChildError as error:
@@ -64,17 +60,14 @@ class GradingProcess:
             UserError: it cannot be loaded.
         """
         child = self._started()
-        child.send({"verifier": "function", "function": named})
         try:
-            ready = child.receive(START_LIMIT)
+            _send(child, {"verifier": "function", "function": named})
         except ChildError as error:
             long = f"its import took longer than {START_LIMIT:g} s"
             reason = long if error.expired else f"its process ended with {_ending(error)}"
             raise UserError(f"verify.function '{named}' cannot be loaded: {reason}.") from error
         finally:
             child.stop()
-        if "refused" in ready:
-            raise UserError(ready["refused"])
 
     def kill(self) -> None:
         """Kill the process, from any thread, and abandon what it is grading."""
@@ -96,6 +89,19 @@ class GradingProcess:
             # Hashes fixed, since SymPy's choices may depend on the order of a set.
             env={**os.environ, "PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1"},
         )
+
+
+def _send(child: Child, request: dict[str, Any]) -> None:
+    """Send a request and wait until the process is ready to grade it, however long its imports take.
+
+    Raises:
+        UserError: the grader cannot be loaded.
+        ChildError: the process died or did not get ready.
+    """
+    child.send(request)
+    ready = child.receive(START_LIMIT)
+    if "refused" in ready:
+        raise UserError(ready["refused"])
 
 
 def _ending(error: ChildError) -> str:

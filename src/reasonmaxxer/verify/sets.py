@@ -5,19 +5,24 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from sympy import Complement, Eq, FiniteSet, Ge, Gt, Intersection, Interval, Le, Lt, Ne, S, Symbol, Union, true
+
 from reasonmaxxer.verify.algebra import parsed_expression
 from reasonmaxxer.verify.latex import enclosed, split
 
 _RELATION = re.compile(r"(<|>|\\le(?![A-Za-z])|\\ge(?![A-Za-z])|\\ne(?![A-Za-z])|(?<![:\\])=)")
+_RELATIONS = {"<": Lt, ">": Gt, r"\le": Le, r"\ge": Ge, r"\ne": Ne, "=": Eq}
+_NAMED = {r"\mathbb{R}": S.Reals, r"\emptyset": S.EmptySet, r"\{\}": S.EmptySet, r"\mathbb{Z}": S.Integers}
 _SETLIKE = re.compile(
     r"[<>]|\\(?:le|ge|ne|cup|cap|setminus|mathbb|emptyset)(?![A-Za-z])|\\infty.*[)\]]$|^\[.*\)$|^\(.*\]$"
 )
-_BUILDER = re.compile(r"\\?\{\s*([A-Za-z])\s*(\\in[^|:]*)?[|:](.*?)\\?\}", re.DOTALL)
+_BUILDER = re.compile(r"\\?\{\s*([A-Za-z])\s*(?:\\in[^|:]*)?[|:](.*?)\\?\}", re.DOTALL)
 _MEMBER = re.compile(r"([A-Za-z])(?:_\w)?\s*\\in(?![A-Za-z])\s*(.*)")
-_WORD_SPLIT = {
-    name: re.compile(rf"(?<![A-Za-z\\]){name}(?![A-Za-z])|\\{sign}(?![A-Za-z])")
-    for name, sign in (("or", "cup"), ("and", "cap"))
-}
+# What SymPy raises for what is no set of real numbers, and for sets that it cannot compare.
+_NO_SET = (NotImplementedError, TypeError, ValueError, AttributeError)
+
+Named = tuple[Any, frozenset[str]]
+"""A SymPy set, and the names of the variable that it was given by."""
 
 
 def is_setlike(text: str) -> bool:
@@ -30,91 +35,52 @@ def same_set(gold: str, extracted: str) -> bool | None:
 
     Two inequalities must be of one variable; an interval is of any.
     """
-    sides = _read(gold), _read(extracted)
-    if sides[0] is None or sides[1] is None:
+    try:
+        sides = _set(gold.strip()), _set(extracted.strip())
+        if sides[0] is None or sides[1] is None:
+            return None
+        if len(sides[0][1] | sides[1][1]) > 1:
+            return False if len(sides[0][1]) == len(sides[1][1]) == 1 else None
+        same: bool | None = sides[0][0] == sides[1][0] or sides[0][0].symmetric_difference(sides[1][0]).is_empty
+    except _NO_SET:
         return None
-    names = sides[0][1] | sides[1][1]
-    if len(names) > 1:
-        return False if len(sides[0][1]) == len(sides[1][1]) == 1 else None
-    return _equal(sides[0][0], sides[1][0])
+    return same
 
 
-def _equal(gold: Any, extracted: Any) -> bool | None:
-    if gold == extracted:
-        return True
-    try:
-        return gold.symmetric_difference(extracted).is_empty  # type: ignore[no-any-return]
-    except (NotImplementedError, TypeError, ValueError):
-        return None  # sets that SymPy cannot compare
-
-
-def _read(text: str) -> tuple[Any, set[str]] | None:
-    """The set and the names of its variable."""
-    try:
-        return _set(text.strip())
-    except (NotImplementedError, TypeError, ValueError, AttributeError):
-        return None  # no set of real numbers, as SymPy says in each of these ways
-
-
-def _set(text: str) -> tuple[Any, set[str]] | None:
-    from sympy import Complement, FiniteSet, Intersection, S, Union
-
-    if builder := _BUILDER.fullmatch(text):
-        inner = _set(builder[3].strip())
-        return inner and (inner[0], inner[1] | {builder[1]})
-    if member := _MEMBER.fullmatch(text):
-        inner = _set(member[2])
-        return inner and (inner[0], inner[1] | {member[1]})
-    for name, combine in (("or", Union), ("and", Intersection)):
-        parts = _apart(text, name)
+def _set(text: str) -> Named | None:
+    if named := _BUILDER.fullmatch(text) or _MEMBER.fullmatch(text):
+        inner = _set(named[2].strip())
+        return inner and (inner[0], inner[1] | {named[1]})
+    for kinds, combine in ((("or", "cup"), Union), (("and", "cap"), Intersection)):
+        parts = [part.strip(" ,") for part in split(text, *kinds)]
         if len(parts) > 1:
             return _combined(parts, combine)
     parts = split(text, "list")
-    if len(parts) > 1 and all(_RELATION.search(part) for part in parts):
+    if len(parts) > 1 and all(map(_RELATION.search, parts)):
         meet = _combined(parts, Intersection)
         return _combined(parts, Union) if meet and meet[0] == S.EmptySet else meet
     left, mark, right = text.partition(r"\setminus")
     if mark:
         sides = _set(left.strip()), _set(right.strip())
-        return (Complement(sides[0][0], sides[1][0]), set()) if sides[0] and sides[1] else None
+        return (Complement(sides[0][0], sides[1][0]), frozenset()) if sides[0] and sides[1] else None
     if _RELATION.search(text):
         return _inequality(text)
-    named = {r"\mathbb{R}": S.Reals, r"\emptyset": S.EmptySet, r"\{\}": S.EmptySet, r"\mathbb{Z}": S.Integers}
-    if text in named:
-        return named[text], set()
-    group = enclosed(text)
-    inside = split(group[1], "list") if group else []
-    if group and group[0] == r"\{":
-        return FiniteSet(*map(_value, inside)), set()
-    return (_interval(group, inside), set()) if group and len(inside) == 2 else None
+    if text in _NAMED:
+        return _NAMED[text], frozenset()
+    bracket = enclosed(text)
+    inside = split(bracket[1], "list") if bracket else []
+    if bracket and bracket[0] == r"\{":
+        return FiniteSet(*map(_value, inside)), frozenset()
+    if bracket and len(inside) == 2:
+        return Interval(*map(_value, inside), bracket[0] == "(", bracket[2] == ")"), frozenset()
+    return None
 
 
-def _apart(text: str, name: str) -> list[str]:
-    """Parts between `or` and its sign, or `and` and its, where no bracket encloses it."""
-    parts, start = [], 0
-    for mark in _WORD_SPLIT[name].finditer(text):
-        if _balanced(text[start : mark.start()]):
-            parts.append(text[start : mark.start()].strip(" ,"))
-            start = mark.end()
-    return [*parts, text[start:].strip(" ,")]
-
-
-def _balanced(text: str) -> bool:
-    return sum(map(text.count, "([{")) == sum(map(text.count, ")]}"))
-
-
-def _combined(parts: list[str], combine: Any) -> tuple[Any, set[str]] | None:
-    sets = [_set(part) for part in parts]
-    if any(found is None for found in sets):
+def _combined(parts: list[str], combine: Any) -> Named | None:
+    sets = [found for part in parts if (found := _set(part))]
+    if len(sets) < len(parts):
         return None
-    return combine(*(found[0] for found in sets if found)), set().union(*(f[1] for f in sets if f))
-
-
-def _interval(group: tuple[str, str, str], ends: list[str]) -> Any:
-    from sympy import Interval
-
-    low, high = map(_value, ends)
-    return Interval(low, high, group[0] == "(", group[2] == ")")
+    return combine(*(found[0] for found in sets)), frozenset[str]().union(*(found[1] for found in sets))
 
 
 def _value(text: str) -> Any:
@@ -124,10 +90,8 @@ def _value(text: str) -> Any:
     return parsed.doit()
 
 
-def _inequality(text: str) -> tuple[Any, set[str]] | None:
+def _inequality(text: str) -> Named | None:
     """A chain such as 2 < x <= 9, solved for its one variable."""
-    from sympy import Eq, Ge, Gt, Intersection, Le, Lt, Ne, S, Symbol
-
     sides = [part.strip() for part in _RELATION.split(text)]
     values: list[Any] = [parsed_expression(side) for side in sides[::2]]
     if None in values:
@@ -137,10 +101,9 @@ def _inequality(text: str) -> tuple[Any, set[str]] | None:
         return None
     symbol = symbols.pop()
     real = Symbol(str(symbol), real=True)
-    kinds = {"<": Lt, ">": Gt, r"\le": Le, r"\ge": Ge, r"\ne": Ne, "=": Eq}
     found = S.Reals
     for left, kind, right in zip(values, sides[1::2], values[1:], strict=False):
-        relation = kinds[kind](left.doit().xreplace({symbol: real}), right.doit().xreplace({symbol: real}))
+        relation = _RELATIONS[kind](left.doit().xreplace({symbol: real}), right.doit().xreplace({symbol: real}))
         solved = relation.as_set() if hasattr(relation, "as_set") else None
-        found = Intersection(found, S.Reals if relation == True else solved)  # noqa: E712
-    return found, {str(symbol)}
+        found = Intersection(found, S.Reals if relation == true else solved)
+    return found, frozenset({str(symbol)})

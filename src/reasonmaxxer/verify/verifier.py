@@ -14,13 +14,16 @@ from reasonmaxxer.errors import UserError
 from reasonmaxxer.problems.expressions import LONGEST_ANSWER
 from reasonmaxxer.problems.problem import Problem
 from reasonmaxxer.verify import gym
-from reasonmaxxer.verify.conventions import Conventions, conventions_of
+from reasonmaxxer.verify.conventions import conventions_of
 from reasonmaxxer.verify.extract import extract, resolve_extraction
-from reasonmaxxer.verify.maths import plainly_equivalent
+from reasonmaxxer.verify.literals import plainly_equivalent
 from reasonmaxxer.verify.outcome import Grade, Outcome
 from reasonmaxxer.verify.process import GradingProcess
 
 Item = tuple[Problem, str]
+
+Request = dict[str, Any]
+"""What a worker is asked, as JSON: `verifier` says which grader, the other keys are that grader's."""
 
 
 class Verifier:
@@ -40,7 +43,6 @@ class Verifier:
 
     def __init__(self, config: VerifyConfig, prompt_style: PromptStyle) -> None:
         self._extraction = resolve_extraction(config.extraction, prompt_style)
-        self._function = config.function
         self._config = config
         self._workers = [GradingProcess(config.timeout) for _ in range(config.workers)]
         if config.function:
@@ -69,22 +71,9 @@ class Verifier:
             UserError: a reasoning-gym problem without `task` and `entry` in its metadata.
             RuntimeError: a worker could not be started.
         """
-        if self._function:
-            return self._grade_by(self._function, items)
+        if self._config.function:
+            return self._graded([self._for_function(problem, text) for problem, text in items])
         return self.grade_answers([(problem, self._extract(problem, text)) for problem, text in items])
-
-    def _grade_by(self, function: str, items: Sequence[Item]) -> list[Grade]:
-        requests = [
-            {
-                "verifier": "function",
-                "function": function,
-                "completion": text,
-                "answer": problem.answer,
-                "metadata": dict(problem.metadata),
-            }
-            for problem, text in items
-        ]
-        return [Grade(outcome, None, detail) for outcome, detail in self._ask_all(requests)]
 
     def grade_answers(self, items: Sequence[tuple[Problem, str | None]]) -> list[Grade]:
         """The same of answers that were read before, none where there was none.
@@ -93,24 +82,37 @@ class Verifier:
             UserError: a reasoning-gym problem without `task` and `entry` in its metadata.
             RuntimeError: a worker could not be started.
         """
-        conventions = [conventions_of(problem, self._config) for problem, _ in items]
-        grades = [_at_once(*item, how) for item, how in zip(items, conventions, strict=True)]
-        requests = [
-            (index, _request(problem, answer, conventions[index]))
-            for index, (grade, (problem, answer)) in enumerate(zip(grades, items, strict=True))
-            if grade is None and answer is not None
-        ]
-        answers = self._ask_all([request for _, request in requests])
-        for (index, _), (outcome, detail) in zip(requests, answers, strict=True):
-            grades[index] = Grade(outcome, items[index][1], detail)
-        return [grade for grade in grades if grade is not None]
+        return self._graded([self._at_once_or_request(problem, answer) for problem, answer in items])
 
     def _extract(self, problem: Problem, text: str) -> str | None:
         if problem.verifier == "reasoning_gym":
             return gym.stated_answer(text)
         return extract(text, self._extraction)
 
-    def _ask_all(self, requests: Sequence[dict[str, Any]]) -> list[tuple[Outcome, str | None]]:
+    def _at_once_or_request(self, problem: Problem, answer: str | None) -> Grade | Request:
+        """The grade where no worker is needed to know it, else what a worker is asked."""
+        if answer is None:
+            return Grade(Outcome.UNPARSED, None, "no answer was found in the completion")
+        if problem.verifier == "reasoning_gym":
+            return _for_gym(problem, answer)
+        if len(answer) > LONGEST_ANSWER:
+            return Grade(Outcome.UNPARSED, None, f"the answer is {len(answer)} characters long")
+        conventions = conventions_of(problem, self._config)
+        same = plainly_equivalent(problem.answer, answer, conventions)
+        if same is not None:
+            return Grade(Outcome.CORRECT if same else Outcome.WRONG, answer)
+        return {"verifier": "math", "gold": problem.answer, "extracted": answer, "conventions": asdict(conventions)}
+
+    def _for_function(self, problem: Problem, text: str) -> Request:
+        request = {"verifier": "function", "function": self._config.function, "completion": text}
+        return {**request, "answer": problem.answer, "metadata": dict(problem.metadata)}
+
+    def _graded(self, items: Sequence[Grade | Request]) -> list[Grade]:
+        """Grades, those of the requests by the workers."""
+        answers = iter(self._ask_all([item for item in items if not isinstance(item, Grade)]))
+        return [item if isinstance(item, Grade) else next(answers) for item in items]
+
+    def _ask_all(self, requests: Sequence[Request]) -> list[Grade]:
         pool = ThreadPoolExecutor(len(self._workers), "verifier")
         try:
             return list(pool.map(self._ask, requests))
@@ -122,29 +124,16 @@ class Verifier:
         finally:
             pool.shutdown()
 
-    def _ask(self, request: dict[str, Any]) -> tuple[Outcome, str | None]:
+    def _ask(self, request: Request) -> Grade:
         worker = self._idle.get()
         try:
-            return worker.ask(request)
+            outcome, detail = worker.ask(request)
         finally:
             self._idle.put(worker)
+        return Grade(outcome, request.get("extracted"), detail)
 
 
-def _at_once(problem: Problem, answer: str | None, conventions: Conventions) -> Grade | None:
-    """The grade where no worker is needed to know it."""
-    if answer is None:
-        return Grade(Outcome.UNPARSED, None, "no answer was found in the completion")
-    if problem.verifier == "reasoning_gym":
-        return None
-    if len(answer) > LONGEST_ANSWER:
-        return Grade(Outcome.UNPARSED, None, f"the answer is {len(answer)} characters long")
-    same = plainly_equivalent(problem.answer, answer, conventions)
-    return None if same is None else Grade(Outcome.CORRECT if same else Outcome.WRONG, answer)
-
-
-def _request(problem: Problem, answer: str, conventions: Conventions) -> dict[str, Any]:
-    if problem.verifier == "math":
-        return {"verifier": "math", "gold": problem.answer, "extracted": answer, "conventions": asdict(conventions)}
+def _for_gym(problem: Problem, answer: str) -> Request:
     try:
         task, entry = problem.metadata["task"], problem.metadata["entry"]
     except KeyError as error:

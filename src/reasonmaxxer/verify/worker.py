@@ -1,6 +1,6 @@
-"""A grading process: one JSON line in, one out. Whatever hangs or dies here harms one item.
+"""A grading process: one JSON line in, two out. Whatever hangs or dies here harms one item.
 
-For each request it first imports what the grader needs and says so, such that the time limit of an
+For each request it first imports what the grader needs and says that it is ready, such that the time limit of an
 item, which its parent keeps, covers the grading alone.
 """
 
@@ -12,13 +12,16 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
+from functools import cache
 from typing import Any, TextIO
 
 from reasonmaxxer.child import limit_memory
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.verify import gym, maths, own
+from reasonmaxxer.verify import gym
 from reasonmaxxer.verify.conventions import Conventions
-from reasonmaxxer.verify.outcome import Outcome
+from reasonmaxxer.verify.outcome import Outcome, Verdict
+from reasonmaxxer.verify.own import ask_function, load_function
 
 _ORPHAN = 10.0  # seconds past the limit after which no parent is left to kill us
 
@@ -32,13 +35,14 @@ def main(timeout: float) -> None:
     for line in requests:
         request = json.loads(line)
         try:
-            _prepare(request)
+            grade = _grader(request)
         except UserError as error:
             _reply(replies, {"refused": str(error)})
             continue
+        limit_memory()
         _reply(replies, {"ready": True})
         faulthandler.dump_traceback_later(timeout + _ORPHAN, exit=True)
-        answer = _graded(request)
+        answer = _graded(grade)
         faulthandler.cancel_dump_traceback_later()
         _reply(replies, answer)
 
@@ -54,17 +58,6 @@ def _take_pipes() -> tuple[TextIO, TextIO]:
 def _reply(replies: TextIO, message: dict[str, Any]) -> None:
     replies.write(json.dumps(message) + "\n")
     replies.flush()
-
-
-def _prepare(request: dict[str, Any]) -> None:
-    """Import the grader, warm it up, and bound what memory it may add."""
-    if request["verifier"] == "math":
-        maths.equivalent(r"\sqrt{2}", r"\sqrt{8}/2")
-    elif request["verifier"] == "function":
-        own.load_function(request["function"])
-    else:
-        import reasoning_gym  # noqa: F401
-    limit_memory()
 
 
 def forbid_side_effects() -> None:
@@ -88,25 +81,40 @@ def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
         raise PermissionError(f"a grader may not {event} {arguments[:1]}")
 
 
-def _graded(request: dict[str, Any]) -> dict[str, str | None]:
+def _grader(request: dict[str, Any]) -> Callable[[], Verdict]:
+    """What grades a request, with all that it needs imported and warm.
+
+    Raises:
+        UserError: a function of the user's own that cannot be loaded.
+    """
+    if request["verifier"] == "math":
+        compare = _warm_comparison()
+        conventions = Conventions(**request["conventions"])
+        return lambda: compare(request["gold"], request["extracted"], conventions)
+    if request["verifier"] == "function":
+        function = load_function(request["function"])
+        return lambda: ask_function(function, request["completion"], request["answer"], request["metadata"])
+    import reasoning_gym  # noqa: F401
+
+    return lambda: (gym.score(request["task"], request["entry"], request["extracted"]), None)
+
+
+@cache
+def _warm_comparison() -> Callable[[str, str, Conventions], Verdict]:
+    """`maths.compare` after its first call, which builds the parser of math-verify."""
+    from reasonmaxxer.verify.maths import compare
+
+    compare(r"\sqrt{2}", r"\sqrt{8}/2")
+    return compare
+
+
+def _graded(grade: Callable[[], Verdict]) -> dict[str, str | None]:
     """The outcome and its reason, for a failure of the grader the exception."""
     try:
-        same, detail = _same(request)
+        same, detail = grade()
     except Exception as error:
         return {"outcome": Outcome.ERROR.value, "detail": repr(error)[:500]}
-    outcomes = {True: Outcome.CORRECT, False: Outcome.WRONG, None: Outcome.UNPARSED}
+    outcome = {True: Outcome.CORRECT, False: Outcome.WRONG, None: Outcome.UNPARSED}[same]
     if same is None:
-        own_says = request["verifier"] == "function"
-        detail = "the function found none" if own_says else "the extracted answer does not parse"
-    return {"outcome": outcomes[same].value, "detail": detail}
-
-
-def _same(request: dict[str, Any]) -> tuple[bool | None, str | None]:
-    """Whether the answer is right, none if it cannot be read; and why that is not what math-verify says."""
-    if request["verifier"] == "math":
-        comparison = maths.Comparison(Conventions(**request["conventions"]))
-        return comparison.of(request["gold"], request["extracted"]), comparison.note
-    if request["verifier"] == "function":
-        asked = (request[name] for name in ("function", "completion", "answer", "metadata"))
-        return own.ask_function(*asked), None
-    return gym.score(request["task"], request["entry"], request["extracted"]), None
+        detail = detail or "the extracted answer does not parse"
+    return {"outcome": outcome.value, "detail": detail}
