@@ -95,7 +95,7 @@ def test_controls_look_different_and_identities_are_hollow():
     markers = [line for line in axes.get_lines() if line.get_marker() not in ("None", None, "")]
     assert [line.get_marker() for line in markers] == ["o", "o", "o", "o", "s"]
     assert [line.get_markerfacecolor() for line in markers[2:]] == [ON, BLUE, ORANGE]
-    references = [line.get_xdata()[0] for line in axes.get_lines()[:2]]
+    references = [line.get_xdata()[0] for line in axes.get_lines()[-2:]]
     assert references == [0.2, 0.6]
     assert [text.get_text() for text in axes.texts] == ["0.20", "0.60", "0.60", "0.50", "0.10"]
 

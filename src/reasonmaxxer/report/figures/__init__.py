@@ -4,7 +4,7 @@ results = read_results(Path("runs/default"))
 figures.accuracy(results.summary)
 """
 
-from reasonmaxxer.report.figures.comparison import accuracy_cost, arms_accuracy, pass_at_k
+from reasonmaxxer.report.figures.comparison import accuracy_cost, arms_accuracy, pass_at_k, suite_scores
 from reasonmaxxer.report.figures.distillation import accuracy_by_parameters, students_accuracy, students_kl
 from reasonmaxxer.report.figures.divergence import (
     PAPER_TAU,
@@ -25,7 +25,6 @@ from reasonmaxxer.report.figures.outcome import OUTCOME_COLOURS, accuracy, chang
 from reasonmaxxer.report.figures.overlap import overlap_and_chance, overlap_by
 from reasonmaxxer.report.figures.signal import entropy, gate_words, pass_rates
 from reasonmaxxer.report.figures.style import svg
-from reasonmaxxer.report.figures.suite import suite_scores
 from reasonmaxxer.report.figures.training import delta_logprob, metric, validation
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Figures of several arms side by side: accuracy, pass@k, and accuracy against cost."""
+"""Figures of several models side by side: accuracy, pass@k, accuracy against cost, scores on benchmarks."""
 
 from __future__ import annotations
 
@@ -6,26 +6,12 @@ from collections.abc import Mapping, Sequence
 from textwrap import fill
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 
-from reasonmaxxer.report.figures.style import (
-    BLUE,
-    GREEN,
-    GREY,
-    INK,
-    MUTED,
-    ORANGE,
-    PURPLE,
-    RED,
-    blank,
-    interval,
-    legend,
-    line_per_name,
-    styled,
-)
+from reasonmaxxer.report.figures import style
+from reasonmaxxer.report.figures.style import BLUE, GREEN, GREY, INK, ON, ORANGE, PURPLE, RED
 
 LOOKS = [
     (ORANGE, "-", "s"), (BLUE, "-", "o"), (GREEN, "-", "^"), (RED, "-", "D"), (PURPLE, "-", "v"),
@@ -34,11 +20,14 @@ LOOKS = [
 ]  # fmt: skip
 """Colour, line and marker of each arm in turn, the base's first; they come again after the last."""
 UNITS = {"flops": ("TFLOPs", 1e12), "seconds": ("seconds", 1), "usd": ("US dollars", 1)}
+PUBLISHED = {"base": ("s", GREY, "published: base"), "ReasonMaxxer": ("D", ORANGE, "published: ReasonMaxxer")}
+OTHERS = ("^", GREY, "published: RL")
+"""Marker, colour and label of a published row: hollow, and without an interval."""
 
 Arms = Sequence[Mapping[str, Any]]
 
 
-@styled
+@style.styled
 def arms_accuracy(arms: Arms) -> Figure:
     """Greedy accuracy of every arm with its interval; ticks are seeds.
 
@@ -47,48 +36,36 @@ def arms_accuracy(arms: Arms) -> Figure:
     """
     names = [fill(arm["name"], 28) for arm in arms]
     lines = max(name.count("\n") for name in names) + 1
-    figure, axes = blank(0.8 + max(0.42, 0.18 + 0.14 * lines) * len(arms))
-    axes.axvline(arms[0]["greedy"]["value"], color=MUTED, linewidth=0.8, linestyle=":")
+    rows = [(name, arm["greedy"], *_look(y)[::2], "") for y, (name, arm) in enumerate(zip(names, arms, strict=True))]
+    step = max(0.42, 0.18 + 0.14 * lines)
+    figure, axes = style.estimates_by_name(rows, "share of test problems solved greedily", step=step)
+    style.references(axes.axvline, [arms[0]["greedy"]["value"]])
+    axes.tick_params(axis="y", labelsize=8.6)
     for y, arm in enumerate(arms):
-        colour, _, marker = _look(y)
-        estimate = arm["greedy"]
-        interval(axes, y, estimate, colour, marker)
-        if len(estimate["by_seed"]) > 1:
-            seeds = estimate["by_seed"]
+        seeds = arm["greedy"]["by_seed"]
+        if len(seeds) > 1:
             axes.plot(seeds, [y] * len(seeds), "|", color=INK, markersize=8)
-        axes.annotate(
-            f"{estimate['value']:.2f}", (estimate["high"], y), (5, 0), textcoords="offset points",
-            va="center", color=INK,
-        )  # fmt: skip
-    line_per_name(axes, names, fontsize=8.6)
-    axes.set_xlim(0, min(1.1, 0.1 + 1.05 * max(arm["greedy"]["high"] for arm in arms)))
-    axes.set_xlabel("share of test problems solved greedily")
     return figure
 
 
-@styled
+@style.styled
 def pass_at_k(arms: Arms) -> Figure:
     """pass@k of every arm against k, with intervals as bands.
 
     Args:
         arms: `arms` of `comparison.json`; those without samples are left out.
     """
-    drawn = [(number, _label(arm), arm["pass_at"]) for number, arm in enumerate(arms) if arm["pass_at"]]
-    figure, axes = _panel([label for _, label, _ in drawn])
-    for number, label, rows in drawn:
-        _band(axes, [row["k"] for row in rows], rows, number, label)
+    curves = [(arm, [row["k"] for row in arm["pass_at"]], arm["pass_at"]) for arm in arms]
+    figure, axes = _curves(curves)
+    ticks = [2**i for i in range(max((max(x) for _, x, _ in curves if x), default=1).bit_length())]
     axes.set_xscale("log", base=2)
-    longest = max((row["k"] for arm in arms for row in arm["pass_at"]), default=1)
-    ticks = [2**i for i in range(longest.bit_length())]
     axes.set_xticks(ticks, [str(k) for k in ticks])
     axes.minorticks_off()
-    axes.set_xlabel("k, completions allowed")
-    axes.set_ylabel("pass@k")
-    legend(axes, 1)
+    axes.set(xlabel="k, completions allowed", ylabel="pass@k")
     return figure
 
 
-@styled
+@style.styled
 def accuracy_cost(arms: Arms, unit: str) -> Figure:
     """Greedy accuracy on the validation problems against what had been spent by then.
 
@@ -97,42 +74,54 @@ def accuracy_cost(arms: Arms, unit: str) -> Figure:
         unit: `flops`, `seconds` or `usd`.
     """
     name, scale = UNITS[unit]
-    drawn = [
-        (number, _label(arm), points)
-        for number, arm in enumerate(arms)
-        if (points := [p for p in arm.get("curve", []) if p[unit]])
-    ]
-    figure, axes = _panel([label for _, label, _ in drawn])
-    for number, label, points in drawn:
-        _band(axes, [p[unit] / scale for p in points], points, number, label)
+    points = [[point for point in arm.get("curve", []) if point[unit]] for arm in arms]
+    figure, axes = _curves([(arm, [p[unit] / scale for p in of], of) for arm, of in zip(arms, points, strict=True)])
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.minorticks_off()
-    axes.set_xlabel(f"{name}: rollouts, scoring and training")
-    axes.set_ylabel("validation accuracy")
-    legend(axes, 1)
+    axes.set(xlabel=f"{name}: rollouts, scoring and training", ylabel="validation accuracy")
     return figure
 
 
-def _label(arm: Mapping[str, Any]) -> str:
-    """Name of an arm as it fits a legend."""
-    return fill(arm["name"], 50)
+@style.styled
+def suite_scores(benchmarks: Arms, published: Sequence[Mapping[str, Any]]) -> Figure:
+    """Score of every benchmark with its interval, and below it what is published of the same base.
+
+    Args:
+        benchmarks: of `summary.json`.
+        published: of `summary.json`; empty for none.
+    """
+    rows = [(b["title"], b["accuracy"], BLUE, "o", "") for b in benchmarks]
+    step = 0.62 if published else 0.42
+    figure, axes = style.estimates_by_name(rows, "share of problems solved", step=step, room=1.05, form=".3f")
+    hollow: dict[str, Any] = {"markersize": 5.5, "markerfacecolor": ON}
+    for row in published:
+        marker, colour, _ = PUBLISHED.get(row["method"], OTHERS)
+        there = [(row["scores"][b["name"]], y + 0.28) for y, b in enumerate(benchmarks) if b["name"] in row["scores"]]
+        for score, y in there:
+            axes.plot(score, y, marker, markeredgecolor=colour, markeredgewidth=1.4, **hollow)
+    axes.plot([], [], "o-", color=BLUE, markersize=7, linewidth=2.2, label="measured here")
+    for marker, colour, label in (*PUBLISHED.values(), OTHERS) if published else ():
+        axes.plot([], [], marker, markeredgecolor=colour, label=label, **hollow)
+    scores = [score for row in published for score in row["scores"].values()]
+    highest = max(0.05, *scores, *(b["accuracy"]["high"] for b in benchmarks))
+    axes.set_xlim(-0.012, min(1.16, 0.05 + 1.13 * highest))
+    style.legend(axes, 2)
+    return figure
 
 
-def _panel(labels: Sequence[str]) -> tuple[Figure, Axes]:
-    """An empty figure whose panel is as high with a legend of many lines as with one of few."""
-    return blank(2.9 + 0.2 * sum(label.count("\n") + 1 for label in labels))
-
-
-def _band(axes: Axes, x: Sequence[float], rows: Sequence[Mapping[str, Any]], number: int, name: str) -> None:
-    colour, line, marker = _look(number)
-    low, high = (np.array([row[end] for row in rows]) for end in ("low", "high"))
-    axes.fill_between(x, low, high, color=colour, alpha=0.12, linewidth=0)
-    axes.plot(
-        x, [row["value"] for row in rows], color=colour, linestyle=line, marker=marker,
-        markersize=5, label=name,
-    )  # fmt: skip
+def _curves(curves: Sequence[tuple[Mapping[str, Any], Sequence[float], Arms]]) -> tuple[Figure, Axes]:
+    """Each arm's estimates against x, where it has any, with its look and a legend."""
+    labels = [fill(arm["name"], 50) for arm, *_ in curves]
+    lines = sum(label.count("\n") + 1 for label, (_, x, _) in zip(labels, curves, strict=True) if x)
+    figure, axes = style.blank(style.height_with_legend(lines))
+    for number, (label, (_, x, estimates)) in enumerate(zip(labels, curves, strict=True)):
+        colour, line, marker = _look(number)
+        if x:
+            style.band(axes, x, estimates, colour, linestyle=line, marker=marker, label=label)
+    style.legend(axes, 1)
+    return figure, axes
 
 
 def _look(number: int) -> tuple[str, str, str]:

@@ -9,21 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reasonmaxxer.report.figures.style import (
-    ADAPTED,
-    BASE,
-    BLUE,
-    GREEN,
-    GREY,
-    INK,
-    ON,
-    ORANGE,
-    PURPLE,
-    RED,
-    blank,
-    legend,
-    styled,
-)
+from reasonmaxxer.report.figures import style
+from reasonmaxxer.report.figures.style import ADAPTED, BASE, BLUE, GREEN, GREY, INK, ON, ORANGE, PURPLE, RED
 from reasonmaxxer.report.tables import metric_rows
 
 OUTCOME_COLOURS = {
@@ -32,7 +19,7 @@ OUTCOME_COLOURS = {
 CHANGE_COLOURS = {"both": GREEN, "gained": BLUE, "lost": RED, "neither": GREY}
 
 
-@styled
+@style.styled
 def accuracy(summary: Mapping[str, Any]) -> Figure:
     """Every accuracy of base and adapted model with its interval.
 
@@ -40,68 +27,59 @@ def accuracy(summary: Mapping[str, Any]) -> Figure:
         summary: what `summary.json` holds.
     """
     rows = list(metric_rows(summary))
-    figure, axes = blank(0.95 + 0.6 * len(rows))
+    figure, axes = style.blank(0.95 + 0.6 * len(rows))
     for arm, colour, marker, offset in (("base", BASE, "s", -0.14), ("adapted", ADAPTED, "o", 0.14)):
         found = [base if arm == "base" else adapted for _, base, adapted in rows]
         values = np.array([estimate["value"] for estimate in found])
         ends = np.array([[e["low"], e["high"]] for e in found]).T
         at = np.arange(len(rows)) + offset
-        axes.errorbar(
-            values, at, xerr=np.abs(ends - values), fmt=marker, color=colour, label=arm,
-            markersize=7, elinewidth=2.2, capsize=0,
-        )  # fmt: skip
+        axes.errorbar(values, at, xerr=np.abs(ends - values), fmt=marker, color=colour, label=arm, markersize=7,
+                      elinewidth=2.2, capsize=0)  # fmt: skip
         for value, high, y in zip(values, ends[1], at, strict=True):
-            axes.annotate(
-                f"{value:.2f}", (high, y), (5, 0), textcoords="offset points", va="center",
-                fontsize=9.6, fontweight="bold" if arm == "adapted" else "normal", color=INK,
-            )  # fmt: skip
-    _categories(axes, [name for name, _, _ in rows])
+            style.value_after(axes, y, high, f"{value:.2f}", fontweight="bold" if arm == "adapted" else "normal")
+    style.line_per_name(axes, [name for name, _, _ in rows])
     highest = max(max(base["high"], adapted["high"]) for _, base, adapted in rows)
-    axes.set_xlim(0, min(1.1, 0.09 + 1.05 * highest))
-    axes.set_xlabel("share of test problems")
-    legend(axes, 2)
+    axes.set(xlim=(0, min(1.1, 0.09 + 1.05 * highest)), xlabel="share of test problems")
+    style.legend(axes, 2)
     return figure
 
 
-@styled
+@style.styled
 def changes(counts: Mapping[str, int]) -> Figure:
     """Test problems by who solves them greedily: both models, one of them, or neither.
 
     Args:
         counts: problems by `both`, `gained`, `lost` and `neither`.
     """
-    figure, axes = blank(1.35)
+    figure, axes = style.blank(1.35)
     _stack(axes, 0, {name: counts.get(name, 0) for name in CHANGE_COLOURS}, CHANGE_COLOURS, 1)
-    axes.set_yticks([])
+    axes.set(xlim=(0, sum(counts.values())), xlabel="test problems", yticks=[])
     axes.spines["left"].set_visible(False)
-    axes.set_xlim(0, sum(counts.values()))
-    axes.set_xlabel("test problems")
     axes.grid(False)
-    legend(axes, 4)
+    style.legend(axes, 4)
     return figure
 
 
-@styled
+@style.styled
 def outcomes(counts: Mapping[str, Mapping[str, int]]) -> Figure:
     """Grades of several sets of completions, as shares of each.
 
     Args:
         counts: completions by outcome, by name of the set.
     """
-    figure, axes = blank(0.95 + 0.42 * len(counts))
+    figure, axes = style.blank(0.95 + 0.42 * len(counts))
     seen = [name for name in OUTCOME_COLOURS if any(c.get(name) for c in counts.values())]
     for row, of_set in enumerate(counts.values()):
         parts = {name: of_set.get(name, 0) for name in seen}
         _stack(axes, row, parts, OUTCOME_COLOURS, sum(of_set.values()), label=row == 0)
-    _categories(axes, list(counts))
-    axes.set_xlim(0, 1)
-    axes.set_xlabel("share of completions")
+    style.line_per_name(axes, list(counts))
+    axes.set(xlim=(0, 1), xlabel="share of completions")
     axes.grid(False)
-    legend(axes, len(seen))
+    style.legend(axes, len(seen))
     return figure
 
 
-@styled
+@style.styled
 def cost(stages: Sequence[Mapping[str, Any]]) -> Figure:
     """Wall clock of each stage.
 
@@ -109,12 +87,11 @@ def cost(stages: Sequence[Mapping[str, Any]]) -> Figure:
         stages: `cost.stages` of `summary.json`.
     """
     seconds = [stage["seconds"] for stage in stages]
-    figure, axes = blank(0.75 + 0.36 * len(stages))
+    figure, axes = style.blank(0.75 + 0.36 * len(stages))
     bars = axes.barh(range(len(stages)), seconds, 0.62, color=BLUE)
     axes.bar_label(bars, [f" {_duration(s)}" for s in seconds], padding=2, color=INK)
-    _categories(axes, [stage["stage"] for stage in stages])
-    axes.set_xlim(0, 1.18 * max(seconds))
-    axes.set_xlabel("seconds")
+    style.line_per_name(axes, [stage["stage"] for stage in stages])
+    axes.set(xlim=(0, 1.18 * max(seconds)), xlabel="seconds")
     return figure
 
 
@@ -127,20 +104,9 @@ def _stack(
         width = count / whole
         axes.barh(row, width, 0.62, left=left, color=colours[name], label=name if label else None)
         if count > 0.05 * total:
-            axes.text(
-                left + width / 2, row, f"{count:,}", ha="center", va="center", color=ON,
-                fontweight="bold",
-            )  # fmt: skip
+            middle = left + width / 2
+            axes.text(middle, row, f"{count:,}", ha="center", va="center", color=ON, fontweight="bold")
         left += width
-
-
-def _categories(axes: Axes, names: Sequence[str]) -> None:
-    """Rows from top to bottom, named, without grid lines between them."""
-    axes.set_yticks(range(len(names)), names, color=INK)
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-    axes.grid(False, axis="y")
 
 
 def _duration(seconds: float) -> str:

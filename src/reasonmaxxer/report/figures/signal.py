@@ -33,8 +33,7 @@ def pass_rates(pool: Sequence[PoolProblem]) -> Figure:
     axes.bar(at, below, 0.85, color=BLUE, label="kept for training")
     axes.bar(at, [other[i] for i in at], 0.85, bottom=below, color=GREY, label="left out")
     axes.set_xticks(list(at), labels)
-    axes.set_xlabel("rollouts solved" + ("" if "/" in labels[0] else ", %"))
-    axes.set_ylabel("training problems")
+    axes.set(xlabel="rollouts solved" + ("" if "/" in labels[0] else ", %"), ylabel="training problems")
     axes.locator_params("y", integer=True)
     axes.grid(False, axis="x")
     legend(axes, 2)
@@ -63,10 +62,7 @@ def entropy(entropy_N: np.ndarray, gate: Mapping[str, Any], others: Sequence[flo
         axes.axvline(gate["tau"], color=INK, linewidth=1.2)
     for other in others:
         axes.axvline(other, color=INK, linewidth=0.9, linestyle=(0, (2, 3)))
-    axes.set_yscale("log")
-    axes.set_xlim(0, edges[-1])
-    axes.set_xlabel("entropy of the base, nats")
-    axes.set_ylabel("share of tokens")
+    axes.set(yscale="log", xlim=(0, edges[-1]), xlabel="entropy of the base, nats", ylabel="share of tokens")
     axes.set_title(gate_words(gate))
     return figure
 

@@ -13,8 +13,11 @@ from functools import wraps
 from typing import Any, ParamSpec
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 INK, MUTED, GRID, ON = "#1b1f26", "#5d6673", "#dfe3e9", "#fefefe"
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = (
@@ -22,6 +25,12 @@ BLUE, ORANGE, GREEN, RED, PURPLE, GREY = (
 )  # fmt: skip
 """Okabe and Ito's colours, told apart in every common kind of colour blindness, and a grey."""
 BASE, ADAPTED = ORANGE, BLUE
+DOTTED, DASHED = (0, (1, 2)), (0, (4, 2))
+
+Estimate = Mapping[str, Any]
+"""`value`, `low` and `high`."""
+Row = tuple[str, Estimate, str, str, str]
+"""Name, estimate, colour, marker and filling of one line."""
 
 VARIABLES = {
     INK: "ink", MUTED: "muted", GRID: "grid", ON: "on", BLUE: "blue", ORANGE: "orange",
@@ -30,37 +39,15 @@ VARIABLES = {
 """Role of each colour: `--ink` and so on in `templates/report.css`."""
 
 _RC: dict[Any, Any] = {  # matplotlib types every key
-    "font.family": "sans-serif",
-    "font.size": 9.6,
-    "axes.titlesize": 9.6,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.labelsize": 9.6,
-    "axes.edgecolor": MUTED,
-    "axes.labelcolor": MUTED,
-    "axes.titlecolor": INK,
-    "axes.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "axes.formatter.useoffset": False,
-    "grid.color": GRID,
-    "grid.linewidth": 0.8,
-    "text.color": INK,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.labelcolor": MUTED,
-    "ytick.labelcolor": MUTED,
-    "lines.linewidth": 1.8,
-    "legend.frameon": False,
-    "legend.fontsize": 9.2,
-    "xtick.labelsize": 9.2,
-    "ytick.labelsize": 9.2,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "savefig.facecolor": "none",
-}
+    "font.family": "sans-serif", "font.size": 9.6, "legend.fontsize": 9.2, "legend.frameon": False,
+    "axes.titlesize": 9.6, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.titlecolor": INK,
+    "axes.labelsize": 9.6, "axes.labelcolor": MUTED, "axes.edgecolor": MUTED, "axes.linewidth": 0.8,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True, "axes.formatter.useoffset": False,
+    "axes.grid": True, "grid.color": GRID, "grid.linewidth": 0.8, "lines.linewidth": 1.8, "text.color": INK,
+    "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none",
+    **{f"{axis}tick.{name}": MUTED for axis in "xy" for name in ("color", "labelcolor")},
+    **{f"{axis}tick.labelsize": 9.2 for axis in "xy"},
+}  # fmt: skip
 
 
 P = ParamSpec("P")
@@ -83,29 +70,85 @@ def blank(height: float = 2.9) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
-def interval(axes: Axes, y: float, estimate: Mapping[str, Any], colour: str, marker: str, face: str = "") -> None:
+def estimates_by_name(
+    rows: Sequence[Row], label: str, *, step: float = 0.42, room: float = 0.8, form: str = ".2f"
+) -> tuple[Figure, Axes]:
+    """A figure of estimates with their intervals, a line a name, the values in a column at the right.
+
+    Args:
+        rows: of each line its name, estimate, colour, marker, and the colour that fills it where that is another.
+        label: what the estimates are.
+        step: height of a line, inches.
+        room: height of what surrounds the lines, inches.
+        form: format of the values.
+    """
+    figure, axes = blank(room + step * len(rows))
+    for y, (_, estimate, colour, marker, face) in enumerate(rows):
+        interval(axes, y, estimate, colour, marker, face)
+        right = axes.get_yaxis_transform()
+        axes.text(1, y, format(estimate["value"], form), transform=right, ha="right", va="center", color=INK)
+    line_per_name(axes, [name for name, *_ in rows])
+    axes.set_xlim(0, min(1.12, 0.12 + max(estimate["high"] for _, estimate, *_ in rows)))
+    axes.set_xlabel(label)
+    return figure, axes
+
+
+def interval(axes: Axes, y: float, estimate: Estimate, colour: str, marker: str, face: str = "") -> None:
     """An estimate with its interval on a line of a panel; `face` fills the marker with another colour."""
     axes.plot([estimate["low"], estimate["high"]], [y, y], color=colour, linewidth=2.2)
-    axes.plot(
-        estimate["value"], y, marker, markersize=7, markeredgecolor=colour,
-        markerfacecolor=face or colour,
-    )  # fmt: skip
+    axes.plot(estimate["value"], y, marker, markersize=7, markeredgecolor=colour, markerfacecolor=face or colour)
 
 
-def value_beside(axes: Axes, y: float, text: str) -> None:
-    """A value in a column at the right of a panel."""
-    axes.text(1, y, text, transform=axes.get_yaxis_transform(), ha="right", va="center", color=INK)
+def shares_by_name(rows: Mapping[str, Estimate], colours: Sequence[str], label: str, height: float) -> Figure:
+    """Shares as bars with their intervals, a line a name, each share at the end of its line."""
+    figure, axes = blank(height)
+    for y, (estimate, colour) in enumerate(zip(rows.values(), colours, strict=True)):
+        axes.barh(y, estimate["value"], 0.6, color=colour)
+        axes.plot([estimate["low"], estimate["high"]], [y, y], color=INK, linewidth=1.4)
+        value_after(axes, y, estimate["high"], f"{estimate['value']:.2%}")
+    line_per_name(axes, list(rows))
+    axes.set(xlim=(0, 1.18), xlabel=label, xticks=[0, 0.2, 0.4, 0.6, 0.8, 1])
+    axes.xaxis.set_major_formatter(PercentFormatter(1, 0))
+    return figure
 
 
-def line_per_name(axes: Axes, names: Sequence[str], **text: Any) -> None:
-    """Lines from top to bottom, one a name, with nothing between them; `text` is of the names."""
-    axes.set_yticks(range(len(names)), list(names), color=INK, **text)
+def value_after(axes: Axes, y: float, end: float, text: str, **look: Any) -> None:
+    """A value at the end of a line of a panel."""
+    axes.annotate(text, (end, y), (5, 0), textcoords="offset points", va="center", color=INK, **look)
+
+
+def band(axes: Axes, x: Sequence[float], estimates: Sequence[Estimate], colour: str, **look: Any) -> None:
+    """A curve of estimates with their intervals as a band."""
+    low, value, high = ([estimate[end] for estimate in estimates] for end in ("low", "value", "high"))
+    axes.fill_between(x, low, high, color=colour, alpha=0.12, linewidth=0)
+    axes.plot(x, value, color=colour, markersize=5, **look)
+
+
+def references(draw: Callable[..., Any], values: Sequence[float]) -> None:
+    """A dotted line at the first value and a dashed one at the second; `draw` is `axes.axhline` or `axes.axvline`."""
+    for value, line in zip(values, (DOTTED, DASHED), strict=False):
+        draw(value, color=MUTED, linewidth=0.9, linestyle=line, zorder=1.5)
+
+
+def pairs_of_bars(axes: Axes, names: Sequence[str], sides: Sequence[Mapping[str, Any]]) -> list[BarContainer]:
+    """Two bars a name, side by side; a side has the heights and how its bars look."""
+    axes.set_xticks(range(len(names)), list(names))
+    axes.grid(False, axis="x")
+    return [
+        axes.bar(np.arange(len(names)) + offset, width=0.38, **side)
+        for offset, side in zip((-0.2, 0.2), sides, strict=True)
+    ]
+
+
+def line_per_name(axes: Axes, names: Sequence[str]) -> None:
+    """Lines from top to bottom, one a name, with nothing between them."""
+    axes.set_yticks(range(len(names)), list(names), color=INK)
     axes.set_ylim(len(names) - 0.5, -0.5)
-    bare_left(axes)
+    names_only(axes)
 
 
-def bare_left(axes: Axes) -> None:
-    """A left side of names alone."""
+def names_only(axes: Axes) -> None:
+    """A left side of names alone, without ticks or grid lines."""
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.grid(False, axis="y")
@@ -117,6 +160,11 @@ def legend(axes: Axes, columns: int) -> None:
         loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.2,
         columnspacing=1.2, handlelength=1.2, handletextpad=0.5,
     )  # fmt: skip
+
+
+def height_with_legend(lines: int) -> float:
+    """Height of a figure whose panel is as high with a legend of many lines as with one of few, inches."""
+    return 2.9 + 0.2 * lines
 
 
 def svg(figure: Figure, name: str) -> str:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reasonmaxxer.measure.metrics import Estimate
-from reasonmaxxer.report.figures.style import BLUE, GREY, INK, MUTED, RED, blank, legend, styled
+from reasonmaxxer.report.figures.style import BLUE, DOTTED, GREY, INK, MUTED, RED, blank, legend, styled
 
 History = Sequence[Mapping[str, Any]]
 
@@ -73,9 +73,9 @@ def validation(tried: Mapping[tuple[int, int], Estimate], names: Sequence[str], 
         axes.errorbar(steps, values, yerr=spread, fmt="o-", color=colour, label=names[number],
                       markersize=5, elinewidth=1.2, linewidth=1.4)  # fmt: skip
     _steps(axes, step)
-    axes.set_ylim(0, min(1.02, 0.05 + max(e.high for e in tried.values())))
-    axes.set_xlim(0, 1.04 * max(s for _, s in tried))
-    axes.set_ylabel("greedy pass@1")
+    highest = max(e.high for e in tried.values())
+    last = max(s for _, s in tried)
+    axes.set(xlim=(0, 1.04 * last), ylim=(0, min(1.02, 0.05 + highest)), ylabel="greedy pass@1")
     if len(names) > 1:
         legend(axes, 2)
     return figure
@@ -95,6 +95,6 @@ def _lines(axes: Axes, history: History, gate: int, name: str, colour: str, styl
 
 
 def _steps(axes: Axes, step: int) -> None:
-    axes.axvline(step, color=INK, linewidth=1, linestyle=(0, (1, 2)), label="_chosen checkpoint")
+    axes.axvline(step, color=INK, linewidth=1, linestyle=DOTTED, label="_chosen checkpoint")
     axes.set_xlabel("optimiser step")
     axes.locator_params("x", integer=True)
