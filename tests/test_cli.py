@@ -1,5 +1,6 @@
 """The command line as a user meets it: in a process of its own."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from reasonmaxxer.cli.jobs import JOBS, read_config
 from reasonmaxxer.config import Recipe
+from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import EMBEDDED
 from reasonmaxxer.recipe import dump_config
 from tests.tiny import tiny_recipe
@@ -61,6 +64,71 @@ def test_print_config_shows_everything_resolved():
     expected["signal"]["gate"]["kind"] = "share"
     expected["training"] |= {"learning_rate": 1e-3, "negative_floor": 0.05}  # the shipped recipe's
     assert shown == expected
+
+
+@pytest.mark.parametrize(
+    "command, arguments, values, folder",
+    [
+        ("diff", ["a", "b"], {"base": "a", "tuned": ("b",)}, "diff-a-b"),
+        ("intervene", ["a", "x/b", "policies=[oracle:first=2,random]"], {"tuned": ("x/b",)}, "intervene-a-b"),
+        ("overlap", ["a", "b", "runs/tau=1/c"], {"base": "a", "tuned": ("b", "runs/tau=1/c")}, "overlap-a-b-c"),
+        ("distill", ["a", "seed=1", "b"], {"base": "a", "teacher": "b", "seed": 1}, "distill-a-b"),
+        ("evaluate", ["a", "adapter=x/b"], {"model": "a", "adapter": "x/b"}, "evaluate-a-b"),
+        ("diff", ["mine.yaml"], {"base": "c", "tuned": ("d",), "seed": 3}, "diff-c-d"),
+        ("diff", ["mine.yaml", "a"], {"base": "a", "tuned": ("d",), "seed": 3}, "diff-a-d"),
+        ("evaluate", ["null"], {"model": "null"}, "evaluate-null"),
+    ],
+)
+def test_arguments_are_told_apart(tmp_path, monkeypatch, command, arguments, values, folder):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_text("base: c\ntuned: d\nseed: 3\n", encoding="utf-8")
+    config, out = read_config(JOBS[command], arguments)
+    found = {key: getattr(config, key) for key in values}
+    assert {key: getattr(value, "name", value) for key, value in found.items()} == values
+    assert out == Path("runs") / folder
+
+
+def test_the_folder_of_a_run_says_what_it_is_of():
+    assert read_config(JOBS["run"], [])[1] == Path("runs/default")
+    assert read_config(JOBS["baseline"], ["sft", "gsm8k"])[1] == Path("runs/gsm8k-sft")
+    recipe, out = read_config(JOBS["run"], ["seed=1"])
+    assert out == Path(f"runs/default-{recipe.hash()[:8]}")
+
+
+@pytest.mark.parametrize(
+    "command, keys",
+    [
+        ("run", ["problems.train.limit", "problems.validation.limit", "problems.test.limit"]),
+        ("diff", ["problems.limit"]),
+        ("evaluate", ["limit"]),
+        ("distill", ["train.limit", "test.limit"]),
+    ],
+)
+def test_limit_is_short_for_keys(command, keys):
+    arguments = ["a", "b"][: len(JOBS[command].models)]
+    values = read_config(JOBS[command], arguments, limit=3)[0].model_dump()
+    assert [value_at(values, key) for key in keys] == [3] * len(keys)
+
+
+def value_at(values, key):
+    return functools.reduce(lambda section, part: section[part], key.split("."), values)
+
+
+@pytest.mark.parametrize(
+    "command, arguments, sentence",
+    [
+        ("diff", ["a", "b", "c"], "'c' is neither a model of `reasonmaxxer diff BASE TUNED`, nor a config"),
+        ("diff", ["a"], "no tuned is named"),
+        ("diff", ["a.yaml", "b.yml"], "'b.yml' is neither a second recipe nor a key"),
+        ("diff", ["none.yaml"], "There is no file none.yaml"),
+        ("baseline", [], "Which method?"),
+        ("baseline", ["gpro"], "Did you mean 'grpo'?"),
+    ],
+)
+def test_arguments_that_make_no_sense(command, arguments, sentence):
+    with pytest.raises(UserError) as error:
+        read_config(JOBS[command], arguments)
+    assert sentence in str(error.value)
 
 
 def test_plan_predicts_without_running_anything(tmp_path):

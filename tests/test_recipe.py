@@ -8,9 +8,20 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reasonmaxxer.config import GateConfig, Recipe, SuiteConfig
+from reasonmaxxer.config import (
+    DistillationConfig,
+    GateConfig,
+    InterveneConfig,
+    MicroscopeConfig,
+    OverlapConfig,
+    Recipe,
+    ShapeConfig,
+    SourceConfig,
+    SuiteConfig,
+    VerifyConfig,
+)
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.recipe import dump_config, load_recipe, parse_config, parse_recipe, reference
+from reasonmaxxer.recipe import CONFIGS, dump_config, load_config, load_recipe, parse_config, parse_recipe, reference
 
 
 def write(folder, text):
@@ -258,3 +269,84 @@ def test_reference_documents_every_leaf():
     rows = [line for line in reference().splitlines() if line.startswith("| `")]
     assert [row.split("`")[1] for row in rows][: len(leaves)] == leaves
     assert all(row.rstrip(" |").rpartition("|")[2].strip() not in ("", "None") for row in rows)
+
+
+def test_a_string_stands_for_a_section_wherever_it_comes_from(tmp_path):
+    above = write(tmp_path, "base: {name: a, device: cpu}\nproblems: {source: gsm8k, limit: 9}\n")
+    own = tmp_path / "own.yaml"
+    own.write_text(f"extends: {above}\nbase: b\ntuned: c\n", encoding="utf-8")
+    config = load_config(MicroscopeConfig, str(own), ("problems=math500", "problems.seed=3"))
+    assert (config.base.name, config.base.device, config.tuned) == ("b", "cpu", ("c",))
+    assert config.problems == SourceConfig(source="math500", split="test", limit=9, seed=3)
+    assert load_recipe("default", ("rollouts.engine=vllm",)).rollouts.engine.name == "vllm"
+    with pytest.raises(UserError, match="'verify' = 'boxed'"):  # it is short for nothing
+        load_config(MicroscopeConfig, None, ("verify=boxed",))
+
+
+def test_an_override_of_a_string_keeps_the_rest_in_either_order():
+    for overrides in (("problems=gsm8k", "problems.limit=7"), ("problems.limit=7", "problems=gsm8k")):
+        problems = load_config(MicroscopeConfig, None, overrides).problems
+        assert (problems.source, problems.split, problems.limit, problems.seed) == ("gsm8k", "test", 7, 0)
+
+
+def test_a_single_value_stands_for_a_list_of_one():
+    overrides = ("ks=1", 'stop="\\n"', "problems=[gsm8k, {source: mine.jsonl, split: dev, where: {level: 3}}]")
+    config = load_config(SuiteConfig, None, overrides)
+    assert (config.ks, config.stop) == ((1,), ("\n",))
+    assert [(source.source, source.split) for source in config.problems] == [("gsm8k", "test"), ("mine.jsonl", "dev")]
+    assert config.problems[1].where == {"level": (3,)}
+    assert [s.source for s in load_config(SuiteConfig, None, ("problems=gsm8k",)).problems] == ["gsm8k"]
+    shapes = load_config(DistillationConfig, None, ("shapes=o:8",)).shapes
+    assert shapes == (ShapeConfig(modules=("o_proj",), rank=8),)
+
+
+@pytest.mark.parametrize("kind", set(CONFIGS.values()))
+def test_every_config_reads_back_equal(tmp_path, kind):
+    config = kind()
+    assert load_config(kind, write(tmp_path, dump_config(config))) == config
+
+
+@pytest.mark.parametrize(
+    "kind, overrides, words",
+    [
+        (SuiteConfig, ["problems=[{source: a, splt: b}]"], "'problems.0.splt'. Did you mean 'problems.0.split'"),
+        (SuiteConfig, ["suite=paper", "problems=a"], "suite and problems exclude each other"),
+        (SuiteConfig, ["engine=vlm"], "'engine.name' = 'vlm'"),
+        (MicroscopeConfig, ["tuned=[a, b]"], "tuned must name 1, not 2: a, b"),
+        (OverlapConfig, ["tuned=a"], "tuned must name 2, not 1: a"),
+        (InterveneConfig, ["text=tuned"], "'text' = 'tuned'"),
+        (MicroscopeConfig, ["policies=oracle"], "unknown key 'policies'"),
+        (DistillationConfig, ["batch_size=6", "micro_batch_size=4"], "6 is not a multiple of micro_batch_size 4"),
+    ],
+)
+def test_faults_of_the_other_commands(kind, overrides, words):
+    with pytest.raises(UserError) as error:
+        load_config(kind, None, overrides, where="c")
+    assert str(error.value).startswith("c: ") and words in str(error.value)
+
+
+def test_models_that_nobody_named_are_asked_for(tmp_path):
+    with pytest.raises(UserError, match="diff: no tuned is named"):
+        load_config(MicroscopeConfig, None, ("base=a",), required=("base", "tuned"), where="diff")
+    load_config(MicroscopeConfig, write(tmp_path, "base: a\ntuned: b\n"), (), required=("base", "tuned"))
+
+
+def test_other_commands_run_nothing_of_elsewhere_either(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "grading.py").touch()
+    write(tmp_path, "verify: {function: 'elsewhere/grading.py:grade'}")
+    for kind in (SuiteConfig, InterveneConfig, DistillationConfig):
+        with pytest.raises(UserError, match=r"^mine.yaml: verify.function = '.*' would run, .*--allow-code"):
+            load_config(kind, "mine.yaml")
+        load_config(kind, "mine.yaml", allow_code=True)
+    write(tmp_path, "engine: {vllm: {python: elsewhere/grading.py}}")
+    with pytest.raises(UserError, match=r"engine.vllm.python = "):
+        load_config(SuiteConfig, "mine.yaml")
+
+
+def test_a_folder_is_not_of_the_fields_that_may_change():
+    one, two = (InterveneConfig(policies=policies, seed=1) for policies in ("oracle", "random"))
+    assert one.identity() == two.identity() != InterveneConfig(seed=2).identity()
+    assert "policies" not in one.identity() and one.identity()["verify"] == VerifyConfig().model_dump(mode="json")
+    assert SuiteConfig(against="a").identity() == SuiteConfig().identity()

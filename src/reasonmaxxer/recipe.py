@@ -213,11 +213,15 @@ def _path(kind: type[Config], name: str) -> Path:
     path = Path(name)
     if kind is Recipe and path.suffix not in SUFFIXES:
         path = RECIPES / f"{name}.yaml"
-    if not path.is_file():
-        known = sorted(p.stem for p in RECIPES.glob("*.yaml")) if kind is Recipe else []
-        shipped = f"{did_you_mean(name, known)} Shipped recipes: {', '.join(known)};" if known else ""
-        raise UserError(f"No recipe '{name}'.{shipped} a file of your own ends in .yaml.")
-    return path
+    if path.is_file():
+        return path
+    if kind is not Recipe:
+        raise UserError(f"There is no file {name}: a config is a path that ends in .yaml.")
+    known = sorted(p.stem for p in RECIPES.glob("*.yaml"))
+    raise UserError(
+        f"No recipe '{name}'.{did_you_mean(name, known)} Shipped recipes: {', '.join(known)}; "
+        "a file of your own ends in .yaml."
+    )
 
 
 def _overlay(kind: type[Config] | None, below: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:

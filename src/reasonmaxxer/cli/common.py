@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
@@ -22,12 +23,16 @@ def quiet_libraries() -> None:
     enable_progress_bars()  # those of downloads
 
 
-def print_table(columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    """Print rows on the terminal, none of them cut."""
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str | int]]) -> None:
+    """Print rows on the terminal, none of their cells cut; columns of numbers are aligned on the right."""
     from rich.console import Console
-    from rich.table import Column, Table
+    from rich.table import Table
+    from rich.text import Text
 
-    table = Table(*(Column(name, overflow="fold") for name in columns))
+    table = Table()
+    for number, name in enumerate(columns):
+        counts = all(isinstance(row[number], int) for row in rows)
+        table.add_column(name, overflow="fold", justify="right" if counts else "left")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else cell) for cell in row))
     Console().print(table)

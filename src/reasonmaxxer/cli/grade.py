@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reasonmaxxer.cli.common import print_table
 from reasonmaxxer.cli.jobs import sort_arguments
 from reasonmaxxer.errors import UserError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from reasonmaxxer.verify.file import GradedFile
 
 _SHOWN = 5
@@ -47,6 +46,7 @@ def grade(
 
     from reasonmaxxer.config import VerifyConfig
     from reasonmaxxer.recipe import load_config
+    from reasonmaxxer.verify import Outcome
     from reasonmaxxer.verify.file import grade_file, read_rows
     from reasonmaxxer.work.progress import Display
 
@@ -60,29 +60,15 @@ def grade(
     if config.function:
         raise UserError("grade tries the maths grader: leave function out. A verifier of your own runs with a recipe.")
     rows = read_rows(file)
-    console = Console()
-    with Display(console).task("grade", len(rows)) as task:
+    with Display(Console()).task("grade", len(rows)) as task:
         graded = grade_file(rows, out, config, task.advance)
-    console.print(_table(graded))
-    for line in _lines(graded):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def _table(graded: GradedFile) -> Table:
-    from rich.markup import escape
-    from rich.table import Table
-
-    from reasonmaxxer.verify import Outcome
-
-    table = Table(title="Outcomes", title_justify="left")
-    table.add_column("benchmark")
     names = [outcome.value for outcome in Outcome]
-    for name in ("rows", *names):
-        table.add_column(name, justify="right")
-    for benchmark, counts in sorted(graded.outcomes.items()):
-        cells = (f"{number:,}" for number in (counts.total(), *(counts[name] for name in names)))
-        table.add_row(escape(benchmark) or "(none: exact)", *cells)
-    return table
+    cells: list[list[str | int]] = [
+        [benchmark or "(none: exact)", counts.total(), *(counts[name] for name in names)]
+        for benchmark, counts in sorted(graded.outcomes.items())
+    ]
+    print_table(("benchmark", "rows", *names), cells)
+    typer.echo("\n".join(_lines(graded)))
 
 
 def _lines(graded: GradedFile) -> list[str]:

@@ -85,7 +85,7 @@ def push(
     from reasonmaxxer.share import hub
 
     folder = hub.prepare(source, repo_id, license_id)
-    rows = [(path.name, f"{path.stat().st_size:,}") for path in hub.published(folder)]
+    rows = [(path.name, path.stat().st_size) for path in hub.published(folder)]
     print_table(("file", "bytes"), rows)
     typer.echo(f"In {folder}")
     if dry_run:
