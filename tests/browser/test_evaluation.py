@@ -3,7 +3,7 @@
 import pytest
 
 from reasonmaxxer.artifacts import write_json
-from reasonmaxxer.report.evaluation.page import write_evaluation
+from reasonmaxxer.report.page import write_report
 from tests.report.test_evaluation import HOSTILE, found
 
 __all__ = ["found"]  # a fixture
@@ -12,7 +12,7 @@ __all__ = ["found"]  # a fixture
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_page(found, tmp_path, page_factory, width):
     write_json(found, tmp_path / "summary.json")
-    write_evaluation(tmp_path)
+    write_report(tmp_path)
     page = page_factory(tmp_path / "report.html", width=width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.locator("figure svg").count() == 2

@@ -3,7 +3,7 @@
 import pytest
 
 from reasonmaxxer.artifacts import read_json, read_table, write_json, write_table
-from reasonmaxxer.report.microscope.page import write_page
+from reasonmaxxer.report.page import write_report
 from reasonmaxxer.report.viewer import TokenViewer
 from reasonmaxxer.work import microscope
 from reasonmaxxer.work.progress import Display
@@ -128,7 +128,7 @@ def test_hostile_text_stays_text(compared, page_factory, tmp_path):
     write_table(
         type(read_table(folder / "vocabulary.parquet")).from_pylist(vocabulary, schema), folder / "vocabulary.parquet"
     )
-    page = page_factory(write_page(folder)["html"])
+    page = page_factory(write_report(folder))
     assert HOSTILE in page.locator("h1").inner_text()
     assert HOSTILE in page.locator(".token").first.inner_text()
     assert page.locator("img").count() == 0

@@ -1,6 +1,5 @@
 """A whole distillation of a tiny pair: its figures, its survival of kills, its command."""
 
-import io
 import shutil
 import signal
 import subprocess
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from rich.console import Console
 from transformers import AutoModelForCausalLM
 
 from reasonmaxxer.artifacts import folder_lock, read_json, read_table
@@ -20,7 +18,6 @@ from reasonmaxxer.errors import UserError
 from reasonmaxxer.microscope.opinions import mean_kl, teacher_opinions
 from reasonmaxxer.models import load_model
 from reasonmaxxer.models.states import TokenSequence
-from reasonmaxxer.report.microscope.terminal import print_distill
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.work.distillation import distill
 from tests.tiny import tiny_folder, tiny_model, tiny_problems
@@ -262,28 +259,3 @@ def test_the_command_prints_the_table(made, tmp_path):
     written = yaml.safe_load((tmp_path / "out" / "config.yaml").read_text())
     assert (written["rollouts_per_problem"], written["epochs"], written["top"]) == (2, 1, 64)
     assert read_json(tmp_path / "out" / "summary.json")["rows"][2]["parameters"] == 2 * 64 * 3
-
-
-def test_the_table_fits_a_terminal():
-    def row(name, parameters, share, difference):
-        accuracy = {"value": 0.495, "low": 0.452, "high": 0.539, "n": 500}
-        return {
-            "name": name, "parameters": parameters, "parameter_share": share,
-            "accuracy": accuracy, "to_teacher": difference, "kl": 0.01234,
-        }  # fmt: skip
-
-    difference = {"value": -0.003}
-    rows = [
-        row("base", None, None, difference),
-        row("teacher", 1_543_714_304, None, None),
-        row("qkvo-32", 8_716_288, 0.0056, difference),
-    ]
-    text = io.StringIO()
-    print_distill({"test_problems": 500, "rows": rows}, Path("runs/[x]"), Console(file=text, width=80))
-    lines = text.getvalue().splitlines()
-    assert all(len(line) <= 80 for line in lines if "│" in line)
-    [shown] = [line for line in lines if "qkvo-32" in line]
-    cells = [cell.strip() for cell in shown.strip("│ ").split("│")]
-    assert cells == ["qkvo-32", "8.72 M", "0.56%", "0.495 [0.452, 0.539]", "-0.003", "0.0123"]
-    assert "1.54 B" in text.getvalue()
-    assert "runs/[x]/summary.json" in text.getvalue()

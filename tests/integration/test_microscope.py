@@ -18,7 +18,7 @@ from reasonmaxxer.microscope import interventions, search
 from reasonmaxxer.microscope.pair import open_pair
 from reasonmaxxer.microscope.search import fewest_edits
 from reasonmaxxer.recipe import parse_config
-from reasonmaxxer.report.microscope.intervene import findings
+from reasonmaxxer.report.intervene import findings
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.verify import Verifier
 from reasonmaxxer.work import microscope

@@ -132,7 +132,7 @@ def test_ratio_of_costs_at_equal_accuracy():
 
 
 @pytest.mark.parametrize("unpriced", ["one", "two"])
-def test_a_cost_without_a_price_is_not_one_that_is_never_reached(unpriced):
+def test_a_cost_without_a_price_is_not_one_that_is_never_reached(unpriced, tmp_path):
     one = run(answers((1, 1, 1, 1)), [(1, 10, (0, 0)), (2, 20, (1, 0))])
     two = run(answers((1, 1, 1, 1)), [(1, 30, (1, 0)), (2, 60, (1, 1))])
     points = {"one": one, "two": two}[unpriced].curve
@@ -140,7 +140,8 @@ def test_a_cost_without_a_price_is_not_one_that_is_never_reached(unpriced):
     found = compare([BASE, arm("one", one), arm("two", two)])
     assert "usd" not in found["ratios"][0]
     assert found["ratios"][0]["seconds"]["value"] == 1.5
-    (table,) = (t for t in content(found).tables if t.name == "ratio-table")
+    write_json(found, tmp_path / "comparison.json")
+    (table,) = (t for t in content(tmp_path).tables if t.name == "ratio-table")
     assert table.rows[0][4] == "not priced"
 
 

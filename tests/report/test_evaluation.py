@@ -5,9 +5,8 @@ from rich.console import Console
 
 from reasonmaxxer.artifacts import write_json
 from reasonmaxxer.measure.published import published_scores
-from reasonmaxxer.report.evaluation import tables, words
-from reasonmaxxer.report.evaluation.page import write_evaluation
-from reasonmaxxer.report.evaluation.terminal import print_evaluation
+from reasonmaxxer.report import evaluate
+from reasonmaxxer.report.page import print_report, write_report
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\u202e"
 
@@ -67,18 +66,18 @@ def found():
 
 
 def test_what_a_score_must_not_be_quoted_without(found):
-    cut, unread, part, flat, published = words.caveats(found)
+    cut, unread, part, flat, published = evaluate.caveats(found)
     assert cut.startswith("Cut at the limit of 1,024 tokens, and so unfinished: MATH-500 34% of the")
     assert unread.startswith("No answer found: AIME 2024 25% of the completions")
     assert part == "Not whole benchmarks: MATH-500 40 of 500 problems."
     assert flat.startswith("An interval without width (AIME 2024)")
     assert "not measured here" in published
     sound = found | {"published": [], "benchmarks": [benchmark("a", "A", estimate(0.5, 0.4, 0.6))]}
-    assert words.caveats(sound) == []
+    assert evaluate.caveats(sound) == []
 
 
 def test_scores_stand_beside_the_published_ones(found):
-    table = tables.scores_table(found)
+    table = evaluate.scores_table(found)
     assert table.columns[4:] == (
         "published: base",
         "published: SimpleRL-Zoo (GRPO)",
@@ -89,23 +88,23 @@ def test_scores_stand_beside_the_published_ones(found):
         "MATH-500", "pass@1", "40", "0.310 [0.260, 0.360]", "0.298", "0.496", "0.436", "0.502"
     )  # fmt: skip
     averaged = found | {"average": estimate(0.2, 0.1, 0.3, 240)}
-    last = tables.scores_table(averaged).rows[-1]
+    last = evaluate.scores_table(averaged).rows[-1]
     assert last[3:5] == ("0.200 [0.100, 0.300]", "0.182") and last[-1] == "0.282"
-    said = words.findings(averaged)
+    said = evaluate.findings(averaged)
     assert said[0] == "Average over the six benchmarks of Table 3: 0.200 [0.100, 0.300]."
     # of the base's scores here 0.298 lies within, 0.004 does not
     assert "Qwen2.5-1.5B, base: average 0.182; 1 of 2 published scores lie within" in said[2]
 
 
 def test_parts_have_a_table_each(found):
-    by_level, by_type = tables.part_tables(found["benchmarks"])
+    by_level, by_type = evaluate.part_tables(found["benchmarks"])
     assert by_level.title == "MATH-500 by level" and by_type.title == "MATH-500 by answer type"
     assert by_level.rows == [("1", "12", "0.500 [0.400, 0.600]"), ("5", "28", "0.100 [0.100, 0.100]")]
 
 
 def test_the_page_escapes_what_a_model_wrote(found, tmp_path):
     write_json(found, tmp_path / "summary.json")
-    write_evaluation(tmp_path)
+    write_report(tmp_path)
     page = (tmp_path / "report.html").read_text()
     assert HOSTILE not in page and "<img" not in page and "\u202e" not in page
     assert "x" * 150 in page and "x" * 250 not in page
@@ -114,10 +113,11 @@ def test_the_page_escapes_what_a_model_wrote(found, tmp_path):
 
 
 def test_the_terminal_says_the_same(found, tmp_path):
+    write_json(found, tmp_path / "summary.json")
     console = Console(record=True, width=160)
-    print_evaluation(found, tmp_path, console)
+    print_report(tmp_path, console)
     text = console.export_text()
-    for word in ("0.310 [0.260, 0.360]", "34%", "25%", "0.298", "results.md", "Not whole benchmarks"):
+    for word in ("0.310 [0.260, 0.360]", "34.4%", "AIME 2024 25%", "0.298", "results.md", "Not whole benchmarks"):
         assert word in text
 
 
@@ -125,7 +125,7 @@ def test_pass_at_k_gets_columns_and_a_curve(found, tmp_path):
     rows = [{"k": k, **estimate(0.1 * k, 0.1, 0.9)} for k in (1, 4)]
     for one in found["benchmarks"]:
         one["pass_at"] = rows
-    assert tables.scores_table(found).columns[3:6] == ("measured here", "pass@1", "pass@4")
+    assert evaluate.scores_table(found).columns[3:6] == ("measured here", "pass@1", "pass@4")
     write_json(found, tmp_path / "summary.json")
-    write_evaluation(tmp_path)
+    write_report(tmp_path)
     assert 'id="pass-at-k"' in (tmp_path / "report.html").read_text()

@@ -7,9 +7,8 @@ import pytest
 from rich.console import Console
 
 from reasonmaxxer.artifacts import write_json, write_table
-from reasonmaxxer.report.microscope import distill, overlap
-from reasonmaxxer.report.microscope.page import MicroscopePage, write_page
-from reasonmaxxer.report.microscope.terminal import print_overlap
+from reasonmaxxer.report import distill, overlap
+from reasonmaxxer.report.page import Report, print_report, write_report
 
 HOSTILE = "</script><script>alert(1)</script>"
 
@@ -29,6 +28,7 @@ def found():
         return {"jaccard": estimate(*jaccard), "same_token_share": estimate(*same)}
 
     return {
+        "schema": 1,
         "command": "overlap",
         "base": model("base"),
         "tuned": [model("ours"), model(HOSTILE)],
@@ -64,15 +64,14 @@ def test_overlap_is_held_against_chance_at_like_entropy(found):
 
 def test_overlaps_page_escapes_and_says_where_its_files_are(found, tmp_path):
     write_json(found, tmp_path / "summary.json")
-    written = write_page(tmp_path)
-    page = written["html"].read_text()
+    page = write_report(tmp_path).read_text()
     assert HOSTILE not in page and "&lt;/script&gt;" in page
     assert "not defined" in page  # of the wrong answers' edits
-    assert "31.6\\% [25.0\\%, 40.0\\%]" in written["tex"].read_text()
+    assert "31.6\\% [25.0\\%, 40.0\\%]" in (tmp_path / "overlap.tex").read_text()
     console = Console(record=True, width=160)
-    print_overlap(found, tmp_path, console)
+    print_report(tmp_path, console)
     assert "overlap.html" in console.export_text()
-    assert "<iframe" in MicroscopePage.of(tmp_path)._repr_html_()
+    assert "<iframe" in Report.of(tmp_path)._repr_html_()
 
 
 def row(name, accuracy, kl, parameters=None, change=None):
@@ -92,6 +91,7 @@ def row(name, accuracy, kl, parameters=None, change=None):
 
 def test_distills_page_shows_what_each_student_kept(tmp_path):
     found = {
+        "schema": 1,
         "command": "distill",
         "base": model("base"),
         "teacher": model(HOSTILE),
@@ -112,9 +112,34 @@ def test_distills_page_shows_what_each_student_kept(tmp_path):
     said = distill.findings(found)
     assert said[0] == "Base 0.20, teacher 0.60, best student 0.50."
     assert "8,000 parameters (0.50% of the base) reach 0.50, 75% of the gain; 0.100 nats" in said[1]
-    page = write_page(tmp_path)["html"].read_text()
-    assert HOSTILE not in page and "published, other models" in page and "0.495" in page
+    page = write_report(tmp_path).read_text()
+    assert HOSTILE not in page and "Published, other models" in page and "0.495" in page
     assert "the 8 most likely tokens" in page and "with 90% bootstrap intervals" in page
-    measured = distill.table_4(found).rows[2]
+    measured = distill.students_table(found).rows[2]
     assert measured[3:6] == ("0.500 [0.400, 0.600]", "-0.100 [-0.200, +0.000]", "0.1000")
     assert json.loads((tmp_path / "summary.json").read_text()) == found
+
+
+def test_the_students_fit_a_terminal(tmp_path):
+    folder = tmp_path / "[x]"
+    rows = [
+        row("base", (0.2, 0.1, 0.3), 0.5, change=(-0.3, -0.4, -0.2)),
+        row("teacher", (0.5, 0.45, 0.55), None, 1_543_714_304),
+        row("qkvo-32", (0.495, 0.452, 0.539), 0.01234, 8_716_288, (-0.003, -0.01, 0.01)),
+    ]
+    found = {
+        "schema": 1, "command": "distill", "base": model("base"), "teacher": model("teacher"), "seed": 0, "top": 8,
+        "confidence": 0.9, "test_problems": 500, "rollouts": {"rollouts": 40, "problems": 10, "tokens": 900},
+        "rows": rows,
+    }  # fmt: skip
+    write_json(found, folder / "summary.json")
+    write_table(pa.table({"step": [1], "loss": [0.5]}), folder / "students" / "qkvo-32" / "history.parquet")
+    console = Console(record=True, width=80)
+    print_report(folder, console)
+    text = console.export_text()
+    lines = text.splitlines()
+    assert all(len(line) <= 80 for line in lines if "│" in line)
+    [shown] = [line for line in lines if line.startswith("│ qkvo-32")]
+    cells = [cell.strip() for cell in shown.strip("│ ").split("│")]
+    assert cells == ["qkvo-32", "8,716,288", "0.50%", "0.495 [0.452, 0.539]", "0.0123"]
+    assert "[x]/summary.json" in text.replace("\n", "")

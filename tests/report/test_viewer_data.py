@@ -2,6 +2,7 @@
 
 import pyarrow as pa
 import pytest
+from rich.console import Console
 
 from reasonmaxxer.artifacts import read_table, write_json, write_table
 from reasonmaxxer.config import MicroscopeConfig
@@ -12,7 +13,7 @@ from reasonmaxxer.microscope.policies import folder_name
 from reasonmaxxer.microscope.summary import summarise
 from reasonmaxxer.microscope.vocabulary import VOCABULARY
 from reasonmaxxer.problems import Problem, problems_table
-from reasonmaxxer.report.microscope.page import MicroscopePage, write_page
+from reasonmaxxer.report.page import Report, print_report, write_report
 from reasonmaxxer.report.viewer import TokenViewer
 from reasonmaxxer.report.viewer_data import viewer_data
 from reasonmaxxer.rollouts.table import rollout_table
@@ -30,7 +31,7 @@ def write_common(folder, problems, ids, summary):
     write_table(pa.Table.from_pylist(rows, VOCABULARY), folder / "vocabulary.parquet")
     known = [Problem(id, f"What is {id}? {HOSTILE}", "7", "sums", "math") for id in problems]
     write_table(problems_table(known), folder / "problems.parquet")
-    write_json({**MODELS, "protocol": PROTOCOL, **summary}, folder / "summary.json")
+    write_json({"schema": 1, **MODELS, "protocol": PROTOCOL, **summary}, folder / "summary.json")
 
 
 @pytest.fixture
@@ -119,11 +120,17 @@ def test_an_answer_is_held_against_its_hosts(intervened, monkeypatch):
     }  # fmt: skip
 
 
+def written_pages(folder):
+    """The page, its Markdown and its LaTeX."""
+    page = write_report(folder)
+    return [page.with_suffix(ending) for ending in (".html", ".md", ".tex")]
+
+
 @pytest.mark.parametrize("made", ["compared", "intervened"])
 def test_hostile_text_stays_text_in_every_file(made, request):
     folder = request.getfixturevalue(made)
-    written = write_page(folder)
-    page = Page(written["html"].read_text(encoding="utf-8"))
+    written = {path.suffix: path.read_text(encoding="utf-8") for path in written_pages(folder)}
+    page = Page(written[".html"])
     assert "img" not in [tag for tag, _ in page.tags]
     assert not [name for _, attrs in page.tags for name in attrs if name.startswith("on")]
     for tag, attrs in page.tags:
@@ -132,19 +139,29 @@ def test_hostile_text_stays_text_in_every_file(made, request):
     [policy] = [a["content"] for t, a in page.tags if t == "meta" and "http-equiv" in a]
     assert policy.startswith("default-src 'none'")
     assert "</script><img·src=x·onerror=alert(1)>|`⟨U+202E⟩" in page.text()
-    for kind in ("html", "md", "tex"):
-        assert "\u202e" not in written[kind].read_text(encoding="utf-8")
-    rows = [line for line in written["md"].read_text().splitlines() if line.startswith("|")]
+    assert not [kind for kind, text in written.items() if "\u202e" in text]
+    rows = [line for line in written[".md"].splitlines() if line.startswith("|")]
     assert rows and all(line.endswith("|") for line in rows)  # no cell breaks its row
     assert not [line for line in rows if "<img" in line and "\\<img" not in line]
 
 
 def test_the_same_folder_gives_the_same_bytes(compared, tmp_path):
-    first = {kind: path.read_bytes() for kind, path in write_page(compared).items()}
-    again = {kind: path.read_bytes() for kind, path in write_page(compared).items()}
-    assert first == again
-    MicroscopePage.of(compared).save(tmp_path / "page.html")
-    assert (tmp_path / "page.html").read_bytes() == first["html"]
+    first = [path.read_bytes() for path in written_pages(compared)]
+    assert first == [path.read_bytes() for path in written_pages(compared)]
+    Report.of(compared).save(tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_bytes() == first[0]
+
+
+@pytest.mark.parametrize("made", ["compared", "intervened"])
+def test_a_terminal_says_where_the_page_is_and_what_came_out(made, request):
+    folder = request.getfixturevalue(made)
+    console = Console(record=True, width=80)
+    print_report(folder, console)
+    text = console.export_text()
+    command = {"compared": "diff", "intervened": "intervene"}[made]
+    assert f"{command}.html" in text.replace("\n", "") and "summary.json" in text.replace("\n", "")
+    assert {"compared": "same choice", "intervened": "oracle:first=1"}[made] in text
+    assert all(len(line) <= 80 for line in text.splitlines() if "│" in line)
 
 
 def test_folders_of_something_else_say_so(compared, tmp_path):
@@ -152,5 +169,3 @@ def test_folders_of_something_else_say_so(compared, tmp_path):
     for folder in (tmp_path, tmp_path / "nothing"):
         with pytest.raises(UserError, match="has nothing that the viewer shows: give the folder of a finished"):
             TokenViewer.of(folder)
-    with pytest.raises(UserError, match=r"summary\.json is missing or of another kind"):
-        write_page(tmp_path / "nothing")

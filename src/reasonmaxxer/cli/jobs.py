@@ -34,7 +34,6 @@ class Job:
         usage: its arguments, keys aside.
         limits: keys that `--limit` sets.
         work: `module:function`, called with config, folder and display; returns what it found.
-        show: `module:function` that prints what was found, called with it, folder and console.
         models: key that each positional model sets; a key that is there twice takes a list.
         reuse: whether results of another run can be taken over.
     """
@@ -44,7 +43,6 @@ class Job:
     usage: str
     limits: Sequence[str]
     work: str
-    show: str
     models: Sequence[str] = ()
     reuse: bool = False
 
@@ -56,13 +54,11 @@ class Job:
 
 def _run(name: str, help: str, usage: str) -> Job:
     splits = tuple(f"problems.{split}.limit" for split in ("train", "validation", "test"))
-    work, show = "reasonmaxxer.work.main_job:run", "reasonmaxxer.report.status:print_summary"
-    return Job(name, help, usage, splits, work, show, reuse=True)
+    return Job(name, help, usage, splits, "reasonmaxxer.work.main_job:run", reuse=True)
 
 
 def _microscope(name: str, help: str, usage: str, models: Sequence[str], *limits: str) -> Job:
-    work, show = f"reasonmaxxer.work.microscope:{name}", f"reasonmaxxer.report.microscope.terminal:print_{name}"
-    return Job(name, f"{help} {AGAIN}", usage, limits, work, show, models)
+    return Job(name, f"{help} {AGAIN}", usage, limits, f"reasonmaxxer.work.microscope:{name}", models)
 
 
 _ALL = (
@@ -86,7 +82,6 @@ _ALL = (
         "MODEL",
         ("limit",),
         "reasonmaxxer.work.evaluate:evaluate",
-        "reasonmaxxer.report.evaluation.terminal:print_evaluation",
         ("model",),
     ),
     _microscope(
@@ -208,6 +203,8 @@ def _start(job: Job, config: Any, out: Path, reuse: Path | None, trust_remote_co
     from rich.console import Console
 
     from reasonmaxxer.method.processes import is_first
+    from reasonmaxxer.report.page import print_report
+    from reasonmaxxer.report.status import print_summary
     from reasonmaxxer.work.join import join
     from reasonmaxxer.work.progress import Display
 
@@ -220,7 +217,10 @@ def _start(job: Job, config: Any, out: Path, reuse: Path | None, trust_remote_co
     found = pkgutil.resolve_name(job.work)(
         config, out, display=Display(console), trust_remote_code=trust_remote_code, **more
     )
-    pkgutil.resolve_name(job.show)(found, out, console)
+    if job.is_run:
+        print_summary(found, out, console)
+    else:
+        print_report(out, console)
 
 
 def _command(job: Job) -> Callable[..., None]:

@@ -43,12 +43,11 @@ def compare(
     """
     from rich.console import Console
 
-    from reasonmaxxer.report.comparison import content, write_comparison
-    from reasonmaxxer.report.render import print_content
+    from reasonmaxxer.report.comparison import write_comparison
+    from reasonmaxxer.report.page import print_report
 
-    found = write_comparison(runs, out)
-    names = {"Page": "html", "Tables": "md", "LaTeX": "tex", "Figures": "json"}
-    print_content(content(found), Console(), {label: out / f"comparison.{ending}" for label, ending in names.items()})
+    write_comparison(runs, out)
+    print_report(out, Console())
 
 
 def models() -> None:

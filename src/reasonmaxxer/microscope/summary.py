@@ -110,6 +110,7 @@ def summarise(table: pa.Table, pieces: dict[int, str], config: MicroscopeConfig)
         "problems": len(set(table["problem_id"].to_pylist())),
         "texts": len(table),
         "positions": len(kind_N),
+        "truncated_share": float(np.mean([reason == "length" for reason in table["finish_reason"].to_pylist()])),
         **{name: sums.ratio(*parts) for name, parts in RATIOS.items()},
         "entropy_ratio": sums.statistic(
             lambda of: (of("reranked_entropy") / of("reranked")) / (of("unshifted_entropy") / of("unshifted"))

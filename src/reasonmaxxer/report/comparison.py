@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reasonmaxxer.artifacts import write_json
+from reasonmaxxer.artifacts import read_object, write_json
 from reasonmaxxer.measure.arms import read_arms
 from reasonmaxxer.measure.comparison import compare, crossing
 from reasonmaxxer.measure.published import published_costs
@@ -39,12 +39,9 @@ def write_comparison(runs: Sequence[Path], out: Path) -> dict[str, Any]:
     return found
 
 
-def content(found: Found) -> Content:
-    """The page of a comparison.
-
-    Args:
-        found: what `comparison.json` holds.
-    """
+def content(folder: Path) -> Content:
+    """The page of a finished folder of `compare`."""
+    found = read_object(folder / "comparison.json", ("schema",))
     arms = found["arms"]
     tables = [_accuracy(found), _pass_at(found), _cost(arms), _ratios(found), _published()]
     return Content(

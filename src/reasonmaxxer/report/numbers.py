@@ -1,4 +1,4 @@
-"""Estimates as text."""
+"""Estimates, counts and pairs of models as text."""
 
 from __future__ import annotations
 
@@ -41,3 +41,8 @@ def counted(count: int, one: str, many: str | None = None) -> str:
 def listed(parts: list[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
+
+
+def pair_name(summary: Mapping[str, Any]) -> str:
+    """The two models of a comparison."""
+    return f"{summary['base']['name']} → {summary['tuned']['name']}"

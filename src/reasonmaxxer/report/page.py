@@ -11,19 +11,30 @@ from __future__ import annotations
 import html
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 
+from rich.console import Console
+
 from reasonmaxxer.artifacts import read_object, write_text
+from reasonmaxxer.errors import UserError
 from reasonmaxxer.report.content import Content
-from reasonmaxxer.report.render import to_html, write_content
+from reasonmaxxer.report.render import print_content, to_html, write_content
 
 FILES = {
-    "run": ("report.html",),
-    "evaluate": ("report.html", "results.md"),
-    "compare": ("comparison.html", "comparison.md", "comparison.tex"),
-    **{name: (f"{name}.html", f"{name}.md", f"{name}.tex") for name in ("diff", "intervene", "overlap", "distill")},
+    "run": {"Report": "report.html"},
+    "evaluate": {"Page": "report.html", "Tables": "results.md"},
+    **{
+        name: {"Page": f"{name}.html", "Tables": f"{name}.md", "LaTeX": f"{name}.tex"}
+        for name in ("comparison", "diff", "intervene", "overlap", "distill")
+    },
 }
-"""What each command's page is written to, the page itself first."""
+"""What each command's page is written to, the page itself first. The module of its name has its content."""
+OTHERS = {
+    "comparison": {"Figures": "comparison.json"},
+    "distill": {"Adapters": "students/*/adapter (PEFT folders)", "Losses": "students/*/history.parquet"},
+}
+"""What else of a folder a terminal names, beside `summary.json`."""
 
 
 @dataclass(frozen=True)
@@ -63,19 +74,40 @@ class Report:
 
 
 def write_report(folder: Path) -> Path:
-    """Write the page of a folder, and its tables where it has some, into it; returns where the page is."""
-    paths = [folder / name for name in FILES[command_of(folder)]]
+    """Write the page of a folder, and its tables where it has some, into it; returns where the page is.
+
+    Raises:
+        UserError: it is no folder of a command, or the command has not finished.
+    """
+    paths = [folder / name for name in FILES[command_of(folder)].values()]
     write_content(content_of(folder), *paths)
     return paths[0]
 
 
+def print_report(folder: Path, console: Console) -> None:
+    """Print the headline tables of a folder's page, its findings and caveats, and where its files are.
+
+    Raises:
+        UserError: it is no folder of a command, or the command has not finished.
+    """
+    command = command_of(folder)
+    names = {**FILES[command], "Figures": "summary.json", **OTHERS.get(command, {})}
+    print_content(content_of(folder), console, {label: folder / name for label, name in names.items()})
+
+
 def command_of(folder: Path) -> str:
-    """The command that filled a folder; `run` where nothing says otherwise."""
+    """The command that filled a folder; `run` where nothing says otherwise.
+
+    Raises:
+        UserError: a command that has no page.
+    """
     if (folder / "comparison.json").is_file():
-        return "compare"
+        return "comparison"
     path = folder / "summary.json"
-    found = read_object(path, ()) if path.is_file() else {}
-    return str(found.get("command", "distill" if "teacher" in found else "run"))
+    command = str(read_object(path).get("command", "run")) if path.is_file() else "run"
+    if command not in FILES:
+        raise UserError(f"{path} is of '{command}', which has no page. Commands with one are {', '.join(FILES)}.")
+    return command
 
 
 def content_of(folder: Path) -> Content:
@@ -84,19 +116,6 @@ def content_of(folder: Path) -> Content:
     Raises:
         UserError: it is no folder of a command, or the command has not finished.
     """
-    command = command_of(folder)
-    if command == "run":
-        from reasonmaxxer.report import run
-
-        return run.content(folder)
-    if command == "compare":
-        from reasonmaxxer.report import comparison
-
-        return comparison.content(read_object(folder / "comparison.json", ("schema",)))
-    if command == "evaluate":
-        from reasonmaxxer.report.evaluation.page import read_content as evaluated
-
-        return evaluated(folder)
-    from reasonmaxxer.report.microscope.page import read_content  # loads torch
-
-    return read_content(folder)
+    page = import_module(f"reasonmaxxer.report.{command_of(folder)}")
+    content: Content = page.content(folder)
+    return content

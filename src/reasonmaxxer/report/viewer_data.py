@@ -19,10 +19,40 @@ from reasonmaxxer.errors import UserError
 from reasonmaxxer.microscope.pair import ARMS
 from reasonmaxxer.microscope.policies import HIGHLIGHTED, POLICIES, REVERSE, folder_name
 from reasonmaxxer.report.pieces import Pieces, thousandths
+from reasonmaxxer.rollouts.collect import read_columns
 
 ANSWER_COLUMNS = ("problem_id", "completion_ids", "outcome", "extracted", "finish_reason")
 SHOWN_POLICIES = (*HIGHLIGHTED, *(name for name, kind in POLICIES.items() if kind.control))
 """Policies that the viewer of an intervention prefers to show."""
+
+VIEWS: dict[str, dict[str, Any]] = {
+    "run": {
+        "arms": ["base", "adapted"],
+        "mark": ["decision point", "decision points"],
+        "shades": ["entropy", "change", "advantage", "rank", "class", "jsd"],
+        "splits": ["all", "train", "test"],
+        "outcomes": ["all", "correct", "wrong", "gained", "lost"],
+        "beside": False,
+    },
+    "diff": {
+        "arms": [*ARMS],
+        "mark": ["edit", "edits"],
+        "shades": ["class", "jsd", "entropy", "change", "rank"],
+        "splits": [],
+        "outcomes": ["all", "correct", "wrong"],
+        "beside": False,
+    },
+    "intervene": {
+        "arms": [*ARMS],
+        "mark": ["edit", "edits"],
+        "shades": ["edits"],
+        "splits": [],
+        "outcomes": ["all", "correct", "wrong", "gained", "lost"],
+        "beside": True,
+    },
+}
+"""What a viewer offers, by the command that filled the folder."""
+NO_GATE = {"kind": "none", "tau": None}
 
 Row = Mapping[str, Any]
 Key = tuple[str, str]
@@ -80,16 +110,17 @@ def viewer_data(folder: Path, limit: int | None = None, tokens: int | None = Non
         UserError: the folder holds none of these, or is not finished.
     """
     if (folder / "inspection" / "stage.json").is_file():
-        return _run_data(folder)
+        return VIEWS["run"] | _run_data(folder)
     summary = read_json(folder / "summary.json") if (folder / "summary.json").is_file() else {}
-    if summary.get("command") == "diff":
-        return _diff_data(folder, summary, limit, tokens)
-    if summary.get("command") == "intervene":
-        return _intervention_data(folder, summary, limit)
-    raise UserError(
-        f"{folder} has nothing that the viewer shows: give the folder of a finished `reasonmaxxer run`, with its "
-        "inspection, of `reasonmaxxer diff` or of `reasonmaxxer intervene`."
-    )
+    command = summary.get("command")
+    if command not in ("diff", "intervene"):
+        raise UserError(
+            f"{folder} has nothing that the viewer shows: give the folder of a finished `reasonmaxxer run`, with its "
+            "inspection, of `reasonmaxxer diff` or of `reasonmaxxer intervene`."
+        )
+    model = f"{summary['base']['name']} and {summary['tuned']['name']}"
+    shown = _diff_data(folder, summary, limit, tokens) if command == "diff" else _edits_data(folder, summary, limit)
+    return VIEWS[command] | {"model": model, "gate": NO_GATE} | shown
 
 
 def _run_data(run: Path) -> dict[str, Any]:
@@ -104,12 +135,6 @@ def _run_data(run: Path) -> dict[str, Any]:
     changes = {("test", id): change(right["base", id], right["adapted", id]) for _, id in right}
     return {
         "model": read_json(run / "evaluation" / "stage.json")["counts"]["model"]["name"],
-        "arms": ["base", "adapted"],
-        "mark": ["decision point", "decision points"],
-        "shades": ["entropy", "change", "advantage", "rank", "class", "jsd"],
-        "splits": ["all", "train", "test"],
-        "outcomes": ["all", "correct", "wrong", "gained", "lost"],
-        "beside": False,
         "gate": {"kind": gate["kind"], "tau": gate["tau"]},
         "left_out": 0,
         **_shown([_inspected(row) for row in rows], problems, changes, run / "inspection"),
@@ -125,25 +150,7 @@ def _inspected(row: Row) -> _Text:
 def _diff_data(folder: Path, summary: Row, texts: int | None, tokens: int | None) -> dict[str, Any]:
     source = summary["protocol"]["text"]
     shown = [_compared(row, source) for row in _first(_positions(folder), texts, tokens)]
-    return {
-        **_pair_data(summary),
-        "shades": ["class", "jsd", "entropy", "change", "rank"],
-        "outcomes": ["all", "correct", "wrong"],
-        "beside": False,
-        "left_out": summary["texts"] - len(shown),
-        **_shown(shown, _problems(folder), {}, folder),
-    }
-
-
-def _pair_data(summary: Row) -> dict[str, Any]:
-    """What the viewers of `diff` and `intervene` have in common."""
-    return {
-        "model": f"{summary['base']['name']} and {summary['tuned']['name']}",
-        "arms": list(ARMS),
-        "mark": ["edit", "edits"],
-        "splits": [],
-        "gate": {"kind": "none", "tau": None},
-    }
+    return {"left_out": summary["texts"] - len(shown), **_shown(shown, _problems(folder), {}, folder)}
 
 
 def _positions(folder: Path) -> Iterator[Row]:
@@ -173,8 +180,8 @@ def _compared(row: Row, source: str) -> _Text:
     return _Text(("", row["problem_id"]), f"{row['rollout'] or name}", title, row, _places(row["kind"]))
 
 
-def _intervention_data(folder: Path, summary: Row, limit: int | None) -> dict[str, Any]:
-    """Problems whose outcome changes come first."""
+def _edits_data(folder: Path, summary: Row, limit: int | None) -> dict[str, Any]:
+    """Answers of both models and of some policies; problems whose outcome changes come first."""
     answers: dict[str, dict[str, Row]] = {arm: _answers(folder / f"{arm}-greedy") for arm in ARMS}
     changes = {id: change(_is_right(row), _is_right(answers["tuned"][id])) for id, row in answers["base"].items()}
     chosen = sorted(changes, key=lambda id: not changes[id])[:limit]
@@ -192,14 +199,8 @@ def _intervention_data(folder: Path, summary: Row, limit: int | None) -> dict[st
             title = f"{name}, greedy" if name in ARMS else name
             decisions = [edit["position"] for edit in own if edit["changed"]]
             texts.append(_Text(("", id), name, title, made[id], decisions, own, beside))
-    return {
-        **_pair_data(summary),
-        "shades": ["edits"],
-        "outcomes": ["all", "correct", "wrong", "gained", "lost"],
-        "beside": True,
-        "left_out": len(changes) - len(chosen),
-        **_shown(texts, _problems(folder), {("", id): to for id, to in changes.items()}, folder),
-    }
+    keyed = {("", id): to for id, to in changes.items()}
+    return {"left_out": len(changes) - len(chosen), **_shown(texts, _problems(folder), keyed, folder)}
 
 
 def _shown_policies(names: Sequence[str]) -> Sequence[str]:
@@ -208,11 +209,7 @@ def _shown_policies(names: Sequence[str]) -> Sequence[str]:
 
 def _answers(folder: Path) -> dict[str, Row]:
     """Answers by problem."""
-    return {
-        row["problem_id"]: {"ids": row["completion_ids"], **row}
-        for path in sorted(folder.glob("shard-*.parquet"))
-        for row in read_table(path, ANSWER_COLUMNS).to_pylist()
-    }
+    return {row["problem_id"]: {"ids": row["completion_ids"], **row} for row in read_columns(folder, ANSWER_COLUMNS)}
 
 
 def _edits(folder: Path) -> dict[str, list[Row]]:

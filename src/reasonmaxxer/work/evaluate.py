@@ -21,7 +21,7 @@ from reasonmaxxer.models.files import files_behind
 from reasonmaxxer.models.load import adapter_of, base_config, base_of, check_adapter, with_adapter
 from reasonmaxxer.problems import Problem, load_samples, problems_table, source_name
 from reasonmaxxer.problems.catalogue import CATALOGUE, SUITES
-from reasonmaxxer.report.evaluation.page import write_evaluation
+from reasonmaxxer.report.page import write_report
 from reasonmaxxer.rollouts.collect import collect, read_rollouts
 from reasonmaxxer.rollouts.engine import Engine
 from reasonmaxxer.rollouts.engines import check_engine, make_engine
@@ -75,7 +75,7 @@ def evaluate(config: SuiteConfig, out: Path, display: Display, trust_remote_code
         summary = read_evaluation(out)
         if against:
             write_json(differences(config, problems, out, against), out / AGAINST)
-        write_evaluation(out)
+        write_report(out)
         return summary
 
 

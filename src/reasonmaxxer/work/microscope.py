@@ -24,7 +24,7 @@ from reasonmaxxer.microscope.texts import given_answers, greedy_answers, microsc
 from reasonmaxxer.microscope.vocabulary import pieces_table, texts_of
 from reasonmaxxer.models.files import files_behind
 from reasonmaxxer.problems import Problem, problems_table
-from reasonmaxxer.report.microscope.page import write_page
+from reasonmaxxer.report.page import write_report
 from reasonmaxxer.rollouts.limits import check_prompts
 from reasonmaxxer.rollouts.table import Rollout, rollout_table
 from reasonmaxxer.verify import graded_by
@@ -129,7 +129,7 @@ def distill(
         UserError: bad input, seen before any long work starts.
     """
     summary = distillation.distill(config, out, display, trust_remote_code)
-    write_page(out)
+    write_report(out)
     return summary
 
 
@@ -234,7 +234,7 @@ class _Work:
             **found,
         }
         write_json(summary, self.out / SUMMARY)
-        write_page(self.out)
+        write_report(self.out)
         return summary
 
 
