@@ -31,6 +31,7 @@ from reasonmaxxer.method.trainer import ReasonMaxxerConfig, ReasonMaxxerTrainer
 from reasonmaxxer.models import attention, sizes
 from reasonmaxxer.models.accelerated import masked
 from reasonmaxxer.models.cpu.frozen import frozen
+from reasonmaxxer.rollouts.drawing import Drawing
 from reasonmaxxer.rollouts.engine import Request
 from reasonmaxxer.rollouts.transformers_engine import ACCELERATED, TransformersEngine, _Decoding
 
@@ -63,8 +64,9 @@ def decoding_step(model: Any, rows: int) -> dict[str, int]:
     engine.pace = ACCELERATED
     requests = [Request(tuple(range(3, 67)), seed) for seed in range(rows)]
     with frozen(model):
-        decoding = _Decoding(engine, requests, SamplingConfig(max_new_tokens=16))
-        decoding._record(decoding._round(decoding._fill()))
+        drawing = Drawing(requests, SamplingConfig(max_new_tokens=16), [], None)
+        decoding = _Decoding(engine, drawing)
+        drawing.record(decoding._round(decoding._fill()), decoding.owners)
         with Operators() as counted:
             decoding.replay(decoding._state(), 128)
     return counted.figures()

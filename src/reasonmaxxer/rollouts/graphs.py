@@ -27,25 +27,24 @@ class CudaGraphs:
         self._captured: dict[tuple[int, int], tuple[Any, Tensor, Draws]] = {}
 
     def __call__(self, state_3B: Tensor, span: int) -> Draws:
-        """The step; its draws are the caller's to keep."""
+        """Replay the step of this shape; its draws stay as they are when it is replayed again."""
         shape = (state_3B.shape[1], span)
         if shape not in self._captured:
             self._captured[shape] = self._capture(state_3B, span)
-        graph, given_3B, draws = self._captured[shape]
-        given_3B.copy_(state_3B)
+        graph, input_3B, draws = self._captured[shape]
+        input_3B.copy_(state_3B)
         graph.replay()
-        own = (draws.token_B, draws.entropy_B, draws.logprob_B, draws.found_B)
-        return Draws(*(column.clone() for column in own))
+        return Draws(*(column.clone() for column in draws))
 
     def _capture(self, state_3B: Tensor, span: int) -> tuple[Any, Tensor, Draws]:
-        given_3B = state_3B.clone()
+        input_3B = state_3B.clone()
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):  # libraries allocate at their first call, which no capture may
-            self._step(given_3B, span)
+            self._step(input_3B, span)
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self._pool):
-            draws = self._step(given_3B, span)
+            draws = self._step(input_3B, span)
         self._pool = self._pool or graph.pool()
-        return graph, given_3B, draws
+        return graph, input_3B, draws

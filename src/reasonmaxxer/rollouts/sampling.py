@@ -5,7 +5,7 @@ rollout come from a counter-based generator seeded with the rollout's own seed, 
 draws does not depend on its neighbours in the batch.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,21 +23,20 @@ def uniforms(seed: int, length: int) -> np.ndarray:
     return np.random.Generator(np.random.Philox(seed)).random(length)
 
 
-@dataclass(frozen=True)
-class Draws:
+class Draws(NamedTuple):
     """One token a row, and what the model thought of it.
 
     Attributes:
         token_B: int64 ids.
         entropy_B: float32 entropy of each raw distribution, nats.
         logprob_B: float32 log-probability of each token under it, nats.
-        found_B: bool, whether the token is a draw; not where the nucleus was not searched to its end.
+        valid_B: bool, whether the token is a draw; not where the nucleus was not searched to its end.
     """
 
     token_B: Tensor
     entropy_B: Tensor
     logprob_B: Tensor
-    found_B: Tensor
+    valid_B: Tensor
 
 
 def draw(logits_BV: Tensor, uniform_B: Tensor, temperature: float, top_p: float, search: bool = True) -> Draws:
@@ -51,7 +50,7 @@ def draw(logits_BV: Tensor, uniform_B: Tensor, temperature: float, top_p: float,
         uniform_B: float64 numbers in [0, 1), one a row.
         temperature: 0 takes the most likely token.
         top_p: in (0, 1]; 1 keeps the whole vocabulary.
-        search: sort those rows, which makes the CPU wait for a GPU; else their tokens are not found, and
+        search: sort those rows, which makes the CPU wait for a GPU; else their tokens are no draws, and
             are to be drawn again at the same number.
     """
     on_cpu = logits_BV.device.type == "cpu"  # a GPU wants few large operators
@@ -66,21 +65,21 @@ def draw(logits_BV: Tensor, uniform_B: Tensor, temperature: float, top_p: float,
 def _draw(
     logits_NV: Tensor, uniform_N: Tensor, temperature: float, top_p: float, search: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Token, entropy, log-probability and whether it was found, of a chunk of rows."""
+    """Token, entropy, log-probability and whether it is a draw, of a chunk of rows."""
     shifted_NV = shifted(logits_NV)
     entropy_N, normaliser_N1, scratch_NV = entropy(shifted_NV)
     if temperature == 0:
         token_N = shifted_NV.argmax(-1)
-        found_N = torch.ones_like(token_N, dtype=torch.bool)
+        valid_N = torch.ones_like(token_N, dtype=torch.bool)
     else:
         scaled_NV = torch.div(shifted_NV, temperature, out=scratch_NV)
-        token_N, found_N = _nucleus(scaled_NV, uniform_N, top_p, search)
+        token_N, valid_N = _nucleus(scaled_NV, uniform_N, top_p, search)
     logprob_N1 = shifted_NV.gather(-1, token_N[:, None]) - normaliser_N1
-    return token_N, entropy_N, logprob_N1.squeeze(-1), found_N
+    return token_N, entropy_N, logprob_N1.squeeze(-1), valid_N
 
 
 def _nucleus(scaled_NV: Tensor, uniform_N: Tensor, top_p: float, search: bool) -> tuple[Tensor, Tensor]:
-    """Token drawn from each row of tempered logits, which it overwrites, and whether it was found."""
+    """Token drawn from each row of tempered logits, which it overwrites, and whether it is a draw."""
     vocabulary = scaled_NV.shape[-1]
     every_N = torch.ones_like(uniform_N, dtype=torch.bool)
     if top_p >= 1:

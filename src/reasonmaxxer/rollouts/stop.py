@@ -1,14 +1,11 @@
-"""Completions as they grow, and what ends them: a token, a length, or a string in their bytes."""
+"""Strings that end a completion, in the bytes of its tokens."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any
 
-from reasonmaxxer.config import SamplingConfig
 from reasonmaxxer.models.pieces import token_pieces
-from reasonmaxxer.rollouts.engine import Completion
 
 
 class StopStrings:
@@ -38,40 +35,11 @@ class StopStrings:
         if not self._strings:
             return False
         tail += self._pieces[token] if token < len(self._pieces) else b""
-        found = any(string in tail for string in self._strings)
+        spelled = any(string in tail for string in self._strings)
         del tail[: max(0, len(tail) - self._kept)]
-        return found
+        return spelled
 
     def cut(self, ids: Sequence[int]) -> int | None:
         """Tokens of a completion up to the one that ends it; None where no string occurs."""
         tail = bytearray()
         return next((n for n, token in enumerate(ids, 1) if self.ends(tail, token)), None)
-
-
-class Growing:
-    """Completions that are given one token after another.
-
-    Args:
-        count: of completions, empty so far.
-        sampling: gives the longest length and the stop strings.
-        eos_ids: tokens that end a completion.
-        tokenizer: which only stop strings need.
-    """
-
-    def __init__(self, count: int, sampling: SamplingConfig, eos_ids: Collection[int], tokenizer: Any) -> None:
-        self.completions = [Completion([], [], [], "length") for _ in range(count)]
-        self._tails = [bytearray() for _ in range(count)]  # what stop strings may begin with
-        self._stop = StopStrings(sampling.stop, tokenizer)
-        self._eos_ids, self._limit = eos_ids, sampling.max_new_tokens
-
-    def keep(self, number: int, token: int, entropy: float, logprob: float) -> bool:
-        """Add a token to a completion; whether it is the last."""
-        kept = self.completions[number]
-        assert kept.entropy is not None and kept.logprob is not None
-        kept.ids.append(token)
-        kept.entropy.append(entropy)
-        kept.logprob.append(logprob)
-        if token in self._eos_ids or self._stop.ends(self._tails[number], token):
-            self.completions[number] = replace(kept, finish_reason="stop")
-            return True
-        return len(kept.ids) >= self._limit

@@ -27,11 +27,11 @@ from reasonmaxxer.models.cache import SlotCache
 from reasonmaxxer.models.cpu.frozen import frozen
 from reasonmaxxer.models.prefill import next_prompts, read_on, read_together
 from reasonmaxxer.models.reading import reading
+from reasonmaxxer.rollouts.drawing import Drawing
 from reasonmaxxer.rollouts.engine import Completion, Engine, OnTokens, Request
 from reasonmaxxer.rollouts.graphs import CudaGraphs
 from reasonmaxxer.rollouts.plain import decode_plainly
-from reasonmaxxer.rollouts.sampling import Draws, draw, uniforms
-from reasonmaxxer.rollouts.stop import Growing
+from reasonmaxxer.rollouts.sampling import Draws
 
 
 @dataclass(frozen=True)
@@ -97,33 +97,34 @@ class TransformersEngine(Engine):
         """Complete every request; consecutive requests of one prompt share its prefill."""
         if not requests:
             return []
-        named = {request.adapter for request in requests} - {None}
-        if named and not hasattr(self.model, "peft_config"):
-            raise ValueError(f"requests name the adapter {named}, but the model carries none")
+        adapters = {request.adapter for request in requests} - {None}
+        if adapters and not hasattr(self.model, "peft_config"):
+            raise ValueError(f"requests name the adapter {adapters}, but the model carries none")
+        drawing = Drawing(requests, sampling, self.eos_ids, self.tokenizer, on_tokens)
         was_training = self.model.training
         self.model.eval()
         try:
-            way = reading(self.model)
+            alone = reading(self.model) == "alone"
             with frozen(self.model):
-                if way == "alone":
-                    growing = Growing(len(requests), sampling, self.eos_ids, self.tokenizer)
-                    return decode_plainly(self.model, growing, requests, sampling, self.batch_size, on_tokens)
-                return _Decoding(self, requests, sampling).run(on_tokens)
+                if alone:
+                    decode_plainly(self.model, drawing, self.batch_size)
+                else:
+                    _Decoding(self, drawing).run()
+            return drawing.completions
         finally:
             self.model.train(was_training)
 
 
 class _Decoding:
-    """State of one `generate` call: which request sits in which slot, and what it has so far."""
+    """State of one `generate` call: the cache, and which request sits in which of its slots."""
 
-    def __init__(self, engine: TransformersEngine, requests: Sequence[Request], sampling: SamplingConfig) -> None:
+    def __init__(self, engine: TransformersEngine, drawing: Drawing) -> None:
         self.model, self.pace = engine.model, engine.pace
-        self.requests, self.sampling = requests, sampling
-        self.growing = Growing(len(requests), sampling, engine.eos_ids, engine.tokenizer)
-        self.device = self.model.device
+        self.drawing, self.requests = drawing, drawing.requests
+        requests, self.device = drawing.requests, self.model.device
         self.owners: list[int | None] = [None] * min(engine.batch_size, len(requests))
         rows = _up(len(self.owners), self.pace.rows)
-        limit = sampling.max_new_tokens + self.pace.draws  # rows that have ended go on for a while
+        limit = drawing.sampling.max_new_tokens + self.pace.draws  # rows that have ended go on for a while
         capacity = _up(max(len(r.prompt_ids) for r in requests) + limit, self.pace.span)
         config = self.model.config.get_text_config()
         self.cache = SlotCache(config.num_hidden_layers, rows, capacity)
@@ -137,17 +138,15 @@ class _Decoding:
         self.prompt_logits_PV = torch.empty(0)
         self.waiting = 0
 
-    def run(self, on_tokens: OnTokens | None) -> list[Completion]:
+    def run(self) -> None:
+        """Decode until every request is complete."""
         if self.prefix:
             read_together(self.model, self.cache, [self.requests[0].prompt_ids[: self.prefix]])
             self.cache.keep_prefix()
-        while True:
+        fresh = self._fill()
+        while self.owners:
+            self.drawing.record(self._round(fresh), self.owners)
             fresh = self._fill()
-            if not self.owners:
-                return self.growing.completions
-            made, finished = self._record(self._round(fresh))
-            if on_tokens:
-                on_tokens(made, finished)
 
     def _fill(self) -> dict[int, Tensor]:
         """Give free slots to waiting requests and close the other gaps; logits [V] of the slots filled."""
@@ -173,8 +172,8 @@ class _Decoding:
             self._prefill()
         row = self.prompts[request.prompt_ids]
         self.cache.admit(slot, row, len(request.prompt_ids))
-        numbers = torch.from_numpy(uniforms(request.seed, self.sampling.max_new_tokens))
-        self.uniform_SL[slot, : len(numbers)] = numbers.to(self.device)
+        uniform_L = self.drawing.uniforms(self.waiting)
+        self.uniform_SL[slot, : len(uniform_L)] = uniform_L.to(self.device)
         self.owners[slot] = self.waiting
         self.waiting += 1
         return self.prompt_logits_PV[row]
@@ -194,11 +193,11 @@ class _Decoding:
         state_3B = state_3B.to(self.device)
         if fresh:
             slots_F = torch.tensor(list(fresh), device=self.device)
-            first = self._draw(torch.stack(list(fresh.values())), self.uniform_SL[slots_F, 0])
+            first = self.drawing.draw(torch.stack(list(fresh.values())), self.uniform_SL[slots_F, 0])
             state_3B[0, slots_F] = first.token_B
             drawn.append((list(fresh), first))
         for number in range(self.pace.draws - bool(fresh)):
-            # the first step searches every nucleus: a row that was not found goes on there
+            # the first step searches every nucleus: a row without a valid draw goes on there
             step = self.replay if number else self._step
             draws = step(state_3B, _up(longest + number, self.pace.span))
             drawn.append((range(len(self.owners)), draws))
@@ -207,50 +206,26 @@ class _Decoding:
 
     def _state(self) -> Tensor:
         """Last token, its position and number of tokens of every row, int64 [3, B]; rows that pad are 0."""
-        made = [self.growing.completions[owner].ids for owner in self.owners if owner is not None]
-        last = [ids[-1] if ids else 0 for ids in made]  # those of new rows are drawn in this round
-        lengths = [self._length(slot) for slot in range(len(made))]
-        state_3B = torch.tensor([last, lengths, [max(1, len(ids)) for ids in made]])
-        return pad(state_3B, (0, _up(len(made), self.pace.rows) - len(made)))
+        completions = [self.drawing.completions[owner].ids for owner in self.owners if owner is not None]
+        last = [ids[-1] if ids else 0 for ids in completions]  # those of new rows are drawn in this round
+        lengths = [self._length(slot) for slot in range(len(completions))]
+        state_3B = torch.tensor([last, lengths, [max(1, len(ids)) for ids in completions]])
+        return pad(state_3B, (0, _up(len(completions), self.pace.rows) - len(completions)))
 
     def _step(self, state_3B: Tensor, span: int, search: bool = True) -> Draws:
         """One forward of every row, and the draw of its next token; nothing in it depends on values."""
-        token_B, position_B, made_B = state_3B
+        token_B, position_B, count_B = state_3B
         output = read_on(self.model, self.cache, token_B[:, None], position_B, span)
-        uniform_B1 = self.uniform_SL[: len(made_B)].gather(1, made_B[:, None])
-        return self._draw(output.logits[:, -1], uniform_B1[:, 0], search)
-
-    def _draw(self, logits_BV: Tensor, uniform_B: Tensor, search: bool = True) -> Draws:
-        return draw(logits_BV, uniform_B, self.sampling.temperature, self.sampling.top_p, search)
-
-    def _record(self, drawn: Sequence[tuple[Sequence[int], Draws]]) -> tuple[int, int]:
-        """Keep what was drawn, each row's up to its end; tokens kept and completions finished."""
-        columns = [(d.token_B, d.entropy_B, d.logprob_B, d.found_B) for _, d in drawn]
-        packed = torch.cat([torch.stack([c.double() for c in four], 1) for four in columns])
-        rows = iter(packed.tolist())  # the one transfer of a round
-        made = finished = 0
-        unfound: set[int] = set()
-        for slots, draws in drawn:
-            own = [next(rows) for _ in draws.token_B]
-            for slot, (token, entropy, logprob, found) in zip(slots, own, strict=False):
-                owner = self.owners[slot]
-                if not found:
-                    unfound.add(slot)
-                if owner is None or slot in unfound:
-                    continue
-                made += 1
-                if self.growing.keep(owner, int(token), entropy, logprob):
-                    self.owners[slot] = None
-                    finished += 1
-        return made, finished
+        uniform_B1 = self.uniform_SL[: len(count_B)].gather(1, count_B[:, None])
+        return self.drawing.draw(output.logits[:, -1], uniform_B1[:, 0], search)
 
     def _length(self, slot: int) -> int:
         """Tokens of a slot that the cache holds: all but the one drawn last."""
         owner = self.owners[slot]
         if owner is None:
             return 0
-        made = len(self.growing.completions[owner].ids)
-        return len(self.requests[owner].prompt_ids) + max(0, made - 1)
+        drawn = len(self.drawing.completions[owner].ids)
+        return len(self.requests[owner].prompt_ids) + max(0, drawn - 1)
 
 
 def _up(number: int, multiple: int) -> int:
