@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,16 @@ def test_two_processes_train_what_one_does(spread, alone, tmp_path):
         torch.testing.assert_close(adapter[name], weight, rtol=1e-5, atol=1e-5)
 
 
+def completions(row):
+    """The completions that a row holds, none of an idle one."""
+    if not len(row["decision_index"]) + len(row["anchor_index"]):
+        return
+    ids = iter(row["input_ids"][0].tolist())
+    for prompt, *lengths in row["layout"]:
+        list(islice(ids, prompt))
+        yield from (list(islice(ids, length)) for length in lengths)
+
+
 def test_processes_share_neighbours_and_have_as_many_rows():
     data = rows(5)
     for count in (1, 2, 3):
@@ -65,11 +76,11 @@ def test_processes_share_neighbours_and_have_as_many_rows():
         for part, shares in zip((data[:count], data), batches, strict=True):
             assert {share["sequences"] for share in shares} == {len(part)}
             assert len({len(share["rows"]) for share in shares}) == 1
-            taken = [a for share in shares for a in share["advantage"].tolist()]
-            assert taken == pytest.approx([row["advantage"] for row in part])
+            taken = [ids for share in shares for row in share["rows"] for ids in completions(row)]
+            assert taken == [row["completion_ids"] for row in part]
     idle = Collator(99, process=0, processes=2)(data[:1])["rows"][0]
     assert idle["layout"] == [[1, 1]]
-    assert all(len(idle[name]) == 0 for name in ("decision_index", "anchor_index", "advantage"))
+    assert all(len(idle[name]) == 0 for name in ("decision_index", "anchor_index"))
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,6 @@ from reasonmaxxer.method.selection import Example
 from reasonmaxxer.models.packing import Row, pack
 
 
-def _shares(count: int, processes: int) -> list[slice]:
-    """Neighbours stay together: those of one problem share its prompt."""
-    bounds = [count * process // processes for process in range(processes + 1)]
-    return [slice(*bound) for bound in itertools.pairwise(bounds)]
-
-
 def training_rows(examples: Sequence[Example], gate: Gate) -> list[dict[str, Any]]:
     """Rows for `ReasonMaxxerTrainer`: each example with the gate's decision points."""
     return [
@@ -81,12 +75,12 @@ class PackedCollator:
 
         All processes have as many rows: weights that are gathered for a row are gathered by all of them.
         """
-        shares = [sequences[part] for part in _shares(len(sequences), self.processes)]
+        # neighbours stay together: those of one problem share its prompt
+        bounds = [len(sequences) * process // self.processes for process in range(self.processes + 1)]
+        shares = [sequences[start:end] for start, end in itertools.pairwise(bounds)]
         packed = [pack([self._cut(sequence) for sequence in share], self.device) for share in shares]
-        own, share = packed[self.process], shares[self.process]
-        rows = [self._row(row, share) for row in own]
-        idle = max(map(len, packed)) - len(own)
-        rows += [self._idle_row(sequences[0])] * idle
+        rows = [self._row(row, shares[self.process]) for row in packed[self.process]]
+        rows += [self._idle_row(sequences[0])] * (max(map(len, packed)) - len(rows))
         return {"rows": rows, "sequences": len(sequences)}
 
     def targets(self, members: Sequence[Member]) -> dict[str, Tensor]:
@@ -117,9 +111,9 @@ class PackedCollator:
         """The start of a sequence, of which the loss looks at nothing."""
         prompt, completion = self._cut(sequence)
         (row,) = pack([(prompt[:1], completion[:1])])
-        made = self._row(row, [sequence])
-        asked = made.keys() - {"input_ids", "position_ids", "layout", "key"}
-        return {name: value[:0] if name in asked else value for name, value in made.items()}
+        tokens = ("input_ids", "position_ids", "layout", "key")
+        values = self._row(row, [sequence]).items()
+        return {name: value if name in tokens else value[:0] for name, value in values}
 
     def _cut(self, sequence: dict[str, Any]) -> tuple[list[int], list[int]]:
         prompt = list(sequence["prompt_ids"])[: self.max_length]
@@ -139,75 +133,44 @@ class Collator(PackedCollator):
 
     anchor_positions: Literal["all", "completion"] = "all"
 
-    def __call__(self, sequences: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """A batch: also `advantage`, float32, of this process's sequences."""
-        batch = super().__call__(sequences)
-        return {**batch, "advantage": torch.cat([row["advantage"] for row in batch["rows"]])}
-
     def targets(self, members: Sequence[Member]) -> dict[str, Tensor]:
-        """Targets of a row of S sequences
+        """Targets of a row:
 
         - `decision_index`, `decision_target`, int64 [N]: place in the row whose hidden state predicts
           each decision point, and its token; `decision_advantage`, `decision_weight` (one over the
           decision points of its sequence) and `base_logprob` (NaN where unknown), float32 [N]
         - `anchor_index` int64 [M], `anchor_weight` float32 [M]: places anchored, and the sum over the
           sequences they serve of one over that sequence's anchors
-        - `advantage` float32 [S]
         """
-        targets = [self._targets(m.sequence, m.start, m.places) for m in members]
-        advantages = [member.sequence["advantage"] for member in members]
-        return {"advantage": torch.tensor(advantages, dtype=torch.float32), **_decisions(targets), **_anchors(targets)}
+        parts = [self._targets(member) for member in members]
+        columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        # a prompt's hidden states serve every sequence of its row: their weights add up
+        index, inverse = np.unique(columns["anchor_index"], return_inverse=True)
+        weight = np.bincount(inverse, columns["anchor_weight"], minlength=len(index))
+        columns |= {"anchor_index": index, "anchor_weight": weight.astype(np.float32)}
+        return {name: torch.from_numpy(column) for name, column in columns.items()}
 
-    def _targets(self, sequence: dict[str, Any], start: int, places: np.ndarray) -> _Targets:
-        """What one sequence asks of the hidden states at `places`."""
-        length = len(places)
-        kept = length - start
-        decision_T = np.zeros(length, dtype=bool)
-        decision_T[start:] = np.asarray(sequence["decision"], dtype=bool)[:kept]
-        anchor_T = ~decision_T
-        anchor_T[: 0 if self.anchor_positions == "all" else start] = False
-        decision_T[:1] = anchor_T[:1] = False  # token 0 is predicted by nothing
-        logprob_T = np.full(length, np.nan, dtype=np.float32)
+    def _targets(self, member: Member) -> dict[str, np.ndarray]:
+        """What one sequence of L tokens asks of the hidden states at its places."""
+        sequence, start, place_L = member.sequence, member.start, member.places
+        kept = len(place_L) - start
+        decision_L = np.zeros(len(place_L), dtype=bool)
+        decision_L[start:] = np.asarray(sequence["decision"], dtype=bool)[:kept]
+        anchor_L = ~decision_L
+        anchor_L[: 0 if self.anchor_positions == "all" else start] = False
+        decision_L[:1] = anchor_L[:1] = False  # token 0 is predicted by nothing
+        logprob_L = np.full(len(place_L), np.nan, dtype=np.float32)
         if sequence.get("base_logprob") is not None:
-            logprob_T[start:] = sequence["base_logprob"][:kept]
-        ids = np.concatenate([sequence["prompt_ids"][:start], sequence["completion_ids"][:kept]])
-        decided, anchored = np.flatnonzero(decision_T), np.flatnonzero(anchor_T)
-        return _Targets(
-            index=places[decided - 1],
-            token=ids[decided].astype(np.int64),
-            advantage=np.full(len(decided), sequence["advantage"], dtype=np.float32),
-            base_logprob=logprob_T[decided],
-            anchor=places[anchored - 1],
-        )
-
-
-@dataclass(frozen=True)
-class _Targets:
-    """Decision points and anchors of one sequence."""
-
-    index: np.ndarray
-    token: np.ndarray
-    advantage: np.ndarray
-    base_logprob: np.ndarray
-    anchor: np.ndarray
-
-
-def _decisions(targets: Sequence[_Targets]) -> dict[str, Tensor]:
-    weights = [np.full(len(t.index), 1 / max(1, len(t.index)), np.float32) for t in targets]
-    columns = {
-        "decision_index": [t.index for t in targets],
-        "decision_target": [t.token for t in targets],
-        "decision_advantage": [t.advantage for t in targets],
-        "decision_weight": weights,
-        "base_logprob": [t.base_logprob for t in targets],
-    }
-    return {name: torch.from_numpy(np.concatenate(parts)) for name, parts in columns.items()}
-
-
-def _anchors(targets: Sequence[_Targets]) -> dict[str, Tensor]:
-    """A prompt's hidden states serve every sequence of its row: their weights add up."""
-    places = np.concatenate([t.anchor for t in targets])
-    shares = np.concatenate([np.full(len(t.anchor), 1 / max(1, len(t.anchor))) for t in targets])
-    index, inverse = np.unique(places, return_inverse=True)
-    weight = np.bincount(inverse, shares, minlength=len(index)).astype(np.float32)
-    return {"anchor_index": torch.from_numpy(index), "anchor_weight": torch.from_numpy(weight)}
+            logprob_L[start:] = sequence["base_logprob"][:kept]
+        ids_L = np.concatenate([sequence["prompt_ids"][:start], sequence["completion_ids"][:kept]])
+        decision_N, anchor_M = np.flatnonzero(decision_L), np.flatnonzero(anchor_L)
+        count = len(decision_N)
+        return {
+            "decision_index": place_L[decision_N - 1],
+            "decision_target": ids_L[decision_N].astype(np.int64),
+            "decision_advantage": np.full(count, sequence["advantage"], dtype=np.float32),
+            "decision_weight": np.full(count, 1 / max(1, count), dtype=np.float32),
+            "base_logprob": logprob_L[decision_N],
+            "anchor_index": place_L[anchor_M - 1],
+            "anchor_weight": np.full(len(anchor_M), 1 / max(1, len(anchor_M))),
+        }
