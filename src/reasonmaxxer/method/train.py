@@ -18,27 +18,18 @@ from reasonmaxxer.method.order import group_order
 from reasonmaxxer.method.selection import Example
 from reasonmaxxer.method.trainer import ReasonMaxxerConfig, ReasonMaxxerTrainer
 from reasonmaxxer.models.cpu.frozen import drop_nothing
-from reasonmaxxer.models.packing import Row, pack
+from reasonmaxxer.models.packing import pack
 from reasonmaxxer.models.targets import target_names
 
+METRICS = (
+    "loss", "grad_norm", "learning_rate", "kl", "delta_logprob_positive", "delta_logprob_negative", "reward", "entropy",
+    "completion_length",
+)  # fmt: skip
 HISTORY = pa.schema(
     [
         pa.field("gate", pa.int32(), nullable=False),
         pa.field("step", pa.int32(), nullable=False),
-        *(
-            pa.field(name, pa.float64())
-            for name in (
-                "loss",
-                "grad_norm",
-                "learning_rate",
-                "kl",
-                "delta_logprob_positive",
-                "delta_logprob_negative",
-                "reward",
-                "entropy",
-                "completion_length",
-            )
-        ),
+        *(pa.field(name, pa.float64()) for name in METRICS),
     ]
 )
 
@@ -61,22 +52,12 @@ def add_adapter(model: Any, config: AdapterConfig, seed: int) -> Any:
     return get_peft_model(model, lora)
 
 
-def packed_rows(examples: Sequence[Example], config: TrainingConfig, seed: int, device: str) -> list[Row]:
-    """The rows that one epoch reads on a type of device, in order."""
-    order = group_order([e.prompt_ids for e in examples], [e.advantage for e in examples], seed)
-    batches = (
-        order[start : start + config.micro_batch_size] for start in range(0, len(order), config.micro_batch_size)
-    )
-    return [
-        row
-        for batch in batches
-        for row in pack([(examples[i].prompt_ids, examples[i].completion_ids) for i in batch], device)
-    ]
-
-
 def training_layout(examples: Sequence[Example], config: TrainingConfig, seed: int, device: str) -> list[list[int]]:
-    """Tokens of the prompt and of each completion of every stem that one epoch reads."""
-    return [stem.sizes for row in packed_rows(examples, config, seed, device) for stem in row]
+    """Tokens of the prompt and of each completion of every stem that one epoch reads on a type of device, in order."""
+    order = group_order([e.prompt_ids for e in examples], [e.advantage for e in examples], seed)
+    sequences = [(examples[i].prompt_ids, examples[i].completion_ids) for i in order]
+    batches = [sequences[at : at + config.micro_batch_size] for at in range(0, len(order), config.micro_batch_size)]
+    return [stem.sizes for batch in batches for row in pack(batch, device) for stem in row]
 
 
 def train_adapter(
