@@ -22,8 +22,8 @@ from reasonmaxxer.models.packing import pack
 from reasonmaxxer.models.targets import target_names
 
 METRICS = (
-    "loss", "grad_norm", "learning_rate", "kl", "delta_logprob_positive", "delta_logprob_negative", "reward", "entropy",
-    "completion_length",
+    "loss", "grad_norm", "learning_rate", "kl", "delta_logprob_positive", "delta_logprob_negative", "reward",
+    "entropy", "completion_length",
 )  # fmt: skip
 HISTORY = pa.schema(
     [
