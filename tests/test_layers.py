@@ -7,7 +7,7 @@ import reasonmaxxer
 
 RING = [
     "errors", "config", "recipe", "artifacts", "child", "trial", "problems", "verify", "models", "rollouts",
-    "method", "baselines", "cost", "environment", "work.workspace", "work.progress", "measure", "work.records",
+    "method", "baselines", "cost", "environment", "work.workspace", "work.progress", "work.records", "measure",
     "work.reuse", "work.sampling", "work.job", "work.stages", "work.methods", "work.training", "work.summary",
     "work.run", "work.join",
 ]  # fmt: skip

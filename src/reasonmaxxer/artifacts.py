@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -156,6 +156,14 @@ def differences(there: Any, here: Any, prefix: str = "") -> list[str]:
             for line in differences(there.get(key), here.get(key), f"{prefix}{key}.")
         ]
     return [] if there == here else [f"{prefix[:-1]} is {there} there and {here} here"]
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The values of nested mappings by their dotted keys."""
+    leaves: dict[str, Any] = {}
+    for key, value in values.items():
+        leaves |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return leaves
 
 
 def file_hash(path: Path) -> str:

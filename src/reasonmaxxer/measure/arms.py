@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from reasonmaxxer.artifacts import read_json, read_object, read_table
+from reasonmaxxer.artifacts import flat, read_json, read_object, read_table
 from reasonmaxxer.config import TrainingConfig, VerifyConfig
 from reasonmaxxer.cost import StageCost
 from reasonmaxxer.errors import UserError
@@ -21,6 +21,7 @@ from reasonmaxxer.measure.metrics import pass_at_k
 from reasonmaxxer.models.files import is_adapter
 from reasonmaxxer.recipe import parse_recipe
 from reasonmaxxer.rollouts.collect import read_columns
+from reasonmaxxer.work.records import CheckpointCost, TrainingCounts
 from reasonmaxxer.work.workspace import open_run, read_claim
 
 BASE = "base"
@@ -41,6 +42,11 @@ class Answers:
     greedy: dict[str, float]
     sampled: dict[str, tuple[int, int]]
     truncated: float
+
+    @property
+    def drawn(self) -> int:
+        """Sampled completions of all problems."""
+        return sum(n for n, _ in self.sampled.values())
 
 
 @dataclass(frozen=True)
@@ -124,17 +130,10 @@ def read_arms(paths: Sequence[Path]) -> list[Arm]:
         _refuse_unlike(runs[0], run)
     groups: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
-        alike = {key: value for key, value in _flat(run.recipe) if key not in SEEDS}
+        alike = {key: value for key, value in flat(run.recipe).items() if key not in SEEDS}
         groups[json.dumps([run.round, alike], sort_keys=True)].append(run)
-    by_seed: dict[int, Run] = {}
-    for run in runs:  # a seed draws the same completions of the base in every run: the most count
-        seed = run.recipe["seed"]
-        if seed not in by_seed or _drawn(run.base) > _drawn(by_seed[seed].base):
-            by_seed[seed] = run
-    most = max(_drawn(run.base) for run in by_seed.values())
-    base = {seed: run for seed, run in by_seed.items() if _drawn(run.base) == most}
-    arms = [Arm(BASE, [run.base for run in base.values()], list(base), [])]
-    for name, members in zip(_names(list(groups.values())), groups.values(), strict=True):
+    arms = [_base(runs)]
+    for name, members in zip(_names([members[0] for members in groups.values()]), groups.values(), strict=True):
         seeds = [run.recipe["seed"] for run in members]
         if len(set(seeds)) < len(seeds):
             where = " and ".join(str(run.path) for run in members)
@@ -143,32 +142,44 @@ def read_arms(paths: Sequence[Path]) -> list[Arm]:
     return arms
 
 
+def _base(runs: Sequence[Run]) -> Arm:
+    """The base, once a seed: a seed draws the same completions of it in every run, so the most count."""
+    by_seed: dict[int, Answers] = {}
+    for run in runs:
+        seed = run.recipe["seed"]
+        if seed not in by_seed or run.base.drawn > by_seed[seed].drawn:
+            by_seed[seed] = run.base
+    most = max(answers.drawn for answers in by_seed.values())
+    kept = {seed: answers for seed, answers in by_seed.items() if answers.drawn == most}
+    return Arm(BASE, list(kept.values()), list(kept), [])
+
+
 def _read(path: Path) -> Run:
     values = open_run(path)
     if not (path / "summary.json").is_file():
         raise UserError(f"The run in {path} is not finished: give its command again to go on.")
     recipe = parse_recipe(values, str(path / "recipe.yaml")).model_dump(mode="json")
     record = read_json(path / "training" / "stage.json")
-    if "checkpoints" not in record["counts"]:
+    counts: TrainingCounts = record["counts"]
+    if "checkpoints" not in counts:
         raise UserError(f"{path} was made by an older version, which kept no cost by checkpoint: run it again.")
-    stages = [s for s in ("rollouts", "signal") if (path / s / "stage.json").is_file()]
-    costs = [StageCost.from_dict(read_json(path / s / "stage.json")["cost"]) for s in stages]
+    stages = [path / stage / "stage.json" for stage in ("rollouts", "signal")]
+    before = [StageCost.from_dict(read_json(stage)["cost"]) for stage in stages if stage.is_file()]
     earlier = _round_before(recipe["model"]["name"])
-    costs = [earlier.cost, *costs] if earlier else costs
-    points = _curve(path, record["counts"], costs)
-    spent = _cost_at(max(record["counts"]["checkpoints"], key=lambda c: c["seconds"]))
-    base, adapted = (_answers(path / "evaluation", arm) for arm in ("base", "adapted"))
-    own = Run(
-        path,
-        recipe,
-        read_object(path / "summary.json", ("schema",))["model"],
-        base,
-        adapted,
-        reduce(add, [*costs, spent]),
-        StageCost.from_dict(record["cost"]) - spent,
-        points,
+    if earlier:
+        before.insert(0, earlier.cost)
+    spent = _cost_at(max(counts["checkpoints"], key=lambda c: c["seconds"]))
+    run = Run(
+        path=path,
+        recipe=recipe,
+        model=read_object(path / "summary.json", ("schema",))["model"],
+        base=_answers(path / "evaluation", "base"),
+        adapted=_answers(path / "evaluation", "adapted"),
+        cost=reduce(add, [*before, spent]),
+        validation=StageCost.from_dict(record["cost"]) - spent,
+        curve=_curve(path, counts, before),
     )
-    return _after(earlier, own) if earlier else own
+    return _after(earlier, run) if earlier else run
 
 
 def _round_before(model: str) -> Run | None:
@@ -177,22 +188,24 @@ def _round_before(model: str) -> Run | None:
     return _read(run) if is_adapter(Path(model)) and (run / "recipe.yaml").is_file() else None
 
 
-def _after(earlier: Run, own: Run) -> Run:
+def _after(earlier: Run, run: Run) -> Run:
     """A run as the next round of another."""
-    alike = list(earlier.curve[-1].correct) == list(own.curve[-1].correct)
+    alike = list(earlier.curve[-1].correct) == list(run.curve[-1].correct)
     return replace(
-        own,
-        recipe={**own.recipe, "model": earlier.recipe["model"]},
+        run,
+        recipe={**run.recipe, "model": earlier.recipe["model"]},
         model=earlier.model,
         base=earlier.base,
-        validation=earlier.validation + own.validation,
-        curve=(earlier.curve if alike else []) + own.curve,
+        validation=earlier.validation + run.validation,
+        curve=(earlier.curve if alike else []) + run.curve,
         round=earlier.round + 1,
     )
 
 
-def _curve(path: Path, counts: dict[str, Any], before: list[StageCost]) -> list[Point]:
-    gates = _gates(path)
+def _curve(path: Path, counts: TrainingCounts, before: list[StageCost]) -> list[Point]:
+    """The checkpoints of the chosen gate; a baseline has no gates."""
+    record = path / "signal" / "stage.json"
+    gates = read_json(record)["counts"]["gates"] if record.is_file() else []
     chosen = gates.index(counts["gate"]) if counts["gate"] in gates else 0
     correct: dict[int, dict[str, float]] = defaultdict(dict)
     for row in read_table(path / "training" / "validation.parquet").to_pylist():
@@ -205,12 +218,7 @@ def _curve(path: Path, counts: dict[str, Any], before: list[StageCost]) -> list[
     ]
 
 
-def _gates(path: Path) -> list[dict[str, Any]]:
-    record = path / "signal" / "stage.json"
-    return list(read_json(record)["counts"]["gates"]) if record.is_file() else []
-
-
-def _cost_at(checkpoint: dict[str, Any]) -> StageCost:
+def _cost_at(checkpoint: CheckpointCost) -> StageCost:
     """What the training stage had cost at a checkpoint of its record."""
     return StageCost.from_dict({k: v for k, v in checkpoint.items() if k not in ("gate", "step")})
 
@@ -228,10 +236,6 @@ def _answers(folder: Path, arm: str) -> Answers:
         dict(sampled),
         float(np.mean([row["finish_reason"] == "length" for row in greedy + drawn])),
     )
-
-
-def _drawn(answers: Answers) -> int:
-    return sum(n for n, _ in answers.sampled.values())
 
 
 def _refuse_unlike(one: Run, other: Run) -> None:
@@ -272,23 +276,21 @@ def _asked(run: Path) -> dict[str, tuple[str, str]]:
     return {row["id"]: (row["text"], row["answer"]) for row in rows}
 
 
-def _names(groups: Sequence[Sequence[Run]]) -> list[str]:
-    """A name for each recipe: its method, and where that is not enough the keys that differ."""
-    recipes = [parse_recipe(members[0].recipe) for members in groups]
-    names = [
-        name_of(recipe.training) + (f", round {members[0].round}" if members[0].round > 1 else "")
-        for recipe, members in zip(recipes, groups, strict=True)
+def _names(runs: Sequence[Run]) -> list[str]:
+    """A name for each run's recipe: its method, and where that is not enough the keys that differ."""
+    methods = [
+        name_of(TrainingConfig(**run.recipe["training"])) + (f", round {run.round}" if run.round > 1 else "")
+        for run in runs
     ]
-    flat = [dict(_flat(members[0].recipe)) for members in groups]
-    made = []
-    for name, own in zip(names, flat, strict=True):
-        alike = [f for f, other in zip(flat, names, strict=True) if other == name]
-        differing = [key for key in own if key not in SEEDS and any(f.get(key) != own[key] for f in alike)]
-        told = [key for key in differing if key != "training.checkpoints"]
-        differing = told or differing  # how often a run is tried says nothing of what it learns
-        shown = ", ".join(f"{key.rpartition('.')[2]} {own[key]}" for key in differing)
-        made.append(f"{name} ({shown})" if shown else name)
-    return made
+    recipes = [flat(run.recipe) for run in runs]
+    names = []
+    for method, recipe in zip(methods, recipes, strict=True):
+        alike = [other for other, of in zip(recipes, methods, strict=True) if of == method]
+        differing = [key for key in recipe if key not in SEEDS and any(o.get(key) != recipe[key] for o in alike)]
+        told = [key for key in differing if key != "training.checkpoints"]  # says nothing of what is learnt
+        shown = ", ".join(f"{key.rpartition('.')[2]} {recipe[key]}" for key in told or differing)
+        names.append(f"{method} ({shown})" if shown else method)
+    return names
 
 
 def name_of(config: TrainingConfig) -> str:
@@ -297,13 +299,3 @@ def name_of(config: TrainingConfig) -> str:
         return "ReasonMaxxer"
     name, share = config.method.upper(), config.baseline.top_entropy_quantile
     return f"{name}, top {share:.0%} of tokens" if config.method == "grpo" and share < 1 else name
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    flat = []
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat += _flat(value, f"{prefix}{key}.")
-        else:
-            flat.append((prefix + key, value))
-    return flat

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, TypedDict
 
 import numpy as np
 
-from reasonmaxxer.measure.arms import BASE, Arm, Point
+from reasonmaxxer.cost import StageCost
+from reasonmaxxer.measure.arms import BASE, Arm, Run
 from reasonmaxxer.measure.metrics import bootstrap, mcnemar
 
 SCHEMA = 1
@@ -15,10 +17,52 @@ UNITS = ("flops", "seconds", "usd")
 RESAMPLES, CONFIDENCE = 10_000, 0.95
 RATIO_RESAMPLES = 1000
 """A ratio of costs is dear to compute."""
+Values = dict[str, Any]
+"""`value`, `low` and `high` of an estimate, and what stands beside them."""
 
 
-def compare(arms: Sequence[Arm]) -> dict[str, Any]:
-    """Everything `comparison.json` holds; `docs/artifacts.md` explains each entry.
+class Comparison(TypedDict):
+    """What `comparison.json` holds; `docs/artifacts.md` explains each entry."""
+
+    schema: int
+    model: dict[str, Any]
+    test_problems: int
+    sampled_problems: int
+    protocol: dict[str, Any]
+    arms: list[dict[str, Any]]
+    ratios: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What something cost, mean over seeds; `usd` is None where one had no price."""
+
+    tokens: float
+    flops: float
+    seconds: float
+    usd: float | None
+
+    @classmethod
+    def mean(cls, costs: Sequence[StageCost]) -> Spent:
+        """The mean of several costs."""
+        tokens, flops, seconds = (
+            float(np.mean([getattr(cost, name) for cost in costs])) for name in ("tokens", "flops", "seconds")
+        )
+        prices = [cost.usd for cost in costs if cost.usd is not None]
+        return cls(tokens, flops, seconds, float(np.mean(prices)) if len(prices) == len(costs) else None)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Checkpoints of all seeds: step, what had been spent by then, and outcomes [validation problems], all means."""
+
+    step: int
+    spent: Spent
+    correct_P: np.ndarray
+
+
+def compare(arms: Sequence[Arm]) -> Comparison:
+    """Compare arms with their base, and the costs of all with those of the first.
 
     Args:
         arms: of `read_arms`, the base first.
@@ -56,27 +100,26 @@ def _arm(arm: Arm, base: Arm, problems: list[str], drawn: list[str]) -> dict[str
     }
     if arm.name == BASE:
         return values
-    before = base.greedy(problems).mean(0)
-    difference = outcomes.mean(0) - before
+    difference = outcomes.mean(0) - base.greedy(problems).mean(0)
     values["difference"] = _estimate(difference)
     if len(arm.seeds) == 1:
         gained, lost = int((difference > 0).sum()), int((difference < 0).sum())
         values["difference"] |= {"gained": gained, "lost": lost, "p_value": mcnemar(gained, lost)}
     return values | {
         "method": arm.runs[0].recipe["training"]["method"],
-        "cost": _mean_cost([run.cost for run in arm.runs]),
-        "validation_cost": _mean_cost([run.validation for run in arm.runs]),
-        "curve": [{"step": step, **cost, **_estimate(correct)} for step, cost, correct in _curve(arm)],
+        "cost": asdict(Spent.mean([run.cost for run in arm.runs])),
+        "validation_cost": asdict(Spent.mean([run.validation for run in arm.runs])),
+        "curve": [{"step": c.step, **asdict(c.spent), **_estimate(c.correct_P)} for c in _curve(arm.runs)],
     }
 
 
-def _pass_at(arm: Arm, base: Arm, drawn: list[str]) -> list[dict[str, Any]]:
+def _pass_at(arm: Arm, base: Arm, drawn: list[str]) -> list[Values]:
     """pass@k at powers of two, with the paired difference to the base where both drew enough."""
-    rows: list[dict[str, Any]] = []
+    rows: list[Values] = []
     k = 1
     while drawn and k <= arm.samples(drawn):
         found = arm.pass_at(k, drawn)
-        row: dict[str, Any] = {"k": k, **_estimate(found)}
+        row: Values = {"k": k, **_estimate(found)}
         if arm.name != BASE and k <= base.samples(drawn):
             row["difference"] = _estimate(found - base.pass_at(k, drawn))
         rows.append(row)
@@ -99,34 +142,30 @@ def crossing(arm: Mapping[str, Any]) -> int | None:
     return None
 
 
-def _estimate(values: np.ndarray) -> dict[str, float]:
+def _estimate(values: np.ndarray) -> Values:
     return bootstrap(values, RESAMPLES, CONFIDENCE, 0).to_dict()
 
 
-def _mean_cost(costs: Sequence[Any]) -> dict[str, float | None]:
-    unpriced = any(cost.usd is None for cost in costs)
-    return {
-        name: None if name == "usd" and unpriced else float(np.mean([getattr(cost, name) for cost in costs]))
-        for name in ("tokens", *UNITS)
-    }
-
-
-def _curve(arm: Arm) -> list[tuple[int, dict[str, float | None], np.ndarray]]:
-    """Checkpoints: step and cost, and outcomes [validation problems], means over the seeds.
+def _curve(runs: Sequence[Run]) -> list[Checkpoint]:
+    """Checkpoints as means over the seeds; none where the seeds were validated on other problems.
 
     Seeds may differ in their steps; they are matched from the last checkpoint backwards.
     """
-    count = min(len(run.curve) for run in arm.runs)
-    ids = list(arm.runs[0].curve[-1].correct)
-    if any(list(run.curve[-1].correct) != ids for run in arm.runs):
+    ids = _validated(runs[0])
+    if any(_validated(run) != ids for run in runs):
         return []
-    rows = []
-    for number in range(-count, 0):
-        points: list[Point] = [run.curve[number] for run in arm.runs]
-        correct = np.mean([[p.correct[i] for i in ids] for p in points], 0)
-        step = round(float(np.mean([p.step for p in points])))
-        rows.append((step, _mean_cost([p.cost for p in points]), correct))
-    return rows
+    checkpoints = []
+    for number in range(-min(len(run.curve) for run in runs), 0):
+        points = [run.curve[number] for run in runs]
+        correct_P = np.mean([[point.correct[i] for i in ids] for point in points], 0)
+        step = round(float(np.mean([point.step for point in points])))
+        checkpoints.append(Checkpoint(step, Spent.mean([point.cost for point in points]), correct_P))
+    return checkpoints
+
+
+def _validated(run: Run) -> list[str]:
+    """Validation problems of a run."""
+    return list(run.curve[-1].correct)
 
 
 def _ratios(arms: Sequence[Arm]) -> list[dict[str, Any]]:
@@ -136,45 +175,43 @@ def _ratios(arms: Sequence[Arm]) -> list[dict[str, Any]]:
     cost is read from its curve, linear between checkpoints. The interval resamples problems.
     """
     reference, *others = arms[1:]
-    curve = _curve(reference)
-    ids = list(reference.runs[0].curve[-1].correct)
+    curve, ids = _curve(reference.runs), _validated(reference.runs[0])
     ratios = []
     for arm in others:
-        rival = _curve(arm)
-        if not curve or not rival or list(arm.runs[0].curve[-1].correct) != ids:
-            continue
-        ratios.append(
-            {
-                "of": arm.name,
-                "to": reference.name,
-                "accuracy": float(curve[-1][2].mean()),
-                "validation_problems": len(ids),
-                **{
-                    unit: _ratio(curve, rival, unit)
-                    for unit in UNITS
-                    if curve[-1][1][unit] and all(cost[unit] is not None for _, cost, _ in rival)
-                },
-            }
-        )
+        rival = _curve(arm.runs)
+        if curve and rival and _validated(arm.runs[0]) == ids:
+            by_unit = {unit: _ratio(curve[-1], rival, unit) for unit in UNITS}
+            ratios.append(
+                {
+                    "of": arm.name,
+                    "to": reference.name,
+                    "accuracy": float(curve[-1].correct_P.mean()),
+                    "validation_problems": len(ids),
+                    **{unit: ratio for unit, ratio in by_unit.items() if ratio},
+                }
+            )
     return ratios
 
 
-def _ratio(curve: list[Any], rival: list[Any], unit: str) -> dict[str, float | None]:
-    own = curve[-1][1][unit]
-    costs = np.array([cost[unit] for _, cost, _ in rival], dtype=float)
-    outcomes_CP = np.array([correct for _, _, correct in rival])
-    target_P = curve[-1][2]
-    value = cost_to_reach(costs, outcomes_CP.mean(1), float(target_P.mean())) / own
+def _ratio(target: Checkpoint, rival: Sequence[Checkpoint], unit: str) -> Values | None:
+    """Cost of a rival to be as right as a checkpoint, by that checkpoint's cost; None where either has no price."""
+    own, costs = getattr(target.spent, unit), [getattr(c.spent, unit) for c in rival]
+    if not own or None in costs:
+        return None
+    outcomes_CP, target_P = np.array([c.correct_P for c in rival]), target.correct_P
+    costs_C = np.array(costs)
+
+    def multiple(pick_P: np.ndarray) -> float:
+        reached = cost_to_reach(costs_C, outcomes_CP[:, pick_P].mean(1), float(target_P[pick_P].mean()))
+        return reached / float(own)
+
+    problems = len(target_P)
     generator = np.random.Generator(np.random.Philox(0))
-    drawn = []
-    for _ in range(RATIO_RESAMPLES):
-        pick = generator.integers(len(target_P), size=len(target_P))
-        reached = cost_to_reach(costs, outcomes_CP[:, pick].mean(1), float(target_P[pick].mean()))
-        drawn.append(reached / own)
+    drawn = [multiple(generator.integers(problems, size=problems)) for _ in range(RATIO_RESAMPLES)]
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail], method="inverted_cdf")
     return {
-        "value": _finite(value),
+        "value": _finite(multiple(np.arange(problems))),
         "low": _finite(low),
         "high": _finite(high),
         "not_reached": float(np.mean(np.isinf(drawn))),

@@ -8,7 +8,7 @@ from typing import Any
 
 from reasonmaxxer.artifacts import read_object, write_json
 from reasonmaxxer.measure.arms import read_arms
-from reasonmaxxer.measure.comparison import compare, crossing
+from reasonmaxxer.measure.comparison import Comparison, compare, crossing
 from reasonmaxxer.measure.published import published_costs
 from reasonmaxxer.report import figures
 from reasonmaxxer.report.content import Content, Panel, Section, Table
@@ -20,7 +20,7 @@ Found = Mapping[str, Any]
 """What `comparison.json` holds."""
 
 
-def write_comparison(runs: Sequence[Path], out: Path) -> dict[str, Any]:
+def write_comparison(runs: Sequence[Path], out: Path) -> Comparison:
     """Compare runs of one model and write `comparison.html`, `.md`, `.tex` and `.json` into a folder.
 
     Args:

@@ -6,12 +6,12 @@ A figure is a `Panel` in the section where it belongs; what draws it is a functi
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from reasonmaxxer.artifacts import flat
 from reasonmaxxer.config import Recipe
 from reasonmaxxer.report import figures, words
 from reasonmaxxer.report.content import Content, Example, Panel, Section, Table, measured_with, panel
@@ -254,7 +254,9 @@ def _health(results: Results) -> Section:
 
 
 def _again(recipe: dict[str, Any]) -> Section:
-    changed = list(_changed_keys(Recipe().model_dump(mode="json"), recipe))
+    default, here = flat(Recipe().model_dump(mode="json")), flat(recipe)
+    keys = [key for key in {**default, **here} if default.get(key) != here.get(key)]
+    changed = [(key, _yaml(default.get(key)), _yaml(here.get(key))) for key in keys]
     text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
     differing = Table("changed-keys", "What differs from the defaults", ("key", "default", "here"), changed)
     return Section(
@@ -266,15 +268,6 @@ def _again(recipe: dict[str, Any]) -> Section:
         tables=[differing] if changed else [],
         parts=[Section("recipe", "The whole recipe", code=text, folded=True)],
     )
-
-
-def _changed_keys(default: Any, value: Any, key: str = "") -> Iterator[tuple[str, str, str]]:
-    """Keys of a recipe that differ from the defaults: key, default and value."""
-    if isinstance(default, dict) and isinstance(value, dict):
-        for name in [*default, *(name for name in value if name not in default)]:
-            yield from _changed_keys(default.get(name), value.get(name), f"{key}.{name}" if key else name)
-    elif default != value:
-        yield key, _yaml(default), _yaml(value)
 
 
 def _yaml(value: Any) -> str:

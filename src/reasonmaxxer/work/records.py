@@ -9,7 +9,7 @@ GateValues = dict[str, Any]
 
 
 class RolloutCounts(TypedDict):
-    """Of `measure.rollouts.rollout_summary`."""
+    """What `measure.rollouts.rollout_summary` gives."""
 
     problems: int
     rollouts: int
