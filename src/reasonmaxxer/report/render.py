@@ -73,17 +73,20 @@ def to_markdown(content: Content) -> str:
 
 def markdown(title: str, said: Sequence[str], tables: Sequence[Table]) -> str:
     """A heading, paragraphs and tables in Markdown."""
-    parts = [f"# {_marked(title)}", *map(_marked, said)]
-    for table in tables:
-        lines = [table.columns, tuple("---" for _ in table.columns), *table.rows]
-        rows = (f"| {' | '.join(map(_marked, line))} |" for line in lines)
-        parts.append(f"## {table.title}\n\n" + "\n".join(rows))
-        if table.note:
-            parts.append(_marked(table.note))
-    return "\n\n".join(parts) + "\n"
+    heading = [f"# {escape_markdown(title)}", *map(escape_markdown, said)]
+    return "\n\n".join([*heading, *(table_markdown(table).rstrip() for table in tables)]) + "\n"
 
 
-def _marked(text: str) -> str:
+def table_markdown(table: Table) -> str:
+    """A heading, a table, and its note."""
+    lines = [table.columns, tuple("---" for _ in table.columns), *table.rows]
+    rows = (f"| {' | '.join(map(escape_markdown, line))} |" for line in lines)
+    note = f"\n\n{escape_markdown(table.note)}" if table.note else ""
+    return f"## {table.title}\n\n" + "\n".join(rows) + note + "\n"
+
+
+def escape_markdown(text: str) -> str:
+    """One line of text that Markdown shows as it is."""
     return _MARKS.sub(r"\\\g<0>", text.replace("\n", " "))
 
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from reasonmaxxer.config import ONLINE, EvaluationConfig
 from reasonmaxxer.problems.files import is_file_source
-from reasonmaxxer.report.content import Table
 from reasonmaxxer.report.numbers import signed
-from reasonmaxxer.report.render import markdown
+from reasonmaxxer.report.render import escape_markdown, table_markdown
 from reasonmaxxer.report.tables import accuracy_table, cost_table
 from reasonmaxxer.report.words import caveats
-
-PAPER = "https://arxiv.org/abs/2605.06241"
-SPLITS = ("train", "validation", "test")
 
 
 def model_card(
@@ -36,28 +31,32 @@ def model_card(
         merged: what `merge.json` holds; none for an adapter.
         on_hub: whether the base is a repository of the hub; only then is it named as one.
     """
-    shown = base if on_hub else Path(base).name
-    method = _method(recipe)
-    what = "with a LoRA adapter merged into its weights," if merged else "with a LoRA adapter,"
-    said = [
-        f"{shown} {what} trained by {method} on {_rollouts(recipe)}, with the reasonmaxxer package.",
-        f"The method: {PAPER}" if method == "ReasonMaxxer" else "",
-        _merge_note(merged) if merged else "",
-        _protocol(recipe),
-    ]
-    tables = [
-        _accuracy(summary, recipe["evaluation"]["confidence"]),
-        _training(summary, recipe),
-        cost_table(summary["cost"]),
-    ]
-    body = markdown(repo_id, [line for line in said if line], tables)
-    kept = "\n".join(f"- {line}" for line in caveats(summary, recipe))
-    metadata = _metadata(repo_id, base, summary, recipe, merged, on_hub)
-    rank = recipe["training"]["adapter"]["rank"]
-    use = _use(repo_id, shown, rank, merged is not None)
-    return (
-        f"---\n{metadata}\n---\n\n{body}\n## Keep in mind\n\n{kept}\n\n## Use\n\n{use}\n"
-        "## Again\n\n```bash\nreasonmaxxer run recipe.yaml\n```\n"
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    def escaped(value: Any) -> Any:
+        return value if isinstance(value, Markup) else escape_markdown(str(value))
+
+    templates = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        finalize=escaped,
+        keep_trailing_newline=True,
+    )
+    templates.filters |= {"name": lambda path: Path(path).name, "signed": signed}
+    return templates.get_template("card.md.j2").render(
+        metadata=_metadata(repo_id, base, summary, recipe, merged, on_hub),
+        repo_id=repo_id,
+        shown=base if on_hub else Path(base).name,
+        merged=merged,
+        summary=summary,
+        recipe=recipe,
+        online=recipe["training"]["method"] in ONLINE,
+        evaluation=EvaluationConfig(**recipe["evaluation"]),
+        sources={split: _source(recipe["problems"][split]) for split in ("train", "validation", "test")},
+        accuracy=table_markdown(accuracy_table(summary, "this model")),
+        cost=table_markdown(cost_table(summary["cost"])),
+        caveats=caveats(summary, recipe),
     )
 
 
@@ -72,7 +71,6 @@ def _metadata(
     from huggingface_hub import EvalResult, ModelCardData
 
     test = recipe["problems"]["test"]
-    scored = summary["adapted"]
     results = [
         EvalResult(
             task_type="text-generation",
@@ -85,7 +83,7 @@ def _metadata(
             metric_value=estimate["value"],
         )
         for kind in ("greedy", "sampled")
-        for name, estimate in scored[kind].items()
+        for name, estimate in summary["adapted"][kind].items()
     ]
     data = ModelCardData(
         base_model=base if on_hub else None,
@@ -99,91 +97,7 @@ def _metadata(
     return str(data.to_yaml())
 
 
-def _method(recipe: dict[str, Any]) -> str:
-    name = recipe["training"]["method"]
-    return "ReasonMaxxer" if name == "reasonmaxxer" else f"{name.upper()} through TRL"
-
-
-def _rollouts(recipe: dict[str, Any]) -> str:
-    """Whose rollouts it learnt from."""
-    imported = recipe["rollouts"]["imported"]
-    if imported is None or recipe["training"]["method"] in ONLINE:
-        return "rollouts of its own"
-    return f"rollouts made elsewhere ({Path(imported).name})"
-
-
-def _merge_note(merged: dict[str, Any]) -> str:
-    gap = merged["adapter_to_merged"]
-    return (
-        f"Merged in float32 and saved in {merged['dtype']}: on {merged['tokens']:,} tokens the "
-        "log-probability differs from that of the adapter beside the weights by "
-        f"{gap['max_delta_logprob']:.2g} nats at most, and both would choose the same token at "
-        f"{gap['greedy_agreement']:.2%} of them."
-    )
-
-
 def _source(split: dict[str, Any]) -> str:
     """A source as others may know it: of a file its name alone."""
     source: str = split["source"]
     return Path(source).name if is_file_source(source) else source
-
-
-def _protocol(recipe: dict[str, Any]) -> str:
-    config = EvaluationConfig(**recipe["evaluation"])
-    test = _source(recipe["problems"]["test"])
-    sampled = (
-        f"; sampled {config.samples} times at temperature {config.temperature}, top-p {config.top_p}"
-        if config.samples
-        else ""
-    )
-    verify = recipe["verify"]
-    graded = f"graded by '{verify['function']}'" if verify["function"] else f"answers read as '{verify['extraction']}'"
-    return (
-        f"Measured on test problems of {test}, decoded greedily{sampled}; at most "
-        f"{config.max_new_tokens} new tokens, prompt style {recipe['problems']['prompt_style']}, "
-        f"{graded}. Train, validation and test problems are disjoint."
-    )
-
-
-def _accuracy(summary: dict[str, Any], confidence: float) -> Table:
-    difference = summary["difference"]["greedy"]
-    note = (
-        f"{confidence:.0%} bootstrap intervals over problems. Greedy difference {signed(difference)}: "
-        f"{difference['gained']} problems gained, {difference['lost']} lost, exact McNemar p = "
-        f"{difference['p_value']:.2g}."
-    )
-    return replace(accuracy_table(summary, "this model"), note=note)
-
-
-def _training(summary: dict[str, Any], recipe: dict[str, Any]) -> Table:
-    config, made, gate = recipe["training"], summary["training"], summary["gate"]
-    sources = (f"{_source(recipe['problems'][s])} ({s})" for s in SPLITS)
-    rows = [
-        ("problems", ", ".join(sources)),
-        ("adapter", f"rank {config['adapter']['rank']}, alpha {config['adapter']['alpha']:g}, "
-                    f"{', '.join(config['adapter']['target_modules'])}"),
-        ("sequences", f"{made['sequences']:,}"),
-        ("steps", f"{made['steps']} of {made['planned_steps']}, {config['batch_size']} sequences each"),
-        ("peak learning rate", f"{config['learning_rate']:g}"),
-        ("seed", str(recipe["seed"])),
-    ]  # fmt: skip
-    if gate:
-        tau = "" if gate["tau"] is None else f", above {gate['tau']:.3g} nats"
-        rows.insert(3, ("decision points", f"{gate['decision_share']:.1%} of tokens{tau}"))
-    return Table("training", "Training", ("what", "value"), rows, "")
-
-
-def _use(repo_id: str, base: str, rank: int, merged: bool) -> str:
-    if merged:
-        return (
-            "```python\nfrom transformers import pipeline\n\n"
-            f'pipe = pipeline("text-generation", "{repo_id}")\n```\n\n'
-            f"```bash\nvllm serve {repo_id}\n```\n"
-        )
-    return (
-        "```python\nfrom peft import AutoPeftModelForCausalLM\nfrom transformers import AutoTokenizer\n\n"
-        f'model = AutoPeftModelForCausalLM.from_pretrained("{repo_id}")\n'
-        f'tokenizer = AutoTokenizer.from_pretrained("{base}")\n```\n\n'
-        f"```bash\nvllm serve {base} --enable-lora --max-lora-rank {rank} "
-        f"--lora-modules adapted={repo_id}\n```\n"
-    )
