@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reasonmaxxer.cli.jobs import JOBS, read_config
+from reasonmaxxer.cli.commands import COMMANDS, read_config
 from reasonmaxxer.config import Recipe
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import EMBEDDED
@@ -82,16 +82,16 @@ def test_print_config_shows_everything_resolved():
 def test_arguments_are_told_apart(tmp_path, monkeypatch, command, arguments, values, folder):
     monkeypatch.chdir(tmp_path)
     Path("mine.yaml").write_text("base: c\ntuned: d\nseed: 3\n", encoding="utf-8")
-    config, out = read_config(JOBS[command], arguments)
+    config, out = read_config(COMMANDS[command], arguments)
     found = {key: getattr(config, key) for key in values}
     assert {key: getattr(value, "name", value) for key, value in found.items()} == values
     assert out == Path("runs") / folder
 
 
 def test_the_folder_of_a_run_says_what_it_is_of():
-    assert read_config(JOBS["run"], [])[1] == Path("runs/default")
-    assert read_config(JOBS["baseline"], ["sft", "gsm8k"])[1] == Path("runs/gsm8k-sft")
-    recipe, out = read_config(JOBS["run"], ["seed=1"])
+    assert read_config(COMMANDS["run"], [])[1] == Path("runs/default")
+    assert read_config(COMMANDS["baseline"], ["sft", "gsm8k"])[1] == Path("runs/gsm8k-sft")
+    recipe, out = read_config(COMMANDS["run"], ["seed=1"])
     assert out == Path(f"runs/default-{recipe.hash()[:8]}")
 
 
@@ -105,8 +105,8 @@ def test_the_folder_of_a_run_says_what_it_is_of():
     ],
 )
 def test_limit_is_short_for_keys(command, keys):
-    arguments = ["a", "b"][: len(JOBS[command].models)]
-    values = read_config(JOBS[command], arguments, limit=3)[0].model_dump()
+    arguments = ["a", "b"][: len(COMMANDS[command].models)]
+    values = read_config(COMMANDS[command], arguments, limit=3)[0].model_dump()
     assert [value_at(values, key) for key in keys] == [3] * len(keys)
 
 
@@ -127,7 +127,7 @@ def value_at(values, key):
 )
 def test_arguments_that_make_no_sense(command, arguments, sentence):
     with pytest.raises(UserError) as error:
-        read_config(JOBS[command], arguments)
+        read_config(COMMANDS[command], arguments)
     assert sentence in str(error.value)
 
 

@@ -12,8 +12,7 @@ import pytest
 import typer
 import yaml
 
-from reasonmaxxer.cli import app
-from reasonmaxxer.cli.jobs import JOBS, read_config, sort_arguments
+from reasonmaxxer.cli import app, commands
 from reasonmaxxer.config import Recipe
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.problems import load_splits
@@ -66,10 +65,10 @@ def read(command, words):
     """What a command would do first: its options and its config are read, code that it names is not run."""
     context = COMMANDS[command].make_context(command, list(words))
     arguments = context.params.get("arguments") or []
-    if command in JOBS:
-        read_config(JOBS[command], arguments, context.params["limit"], allow_code=True)
+    if command in commands.COMMANDS:
+        commands.read_config(commands.COMMANDS[command], arguments, context.params["limit"], allow_code=True)
     elif command in CONFIGS:
-        name, overrides, _ = sort_arguments(arguments, recipes=command == "plan")
+        name, overrides, _ = commands.sort_arguments(arguments, recipes=command == "plan")
         load_config(CONFIGS[command], name, overrides)
 
 

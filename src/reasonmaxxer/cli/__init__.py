@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from reasonmaxxer import __version__
-from reasonmaxxer.cli import grade, jobs, plan, runs, share
+from reasonmaxxer.cli import commands, grade, plan, runs, share
 from reasonmaxxer.errors import UserError
 
 FULL = ("No space left", "PytorchStreamWriter failed", "iostream error", "unexpected pos")
@@ -25,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Better reasoning from a language model's own rollouts, without reinforcement learning.",
 )
-for module in (jobs, runs, plan, grade, share):
+for module in (commands, runs, plan, grade, share):
     module.register(app)
 
 

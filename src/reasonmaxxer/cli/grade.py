@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reasonmaxxer.cli.commands import sort_arguments
 from reasonmaxxer.cli.common import print_table
-from reasonmaxxer.cli.jobs import sort_arguments
 from reasonmaxxer.errors import UserError
 
 if TYPE_CHECKING:

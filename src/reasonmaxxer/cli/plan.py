@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from reasonmaxxer.cli.commands import sort_arguments
 from reasonmaxxer.cli.common import TrustRemoteCode, print_table, quiet_libraries
-from reasonmaxxer.cli.jobs import sort_arguments
 
 
 def plan(

@@ -4,7 +4,7 @@
 `reasonmaxxer.recipe.CONFIGS`; a new key is a field of that config and nothing here.
 """
 
-# No `from __future__ import annotations`: typer reads the annotations of functions made in `_command`.
+# No `from __future__ import annotations`: typer reads the annotations of functions made in `_function`.
 import json
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
@@ -22,103 +22,84 @@ if TYPE_CHECKING:
 
 CONFIG_SUFFIXES = (".yaml", ".yml")
 AGAIN = "The same command again goes on where it stopped."
+RUN, MICROSCOPE = "reasonmaxxer.work.main_job:run", "reasonmaxxer.work.microscope"
+Out = Annotated[Path | None, typer.Option(help="Folder of the results.", show_default="in runs/")]
+Reuse = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="A folder whose results are taken over where the same would be done again."),
+]
+PrintConfig = Annotated[bool, typer.Option("--print-config", help="Show every key and its value, and stop.")]
+AllowCode = Annotated[bool, typer.Option("--allow-code", help="Let the config run code outside its folder.")]
+SPLITS = ("problems.train.limit", "problems.validation.limit", "problems.test.limit")
 
 
 @dataclass(frozen=True)
-class Job:
+class Command:
     """One command.
 
     Attributes:
         name: of the command.
-        help: first line and description.
         usage: its arguments, keys aside.
+        models: key that each positional model sets; a key that is there twice takes a list.
         limits: keys that `--limit` sets.
         work: `module:function`, called with config, folder and display; returns what it found.
-        models: key that each positional model sets; a key that is there twice takes a list.
-        reuse: whether results of another run can be taken over.
+        help: first line and description.
+        reuse: whether results of another folder can be taken over.
     """
 
     name: str
-    help: str
     usage: str
+    models: Sequence[str]
     limits: Sequence[str]
     work: str
-    models: Sequence[str] = ()
+    help: str
     reuse: bool = False
 
     @property
     def is_run(self) -> bool:
         """Whether it runs a recipe, which may be a shipped one, perhaps in several processes."""
-        return not self.models
+        return self.work == RUN
 
 
-def _run(name: str, help: str, usage: str) -> Job:
-    splits = tuple(f"problems.{split}.limit" for split in ("train", "validation", "test"))
-    return Job(name, help, usage, splits, "reasonmaxxer.work.main_job:run", reuse=True)
-
-
-def _microscope(name: str, help: str, usage: str, models: Sequence[str], *limits: str) -> Job:
-    return Job(name, f"{help} {AGAIN}", usage, limits, f"reasonmaxxer.work.microscope:{name}", models)
-
-
-_ALL = (
-    _run(
-        "run",
-        "Train a language model on its own rollouts and measure what it gained.\n\n"
-        "A run that was interrupted goes on where it was when the same command is given again.",
-        "[RECIPE]",
+_TABLE = (
+    Command(
+        "run", "[RECIPE|CONFIG.yaml]", (), SPLITS, RUN,
+        "Train a language model on its own rollouts and measure what it gained.\n\n",
+        reuse=True,
     ),
-    _run(
-        "baseline",
+    Command(
+        "baseline", "grpo|rloo|sft|dpo|kto [RECIPE|CONFIG.yaml]", (), SPLITS, RUN,
         "Run a recipe with another method in the place of ReasonMaxxer's training.\n\n"
-        "Problems, prompts, verifier, adapter, evaluation and meter stay the recipe's. An interrupted run goes on "
-        "where it was when the same command is given again.",
-        "grpo|rloo|sft|dpo|kto [RECIPE]",
+        "Problems, prompts, verifier, adapter, evaluation and meter stay the recipe's. ",
+        reuse=True,
     ),
-    Job(
-        "evaluate",
+    Command(
+        "evaluate", "MODEL", ("model",), ("limit",), "reasonmaxxer.work.evaluate:evaluate",
         "Measure a model on benchmarks: accuracy with intervals, by level and subject, beside published ones.\n\n"
-        f"Writes every completion, summary.json, results.md and report.html. {AGAIN}",
-        "MODEL",
-        ("limit",),
-        "reasonmaxxer.work.evaluate:evaluate",
-        ("model",),
+        "Writes every completion, summary.json, results.md and report.html. ",
     ),
-    _microscope(
-        "diff",
+    Command(
+        "diff", "BASE TUNED", ("base", "tuned"), ("problems.limit",), f"{MICROSCOPE}:diff",
         "Compare a base with a tuned model token by token: where they differ, how far, and how likely it was.\n\n"
-        "Writes a table by position, summary.json and a page.",
-        "BASE TUNED",
-        ("base", "tuned"),
-        "problems.limit",
+        "Writes a table by position, summary.json and a page. ",
     ),
-    _microscope(
-        "intervene",
+    Command(
+        "intervene", "BASE TUNED", ("base", "tuned"), ("problems.limit",), f"{MICROSCOPE}:intervene",
         "Put a tuned model's tokens into its base's answers as they are made, and see what becomes of them.\n\n"
-        "Writes every answer and edit, summary.json and a page.",
-        "BASE TUNED",
-        ("base", "tuned"),
-        "problems.limit",
+        "Writes every answer and edit, summary.json and a page. ",
     ),
-    _microscope(
-        "overlap",
+    Command(
+        "overlap", "BASE TUNED_A TUNED_B", ("base", "tuned", "tuned"), ("problems.limit",), f"{MICROSCOPE}:overlap",
         "Hold the token edits of two models tuned from one base against each other, and against chance.\n\n"
-        "Writes summary.json and a page.",
-        "BASE TUNED_A TUNED_B",
-        ("base", "tuned", "tuned"),
-        "problems.limit",
+        "Writes summary.json and a page. ",
     ),
-    _microscope(
-        "distill",
+    Command(
+        "distill", "BASE TEACHER", ("base", "teacher"), ("train.limit", "test.limit"), f"{MICROSCOPE}:distill",
         "Distil what a model learnt into small adapters of its base, and measure how little is enough.\n\n"
-        "Writes the adapters, summary.json and a page.",
-        "BASE TEACHER",
-        ("base", "teacher"),
-        "train.limit",
-        "test.limit",
+        "Writes the adapters, summary.json and a page. ",
     ),
-)
-JOBS: Mapping[str, Job] = {job.name: job for job in _ALL}
+)  # fmt: skip
+COMMANDS: Mapping[str, Command] = {command.name: command for command in _TABLE}
 
 
 def sort_arguments(arguments: Sequence[str], recipes: bool = False) -> tuple[str | None, list[str], list[str]]:
@@ -143,7 +124,7 @@ def sort_arguments(arguments: Sequence[str], recipes: bool = False) -> tuple[str
 
 
 def read_config(
-    job: Job, arguments: Sequence[str], limit: int | None = None, allow_code: bool = False
+    command: Command, arguments: Sequence[str], limit: int | None = None, allow_code: bool = False
 ) -> tuple["Config", Path]:
     """Config of a command as it was typed, and the folder where its results go by default.
 
@@ -152,39 +133,39 @@ def read_config(
     """
     from reasonmaxxer.recipe import CONFIGS, load_config, load_recipe
 
-    limits = [] if limit is None else [f"{key}={limit}" for key in job.limits]
-    if job.is_run:
-        method, arguments = _method(job, arguments)
+    limits = [] if limit is None else [f"{key}={limit}" for key in command.limits]
+    if command.is_run:
+        method, arguments = _method(command, arguments)
         name, typed, _ = sort_arguments(arguments, recipes=True)
         name, overrides = name or "default", [*limits, *typed]
         recipe = load_recipe(name, overrides, method, allow_code)
         parts = [Path(name).stem, method, recipe.hash()[:8] if overrides else None]
         return recipe, Path("runs") / "-".join(filter(None, parts))
     file, typed, models = sort_arguments(arguments)
-    overrides = [*_models(job, models), *limits, *typed]
-    config = load_config(CONFIGS[job.name], file, overrides, job.models, allow_code, job.name)
-    named = [_named(config, key) for key in dict.fromkeys((*job.models, "adapter"))]
-    return config, Path("runs") / "-".join([job.name, *(Path(name).name for names in named for name in names)])
+    overrides = [*_models(command, models), *limits, *typed]
+    config = load_config(CONFIGS[command.name], file, overrides, command.models, allow_code, command.name)
+    named = [_named(config, key) for key in dict.fromkeys((*command.models, "adapter"))]
+    return config, Path("runs") / "-".join([command.name, *(Path(name).name for names in named for name in names)])
 
 
-def _method(job: Job, arguments: Sequence[str]) -> tuple[str | None, Sequence[str]]:
+def _method(command: Command, arguments: Sequence[str]) -> tuple[str | None, Sequence[str]]:
     """The method of a baseline, and the other arguments."""
-    if job.name == "run":
+    if command.name == "run":
         return None, arguments
     if not arguments:
-        raise UserError(f"Which method? reasonmaxxer {job.name} {job.usage}.")
+        raise UserError(f"Which method? reasonmaxxer {command.name} {command.usage}.")
     return arguments[0], arguments[1:]
 
 
-def _models(job: Job, models: Sequence[str]) -> list[str]:
+def _models(command: Command, models: Sequence[str]) -> list[str]:
     """Positional models as overrides."""
-    if len(models) > len(job.models):
+    for model in models[len(command.models) :]:
         raise UserError(
-            f"'{models[len(job.models)]}' is neither a model of `reasonmaxxer {job.name} {job.usage}`, nor a config, "
-            "which ends in .yaml, nor a key: set keys as section.key=value."
+            f"'{model}' is neither a model of `reasonmaxxer {command.name} {command.usage}`, nor a config, which ends "
+            "in .yaml, nor a key: set keys as section.key=value."
         )
     named: dict[str, list[str]] = {}
-    for key, model in zip(job.models, models, strict=False):
+    for key, model in zip(command.models, models, strict=False):
         named.setdefault(key, []).append(model)
     values: Mapping[str, Any] = {key: of if len(of) > 1 else of[0] for key, of in named.items()}
     return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
@@ -198,7 +179,7 @@ def _named(config: Any, key: str) -> Sequence[str]:
     return value if isinstance(value, tuple) else (getattr(value, "name", value),)
 
 
-def _start(job: Job, config: Any, out: Path, reuse: Path | None, trust_remote_code: bool) -> None:
+def _start(command: Command, config: Any, out: Path, reuse: Path | None, trust_remote_code: bool) -> None:
     """Do the work and print what it found."""
     from rich.console import Console
 
@@ -209,66 +190,56 @@ def _start(job: Job, config: Any, out: Path, reuse: Path | None, trust_remote_co
     from reasonmaxxer.work.progress import Display
 
     quiet_libraries()
-    if job.is_run and not is_first():
+    if command.is_run and not is_first():
         join(config, out, trust_remote_code=trust_remote_code)
         return
     console = Console()
     more = {"reuse": reuse} if reuse else {}
-    found = pkgutil.resolve_name(job.work)(
+    found = pkgutil.resolve_name(command.work)(
         config, out, display=Display(console), trust_remote_code=trust_remote_code, **more
     )
-    if job.is_run:
+    if command.is_run:
         print_summary(found, out, console)
     else:
         print_report(out, console)
 
 
-def _command(job: Job) -> Callable[..., None]:
+def _function(command: Command) -> Callable[..., None]:
     """The function behind a command, which typer makes its options of."""
 
-    def command(
+    def function(
         arguments: Annotated[
             list[str] | None,
             typer.Argument(
-                metavar=f"{job.usage} [CONFIG.yaml] [KEY=VALUE]...",
+                metavar=f"{command.usage}{'' if command.is_run else ' [CONFIG.yaml]'} [KEY=VALUE]...",
                 help="What to work on; a file of keys; and keys to set, as in seed=1. docs/recipe.md describes them.",
                 show_default=False,
             ),
         ] = None,
-        out: Annotated[Path | None, typer.Option(help="Folder of the results.", show_default="in runs/")] = None,
+        out: Out = None,
         limit: Annotated[
-            int | None, typer.Option(help=f"Problems taken: short for {', '.join(job.limits)}.", show_default=False)
+            int | None,
+            typer.Option(help=f"Problems taken: short for {', '.join(command.limits)}.", show_default=False),
         ] = None,
-        reuse: Annotated[
-            Path | None,
-            typer.Option(
-                metavar="RUN",
-                help="A run whose results are taken over where the same would be done again.",
-                hidden=not job.reuse,
-            ),
-        ] = None,
-        print_config: Annotated[
-            bool, typer.Option("--print-config", help="Show every key and its value, and stop.")
-        ] = False,
-        allow_code: Annotated[
-            bool, typer.Option("--allow-code", help="Let the config run code outside its folder.")
-        ] = False,
+        reuse: Reuse = None,
+        print_config: PrintConfig = False,
+        allow_code: AllowCode = False,
         trust_remote_code: TrustRemoteCode = False,
     ) -> None:
-        config, folder = read_config(job, arguments or [], limit, allow_code or print_config)
-        if reuse and not job.reuse:
-            raise UserError(f"reasonmaxxer {job.name} can take nothing over: leave --reuse out.")
+        config, folder = read_config(command, arguments or [], limit, allow_code or print_config)
+        if reuse and not command.reuse:
+            raise UserError(f"reasonmaxxer {command.name} can take nothing over: leave --reuse out.")
         if print_config:
             from reasonmaxxer.recipe import dump_config
 
             typer.echo(dump_config(config), nl=False)
         else:
-            _start(job, config, out or folder, reuse, trust_remote_code)
+            _start(command, config, out or folder, reuse, trust_remote_code)
 
-    return command
+    return function
 
 
 def register(app: typer.Typer) -> None:
     """Put the commands on the command line."""
-    for job in JOBS.values():
-        app.command(job.name, help=job.help)(_command(job))
+    for command in COMMANDS.values():
+        app.command(command.name, help=command.help + AGAIN)(_function(command))
