@@ -8,8 +8,8 @@ import torch
 
 from reasonmaxxer.config import SamplingConfig
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.method.packed import remove_dropout
 from reasonmaxxer.models import OutputHead, decoder
-from reasonmaxxer.models.cpu.frozen import drop_nothing
 from reasonmaxxer.models.reading import reading, row_states
 from reasonmaxxer.rollouts.engine import Request
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
@@ -102,6 +102,6 @@ def test_training_leaves_out_no_neuron_of_the_base(kind):
     ids = torch.arange(3, 23).view(2, 10)
     with torch.no_grad():
         expected = model(input_ids=ids).logits
-        drop_nothing(model)
+        remove_dropout(model)
         model.train()
         torch.testing.assert_close(model(input_ids=ids).logits, expected, rtol=0, atol=1e-4)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from accelerate.data_loader import prepare_data_loader
 from torch import Tensor
+from torch.nn.modules.dropout import _DropoutNd
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainingArguments
 
@@ -22,7 +23,6 @@ from reasonmaxxer.method.data import PackedCollator
 from reasonmaxxer.method.order import group_order
 from reasonmaxxer.method.processes import gathered, process_count
 from reasonmaxxer.models import OutputHead, decoder
-from reasonmaxxer.models.cpu.frozen import drop_nothing
 from reasonmaxxer.models.cpu.recomputation import selective_recomputation
 from reasonmaxxer.models.head import bare
 from reasonmaxxer.models.reading import reading, row_states
@@ -41,6 +41,26 @@ class PackedArguments(TrainingArguments):  # type: ignore[misc]
         self.ddp_find_unused_parameters = False  # every row uses every weight of an adapter
         super().__post_init__()
         self._n_gpu = min(self.n_gpu, 1)  # or several devices would be taken for one DataParallel
+
+
+def remove_dropout(model: Any) -> None:
+    """Remove the dropout of a base for good, in its modules and its config; an adapter keeps its own.
+
+    The anchor compares with a frozen base: with neurons left out that would differ from itself.
+
+    Args:
+        model: a causal LM, with an adapter or without.
+    """
+    for name, module in model.named_modules():
+        if "lora_" in name:
+            continue
+        if isinstance(module, _DropoutNd):
+            module.p = 0.0
+        owners = [module, module.config] if hasattr(module, "config") else [module]
+        for owner in owners:  # some layers ask the config each time
+            rates = [k for k, rate in vars(owner).items() if "drop" in k and type(rate) is float]
+            for key in rates:
+                setattr(owner, key, 0.0)
 
 
 class PackedTrainer(Trainer):  # type: ignore[misc]
@@ -68,7 +88,7 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         **kwargs: Any,
     ) -> None:
         self.head = OutputHead(model)
-        drop_nothing(model)
+        remove_dropout(model)
         if reading(model) == "alone" and process_count() > 1:
             raise UserError(
                 f"{type(bare(model)).__name__} reads one sequence at a time, which several processes "

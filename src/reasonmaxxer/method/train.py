@@ -15,9 +15,9 @@ from reasonmaxxer.method.data import training_rows
 from reasonmaxxer.method.fit import FitArguments, History, fit, planned_steps, trainer_arguments
 from reasonmaxxer.method.gate import Gate
 from reasonmaxxer.method.order import group_order
+from reasonmaxxer.method.packed import remove_dropout
 from reasonmaxxer.method.selection import Example
 from reasonmaxxer.method.trainer import ReasonMaxxerConfig, ReasonMaxxerTrainer
-from reasonmaxxer.models.cpu.frozen import drop_nothing
 from reasonmaxxer.models.packing import pack
 from reasonmaxxer.models.targets import target_names
 
@@ -41,7 +41,7 @@ def add_adapter(model: Any, config: AdapterConfig, seed: int) -> Any:
         UserError: a target module that the model does not have.
     """
     set_seed(seed)
-    drop_nothing(model)
+    remove_dropout(model)
     lora = LoraConfig(
         task_type="CAUSAL_LM",
         r=config.rank,

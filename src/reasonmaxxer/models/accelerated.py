@@ -10,16 +10,21 @@ from __future__ import annotations
 
 import warnings
 from functools import cache
+from inspect import signature
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.backends.cuda import SDPAParams, can_use_flash_attention
 from torch.nn.functional import scaled_dot_product_attention
 from transformers.integrations.sdpa_attention import repeat_kv
 
-from reasonmaxxer.models.layout import RowLayout, Segments
+from reasonmaxxer.models.layout import RowLayout
+
+try:
+    from torch.nn.attention.varlen import varlen_attn
+except ImportError:  # PyTorch before 2.10
+    varlen_attn = None  # type: ignore[assignment]
 
 
 def in_one_call(query: Tensor, key: Tensor, value: Tensor, scale: float, layout: RowLayout) -> Tensor:
@@ -50,59 +55,28 @@ def masked(query: Tensor, key: Tensor, value: Tensor, scale: float, layout: RowL
 
 def flash(query: Tensor, key: Tensor, value: Tensor, scale: float, layout: RowLayout) -> Tensor:
     """`in_one_call` by flash attention of variable lengths, in half precision."""
-    return _Flash.apply(query, key, value, scale, layout.segments)  # type: ignore[no-any-return, no-untyped-call]
-
-
-class _Flash(torch.autograd.Function):
-    """Keys and values are kept once a row and gathered again for the backward pass.
-
-    A run's queries are the last of its keys, which is how the kernel aligns its causal mask.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, scale: float, segments: Segments) -> Tensor:
-        query_THE, key_SGE, value_SGE = _runs(query, key, value, segments)
-        out_THE, *rest = torch.ops.aten._flash_attention_forward(
-            query_THE, key_SGE, value_SGE, *_lengths(segments), 0.0, True, False, scale=scale
-        )
-        normaliser, *random_state = rest[:3]
-        ctx.save_for_backward(query, key, value, out_THE, normaliser, *random_state)
-        ctx.scale, ctx.segments = scale, segments
-        return out_THE[None]  # type: ignore[no-any-return]
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        query, key, value, out_THE, normaliser, *random_state = ctx.saved_tensors
-        runs = _runs(query, key, value, ctx.segments)
-        lengths = _lengths(ctx.segments)
-        d_query, *gathered = torch.ops.aten._flash_attention_backward(
-            gradient[0], *runs, out_THE, normaliser, *lengths, 0.0, True, *random_state, scale=ctx.scale
-        )  # fmt: skip
-        d_key, d_value = (
-            part.new_zeros(query.shape[2], *part.shape[1:]).index_add_(0, ctx.segments.key_S, part)
-            for part in gathered
-        )
-        of_row = (part.transpose(0, 1)[None] for part in (d_query, d_key, d_value))
-        return *of_row, None, None
-
-
-def _runs(query: Tensor, key: Tensor, value: Tensor, segments: Segments) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries [T, heads, head size], keys and values [S, key-value heads, head size]."""
     query_THE, key_TGE, value_TGE = (state[0].transpose(0, 1) for state in (query, key, value))
-    key_S = segments.key_S
-    return query_THE, key_TGE.index_select(0, key_S), value_TGE.index_select(0, key_S)
-
-
-def _lengths(segments: Segments) -> tuple[Tensor, Tensor, int, int]:
-    s = segments
-    return s.query_ends, s.key_ends, s.longest_query, s.longest_key
+    runs = layout.segments
+    attended_THE = varlen_attn(
+        query_THE,
+        key_TGE.index_select(0, runs.key_S),
+        value_TGE.index_select(0, runs.key_S),
+        runs.query_ends,
+        runs.key_ends,
+        runs.longest_query,
+        runs.longest_key,
+        scale=scale,
+        window_size=(-1, 0),  # causal: a run's queries are the last of its keys, with which the kernel aligns them
+        enable_gqa=True,
+    )
+    return attended_THE[None]  # type: ignore[call-overload]
 
 
 @cache
 def _has_flash(device: torch.device, dtype: torch.dtype, heads: int, groups: int, size: int) -> bool:
     """Whether there is a kernel of variable lengths for such layers: tried once, on a short row."""
-    if device.type != "cuda" or dtype not in (torch.float16, torch.bfloat16) or size % 8:
+    there = varlen_attn is not None and "enable_gqa" in signature(varlen_attn).parameters
+    if device.type != "cuda" or dtype not in (torch.float16, torch.bfloat16) or size % 8 or not there:
         return False
     layout = RowLayout([[3, 4, 2], [2, 5]], device)
     with torch.inference_mode(False), torch.enable_grad():

@@ -18,6 +18,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from reasonmaxxer.models.accelerated import in_one_call
+from reasonmaxxer.models.cpu import kernels_on
 from reasonmaxxer.models.cpu.branches import branched
 from reasonmaxxer.models.layout import Layout, RowLayout
 
@@ -52,15 +53,19 @@ def attention(
     """
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     if layout is not None:
-        read = branched if query.device.type == "cpu" else in_one_call
+        read = branched if _on_cpu(query) else in_one_call
         return read(query, key, value, scale, layout), None
     if _decoding(query, attention_mask):
-        one_query = _by_products if query.device.type == "cpu" else _fused
+        one_query = _by_products if _on_cpu(query) else _fused
         return one_query(query, key, value, attention_mask, scale), None
     plain: tuple[Tensor, None] = sdpa_attention_forward(
         module, query, key, value, attention_mask, scaling=scaling, **kwargs
     )
     return plain
+
+
+def _on_cpu(query: Tensor) -> bool:
+    return query.device.type == "cpu" and kernels_on()
 
 
 def _decoding(query: Tensor, mask: Tensor | None) -> bool:

@@ -1,7 +1,8 @@
 """Attention within rows of several stems on a CPU, each stem a prompt and completions of it.
 
-Each completion attends to its prompt and to itself, in a product of its own: nothing is computed between
-completions, where a mask over the whole row would compute it and throw it away.
+Each completion attends to its prompt and to itself, in products of its own. Saves what a mask over the whole row would
+compute between completions and throw away, and the overhead of fused kernels, which are made for long sequences.
+`REASONMAXXER_CPU_KERNELS=0` switches it off.
 """
 
 from __future__ import annotations
@@ -11,13 +12,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
-from transformers.integrations.sdpa_attention import repeat_kv
 
+from reasonmaxxer.models.accelerated import masked
 from reasonmaxxer.models.layout import RowLayout
 
 SHORT = 384
-"""Longest branch, tokens, that a CPU attends by plain products."""
+"""Longest branch, tokens, that is attended by plain products; rows of longer ones are read with a mask."""
 
 
 def branched(query: Tensor, key: Tensor, value: Tensor, scale: float, layout: RowLayout) -> Tensor:
@@ -33,31 +33,14 @@ def branched(query: Tensor, key: Tensor, value: Tensor, scale: float, layout: Ro
     Returns:
         [1, T, heads, head size].
     """
-    if max(map(max, layout.stems)) <= SHORT:
-        products: Tensor = _Products.apply(query, key, value, scale, layout)  # type: ignore[no-untyped-call]
-        return products
-    repeats = query.shape[1] // key.shape[1]
-    states = [query, repeat_kv(key, repeats), repeat_kv(value, repeats)]
-    parts = []
-    for own, prompt in layout.branches():
-        before = prompt.stop - prompt.start
-        own_query, own_keys, own_values = (state[:, :, own] for state in states)
-        attended = scaled_dot_product_attention(
-            own_query,
-            torch.cat([states[1][:, :, prompt], own_keys], 2),
-            torch.cat([states[2][:, :, prompt], own_values], 2),
-            attn_mask=_past(own, before) if before else None,
-            is_causal=not before,
-            scale=scale,
-        )
-        parts.append(attended)
-    return torch.cat(parts, 2).transpose(1, 2)
+    if max(map(max, layout.stems)) > SHORT:
+        return masked(query, key, value, scale, layout)
+    return _Products.apply(query, key, value, scale, layout)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _Products(torch.autograd.Function):
     """Attention of short branches by plain products, their probabilities kept for the backward pass.
 
-    On a CPU the fused kernels, made for long sequences, take three times as long forward and backward.
     Scores and softmax are float32, as they are in those kernels.
     """
 
@@ -108,12 +91,6 @@ def _by_group(state_HNE: Tensor, key_GSE: Tensor) -> Tensor:
 def _joined(state_GTE: Tensor, prompt: slice, own: slice) -> Tensor:
     """States of a prompt and of what follows it."""
     return torch.cat([state_GTE[:, prompt], state_GTE[:, own]], 1)
-
-
-def _past(own: slice, before: int) -> Tensor:
-    """Bool [N, before + N]: all that comes before, and each token's own past."""
-    size = own.stop - own.start
-    return torch.ones(size, before + size, dtype=torch.bool).tril(before)
 
 
 def _hide_future(score_GNS: Tensor, rows: int) -> None:

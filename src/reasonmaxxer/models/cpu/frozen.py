@@ -1,20 +1,22 @@
 """A model whose weights stay as they are, for good or while many tokens are read or decoded with it.
 
-Nothing of it is trained then, so products with its weights may be prepared once: laid out as a CPU wants
-them, and those of an adapter without what PEFT does around them.
+Nothing of it is trained then, so products with its weights may be prepared once. Saves, on a CPU, laying the weights
+out for oneDNN at every call, which at few rows takes as long as the product (docs/performance.md); there
+`REASONMAXXER_CPU_KERNELS=0` switches it off. Saves, everywhere, what PEFT does around the products of an adapter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import Linear
 from torch.nn.functional import linear
-from torch.nn.modules.dropout import _DropoutNd
+
+from reasonmaxxer.models.cpu import kernels_on, other_forwards
 
 LIMIT_BYTES = 4 * 2**30
 """Main memory that weights laid out anew may take; those of a larger model stay as they are."""
@@ -24,8 +26,7 @@ ROWS = 16
 Product = Callable[[Tensor], Tensor]
 
 
-@contextmanager
-def frozen(model: Any) -> Iterator[None]:
+def frozen(model: Any) -> AbstractContextManager[None]:
     """Within the block, no weight of the model may change and nothing be differentiated.
 
     A linear layer on a CPU keeps a copy of its weights in the layout of oneDNN, which a plain call makes
@@ -40,66 +41,35 @@ def frozen(model: Any) -> Iterator[None]:
     Args:
         model: a causal LM, with an adapter or without. A block within a block does nothing.
     """
-    prepared = _prepared(model)
-    with ExitStack() as stack:
-        for layer, product in prepared.items():
-            layer.forward = product  # hides the class's own until it is taken off again
-            stack.callback(delattr, layer, "forward")
-        yield
-
-
-def drop_nothing(model: Any) -> None:
-    """Take the dropout of a base away for good, in its modules and its config; an adapter keeps its own.
-
-    The anchor compares with a frozen base: with neurons left out that would differ from itself.
-
-    Args:
-        model: a causal LM, with an adapter or without.
-    """
-    for name, module in model.named_modules():
-        if "lora_" in name:
-            continue
-        if isinstance(module, _DropoutNd):
-            module.p = 0.0
-        owners = [module, module.config] if hasattr(module, "config") else [module]
-        for owner in owners:  # some layers ask the config each time
-            rates = [k for k, rate in vars(owner).items() if "drop" in k and type(rate) is float]
-            for key in rates:
-                setattr(owner, key, 0.0)
+    return other_forwards(_prepared(model))
 
 
 @torch.no_grad()
 def _prepared(model: Any) -> dict[Any, Product]:
     """What the layers do that can do better than their own forward."""
-    adapted = _active_layers(model)
+    adapted = [m for m in model.modules() if _is_active(m)] if hasattr(model, "peft_config") else []
     inside = {module for layer in adapted for module in layer.modules()}
-    plain = [m for m in model.modules() if type(m) is Linear and m not in inside]
     small = sum(p.numel() * p.element_size() for p in model.parameters()) <= LIMIT_BYTES
-    products = {layer: _adapted_product(layer, small) for layer in adapted}
-    if small:
-        products |= {m: _product(m.weight, m.bias) for m in plain if _lays_out(m.weight)}
-    # one that has a forward of its own is in a block already, or has a hook of accelerate's
-    return {layer: own for layer, own in products.items() if "forward" not in vars(layer)}
+    plain = (m for m in model.modules() if type(m) is Linear and m not in inside and small and _lays_out(m.weight))
+    free = [module for module in (*adapted, *plain) if "forward" not in vars(module)]  # others keep what they have
+    return {m: _adapted_product(m, small) if m in inside else _product(m.weight, m.bias, small) for m in free}
 
 
-def _product(weight_ED: Tensor, bias_E: Tensor | None) -> Product:
-    """`linear` with weights laid out for it."""
-    packed = torch.ops.mkldnn._reorder_linear_weight(weight_ED.detach(), ROWS)
-    bias_E = None if bias_E is None else bias_E.detach()
-
-    def product(x: Tensor) -> Tensor:
-        found: Tensor = torch.ops.mkldnn._linear_pointwise(x, packed, bias_E, "none", [], "")
-        return found
-
-    return product
+def _product(weight_ED: Tensor, bias_E: Tensor | None, small: bool) -> Product:
+    """`linear` by weights that stay, laid out for it where they can be."""
+    weight_ED, bias_E = weight_ED.detach(), None if bias_E is None else bias_E.detach()
+    if not (small and _lays_out(weight_ED)):
+        return lambda x: linear(x, weight_ED, bias_E)
+    packed = torch.ops.mkldnn._reorder_linear_weight(weight_ED, ROWS)
+    return lambda x: torch.ops.mkldnn._linear_pointwise(x, packed, bias_E, "none", [], "")
 
 
 def _lays_out(weight: Tensor) -> bool:
     """Whether PyTorch can lay these weights out: it does so for its own compiler."""
     there = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    if weight.device.type != "cpu" or not there:
-        return False
     names = ("_reorder_linear_weight", "_linear_pointwise", "_is_mkldnn_bf16_supported")
+    if weight.device.type != "cpu" or not there or not kernels_on():
+        return False
     if not all(hasattr(torch.ops.mkldnn, name) for name in names):
         return False
     if weight.dtype == torch.bfloat16:
@@ -118,24 +88,17 @@ def _adapted_product(layer: Any, small: bool) -> Product:
     down_RD = torch.cat([layer.lora_A[name].weight for name in names]).to(dtype)
     up_ER = torch.cat([layer.scaling[n] * layer.lora_B[n].weight for n in names], dim=1)
     both_EDR = torch.cat([base.weight, up_ER.to(dtype)], dim=1)
-    if small and _lays_out(both_EDR):
-        down, both = _product(down_RD, None), _product(both_EDR, base.bias)
-        return lambda x: both(torch.cat([x, down(x)], dim=-1))
-    return lambda x: linear(torch.cat([x, linear(x, down_RD)], dim=-1), both_EDR, base.bias)
+    down, both = _product(down_RD, None, small), _product(both_EDR, base.bias, small)
+    return lambda x: both(torch.cat([x, down(x)], dim=-1))
 
 
-def _active_layers(model: Any) -> list[Any]:
-    if not hasattr(model, "peft_config"):
-        return []
+def _is_active(layer: Any) -> bool:
+    """Whether a layer is a base plus two products, which DoRA, a bias of LoRA's own, other layers than
+    linear ones and weights packed into four bits are not, nor an adapter that is off."""
     from peft.tuners.lora import LoraLayer
 
-    layers = [module for module in model.modules() if isinstance(module, LoraLayer)]
-    return [layer for layer in layers if not layer.disable_adapters and _is_plain(layer)]
-
-
-def _is_plain(layer: Any) -> bool:
-    """Whether a layer is its base plus two products, which DoRA, a bias of LoRA's own, other layers than
-    linear ones and weights packed into four bits are not."""
+    if not isinstance(layer, LoraLayer) or layer.disable_adapters:
+        return False
     base, names = layer.get_base_layer(), layer.active_adapters
     varied = any(name in layer.lora_variant or layer.lora_bias.get(name) for name in names)
     return isinstance(base, Linear) and base.weight.is_floating_point() and not varied

@@ -1,8 +1,14 @@
-"""What a process on a CPU keeps in memory: freed blocks yes, products it will hardly see again no."""
+"""What a process on a CPU keeps in memory: freed blocks yes, products it will hardly see again no.
+
+Saves the time in which the system zeroes pages, and memory that would grow with every new shape (docs/performance.md,
+"Growth", `python benchmarks/scaling.py`). `REASONMAXXER_CPU_KERNELS=0` switches it off.
+"""
 
 import ctypes
 import os
 import platform
+
+from reasonmaxxer.models.cpu import kernels_on
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # of malloc.h
 PRODUCTS = 128
@@ -11,16 +17,16 @@ PRODUCTS = 128
 
 def configure_memory() -> None:
     """Keep memory that was freed, and only so many compiled products; call it before the first product."""
-    _keep_freed_blocks()
-    _limit_compiled_products()
+    if kernels_on():
+        _keep_freed_blocks()
+        _limit_compiled_products()
 
 
 def _keep_freed_blocks() -> None:
     """Tell glibc to hold on to freed blocks; nothing happens with another C library.
 
     Every operation makes a tensor of megabytes and frees the last one. The C library returns such blocks to
-    the system at once, and the next one is zeroed page by page: measured on two cores, a third of the time
-    of a decoding step.
+    the system at once, and the next one is zeroed page by page.
     """
     if platform.libc_ver()[0] != "glibc":
         return
