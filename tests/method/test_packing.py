@@ -17,23 +17,23 @@ from reasonmaxxer.models.packing import pack
 
 def test_neighbours_with_one_prompt_share_it():
     (row,) = pack([([7, 8], [1, 2, 3]), ([7, 8], [4]), ([9], [5])])
-    first, second = row
-    assert (first.members, second.members) == ((0, 1), (2,))
-    assert first.ids.tolist() == [7, 8, 1, 2, 3, 4]
-    assert first.sizes == [2, 3, 1]
-    assert first.positions.tolist() == [0, 1, 2, 3, 4, 2]
-    assert first.places(0).tolist() == [0, 1, 2, 3, 4]
-    assert first.places(1).tolist() == [0, 1, 5]
-    assert (second.ids.tolist(), second.sizes) == ([9, 5], [1, 1])
+    assert row.ids().tolist() == [7, 8, 1, 2, 3, 4, 9, 5]
+    assert row.layout == [[2, 3, 1], [1, 1]]
+    assert row.positions().tolist() == [0, 1, 2, 3, 4, 2, 0, 1]
+    assert [(number, start, places.tolist()) for number, start, places in row.members()] == [
+        (0, 2, [0, 1, 2, 3, 4]),
+        (1, 2, [0, 1, 5]),
+        (2, 1, [6, 7]),
+    ]
 
 
 def test_a_row_stays_within_its_limit_unless_one_sequence_is_longer(monkeypatch):
     monkeypatch.setattr(sizes, "CPU", replace(sizes.CPU, row_tokens=6))
     sequences = [([1, 1], [2, 2]), ([1, 1], [3, 3]), ([1, 1], [4]), ([6], [7, 7])]
     rows = pack([*sequences, ([1, 1], [5] * 9), ([1, 1], [8])])
-    members = [[stem.members for stem in row] for row in rows]
+    members = [[stem.members for stem in row.stems] for row in rows]
     # 2 + 2 + 2 tokens; 2 + 1 and 1 + 2; 2 + 9 alone; 2 + 1
-    assert members == [[(0, 1)], [(2,), (3,)], [(4,)], [(5,)]]
+    assert members == [[[0, 1]], [[2], [3]], [[4]], [[5]]]
 
 
 def test_tokens_see_their_prompt_and_their_own_past():

@@ -88,23 +88,13 @@ class PackedCollator:
         raise NotImplementedError
 
     def _row(self, row: Row, sequences: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        members = []
-        start = 0
-        for stem in row:
-            members += [
-                Member(sequences[member], len(stem.prompt), start + stem.places(number))
-                for number, member in enumerate(stem.members)
-            ]
-            start += len(stem)
-        ids_T = np.concatenate([stem.ids for stem in row])
-        position_T = np.concatenate([stem.positions for stem in row])
-        layout = [stem.sizes for stem in row]
+        ids_T = row.ids()
         return {
             "input_ids": torch.from_numpy(ids_T)[None],
-            "position_ids": torch.from_numpy(position_T)[None],
-            "layout": layout,
-            "key": row_key(ids_T, layout),
-            **self.targets(members),
+            "position_ids": torch.from_numpy(row.positions())[None],
+            "layout": row.layout,
+            "key": row_key(ids_T, row.layout),
+            **self.targets([Member(sequences[number], start, places) for number, start, places in row.members()]),
         }
 
     def _idle_row(self, sequence: dict[str, Any]) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def training_layout(examples: Sequence[Example], config: TrainingConfig, seed: i
     order = group_order([e.prompt_ids for e in examples], [e.advantage for e in examples], seed)
     sequences = [(examples[i].prompt_ids, examples[i].completion_ids) for i in order]
     batches = [sequences[at : at + config.micro_batch_size] for at in range(0, len(order), config.micro_batch_size)]
-    return [stem.sizes for batch in batches for row in pack(batch, device) for stem in row]
+    return [sizes for batch in batches for row in pack(batch, device) for sizes in row.layout]
 
 
 def train_adapter(

@@ -7,56 +7,65 @@ read one by one; a long row spends less on everything that is not a matrix produ
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from reasonmaxxer.models.sizes import sizes
 
 
-@dataclass(frozen=True)
+@dataclass
 class Stem:
     """A prompt and completions of it.
 
     Attributes:
-        members: which sequences it holds.
         prompt: ids of their common prompt.
+        members: which sequences it holds.
         completions: ids of each one's completion.
     """
 
-    members: tuple[int, ...]
     prompt: tuple[int, ...]
-    completions: tuple[tuple[int, ...], ...]
-
-    def __len__(self) -> int:
-        return sum(self.sizes)
+    members: list[int] = field(default_factory=list)
+    completions: list[tuple[int, ...]] = field(default_factory=list)
 
     @property
     def sizes(self) -> list[int]:
         """Tokens of the prompt, then of each completion."""
         return [len(self.prompt), *map(len, self.completions)]
 
+
+@dataclass
+class Row:
+    """Stems side by side, T tokens in all."""
+
+    stems: list[Stem]
+
     @property
+    def layout(self) -> list[list[int]]:
+        """Of each stem, the tokens of its prompt and of each completion."""
+        return [stem.sizes for stem in self.stems]
+
     def ids(self) -> np.ndarray:
         """Tokens in the order they are laid out, int64 [T]."""
-        return np.concatenate([self.prompt, *self.completions]).astype(np.int64)
+        parts = (part for stem in self.stems for part in (stem.prompt, *stem.completions))
+        return np.concatenate([np.array(part, dtype=np.int64) for part in parts])
 
-    @property
     def positions(self) -> np.ndarray:
         """Position of each token within its own sequence, int64 [T]."""
-        start = len(self.prompt)
-        own = [np.arange(start, start + len(c)) for c in self.completions]
-        return np.concatenate([np.arange(start), *own])
+        starts = ((0, *[len(stem.prompt)] * len(stem.completions)) for stem in self.stems)
+        branches = zip(np.concatenate(list(starts)), np.concatenate(self.layout), strict=True)
+        return np.concatenate([np.arange(start, start + size) for start, size in branches])
 
-    def places(self, number: int) -> np.ndarray:
-        """Where in the stem the tokens of its sequence of that number lie, int64."""
-        start = sum(self.sizes[: number + 1])
-        completion = np.arange(start, start + len(self.completions[number]))
-        return np.concatenate([np.arange(len(self.prompt)), completion])
-
-
-Row = tuple[Stem, ...]
+    def members(self) -> Iterator[tuple[int, int, np.ndarray]]:
+        """Of each sequence: its number, the tokens of its prompt, and where in the row its tokens lie, int64."""
+        start = 0
+        for stem in self.stems:
+            ends = start + np.cumsum(stem.sizes)
+            prompt = np.arange(start, ends[0])
+            for number, first, last in zip(stem.members, ends[:-1], ends[1:], strict=True):
+                yield number, len(prompt), np.concatenate([prompt, np.arange(first, last)])
+            start = ends[-1]
 
 
 def pack(sequences: Sequence[tuple[Sequence[int], Sequence[int]]], device: str = "cpu") -> list[Row]:
@@ -66,19 +75,18 @@ def pack(sequences: Sequence[tuple[Sequence[int], Sequence[int]]], device: str =
         sequences: prompt ids and completion ids of each; a longer one than that has a row alone.
         device: type of the one that reads them.
     """
-    rows: list[list[Stem]] = []
+    rows: list[Row] = []
     room = 0
-    for index, (prompt, completion) in enumerate(sequences):
-        own = (tuple(completion),)
-        last = rows[-1][-1] if rows else None
-        if last is not None and last.prompt == tuple(prompt) and len(completion) <= room:
-            rows[-1][-1] = Stem((*last.members, index), last.prompt, last.completions + own)
-            room -= len(completion)
-            continue
-        stem = Stem((index,), tuple(prompt), own)
-        if len(stem) > room:
-            rows.append([])
-            room = sizes(device).row_tokens
-        rows[-1].append(stem)
-        room -= len(stem)
-    return [tuple(row) for row in rows]
+    for number, (prompt, completion) in enumerate(sequences):
+        last = rows[-1].stems[-1] if rows else None
+        if last is None or last.prompt != tuple(prompt) or len(completion) > room:
+            last = Stem(tuple(prompt))
+            if len(prompt) + len(completion) > room:
+                rows.append(Row([]))
+                room = sizes(device).row_tokens
+            rows[-1].stems.append(last)
+            room -= len(prompt)
+        last.members.append(number)
+        last.completions.append(tuple(completion))
+        room -= len(completion)
+    return rows

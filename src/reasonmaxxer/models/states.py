@@ -105,20 +105,11 @@ def _shared_batches(sequences: Sequence[Tokens], model: Any) -> Iterator[tuple[l
 
     device = next(backbone.parameters()).device
     for row in pack([(s.prompt_ids, s.completion_ids) for s in sequences], device.type):
-        starts = np.cumsum([0, *map(len, row)])
-        before = [  # of each completion: the places before its tokens
-            start + stem.places(number)[len(stem.prompt) - 1 : -1]
-            for start, stem in zip(starts, row, strict=False)
-            for number in range(len(stem.members))
-        ]
-        ids_1T, position_1T = (
-            torch.from_numpy(np.concatenate([getattr(stem, name) for stem in row]))[None].to(device)
-            for name in ("ids", "positions")
-        )
-        layout = [stem.sizes for stem in row]
-        states_TD = row_states("layout", model, forward, ids_1T, position_1T, layout)
-        places_N = torch.from_numpy(np.concatenate(before)).to(device)
-        yield [i for stem in row for i in stem.members], states_TD[places_N]
+        ids_1T, position_1T = (torch.from_numpy(own_T)[None].to(device) for own_T in (row.ids(), row.positions()))
+        states_TD = row_states("layout", model, forward, ids_1T, position_1T, row.layout)
+        members, starts, places = zip(*row.members(), strict=True)
+        before = [own[start - 1 : -1] for start, own in zip(starts, places, strict=True)]
+        yield list(members), states_TD[torch.from_numpy(np.concatenate(before)).to(device)]
 
 
 def _padded_batches(sequences: Sequence[Tokens], model: Any) -> Iterator[tuple[list[int], Tensor]]:
