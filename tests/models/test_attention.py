@@ -8,7 +8,7 @@ from torch.profiler import profile
 
 from reasonmaxxer.models import attention as module
 from reasonmaxxer.models.accelerated import flash, in_one_call, masked
-from reasonmaxxer.models.attention import apart, attention
+from reasonmaxxer.models.attention import attention, row_arguments
 from reasonmaxxer.models.cpu import branches
 from reasonmaxxer.models.cpu.branches import branched
 from reasonmaxxer.models.layout import RowLayout
@@ -45,7 +45,7 @@ def test_each_sequence_is_what_it_is_alone(family, reader):
     ids_1T = torch.tensor([ids])
     layout = [[len(prompt), *map(len, completions)] for prompt, completions in stems]
     hidden = model.model(
-        input_ids=ids_1T, position_ids=torch.tensor([positions]), use_cache=False, **apart(layout, ids_1T)
+        input_ids=ids_1T, position_ids=torch.tensor([positions]), use_cache=False, **row_arguments(layout, ids_1T)
     )[0][0]
     start = 0
     for prompt, completions in stems:

@@ -27,16 +27,16 @@ class ModelFlops:
     def __init__(self, model: Any) -> None:
         import torch
 
-        from reasonmaxxer.models.head import bare, decoder
+        from reasonmaxxer.models.head import decoder, unwrapped
 
-        config = bare(model).config.get_text_config()
+        config = unwrapped(model).config.get_text_config()
         heads = config.num_attention_heads
         head_size = getattr(config, "head_dim", None) or config.hidden_size // heads
         modules = decoder(model).named_modules()
         linear = [m for n, m in modules if isinstance(m, torch.nn.Linear) and ".lora_" not in n]
         # not the weights' own count: in four bits two are packed into one number
         self.linear: int = sum(m.in_features * m.out_features for m in linear)
-        self.head: int = bare(model).get_output_embeddings().weight.numel()
+        self.head: int = unwrapped(model).get_output_embeddings().weight.numel()
         self.attention: int = config.num_hidden_layers * heads * head_size
 
     def hidden(self, length: int) -> float:

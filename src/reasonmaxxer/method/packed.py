@@ -24,7 +24,7 @@ from reasonmaxxer.method.order import group_order
 from reasonmaxxer.method.processes import gathered, process_count
 from reasonmaxxer.models import OutputHead, decoder
 from reasonmaxxer.models.cpu.recomputation import selective_recomputation
-from reasonmaxxer.models.head import bare
+from reasonmaxxer.models.head import unwrapped
 from reasonmaxxer.models.reading import reading, row_states
 
 
@@ -91,7 +91,7 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         remove_dropout(model)
         if reading(model) == "alone" and process_count() > 1:
             raise UserError(
-                f"{type(bare(model)).__name__} reads one sequence at a time, which several processes "
+                f"{type(unwrapped(model)).__name__} reads one sequence at a time, which several processes "
                 "cannot do in step: start it without accelerate launch."
             )
         super().__init__(model=model, args=args, data_collator=data_collator, train_dataset=train_dataset, **kwargs)

@@ -68,13 +68,13 @@ class ReasonMaxxerTrainer(PackedTrainer):
         args: the configuration.
         train_dataset: rows as `Collator` takes them; those of advantage zero are left out.
         processing_class: the tokenizer, saved beside checkpoints.
-        peft_config: adapter to add to a bare model.
+        peft_config: adapter to add to a plain model.
         base_states: shared by trainers that see the same batches; none keeps its own
             where there are several epochs.
         **kwargs: passed to `transformers.Trainer`.
 
     Raises:
-        UserError: a bare model without `peft_config`, an adapted output head, an empty data set, or
+        UserError: a plain model without `peft_config`, an adapted output head, an empty data set, or
             rows whose advantages are all zero.
     """
 

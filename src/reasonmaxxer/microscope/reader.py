@@ -44,7 +44,7 @@ class Reader:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """Where the model is now: one that takes turns with another moves."""
         return self.model.device  # type: ignore[no-any-return]
 
     @torch.inference_mode()
@@ -85,11 +85,13 @@ class Reader:
         Returns:
             The states [tokens, D] behind each of the tokens, by slot as asked.
         """
-        found: dict[int, Tensor] = {}
+        states: dict[int, Tensor] = {}
         for group in self._fitting(slots, tokens):
-            states = self._read([slots[i] for i in group], [tokens[i] for i in group])
-            found.update(zip(group, states, strict=True))
-        return [found[i] for i in range(len(slots))]
+            states.update(zip(group, self._read([slots[i] for i in group], [tokens[i] for i in group]), strict=True))
+        for slot, own in zip(slots, tokens, strict=True):
+            self.lengths[slot] += len(own)
+            self.passes[slot] += 1
+        return [states[i] for i in range(len(slots))]
 
     def _fitting(self, slots: Sequence[int], tokens: Sequence[Sequence[int]]) -> list[list[int]]:
         """Rows to read together: padded to the longest of them, at most twofold and within their slots."""
@@ -105,15 +107,7 @@ class Reader:
 
     def _read(self, slots: Sequence[int], tokens: Sequence[Sequence[int]]) -> list[Tensor]:
         if self.alone:
-            states = [self._whole(slot, own) for slot, own in zip(slots, tokens, strict=True)]
-        else:
-            states = self._from_cache(slots, tokens)
-        for slot, own in zip(slots, tokens, strict=True):
-            self.lengths[slot] += len(own)
-            self.passes[slot] += 1
-        return states
-
-    def _from_cache(self, slots: Sequence[int], tokens: Sequence[Sequence[int]]) -> list[Tensor]:
+            return [self._whole(slot, own) for slot, own in zip(slots, tokens, strict=True)]
         width = max(map(len, tokens))
         ids_BN = torch.zeros(len(slots), width, dtype=torch.long)
         for row, own in enumerate(tokens):

@@ -100,7 +100,7 @@ def can_attend(config: Any) -> bool:
     return config._attn_implementation in ("sdpa", NAME) and kinds == {"full_attention"}
 
 
-def apart(layout: Layout, ids_1T: Tensor) -> dict[str, Any]:
+def row_arguments(layout: Layout, ids_1T: Tensor) -> dict[str, Any]:
     """What the forward of a model that attends by `attention` is told of a row of several completions.
 
     Args:

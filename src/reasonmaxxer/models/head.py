@@ -11,14 +11,14 @@ from transformers import PreTrainedModel
 from reasonmaxxer.errors import UserError
 
 
-def bare(model: Any) -> Any:
+def unwrapped(model: Any) -> Any:
     """The transformers model inside a PEFT wrapper, or the model itself."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def decoder(model: Any) -> Any:
     """The module whose `last_hidden_state` is what the head reads, its adapter in place."""
-    inner = bare(model)
+    inner = unwrapped(model)
     found = inner.get_decoder()  # in some families the model itself, or the head's projection
     return found if isinstance(found, PreTrainedModel) and found is not inner else inner.base_model
 
@@ -34,7 +34,7 @@ class OutputHead:
     """
 
     def __init__(self, model: Any) -> None:
-        inner = bare(model)
+        inner = unwrapped(model)
         config = inner.config.get_text_config()
         self.projection = inner.get_output_embeddings()
         self.softcap: float | None = getattr(config, "final_logit_softcapping", None)
@@ -61,7 +61,7 @@ def unlike_head(model: Any) -> str | None:
     Raises:
         UserError: they are no numbers.
     """
-    vocabulary = bare(model).get_input_embeddings().num_embeddings
+    vocabulary = unwrapped(model).get_input_embeddings().num_embeddings
     ids = torch.arange(3, 11, device=model.device)[None] % vocabulary
     hidden: list[Tensor] = []
     watch = decoder(model).register_forward_hook(lambda _, __, output: hidden.append(output[0]))

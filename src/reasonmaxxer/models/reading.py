@@ -18,9 +18,9 @@ from torch import Tensor
 from transformers import GenerationConfig
 
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.models.attention import NAME, apart, can_attend
+from reasonmaxxer.models.attention import NAME, can_attend, row_arguments
 from reasonmaxxer.models.cache import SlotCache
-from reasonmaxxer.models.head import bare, decoder, unlike_head
+from reasonmaxxer.models.head import decoder, unlike_head, unwrapped
 from reasonmaxxer.models.layout import Layout, RowLayout
 from reasonmaxxer.models.masks import attention_masks
 from reasonmaxxer.models.prefill import read_on, read_together
@@ -48,7 +48,7 @@ def reading(model: Any) -> Reading:
         UserError: its logits are not those of `OutputHead`, it does not read from left to right, or what
             `generate()` makes is not what it reads.
     """
-    inner = bare(model)
+    inner = unwrapped(model)
     config = inner.config.get_text_config()
     known: tuple[str, Reading] | None = getattr(inner, "_reading", None)
     if known is None or known[0] != config._attn_implementation:
@@ -74,7 +74,7 @@ def row_states(
         return _one_by_one(forward, ids_1T, layout)
     told: dict[str, Any]
     if way == "layout":
-        told = apart(layout, ids_1T)
+        told = row_arguments(layout, ids_1T)
     elif [len(stem) for stem in layout] == [2]:  # a sequence alone: plain causal attention
         told = {"attention_mask": torch.ones_like(ids_1T)}
     else:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig
 
-from reasonmaxxer.models.head import bare
+from reasonmaxxer.models.head import unwrapped
 from reasonmaxxer.rollouts.drawing import Drawing
 
 
@@ -26,7 +26,7 @@ def decode_plainly(model: Any, drawing: Drawing, batch_size: int) -> None:
         drawing: draws and keeps the tokens.
         batch_size: sequences decoded at once.
     """
-    inner = bare(model)
+    inner = unwrapped(model)
     config, inner.generation_config = inner.generation_config, GenerationConfig()  # no penalties
     lengths = [len(request.prompt_ids) for request in drawing.requests]
     try:
