@@ -160,7 +160,7 @@ def print_content(
 def to_terminal(table: Table) -> TerminalTable:
     """A table as rich draws it; columns of numbers are aligned at the right."""
     note = markup.escape(table.note) or None
-    drawn = TerminalTable(title=markup.escape(table.title), title_justify="left", caption=note)
+    drawn = TerminalTable(title=markup.escape(table.title) or None, title_justify="left", caption=note)
     for place, column in enumerate(table.columns):
         numeric = place > 0 and all(_NUMERIC.fullmatch(row[place]) for row in table.rows)
         drawn.add_column(markup.escape(column), justify="right" if numeric else "left")

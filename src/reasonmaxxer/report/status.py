@@ -1,4 +1,4 @@
-"""A run on a terminal: its end, and its state on the way."""
+"""A command on a terminal: its state on the way, and the end of a run."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from reasonmaxxer.report import words
-from reasonmaxxer.report.content import Content, Section
-from reasonmaxxer.report.render import print_content
+from reasonmaxxer.report.content import Content, Section, Table
+from reasonmaxxer.report.render import print_content, to_terminal
 from reasonmaxxer.report.tables import accuracy_table, cost_table
 from reasonmaxxer.work.status import Sampled, Status
 
@@ -20,7 +19,7 @@ BARS = "▁▂▃▄▅▆▇█"
 STATES = {
     "done": "[green]finished[/]",
     "running": "[bold cyan]running[/]",
-    "stopped": "[yellow]stopped; the same `reasonmaxxer run` command goes on[/]",
+    "stopped": "[yellow]stopped; the same `reasonmaxxer {command}` command goes on[/]",
 }
 
 
@@ -54,45 +53,49 @@ def print_summary(summary: Mapping[str, Any], out: Path, console: Console) -> No
 
 
 def print_status(status: Status, console: Console) -> None:
-    """Print where a run is, what its completions and training look like, and its end if there is one.
+    """Print where a command is, what its completions and training look like, and its end if there is one.
 
     Args:
         status: of `read_status`.
         console: of the terminal.
     """
-    title = f"{status.path}: {status.model}, seed {status.seed}"
-    console.print(f"{escape(title)}, {STATES[status.state]}", highlight=False, soft_wrap=True)
-    if status.summary:
+    title = escape(f"{status.path}: {status.model}, seed {status.seed}")
+    state = STATES[status.state].format(command=status.command)
+    console.print(f"{title}, {state}", highlight=False, soft_wrap=True)
+    if status.summary and status.command == "run":
         print_summary(status.summary, status.path, console)
-        return
-    stages = Table()
-    stages.add_column("stage")
-    stages.add_column("state")
-    for column in ("seconds so far", "tokens so far"):
-        stages.add_column(column, justify="right")
-    for stage in status.stages:
-        spent = ("" if n is None else f"{n:,.0f}" for n in (stage.seconds, stage.tokens))
-        stages.add_row(stage.stage, stage.state, *spent)
-    console.print(stages)
+    elif status.summary:
+        from reasonmaxxer.report.page import print_report  # here, because it may load torch
+
+        print_report(status.path, console)
+    else:
+        _print_progress(status, console)
+
+
+def _print_progress(status: Status, console: Console) -> None:
+    stages = [(one.stage, one.state, _counted(one.seconds), _counted(one.tokens)) for one in status.stages]
+    tables = [Table("stages", "", ("stage", "state", "seconds so far", "tokens so far"), stages)]
     if status.sampled:
-        console.print(_completions(status.sampled))
+        columns = ("set", "done", "right", "mixed problems", "no answer", "cut")
+        sampled = [_sampled(part) for part in status.sampled]
+        tables.append(Table("completions", "Completions so far", columns, sampled))
+    for table in tables:
+        console.print(to_terminal(table))
     for gate, rows in status.training.items():
         for line in _training(gate, rows):
             console.print(line, highlight=False, soft_wrap=True)
 
 
-def _completions(sampled: list[Sampled]) -> Table:
-    table = Table(title="Completions so far", title_justify="left")
-    table.add_column("set")
-    for column in ("done", "right", "mixed problems", "no answer", "cut"):
-        table.add_column(column, justify="right")
-    for part in sampled:
-        done = f"{part.finished:,}" + (f"/{part.total:,}" if part.total else "")
-        shares = (part.outcomes.get("correct", 0), part.outcomes.get("unparsed", 0), part.truncated)
-        right, unparsed, cut = (f"{s / part.done:.0%}" if part.done else "" for s in shares)
-        mixed = f"{part.mixed}/{part.problems}" if part.done > part.problems else ""
-        table.add_row(part.name, done, right, mixed, unparsed, cut)
-    return table
+def _counted(number: float | None) -> str:
+    return "" if number is None else f"{number:,.0f}"
+
+
+def _sampled(part: Sampled) -> tuple[str, ...]:
+    done = f"{part.finished:,}" + (f"/{part.total:,}" if part.total else "")
+    shares = (part.outcomes.get("correct", 0), part.outcomes.get("unparsed", 0), part.truncated)
+    right, unparsed, cut = (f"{s / part.done:.0%}" if part.done else "" for s in shares)
+    mixed = f"{part.mixed}/{part.problems}" if part.done > part.problems else ""
+    return part.name, done, right, mixed, unparsed, cut
 
 
 def _training(gate: int, rows: list[dict[str, Any]]) -> list[str]:
