@@ -15,7 +15,7 @@ from reasonmaxxer.cli import commands, grade, plan, runs, share
 from reasonmaxxer.errors import UserError
 
 FULL = ("No space left", "PytorchStreamWriter failed", "iostream error", "unexpected pos")
-"""In what libraries say of a full disk; all but the first are of `torch.save`, which gives no reason."""
+"""Parts of libraries' messages about a full disk; all but the first come from `torch.save`, which gives no reason."""
 INTERRUPTED = 130
 """What typer makes of Ctrl-C."""
 

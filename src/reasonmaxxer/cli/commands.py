@@ -103,7 +103,7 @@ COMMANDS: Mapping[str, Command] = {command.name: command for command in _TABLE}
 
 
 def sort_arguments(arguments: Sequence[str], recipes: bool = False) -> tuple[str | None, list[str], list[str]]:
-    """Tell positional arguments apart.
+    """Sort positional arguments by what they are.
 
     Args:
         arguments: as typed.
@@ -159,10 +159,10 @@ def _method(command: Command, arguments: Sequence[str]) -> tuple[str | None, Seq
 
 def _models(command: Command, models: Sequence[str]) -> list[str]:
     """Positional models as overrides."""
-    for model in models[len(command.models) :]:
+    if surplus := models[len(command.models) :]:
         raise UserError(
-            f"'{model}' is neither a model of `reasonmaxxer {command.name} {command.usage}`, nor a config, which ends "
-            "in .yaml, nor a key: set keys as section.key=value."
+            f"'{surplus[0]}' is neither a model of `reasonmaxxer {command.name} {command.usage}`, nor a config, which "
+            "ends in .yaml, nor a key: set keys as section.key=value."
         )
     named: dict[str, list[str]] = {}
     for key, model in zip(command.models, models, strict=False):

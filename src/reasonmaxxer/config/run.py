@@ -133,7 +133,7 @@ ONLINE: tuple[Method, ...] = ("grpo", "rloo")
 
 
 class BaselineConfig(Config):
-    """What the baselines have of their own; names and meaning are TRL's."""
+    """Settings that only the baselines have; names and meaning are TRL's."""
 
     steps: Positive = 40
     """Optimiser steps of `grpo` and `rloo`."""
@@ -154,7 +154,7 @@ class TrainingConfig(OptimizerConfig):
     `dpo` (correct against wrong) and `kto` (either, unpaired) learn from the base's rollouts. `reasonmaxxer baseline
     METHOD` sets it with the rest."""
     baseline: BaselineConfig = BaselineConfig()
-    """Of the baselines alone."""
+    """Settings that only the baselines read."""
     adapter: AdapterConfig = AdapterConfig()
     """The LoRA adapter."""
     anchor_weight: NotNegative = 0.2

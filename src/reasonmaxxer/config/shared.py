@@ -106,7 +106,7 @@ class RayConfig(Config):
     workers: Count = 0
     """Processes, each with a model of its own; 0 samples here, without Ray."""
     address: str | None = None
-    """Of a running cluster (`auto`, `HOST:6379`); none starts one here."""
+    """Address of a running cluster (`auto`, `HOST:6379`); none starts one here."""
     cpus: Positive = 1
     """Cores of each worker; also its threads."""
     gpus: NotNegative = 0
@@ -126,9 +126,9 @@ class EngineConfig(Config):
     """`transformers`, in this process, or `vllm`. Methods that sample while they train (`grpo`, `rloo`) use
     transformers for that."""
     cuda_graphs: bool = False
-    """Of `transformers` alone: replay decoding steps on a GPU as CUDA graphs; not yet measured."""
+    """`transformers` only: replay decoding steps on a GPU as CUDA graphs; not yet measured."""
     vllm: VllmConfig = VllmConfig()
-    """Of vLLM alone."""
+    """Settings that only vLLM reads."""
     ray: RayConfig = RayConfig()
     """Several machines."""
 
@@ -169,11 +169,11 @@ class VerifyConfig(Config):
 
     @property
     def file(self) -> str | None:
-        """File that holds the verifier of your own."""
+        """File that holds the user's verifier."""
         return self.function and self.function.rpartition(":")[0]
 
     def code(self) -> Iterator[tuple[str, Code]]:
-        """The verifier of your own."""
+        """The user's verifier."""
         if self.function:
             yield "function", Code(self.function, self.file, "in the grading processes")
 
