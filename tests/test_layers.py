@@ -8,8 +8,8 @@ import reasonmaxxer
 RING = [
     "errors", "config", "recipe", "artifacts", "child", "trial", "problems", "verify", "models", "rollouts",
     "method", "baselines", "cost", "environment", "work.workspace", "work.progress", "work.records", "measure",
-    "work.reuse", "work.sampling", "work.job", "work.stages", "work.methods", "work.training", "work.summary",
-    "work.run", "work.join",
+    "work.reuse", "work.sampling", "work.model", "work.job", "work.stages", "work.methods", "work.training",
+    "work.summary", "work.run", "work.join",
 ]  # fmt: skip
 """What a newcomer reads to know the method; none of it knows the microscope or the report."""
 ORDER = [*RING, "microscope", "work.status", "report", "work", "share", "cli"]

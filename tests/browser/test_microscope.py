@@ -121,13 +121,10 @@ def test_hostile_text_stays_text(compared, page_factory, tmp_path):
     summary["tuned"]["name"] = HOSTILE
     summary["tokens"]["promoted"][0]["token"] = HOSTILE
     write_json(summary, folder / "summary.json")
-    vocabulary = read_table(folder / "vocabulary.parquet").to_pylist()
-    for row in vocabulary:
-        row["piece"] = HOSTILE.encode()
-    schema = read_table(folder / "vocabulary.parquet").schema
-    write_table(
-        type(read_table(folder / "vocabulary.parquet")).from_pylist(vocabulary, schema), folder / "vocabulary.parquet"
-    )
+    path = folder / "vocabulary" / "vocabulary.parquet"
+    table = read_table(path)
+    rows = [{**row, "piece": HOSTILE.encode()} for row in table.to_pylist()]
+    write_table(type(table).from_pylist(rows, table.schema), path)
     page = page_factory(write_report(folder))
     assert HOSTILE in page.locator("h1").inner_text()
     assert HOSTILE in page.locator(".token").first.inner_text()

@@ -25,7 +25,7 @@ if __name__ == "__main__":
     from reasonmaxxer.config import DistillationConfig
     from reasonmaxxer.method.processes import is_first
     from reasonmaxxer.recipe import load_recipe
-    from reasonmaxxer.work.distillation import distill
+    from reasonmaxxer.work.distill import distill
     from reasonmaxxer.work.join import join
     from reasonmaxxer.work.main_job import run
 

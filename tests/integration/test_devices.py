@@ -78,7 +78,7 @@ def test_a_run_costs_all_gpus_that_it_holds(tmp_path, monkeypatch, processes, en
     monkeypatch.setattr("reasonmaxxer.work.job.check_engine", lambda config: None)
     recipe = tiny_recipe(tmp_path, rollouts={"engine": engine}, cost={"price": "h100-80g"})
     job = open_job(recipe, tmp_path / "out", Display(), stages=())
-    assert job.price.count == gpus
-    assert job.workspace.usd_per_hour == pytest.approx(2.49 * gpus)
+    assert job.workspace.price.count == gpus
+    assert job.workspace.price.usd_per_hour == pytest.approx(2.49 * gpus)
     own = tiny_recipe(tmp_path, cost={"usd_per_hour": 5.0})  # of the whole machine
-    assert open_job(own, tmp_path / "own", Display(), stages=()).price.usd_per_hour == 5.0
+    assert open_job(own, tmp_path / "own", Display(), stages=()).workspace.price.usd_per_hour == 5.0

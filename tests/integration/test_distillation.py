@@ -19,7 +19,7 @@ from reasonmaxxer.microscope.opinions import mean_kl, teacher_opinions
 from reasonmaxxer.models import load_model
 from reasonmaxxer.models.states import TokenSequence
 from reasonmaxxer.rollouts.collect import read_rollouts
-from reasonmaxxer.work.distillation import distill
+from reasonmaxxer.work.distill import distill
 from tests.tiny import tiny_folder, tiny_model, tiny_problems
 
 KILLER = Path(__file__).with_name("killed.py")
@@ -78,9 +78,9 @@ def test_problems_that_were_edited_since_are_refused(made, tmp_path):
         update={"test": SourceConfig(source=str(tiny_problems(tmp_path / "test.jsonl", 5, 101)))}
     )
     shutil.copytree(out, tmp_path / "out")
-    written = yaml.safe_load((out / "config.yaml").read_text())
+    written = yaml.safe_load((out / "recipe.yaml").read_text())
     written["test"] = edited.test.model_dump(mode="json")  # as if the file had been these problems
-    (tmp_path / "out" / "config.yaml").write_text(yaml.safe_dump(written))
+    (tmp_path / "out" / "recipe.yaml").write_text(yaml.safe_dump(written))
     with pytest.raises(UserError, match=r"other problems than its source has now \(problems/test"):
         distill(edited, tmp_path / "out")
 
@@ -142,11 +142,11 @@ def test_nothing_temporary_is_left_and_nothing_is_done_again(made):
     left = {path.name for path in out.rglob("*") if path.name.startswith(".")}
     assert left <= {".lock"}
     assert sorted(path.name for path in (out / "students" / "qkvo-4").iterdir()) == [
-        "accuracy.json", "adapter", "greedy", "history.parquet", "student.json",
+        "adapter", "greedy", "history.parquet", "stage.json",
     ]  # fmt: skip
 
     def written():
-        paths = (path for path in out.rglob("[!.]*.*") if path.name != "files.json")
+        paths = (path for path in out.rglob("[!.]*.*") if not path.name.startswith("distill."))
         return {path: path.stat().st_mtime_ns for path in paths}
 
     before = written()
@@ -155,11 +155,18 @@ def test_nothing_temporary_is_left_and_nothing_is_done_again(made):
 
 
 def contents(out):
+    """Bytes of every file but those that hold times."""
+    timed = {".lock", "stage.json", "summary.json", "distill.html"}
     return {
         str(path.relative_to(out)): path.read_bytes()
         for path in sorted(out.rglob("*"))
-        if path.is_file() and path.name != ".lock"
+        if path.is_file() and path.name not in timed
     }
+
+
+def ledger(summary):
+    """What does not depend on the clock."""
+    return [(s["stage"], s["tokens"], f"{s['flops']:.9e}") for s in summary["cost"]["stages"]]
 
 
 @pytest.mark.parametrize(
@@ -180,7 +187,8 @@ def test_a_killed_distillation_ends_with_the_same_bytes(made, tmp_path, event, e
     killed = subprocess.run(command, capture_output=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     assert not (tmp_path / "out" / "summary.json").exists()
-    assert distill(config, tmp_path / "out") == summary
+    resumed = distill(config, tmp_path / "out")
+    assert {**resumed, "cost": None} == {**summary, "cost": None} and ledger(resumed) == ledger(summary)
     assert contents(tmp_path / "out") == contents(out)
 
 
@@ -201,7 +209,8 @@ def test_a_mistake_found_before_the_teacher_works_leaves_the_folder_free(made, t
     wrong = (ShapeConfig(modules=("out_proj",), rank=4),)
     with pytest.raises(UserError, match="Did you mean 'o_proj'"):
         distill(config.model_copy(update={"shapes": wrong}), tmp_path / "out")
-    assert distill(config, tmp_path / "out") == summary
+    made_again = distill(config, tmp_path / "out")
+    assert {**made_again, "cost": None} == {**summary, "cost": None}
 
 
 def test_problems_to_distil_on_are_not_those_that_measure(made, tmp_path):
@@ -229,7 +238,7 @@ def test_the_command_refuses_models_that_do_not_belong_together(made, tmp_path):
     assert done.returncode == 2, done.stderr
     said = " ".join(done.stderr.split())
     assert "predicts 8 tokens" in said and "stranger 11" in said and "Traceback" not in said
-    assert not list((tmp_path / "out").glob("*teacher*"))
+    assert not list((tmp_path / "out").rglob("*teacher*/*"))
 
 
 @pytest.mark.parametrize(
@@ -256,6 +265,6 @@ def test_the_command_prints_the_table(made, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "Greedy accuracy on 3 test problems" in done.stdout and "o-2" in done.stdout
-    written = yaml.safe_load((tmp_path / "out" / "config.yaml").read_text())
+    written = yaml.safe_load((tmp_path / "out" / "recipe.yaml").read_text())
     assert (written["rollouts_per_problem"], written["epochs"], written["top"]) == (2, 1, 64)
     assert read_json(tmp_path / "out" / "summary.json")["rows"][2]["parameters"] == 2 * 64 * 3

@@ -11,7 +11,7 @@ from reasonmaxxer.method.selection import examples_from_table
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.rollouts.engine import Completion, Engine
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
-from reasonmaxxer.work import job, stages
+from reasonmaxxer.work import job, model, stages
 from reasonmaxxer.work.main_job import run
 from reasonmaxxer.work.progress import Display
 from reasonmaxxer.work.reuse import differing
@@ -47,7 +47,7 @@ def test_what_an_engine_does_not_tell_is_scored_and_it_ends_before_anything_else
     recipe = tiny_recipe(tmp_path)
     run(recipe, tmp_path / "telling")
     log = []
-    monkeypatch.setattr(job, "make_engine", lambda config, *rest: Silent(*rest, log=log))
+    monkeypatch.setattr(model, "make_engine", lambda config, *rest: Silent(*rest, log=log))
     run(recipe, tmp_path / "silent")
     rollouts = read_rollouts(tmp_path / "silent" / "rollouts")
     assert all(r.entropy is None and r.engine == "silent" for r in rollouts)

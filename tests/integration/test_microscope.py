@@ -17,9 +17,12 @@ from reasonmaxxer.errors import UserError
 from reasonmaxxer.microscope import interventions, search
 from reasonmaxxer.microscope.pair import open_pair
 from reasonmaxxer.microscope.search import fewest_edits
+from reasonmaxxer.microscope.texts import greedy, microscope_problems
 from reasonmaxxer.recipe import parse_config
 from reasonmaxxer.report.intervene import findings
 from reasonmaxxer.rollouts.collect import read_rollouts
+from reasonmaxxer.rollouts.sampler import Sampler
+from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 from reasonmaxxer.verify import Verifier
 from reasonmaxxer.work import microscope
 from reasonmaxxer.work.progress import Display
@@ -129,7 +132,7 @@ def test_what_was_edited_since_is_not_answered_by_what_is_kept(models, tmp_path)
     asked = config(models, "a", problems=source, text=str(answers))
     microscope.diff(asked, tmp_path / "diff", Display())
     answers.write_text('{"problem_id": "p1", "completion": "so 2 2"}\n')
-    with pytest.raises(UserError, match=r"other results \(contents\..*given\.jsonl"):
+    with pytest.raises(UserError, match=r"other results \(.*given\.jsonl was edited since"):
         microscope.diff(asked, tmp_path / "diff", Display())
     asked = config(models, "a", problems=source)
     asked_of = config(models, "a", "b", problems=source)
@@ -144,15 +147,22 @@ def test_what_was_edited_since_is_not_answered_by_what_is_kept(models, tmp_path)
 def test_intervene_goes_on_with_more_policies(models, tmp_path, monkeypatch):
     monkeypatch.setattr(interventions, "PER_SHARD", 5)
     out = tmp_path / "intervene"
-    one, two = (config(models, "a", policies=policies) for policies in (["oracle"], ["oracle", "second"]))
-    microscope.intervene(one, out, Display())
+    microscope.intervene(config(models, "a", policies="oracle"), out, Display())
     kept = (out / "outputs" / "oracle" / "shard-00000.parquet").stat().st_mtime_ns
-    for name in ("outputs/oracle/shard-00001.parquet", "files.json"):  # as a kill would leave it
-        (out / name).unlink()
-    found = microscope.intervene(two, out, Display())
+    (out / "summary.json").unlink()
+    (out / "outputs").rename(out / ".outputs.partial")
+    for name in ("stage.json", "oracle/shard-00001.parquet"):  # as a kill would leave it
+        (out / ".outputs.partial" / name).unlink()
+    microscope.intervene(config(models, "a", policies="oracle"), out, Display())
+    found = microscope.intervene(config(models, "a", policies=["oracle", "second"]), out, Display())
     assert (out / "outputs" / "oracle" / "shard-00000.parquet").stat().st_mtime_ns == kept
     whole = tmp_path / "whole"
-    again = microscope.intervene(two, whole, Display())
+    again = microscope.intervene(config(models, "a", policies=["oracle", "second"]), whole, Display())
+    costs = [
+        {stage["stage"]: (stage["tokens"], f"{stage['flops']:.9e}") for stage in summary.pop("cost")["stages"]}
+        for summary in (found, again)
+    ]
+    assert costs[0] == costs[1]  # what was there is counted once
     for row in (*found["rows"], *again["rows"]):
         row.pop("passes_per_token", None)  # it depends on what is decoded at the same time
     assert again == found
@@ -163,7 +173,9 @@ def test_the_search_can_be_asked_for_alone_and_left_out(models, tmp_path):
     found = microscope.intervene(config(models, "a", policies="fewest"), out, Display())
     assert [row["name"] for row in found["rows"]] == ["base", "tuned"] and found["fewest"]
     assert not (out / "outputs").exists() and (out / "intervene.html").exists()
-    assert microscope.intervene(config(models, "a", policies="oracle"), out, Display())["fewest"] is None
+    again = microscope.intervene(config(models, "a", policies="oracle"), out, Display())
+    assert again["fewest"] is None and again["rows"][-1]["name"] == "oracle"
+    assert [stage["stage"] for stage in again["cost"]["stages"]].count("search") == 1  # it was paid for
 
 
 def test_overlap_of_a_model_with_itself_and_with_another(models, tmp_path):
@@ -226,6 +238,17 @@ def test_the_command_line(models, tmp_path):
     assert refused.returncode == 2 and "Traceback" not in refused.stderr
 
 
+def greedy_answers(pair, model, asked, problems):
+    """One model's greedy answers, graded."""
+    engine = TransformersEngine(model, pair.eos_ids, asked.batch_size)
+    style, seed = asked.prompt_style, asked.seed
+    with Verifier(asked.verify, style) as verifier:
+        sampler = Sampler(
+            engine, verifier, pair.base.tokenizer, prompt_style=style, sampling=greedy(asked), per_problem=1, seed=seed
+        )
+        return sampler.sample(problems)
+
+
 def greedy_end(model, prompt, begun, limit):
     """The base's own way on from some tokens, one whole forward a token."""
     made = list(begun)
@@ -239,9 +262,9 @@ def greedy_end(model, prompt, begun, limit):
 def test_the_fewest_edits_are_those_that_trying_all_finds(models, tmp_path, monkeypatch):
     monkeypatch.setattr(search, "AT_ONCE", 1)
     asked = config(models, "a")
-    problems = microscope.microscope_problems(asked)
+    problems = microscope_problems(asked)
     pair = open_pair(asked.base, str(models / "a"))
-    answers = {arm: microscope.greedy_answers(pair, arm, problems, asked, tmp_path / arm) for arm in ("base", "tuned")}
+    answers = {arm: greedy_answers(pair, pair.loaded(arm).model, asked, problems) for arm in ("base", "tuned")}
     # whichever problems differ count as gained, so that there is something to search
     changed = [
         (problem, base, replace(tuned, outcome="correct"))

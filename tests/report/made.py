@@ -72,7 +72,7 @@ def make_run(path, *, gates=GATES, samples=2, texts=None, **recipe):
         }
     )
     stages = ("problems", "rollouts", "signal", "training", "evaluation")
-    directory = Workspace(path, "run", recipe, stages=stages, usd_per_hour=0.1)
+    directory = Workspace(path, "run", recipe, stages=stages, price=Price("cpu-core", 0.1, estimated=True))
     pool = [rollout(p, i, i < right) for p, right in POOL.items() for i in range(4)]
     splits = {"train": POOL, "validation": ("v0", "v1"), "test": TEST}
 
@@ -141,6 +141,5 @@ def make_run(path, *, gates=GATES, samples=2, texts=None, **recipe):
     directory.run_stage("training", ("problems", "signal"), write_training)
     directory.run_stage("evaluation", ("problems", "training"), write_evaluation)
     environment = {"versions": {"reasonmaxxer": "0"}, "hardware": HARDWARE, "seed": 0}
-    price = Price("cpu-core", 0.1, estimated=True)
-    write_json(summarise(directory, environment, price), path / "summary.json")
+    write_json(summarise(directory, environment), path / "summary.json")
     return recipe

@@ -28,9 +28,9 @@ HOSTILE = "</script><img src=x onerror=alert(1)>|`\u202e"
 
 def write_common(folder, problems, ids, summary):
     rows = [{"id": id, "piece": f"{HOSTILE}{id}".encode(), "special": False} for id in sorted(ids)]
-    write_table(pa.Table.from_pylist(rows, VOCABULARY), folder / "vocabulary.parquet")
+    write_table(pa.Table.from_pylist(rows, VOCABULARY), folder / "vocabulary" / "vocabulary.parquet")
     known = [Problem(id, f"What is {id}? {HOSTILE}", "7", "sums", "math") for id in problems]
-    write_table(problems_table(known), folder / "problems.parquet")
+    write_table(problems_table(known), folder / "problems" / "problems.parquet")
     write_json({"schema": 1, **MODELS, "protocol": PROTOCOL, **summary}, folder / "summary.json")
 
 

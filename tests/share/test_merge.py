@@ -22,7 +22,7 @@ from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.rollouts.vllm_engine import VllmEngine
 from reasonmaxxer.share.merge import gap, merge
 from reasonmaxxer.share.source import find_source, without_paths
-from reasonmaxxer.work.evaluate import _Work
+from reasonmaxxer.work.evaluate import _Evaluation
 from reasonmaxxer.work.progress import Display
 from tests.tiny import tiny_folder, tiny_model
 
@@ -124,7 +124,7 @@ def test_an_adapter_is_measured_on_the_revision_it_was_trained_at(two_revisions,
         adapter = None if values["name"] == str(folder) else str(folder)
         model = ModelConfig(device="cpu", dtype="float32", **values)
         suite = SuiteConfig(model=model, adapter=adapter, problems=(SourceConfig(),))
-        loaded = _Work(suite, tmp_path / "e", Display(), False, {"p": word_problems("test", 2, 0)}).loaded
+        loaded = _Evaluation(suite, Display(), False, {"p": word_problems("test", 2, 0)}).load()
         weight = loaded.model.get_base_model().lm_head.weight
         assert torch.equal(weight, old.model.lm_head.weight.float())
         assert VllmEngine(VllmConfig(), loaded, [2], 4)._arguments()["revision"] == "old"

@@ -8,11 +8,14 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from reasonmaxxer.artifacts import file_hash, read_json, read_table, write_json, write_table
-from reasonmaxxer.config import Recipe
+from reasonmaxxer.config import Recipe, SourceConfig, SuiteConfig
 from reasonmaxxer.cost import Price
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models.files import files_behind
+from reasonmaxxer.problems import Problem, problems_table
 from reasonmaxxer.recipe import parse_recipe
+from reasonmaxxer.work.against import read_evaluation
+from reasonmaxxer.work.sampling import count_all
 from reasonmaxxer.work.workspace import Workspace, open_run
 from tests.tiny import tiny_folder
 
@@ -23,7 +26,7 @@ PRICE = Price("hand", 3600.0)
 def directory(path, recipe=None, **more):
     recipe = recipe or Recipe()
     files = (recipe.verify.file, *files_behind(recipe.model.name))
-    return Workspace(path / "run", "run", recipe, stages=STAGES, files=files, usd_per_hour=3600.0, **more)
+    return Workspace(path / "run", "run", recipe, stages=STAGES, files=files, price=PRICE, **more)
 
 
 def test_a_stage_runs_once_and_is_recorded(tmp_path):
@@ -65,7 +68,7 @@ def test_a_broken_stage_keeps_its_work_and_what_it_spent(tmp_path):
     assert not run.is_done("problems")
     before = read_json(tmp_path / "run" / ".problems.partial" / "cost.json")["before"]["seconds"]
     run.run_stage("problems", (), finishes)
-    ledger = run.ledger(PRICE)
+    ledger = run.ledger()
     [cost] = ledger["stages"]
     assert cost["tokens"] == 7
     assert cost["seconds"] > before
@@ -230,6 +233,122 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
     with pytest.raises(UserError, match="was not made by `reasonmaxxer run`"):
         directory(tmp_path)
     assert (tmp_path / "run" / "thesis.tex").read_text() == "x"
+
+
+# The same of another command, one stage a benchmark, which holds its problems too.
+
+
+def suite(**changes):
+    return SuiteConfig(problems=(SourceConfig(),), **changes)
+
+
+def evaluation(path, config=None, files=(), stages=("problems", "gsm8k")):
+    return Workspace(path, "evaluate", config or suite(), stages=stages, files=files)
+
+
+def begin(workspace, *files):
+    """Leave files as a killed command would."""
+    for name in files:
+        stage, _, rest = name.partition("/")
+        path = workspace.partial(stage) / rest
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("kept")
+
+
+@pytest.mark.parametrize("stage", ["problems", "gsm8k"])  # the first of `--problems problems.jsonl`
+def test_a_folder_with_answers_is_refused_to_another_config_and_stays(tmp_path, stage):
+    workspace = evaluation(tmp_path / "out")
+    begin(workspace, f"{stage}/problems.parquet", f"{stage}/rollouts/shard-00000.parquet")
+    with pytest.raises(UserError, match=r"holds other results \(batch_size is 64 there and 32 here"):
+        evaluation(tmp_path / "out", suite(batch_size=32))
+    with pytest.raises(UserError, match=r"holds other results \(command is evaluate there"):
+        Workspace(tmp_path / "out", "diff", suite())
+    evaluation(tmp_path / "out")
+    assert (workspace.partial(stage) / "rollouts" / "shard-00000.parquet").read_text() == "kept"
+
+
+def test_one_with_nothing_but_problems_yields(tmp_path):
+    workspace = evaluation(tmp_path / "out")
+    begin(workspace, "gsm8k/problems.parquet")
+    evaluation(tmp_path / "out", suite(batch_size=32))
+    assert not workspace.partial("gsm8k").exists()
+    assert "batch_size: 32" in (tmp_path / "out" / "recipe.yaml").read_text()
+
+
+def test_a_free_key_may_change_and_unfinishes(tmp_path):
+    workspace = evaluation(tmp_path)
+    workspace.run_stage("gsm8k", (), writes([1]))
+    write_json({"schema": 1}, tmp_path / "summary.json")
+    assert workspace.summary == evaluation(tmp_path).summary == {"schema": 1}
+    other = evaluation(tmp_path, suite(against="there"), stages=("aime24",))
+    assert other.summary is None and other.is_done("gsm8k")
+    assert list(other.stages) == ["aime24", "gsm8k"]  # what is there was paid for
+    assert [stage["stage"] for stage in other.ledger()["stages"]] == ["gsm8k"]
+
+
+def test_other_problems_are_refused_once_there_are_answers(tmp_path):
+    one, two = ([Problem("a", "1 + 1?", answer, "d")] for answer in "23")
+    workspace, table = evaluation(tmp_path), "gsm8k/problems.parquet"
+    write_table(problems_table(one), workspace.partial("gsm8k") / "problems.parquet")
+    workspace.refuse_other_problems(table, two)
+    assert not workspace.partial("gsm8k").exists()  # it yields
+    write_table(problems_table(one), workspace.partial("gsm8k") / "problems.parquet")
+    begin(workspace, "gsm8k/rollouts/shard-00000.parquet")
+    workspace.refuse_other_problems(table, one)
+    with pytest.raises(UserError, match="begun with other problems"):
+        workspace.refuse_other_problems(table, two)
+
+
+def test_what_is_hidden_and_not_ours_stays(tmp_path):
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "HEAD").write_text("kept")
+    evaluation(tmp_path)
+    assert (tmp_path / ".git" / "HEAD").read_text() == "kept"
+
+
+def test_a_reader_meets_damage_first(tmp_path):
+    workspace = evaluation(tmp_path)
+    workspace.run_stage("gsm8k", (), writes([1]))
+    write_json({"schema": 1}, tmp_path / "summary.json")
+    assert read_evaluation(tmp_path) == {"schema": 1}
+    flip(tmp_path / "gsm8k" / "a" / "x.parquet")
+    with pytest.raises(UserError, match=r"x\.parquet was changed"):
+        read_evaluation(tmp_path)
+    with pytest.raises(UserError, match="was changed"), workspace.lock():
+        pass
+
+
+def test_a_run_is_not_read_out_of_another_commands_folder(tmp_path):
+    evaluation(tmp_path)
+    with pytest.raises(UserError, match="not a run directory: `reasonmaxxer evaluate` filled it"):
+        open_run(tmp_path)
+
+
+def test_a_stage_goes_on_and_is_paid_for_once(tmp_path):
+    run = directory(tmp_path)
+
+    def count(tokens):
+        def work(stage):
+            count_all(stage, tokens, 2.0 * tokens)
+            write_table(pa.table({"x": [tokens]}), stage.folder / f"{tokens}.parquet")
+
+        return work
+
+    run.run_stage("rollouts", (), count(5))
+    run.run_stage("signal", ("rollouts",), writes([1]))
+    run.reopen("rollouts", "signal")
+    assert not run.is_done("rollouts") and not run.is_done("signal")
+    run.run_stage("rollouts", (), count(12))
+    assert (run.record("rollouts")["cost"]["tokens"], run.record("rollouts")["cost"]["flops"]) == (12, 24.0)
+    assert sorted(run.record("rollouts")["files"]) == ["12.parquet", "5.parquet"]
+
+
+def test_a_stage_that_reads_other_stages_now_is_made_again(tmp_path):
+    run = directory(tmp_path)
+    run.run_stage("problems", (), writes([1]))
+    run.run_stage("signal", (), writes([1]))
+    run.run_stage("signal", ("problems",), writes([2]))
+    assert read_table(run.path / "signal" / "a" / "x.parquet")["x"].to_pylist() == [2]
 
 
 def test_one_process_at_a_time(tmp_path):

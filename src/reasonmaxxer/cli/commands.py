@@ -44,7 +44,6 @@ class Command:
         limits: keys that `--limit` sets.
         work: `module:function`, called with config, folder and display; returns what it found.
         help: first line and description.
-        reuse: whether results of another folder can be taken over.
     """
 
     name: str
@@ -53,7 +52,6 @@ class Command:
     limits: Sequence[str]
     work: str
     help: str
-    reuse: bool = False
 
     @property
     def is_run(self) -> bool:
@@ -65,13 +63,11 @@ _TABLE = (
     Command(
         "run", "[RECIPE|CONFIG.yaml]", (), SPLITS, RUN,
         "Train a language model on its own rollouts and measure what it gained.\n\n",
-        reuse=True,
     ),
     Command(
         "baseline", "grpo|rloo|sft|dpo|kto [RECIPE|CONFIG.yaml]", (), SPLITS, RUN,
         "Run a recipe with another method in the place of ReasonMaxxer's training.\n\n"
         "Problems, prompts, verifier, adapter, evaluation and meter stay the recipe's. ",
-        reuse=True,
     ),
     Command(
         "evaluate", "MODEL", ("model",), ("limit",), "reasonmaxxer.work.evaluate:evaluate",
@@ -94,7 +90,7 @@ _TABLE = (
         "Writes summary.json and a page. ",
     ),
     Command(
-        "distill", "BASE TEACHER", ("base", "teacher"), ("train.limit", "test.limit"), f"{MICROSCOPE}:distill",
+        "distill", "BASE TEACHER", ("base", "teacher"), ("train.limit", "test.limit"), "reasonmaxxer.work.distill:distill",
         "Distil what a model learnt into small adapters of its base, and measure how little is enough.\n\n"
         "Writes the adapters, summary.json and a page. ",
     ),
@@ -194,10 +190,8 @@ def _start(command: Command, config: Any, out: Path, reuse: Path | None, trust_r
         join(config, out, trust_remote_code=trust_remote_code)
         return
     console = Console()
-    more = {"reuse": reuse} if reuse else {}
-    found = pkgutil.resolve_name(command.work)(
-        config, out, display=Display(console), trust_remote_code=trust_remote_code, **more
-    )
+    work = pkgutil.resolve_name(command.work)
+    found = work(config, out, Display(console), reuse=reuse, trust_remote_code=trust_remote_code)
     if command.is_run:
         print_summary(found, out, console)
     else:
@@ -227,8 +221,6 @@ def _function(command: Command) -> Callable[..., None]:
         trust_remote_code: TrustRemoteCode = False,
     ) -> None:
         config, folder = read_config(command, arguments or [], limit, allow_code or print_config)
-        if reuse and not command.reuse:
-            raise UserError(f"reasonmaxxer {command.name} can take nothing over: leave --reuse out.")
         if print_config:
             from reasonmaxxer.recipe import dump_config
 

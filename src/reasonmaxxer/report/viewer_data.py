@@ -150,7 +150,7 @@ def _inspected(row: Row) -> _Text:
 def _diff_data(folder: Path, summary: Row, texts: int | None, tokens: int | None) -> dict[str, Any]:
     source = summary["protocol"]["text"]
     shown = [_compared(row, source) for row in _first(_positions(folder), texts, tokens)]
-    return {"left_out": summary["texts"] - len(shown), **_shown(shown, _problems(folder), {}, folder)}
+    return {"left_out": summary["texts"] - len(shown), **_shown(shown, _problems(folder), {}, folder / "vocabulary")}
 
 
 def _positions(folder: Path) -> Iterator[Row]:
@@ -200,7 +200,7 @@ def _edits_data(folder: Path, summary: Row, limit: int | None) -> dict[str, Any]
             decisions = [edit["position"] for edit in own if edit["changed"]]
             texts.append(_Text(("", id), name, title, made[id], decisions, own, beside))
     keyed = {("", id): to for id, to in changes.items()}
-    return {"left_out": len(changes) - len(chosen), **_shown(texts, _problems(folder), keyed, folder)}
+    return {"left_out": len(changes) - len(chosen), **_shown(texts, _problems(folder), keyed, folder / "vocabulary")}
 
 
 def _shown_policies(names: Sequence[str]) -> Sequence[str]:
@@ -221,7 +221,7 @@ def _edits(folder: Path) -> dict[str, list[Row]]:
 
 
 def _problems(folder: Path) -> dict[Key, Row]:
-    return {("", row["id"]): row for row in read_table(folder / "problems.parquet").to_pylist()}
+    return {("", row["id"]): row for row in read_table(folder / "problems" / "problems.parquet").to_pylist()}
 
 
 def _shown(

@@ -13,9 +13,8 @@ from reasonmaxxer.measure.protocol import protocol_of, unlike
 from reasonmaxxer.measure.suite import paired
 from reasonmaxxer.problems import Problem, source_name
 from reasonmaxxer.rollouts.collect import read_rollouts
-from reasonmaxxer.work.command_folder import check_folder
+from reasonmaxxer.work.workspace import SUMMARY, open_workspace
 
-SUMMARY = "summary.json"
 AGAINST = "against.json"
 
 
@@ -25,11 +24,9 @@ def read_evaluation(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: there is none, or it is damaged.
     """
-    check_folder(folder)
-    summary: dict[str, Any] = read_object(folder / SUMMARY, ("schema",)) if (folder / SUMMARY).is_file() else {}
-    if summary.get("command") != "evaluate":
+    if not (folder / SUMMARY).is_file() or open_workspace(folder).command != "evaluate":
         raise UserError(f"{folder} holds no finished evaluation: give one that `evaluate` filled.")
-    return summary
+    return read_object(folder / SUMMARY, ("schema",))
 
 
 def refuse_unlike(config: SuiteConfig, problems: Mapping[str, Sequence[Problem]], against: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,31 +11,26 @@ from typing import Any
 
 from reasonmaxxer.artifacts import read_table
 from reasonmaxxer.baselines.trl import check_trl
-from reasonmaxxer.config import ONLINE, EngineConfig, Method, Recipe, SamplingConfig
-from reasonmaxxer.cost import ModelFlops, Price, price_of
+from reasonmaxxer.config import ONLINE, EngineConfig, Method, Recipe
+from reasonmaxxer.cost import price_of
 from reasonmaxxer.cost.shape import rollouts_per_shard, shape_of
 from reasonmaxxer.environment import describe_environment
-from reasonmaxxer.method.checkpoints import load_adapter_weights
-from reasonmaxxer.method.processes import check_processes, is_sharded, process_count
+from reasonmaxxer.method.processes import check_processes, process_count
 from reasonmaxxer.method.selection import Example, examples_from_table
 from reasonmaxxer.method.trackers import check_trackers
-from reasonmaxxer.method.train import add_adapter
 from reasonmaxxer.models import LoadedModel, load_model, resolve_device
-from reasonmaxxer.models import eos_ids as model_eos_ids
 from reasonmaxxer.models.base import check_quantization
 from reasonmaxxer.models.files import files_behind
-from reasonmaxxer.problems import Problem, Splits, load_splits, problems_from_table
+from reasonmaxxer.problems import Splits, load_splits, problems_from_table
 from reasonmaxxer.recipe import parse_recipe
-from reasonmaxxer.rollouts.engine import Engine
-from reasonmaxxer.rollouts.engines import check_engine, make_engine
+from reasonmaxxer.rollouts.engines import check_engine
 from reasonmaxxer.rollouts.imported import check_imported
 from reasonmaxxer.rollouts.limits import check_max_length, check_prompts
-from reasonmaxxer.rollouts.sampler import Sampler
-from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.verify import Verifier
-from reasonmaxxer.work.progress import Display, Task
-from reasonmaxxer.work.sampling import answer
-from reasonmaxxer.work.workspace import RECIPE, RECORD, StageWork, Workspace, read_claim
+from reasonmaxxer.work.model import ModelInUse
+from reasonmaxxer.work.progress import Display
+from reasonmaxxer.work.sampling import Examiner
+from reasonmaxxer.work.workspace import RECIPE, RECORD, Workspace, read_claim
 
 SPLITS = ("train", "validation", "test")
 
@@ -44,79 +39,6 @@ def ring_stages(method: Method) -> tuple[str, ...]:
     """Stages of a run by the method that trains: one that samples for itself needs no rollouts."""
     taught_by_rollouts = () if method in ONLINE else ("rollouts", "signal")
     return ("problems", *taught_by_rollouts, "training", "evaluation")
-
-
-class ModelInUse:
-    """The one model of a run: the base, loaded at first use, and from time to time an adapter on it.
-
-    Args:
-        recipe: of the run.
-        check: called with the base once it is loaded.
-        trust_remote_code: let the model's repository run its own code.
-    """
-
-    def __init__(self, recipe: Recipe, check: Callable[[LoadedModel], None], trust_remote_code: bool) -> None:
-        self.recipe, self.check, self.trust_remote_code = recipe, check, trust_remote_code
-        self._engine: Engine | None = None
-
-    @cached_property
-    def loaded(self) -> LoadedModel:
-        """The model as it stands."""
-        loaded = load_model(self.recipe.model, trust_remote_code=self.trust_remote_code)
-        self.check(loaded)
-        return loaded
-
-    @property
-    def model(self) -> Any:
-        """The network alone."""
-        return self.loaded.model
-
-    @cached_property
-    def flops(self) -> ModelFlops:
-        """FLOPs of the model, by formula."""
-        return ModelFlops(self.model)
-
-    @property
-    def eos_ids(self) -> tuple[int, ...]:
-        """Tokens that end a completion."""
-        return model_eos_ids(self.model, self.loaded.tokenizer)
-
-    @property
-    def engine(self) -> Engine:
-        """What samples the model as it stands, until another takes its place or the stage ends."""
-        if self._engine is None:
-            config = self.recipe.rollouts
-            self._engine = make_engine(config.engine, self.loaded, self.eos_ids, config.batch_size)
-        return self._engine
-
-    def close_engine(self) -> None:
-        """End what samples; its memory is free then."""
-        if self._engine:
-            self._engine.close()
-            self._engine = None
-
-    def replace(self, model: Any) -> None:
-        """Replace the model: by the base with an adapter on it, or with it taken off."""
-        self.close_engine()
-        self.loaded.model = model
-
-    def add_fresh_adapter(self) -> None:
-        """Put a new adapter on the base, as the recipe wants it."""
-        self.replace(add_adapter(self.model, self.recipe.training.adapter, self.recipe.seed))
-
-    def load_adapter(self, folder: Path) -> None:
-        """Put a trained adapter on the base, unless one is on it."""
-        if not hasattr(self.model, "peft_config"):
-            model = add_adapter(self.model, self.recipe.training.adapter, self.recipe.seed)
-            load_adapter_weights(model, folder)
-            self.replace(model)
-
-    def remove_adapter(self) -> None:
-        """Take the adapter off; a base whose weights are spread over processes is loaded anew."""
-        if is_sharded(self.model):
-            del self.loaded
-        else:
-            self.replace(self.model.unload())
 
 
 @dataclass(frozen=True)
@@ -128,7 +50,7 @@ class Job:
         workspace: the run directory.
         display: where progress shows.
         verifier: what grades.
-        price: of the machine.
+        examiner: how problems are asked.
         environment: of `describe_environment`.
         trust_remote_code: let the model's repository run its own code.
         drawn: the problems, as their sources have them now; None once the first stage has fixed them.
@@ -138,7 +60,7 @@ class Job:
     workspace: Workspace
     display: Display
     verifier: Verifier
-    price: Price
+    examiner: Examiner
     environment: dict[str, Any]
     trust_remote_code: bool
     drawn: Splits | None
@@ -146,7 +68,8 @@ class Job:
     @cached_property
     def model(self) -> ModelInUse:
         """The model, loaded when the first stage needs it."""
-        return ModelInUse(self.recipe, self._check_model, self.trust_remote_code)
+        config = self.recipe.rollouts
+        return ModelInUse(self._load, config.engine, config.batch_size)
 
     @cached_property
     def splits(self) -> Splits:
@@ -160,61 +83,28 @@ class Job:
         """Folder of the chosen adapter."""
         return self.workspace.path / "training" / "adapter"
 
+    def load_trained(self) -> None:
+        """Put the chosen adapter on the base, unless it is there."""
+        self.model.load_adapter(self.trained, self.recipe.training.adapter, self.recipe.seed)
+
     def examples(self) -> list[Example]:
         """The rollouts that teach."""
         return examples_from_table(read_table(self.workspace.path / "signal" / "examples.parquet"))
 
-    def sample(
-        self,
-        work: StageWork,
-        problems: Sequence[Problem],
-        folder: Path,
-        sampling: SamplingConfig,
-        per_problem: int,
-        task: Task,
-        *,
-        adapter: Path | None = None,
-        on_rollouts: Callable[[list[Rollout]], None] | None = None,
-    ) -> list[Rollout]:
-        """Durable, graded, counted rollouts of the model as it stands.
-
-        Args:
-            work: the stage.
-            problems: what to answer.
-            folder: receives the shards.
-            sampling: temperature, top-p and length.
-            per_problem: rollouts of each.
-            task: the progress bar.
-            adapter: folder of the adapter on the model, for an engine elsewhere.
-            on_rollouts: called with the rollouts of each shard.
-        """
-        recipe, model = self.recipe, self.model
-        sampler = Sampler(
-            model.engine,
-            self.verifier,
-            model.loaded.tokenizer,
-            prompt_style=recipe.problems.prompt_style,
-            sampling=sampling,
-            per_problem=per_problem,
-            seed=recipe.seed,
-            adapter=adapter,
-        )
-        per_shard = recipe.rollouts.rollouts_per_shard
-        assert per_shard  # fixed when the run began
-        return answer(work, problems, folder, per_shard, sampler, model.flops, task, on_rollouts)
-
-    def _check_model(self, loaded: LoadedModel) -> None:
-        """Say what was loaded, and hold it against the problems."""
-        self.display.note(f"{loaded.name} ({loaded.source}), {loaded.model.dtype} on {loaded.model.device}")
+    def _load(self) -> LoadedModel:
+        """The base, held against the problems."""
         recipe, splits = self.recipe, self.splits
+        loaded = load_model(recipe.model, trust_remote_code=self.trust_remote_code)
+        self.display.note(f"{loaded.name} ({loaded.source}), {loaded.model.dtype} on {loaded.model.device}")
         style, warn = recipe.problems.prompt_style, self.display.warn
         measured = [*splits.validation, *splits.test]
         check_prompts(measured, loaded, style, recipe.evaluation.max_new_tokens, warn)
         if recipe.rollouts.imported:
-            return
+            return loaded
         longest = check_prompts(splits.train, loaded, style, recipe.rollouts.max_new_tokens, warn)
         if recipe.training.method not in ONLINE:
             check_max_length(longest, recipe.training.max_length)
+        return loaded
 
 
 def open_job(
@@ -261,9 +151,12 @@ def open_job(
         stages=stages,
         files=(recipe.verify.file, recipe.rollouts.imported, *files_behind(recipe.model.name)),
         device=device,
-        usd_per_hour=price.usd_per_hour,
+        price=price,
     )
-    return Job(recipe, workspace, display, verifier, price, environment, trust_remote_code, drawn)
+    per_shard = recipe.rollouts.rollouts_per_shard
+    assert per_shard  # fixed above
+    examiner = Examiner(verifier, recipe.problems.prompt_style, recipe.seed, per_shard)
+    return Job(recipe, workspace, display, verifier, examiner, environment, trust_remote_code, drawn)
 
 
 def _with_shards(recipe: Recipe, begun: Iterable[Path], device: str, trust_remote_code: bool) -> Recipe:

@@ -55,7 +55,7 @@ def inspection(job: Job, work: StageWork) -> None:
     assert training["gate"]  # only a baseline has none
     gate, model = Gate(**training["gate"]), job.model
     chosen = choose_specimens(job.workspace.path, job.examples(), job.recipe.inspection)
-    model.load_adapter(job.trained)
+    job.load_trained()
     with job.display.task("Inspection", 2 * len(chosen)) as task:
         tokens = inspect_tokens(chosen, gate, model.model, count_scored(work, model.flops, task))
     work.counts = write_inspection(tokens, model.loaded.tokenizer, work.folder)

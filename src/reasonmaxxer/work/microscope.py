@@ -1,51 +1,68 @@
-"""The microscope's commands: each reads a base and what was tuned from it, and fills a folder."""
+"""The microscope's commands: each reads a base and what was tuned from it, and fills a workspace."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from reasonmaxxer.artifacts import read_json, write_json, write_table
-from reasonmaxxer.config import DistillationConfig, InterveneConfig, MicroscopeConfig, OverlapConfig
+from reasonmaxxer.artifacts import read_json, read_table, write_json, write_table
+from reasonmaxxer.config import InterveneConfig, MicroscopeConfig, OverlapConfig
+from reasonmaxxer.cost import ModelFlops
 from reasonmaxxer.microscope.diff import compare_durably, mentioned_ids
 from reasonmaxxer.microscope.effects import Effects
 from reasonmaxxer.microscope.interventions import DEFAULT, Outputs, intervene_durably, policies_of, reference_of
 from reasonmaxxer.microscope.overlap import read_trio, summarise_overlap
 from reasonmaxxer.microscope.pair import ARMS, Arm, Pair, open_pair
-from reasonmaxxer.microscope.policies import Policy
+from reasonmaxxer.microscope.policies import Policy, folder_name
 from reasonmaxxer.microscope.search import LEVELS, SEARCH, fewest_edits
 from reasonmaxxer.microscope.summary import summarise
-from reasonmaxxer.microscope.texts import given_answers, greedy_answers, microscope_problems
+from reasonmaxxer.microscope.texts import PER_SHARD, given_answers, greedy, microscope_problems
 from reasonmaxxer.microscope.vocabulary import pieces_table, texts_of
 from reasonmaxxer.models.files import files_behind
 from reasonmaxxer.problems import Problem, problems_table
 from reasonmaxxer.report.page import write_report
+from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.rollouts.limits import check_prompts
 from reasonmaxxer.rollouts.table import Rollout, rollout_table
-from reasonmaxxer.verify import graded_by
-from reasonmaxxer.work import distillation
-from reasonmaxxer.work.command_folder import PROBLEMS, claimed, refuse_other_problems
+from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
+from reasonmaxxer.verify import Verifier, graded_by
+from reasonmaxxer.work.command import finish, opened
 from reasonmaxxer.work.progress import Display
+from reasonmaxxer.work.sampling import Examiner, Respondent, count_all, tokens_and_flops_read
+from reasonmaxxer.work.workspace import StageWork, Workspace
 
-SUMMARY = "summary.json"
-SCHEMA = 1
+PROBLEMS = "problems/problems.parquet"
+_ASKED = ("seed", "base", "tuned", "problems", "prompt_style", "max_new_tokens", "batch_size", "verify")
+DEPENDS = {
+    "problems": ("seed", "problems"),
+    **dict.fromkeys(("base-greedy", "tuned-greedy", "base-positions", "tuned-positions", "outputs"), _ASKED),
+    **dict.fromkeys(("given", "positions"), (*_ASKED, "text")),
+    "search": _ASKED,
+}
+"""Keys that a stage depends on; the answers of one model too depend on both, whose end tokens end them."""
 
-Answers = dict[Arm, list[Rollout]]
-"""Greedy answers of both models, one a problem."""
 
-
-def diff(config: MicroscopeConfig, out: Path, display: Display, trust_remote_code: bool = False) -> dict[str, Any]:
+def diff(
+    config: MicroscopeConfig,
+    out: Path,
+    display: Display | None = None,
+    *,
+    reuse: Path | None = None,
+    trust_remote_code: bool = False,
+) -> dict[str, Any]:
     """Compare a base with one tuned model token by token.
 
     Args:
         config: models, problems and whose answers are read.
         out: folder to fill; the same config again goes on where it stopped.
-        display: where progress shows.
+        display: where progress shows; none is silent.
+        reuse: another comparison, whose stages are taken over where the same would be done again.
         trust_remote_code: let the models' repositories run their own code.
 
     Returns:
@@ -54,19 +71,33 @@ def diff(config: MicroscopeConfig, out: Path, display: Display, trust_remote_cod
     Raises:
         UserError: bad input, seen before any long work starts.
     """
-    with _opened("diff", config, out, display, trust_remote_code) as work:
-        table = work.compared(work.texts(), "positions", "reading both models")
-        vocabulary = work.keep_vocabulary(mentioned_ids(table))
+    text = f"{config.text}-greedy" if config.text in ARMS else "given"
+    stages = ("problems", text, "positions", "vocabulary")
+
+    def measured(work: _Comparison) -> dict[str, Any]:
+        work.read_text(text)
+        table = work.compared("positions", text, "reading both models")
+        vocabulary = work.vocabulary(("positions",), mentioned_ids(table))
         return work.finish(summarise(table, texts_of(vocabulary), config), work.pair)
 
+    return _done("diff", config, out, display, stages, measured, reuse, trust_remote_code)
 
-def intervene(config: InterveneConfig, out: Path, display: Display, trust_remote_code: bool = False) -> dict[str, Any]:
+
+def intervene(
+    config: InterveneConfig,
+    out: Path,
+    display: Display | None = None,
+    *,
+    reuse: Path | None = None,
+    trust_remote_code: bool = False,
+) -> dict[str, Any]:
     """Put tokens of one model into the other's text while it decodes, and grade what becomes of it.
 
     Args:
         config: models, problems and policies.
         out: folder to fill; the same config again goes on where it stopped, also with other policies.
-        display: where progress shows.
+        display: where progress shows; none is silent.
+        reuse: another comparison, whose stages are taken over where the same would be done again.
         trust_remote_code: let the models' repositories run their own code.
 
     Returns:
@@ -76,24 +107,42 @@ def intervene(config: InterveneConfig, out: Path, display: Display, trust_remote
         UserError: bad input, seen before any long work starts.
     """
     asked = config.policies or DEFAULT
-    named = policies_of([text for text in asked if text != SEARCH])
-    with _opened("intervene", config, out, display, trust_remote_code) as work:
-        answers: Answers = {arm: work.answers(arm) for arm in ARMS}
-        outputs = work.outputs(work.with_references(named, answers))
+    policies = policies_of([text for text in asked if text != SEARCH])
+    donors = list(dict.fromkeys(policy.donor for policy in policies if policy.needs_reference))
+    texts = [*(f"{arm}-greedy" for arm in ARMS), *(["outputs"] if policies else [])]
+    references, search = [f"{donor}-positions" for donor in donors], ["search"] if SEARCH in asked else []
+    stages = ("problems", *texts[:2], *references, *texts[2:], *search, "vocabulary")
+
+    def measured(work: _Comparison) -> dict[str, Any]:
+        answers = {arm: work.read_text(f"{arm}-greedy") for arm in ARMS}
+        known = {
+            donor: reference_of(work.compared(f"{donor}-positions", f"{donor}-greedy", f"edits of {donor}"))
+            for donor in donors
+        }
+        outputs = work.outputs([replace(p, reference=known[p.donor]) if p.needs_reference else p for p in policies])
         found = Effects(answers["base"], answers["tuned"], config).summary(outputs)
-        fewest = work.fewest(answers) if SEARCH in asked else None
-        work.keep_vocabulary(_ids_in(answers, outputs))
-        summary = {"problems": len(work.problems), **found, "fewest": fewest}
-        return work.finish(summary, work.pair)
+        fewest = work.fewest(answers) if search else None
+        work.vocabulary(texts, _ids_in([*answers.values(), *(o.rollouts for o in outputs)], outputs))
+        return work.finish({"problems": len(work.problems), **found, "fewest": fewest}, work.pair)
+
+    return _done("intervene", config, out, display, stages, measured, reuse, trust_remote_code)
 
 
-def overlap(config: OverlapConfig, out: Path, display: Display, trust_remote_code: bool = False) -> dict[str, Any]:
+def overlap(
+    config: OverlapConfig,
+    out: Path,
+    display: Display | None = None,
+    *,
+    reuse: Path | None = None,
+    trust_remote_code: bool = False,
+) -> dict[str, Any]:
     """Hold the edits of two tuned models of one base against each other.
 
     Args:
         config: models, two of them tuned, and problems.
         out: folder to fill; the same config again goes on where it stopped.
-        display: where progress shows.
+        display: where progress shows; none is silent.
+        reuse: another comparison, whose stages are taken over where the same would be done again.
         trust_remote_code: let the models' repositories run their own code.
 
     Returns:
@@ -102,100 +151,142 @@ def overlap(config: OverlapConfig, out: Path, display: Display, trust_remote_cod
     Raises:
         UserError: bad input, seen before any long work starts.
     """
-    with _opened("overlap", config, out, display, trust_remote_code) as work:
+    stages = ("problems", "base-greedy", "overlap")
+
+    def measured(work: _Comparison) -> dict[str, Any]:
+        rollouts = work.read_text("base-greedy")
         pairs = (work.pair, work.pair.beside(config.tuned[1], config.base, trust_remote_code))
-        rollouts = work.answers("base")
-        reading = display.task("reading three models", 3 * len(rollouts))
-        with pairs[1].at_work(), reading as task:
-            trio = read_trio(pairs, rollouts, work.pair.base.tokenizer, lambda tokens: task.advance(1, tokens))
-        return work.finish(summarise_overlap(trio, config), *pairs)
 
+        def read(stage: StageWork) -> None:
+            with pairs[1].at_work(), work.reading("reading three models", stage, 3 * len(rollouts)) as on_read:
+                trio = read_trio(pairs, rollouts, work.pair.base.tokenizer, on_read)
+            count_all(stage, *tokens_and_flops_read(work.flops, rollouts, 3))
+            stage.counts = summarise_overlap(trio, config)
 
-def distill(
-    config: DistillationConfig, out: Path, display: Display, trust_remote_code: bool = False
-) -> dict[str, Any]:
-    """Distil a teacher into small adapters of its base, and draw what they kept of it.
+        work.workspace.run_stage("overlap", ("base-greedy",), read)
+        return work.finish(work.workspace.counts("overlap"), *pairs)
 
-    Args:
-        config: models, problems and the adapters' shapes.
-        out: folder to fill; the same config again goes on where it stopped.
-        display: where progress shows.
-        trust_remote_code: let the models' repositories run their own code.
-
-    Returns:
-        What `summary.json` holds.
-
-    Raises:
-        UserError: bad input, seen before any long work starts.
-    """
-    summary = distillation.distill(config, out, display, trust_remote_code)
-    write_report(out)
-    return summary
+    return _done("overlap", config, out, display, stages, measured, reuse, trust_remote_code)
 
 
 @dataclass(frozen=True)
-class _Work:
-    """One command at work: its folder, its problems and its models."""
+class _Comparison:
+    """One command at work: its workspace, its problems and its models."""
 
-    command: str
     config: MicroscopeConfig
-    out: Path
+    workspace: Workspace
     display: Display
-    problems: list[Problem]
-    pair: Pair
+    problems: Sequence[Problem]
+    stack: ExitStack
+    trust_remote_code: bool
 
-    def texts(self) -> list[Rollout]:
-        """What `diff` reads."""
-        if self.config.text in ARMS:
-            return self.answers("base" if self.config.text == "base" else "tuned")
+    @cached_property
+    def pair(self) -> Pair:
+        """Both models, loaded when a stage needs them."""
+        config = self.config
+        pair = open_pair(config.base, config.tuned[0], self.trust_remote_code)
+        turns = ", one at a time" if pair.in_turn else ""
+        names = f"{pair.base.name} and {pair.tuned.name}"
+        self.display.note(f"{names}, {pair.base.model.dtype} on {pair.device}{turns}")
+        check_prompts(self.problems, pair.base, config.prompt_style, config.max_new_tokens, self.display.warn)
+        self.stack.enter_context(pair.at_work())
+        return pair
+
+    @cached_property
+    def flops(self) -> ModelFlops:
+        """FLOPs of either model, by formula."""
+        return ModelFlops(self.pair.base.model)
+
+    def read_text(self, stage: str) -> list[Rollout]:
+        """The greedy answers of one model, or answers that were given."""
+        work = self._given if stage == "given" else self._answered
+        self.workspace.run_stage(stage, ("problems",), work)
+        return read_rollouts(self.workspace.path / stage)
+
+    def _answered(self, stage: StageWork) -> None:
+        arm: Arm = "base" if "base" in stage.folder.name else "tuned"
+        with (
+            self.pair.using(arm) as model,
+            Verifier(self.config.verify, self.config.prompt_style) as verifier,
+            self.display.task(f"greedy, {arm}", len(self.problems)) as task,
+        ):
+            config, pair = self.config, self.pair
+            examiner = Examiner(verifier, config.prompt_style, config.seed, PER_SHARD)
+            engine = TransformersEngine(model, pair.eos_ids, config.batch_size)
+            asked = Respondent(engine, self.flops, pair.base.tokenizer)
+            examiner.ask(asked, self.problems, greedy(config), 1, stage, stage.folder, task)
+
+    def _given(self, stage: StageWork) -> None:
         rollouts = given_answers(self.pair, self.problems, self.config)
-        write_table(rollout_table(rollouts), self.out / "given" / "shard-00000.parquet")
-        return rollouts
+        write_table(rollout_table(rollouts), stage.folder / "shard-00000.parquet")
 
-    def answers(self, arm: Arm) -> list[Rollout]:
-        """Greedy answers of one model."""
-        with self.display.task(f"greedy, {arm}", len(self.problems)) as task:
-            folder = self.out / f"{arm}-greedy"
-            return greedy_answers(self.pair, arm, self.problems, self.config, folder, task.on_tokens)
-
-    def compared(self, rollouts: Sequence[Rollout], folder: str, label: str) -> pa.Table:
+    def compared(self, stage: str, text: str, label: str) -> pa.Table:
         """Texts under both models."""
-        with self.display.task(label, 2 * len(rollouts)) as task:
-            return compare_durably(self.pair, rollouts, self.out / folder, lambda tokens: task.advance(1, tokens))
 
-    def with_references(self, policies: Sequence[Policy], answers: Answers) -> list[Policy]:
-        """Policies with what they take from the donors' own answers, which is read once each."""
-        references = {
-            donor: reference_of(self.compared(answers[donor], f"{donor}-positions", f"edits of {donor}"))
-            for donor in dict.fromkeys(p.donor for p in policies if p.needs_reference)
-        }
-        return [replace(p, reference=references[p.donor]) if p.needs_reference else p for p in policies]
+        def read(work: StageWork) -> None:
+            rollouts = read_rollouts(self.workspace.path / text)
+            with self.reading(label, work, 2 * len(rollouts)) as on_read:
+                compare_durably(self.pair, rollouts, work.folder, on_read)
+            count_all(work, *tokens_and_flops_read(self.flops, rollouts, 2))
+
+        self.workspace.run_stage(stage, (text,), read)
+        shards = sorted((self.workspace.path / stage).glob("shard-*.parquet"))
+        return pa.concat_tables([read_table(shard) for shard in shards])
+
+    @contextmanager
+    def reading(self, label: str, work: StageWork, count: int) -> Iterator[Any]:
+        """A progress bar of texts that are read; yields what is called with the tokens of each."""
+        with self.display.task(label, count) as task:
+
+            def on_read(tokens: int) -> None:
+                task.advance(1, tokens)
+                work.keep_time()
+
+            yield on_read
 
     def outputs(self, policies: Sequence[Policy]) -> list[Outputs]:
-        """Answers under all policies."""
+        """Answers under all policies, which are decoded side by side."""
         if not policies:
             return []
-        with self.display.task("interventions", len(policies) * len(self.problems)) as task:
-            return intervene_durably(
-                self.pair, policies, self.problems, self.config, self.out / "outputs", task.on_tokens
-            )
+        names = [policy.spelling for policy in policies]
+        if self.workspace.is_done("outputs") and not set(names) <= set(self.workspace.counts("outputs")["policies"]):
+            self.workspace.reopen("outputs", "vocabulary")
 
-    def fewest(self, answers: Answers) -> dict[str, Any]:
-        """The search for the fewest edits, done once a folder."""
-        path = self.out / "fewest.json"
-        if not path.exists():
+        def decode(work: StageWork) -> None:
+            def on_done(tokens: int, done: int) -> None:
+                task.on_tokens(tokens, done)
+                work.keep_time()
+
+            with self.display.task("interventions", len(policies) * len(self.problems)) as task:
+                intervene_durably(self.pair, policies, self.problems, self.config, work.folder, on_done)
+            there = sorted({row.parent for row in work.folder.glob("*/shard-*.parquet")})
+            rollouts = [rollout for folder in there for rollout in read_rollouts(folder)]
+            # each model reads each token once; drafts that were thrown away are not counted
+            count_all(work, sum(len(r.completion_ids) for r in rollouts), 2 * self.flops.rollouts(rollouts))
+            work.counts = {"policies": sorted({rollout.engine for rollout in rollouts})}
+
+        self.workspace.run_stage("outputs", ("base-greedy", "tuned-greedy"), decode)
+        folders = [self.workspace.path / "outputs" / folder_name(name) for name in names]
+        return [_outputs(policy, folder) for policy, folder in zip(policies, folders, strict=True)]
+
+    def fewest(self, answers: Mapping[Arm, Sequence[Rollout]]) -> dict[str, Any]:
+        """The search for the fewest edits."""
+
+        def search(work: StageWork) -> None:
+            def on_level() -> None:
+                task.advance(1)
+                work.keep_time()
+
             with self.display.task("fewest edits", 2 * LEVELS) as task:
                 found = fewest_edits(
-                    self.pair,
-                    self.problems,
-                    answers["base"],
-                    answers["tuned"],
-                    self.config,
-                    self.out / "search",
-                    lambda: task.advance(1),
+                    self.pair, self.problems, answers["base"], answers["tuned"], self.config, work.folder, on_level
                 )
-            write_json(self._spelled(found), path)
-        fewest: dict[str, Any] = read_json(path)
+            rollouts = _trials(work.folder, answers["base"])
+            count_all(work, sum(len(r.completion_ids) for r in rollouts), self.flops.rollouts(rollouts))
+            write_json(self._spelled(found), work.folder / "fewest.json")
+
+        self.workspace.run_stage("search", ("base-greedy", "tuned-greedy"), search)
+        fewest: dict[str, Any] = read_json(self.workspace.path / "search" / "fewest.json")
         return fewest
 
     def _spelled(self, fewest: dict[str, Any]) -> dict[str, Any]:
@@ -206,62 +297,88 @@ class _Work:
         spelled = [{**row, **{end: [text[id] for id in row[f"{end}_ids"]] for end in ends}} for row in rows]
         return {**fewest, "problems": spelled}
 
-    def keep_vocabulary(self, ids: Iterable[int]) -> pa.Table:
-        """Write the bytes of every token that the page shows."""
-        vocabulary = pieces_table(ids, self.pair.base.tokenizer)
-        write_table(vocabulary, self.out / "vocabulary.parquet")
-        return vocabulary
+    def vocabulary(self, texts: Sequence[str], ids: Iterable[int]) -> pa.Table:
+        """The bytes of every token in some stages' texts, for the page."""
 
-    def finish(self, found: dict[str, Any], *pairs: Pair) -> dict[str, Any]:
-        """Keep the figures, with what was compared and how, and draw their page."""
-        tuned = [pair.tuned.identity for pair in pairs]
-        config = self.config
-        summary = {
-            "schema": SCHEMA,
-            "command": self.command,
-            "base": self.pair.base.identity,
-            "tuned": tuned[0] if len(tuned) == 1 else tuned,
-            "protocol": {
-                "prompt_style": config.prompt_style,
-                "extraction": graded_by(config.verify, config.prompt_style),
-                "text": config.text,
-                "max_new_tokens": config.max_new_tokens,
-                "source": config.problems.source,
-                "split": config.problems.split,
-                "seed": config.seed,
-                "confidence": config.confidence,
-            },
-            **found,
+        def write(work: StageWork) -> None:
+            write_table(pieces_table(ids, self.pair.base.tokenizer), work.folder / "vocabulary.parquet")
+
+        self.workspace.run_stage("vocabulary", texts, write)
+        return read_table(self.workspace.path / "vocabulary" / "vocabulary.parquet")
+
+    def finish(self, found: Mapping[str, Any], *pairs: Pair) -> dict[str, Any]:
+        """Put the figures together, with what was compared and how."""
+        tuned, config = [pair.tuned.identity for pair in pairs], self.config
+        protocol = {
+            "prompt_style": config.prompt_style,
+            "extraction": graded_by(config.verify, config.prompt_style),
+            "text": config.text,
+            "max_new_tokens": config.max_new_tokens,
+            "source": config.problems.source,
+            "split": config.problems.split,
+            "seed": config.seed,
+            "confidence": config.confidence,
         }
-        write_json(summary, self.out / SUMMARY)
-        write_report(self.out)
+        models = {"base": self.pair.base.identity, "tuned": tuned[0] if len(tuned) == 1 else tuned}
+        return finish(self.workspace, {**models, "protocol": protocol, **found})
+
+
+def _done(
+    command: str,
+    config: MicroscopeConfig,
+    out: Path,
+    display: Display | None,
+    stages: Sequence[str],
+    measured: Callable[[_Comparison], dict[str, Any]],
+    reuse: Path | None,
+    trust_remote_code: bool,
+) -> dict[str, Any]:
+    """Read the problems, take the folder, measure unless that is done, draw the page."""
+    problems = microscope_problems(config)
+    workspace = opened(
+        out,
+        command,
+        config,
+        config.base,
+        stages=stages,
+        files=(config.verify.file, config.text, *files_behind(config.base.name, *config.tuned)),
+        problems={PROBLEMS: problems},
+        depends={name: keys for name, keys in DEPENDS.items() if name in stages},
+        reuse=reuse,
+    )
+
+    def fix_problems(work: StageWork) -> None:
+        write_table(problems_table(problems), work.folder / Path(PROBLEMS).name)
+
+    with workspace as there, ExitStack() as stack:
+        there.run_stage("problems", (), fix_problems)
+        comparison = _Comparison(config, there, display or Display(), problems, stack, trust_remote_code)
+        summary = there.summary or measured(comparison)
+        write_report(out)
         return summary
 
 
-@contextmanager
-def _opened(
-    command: str, config: MicroscopeConfig, out: Path, display: Display, trust_remote_code: bool
-) -> Iterator[_Work]:
-    """Read the problems, take the folder, load the models."""
-    problems = microscope_problems(config)
-    models = files_behind(config.base.name, *config.tuned)
-    with claimed(out, command, config, config.verify.file, config.text, *models):
-        refuse_other_problems(out, PROBLEMS, problems)
-        write_table(problems_table(problems), out / PROBLEMS)
-        pair = open_pair(config.base, config.tuned[0], trust_remote_code)
-        turns = ", one at a time" if pair.in_turn else ""
-        names = f"{pair.base.name} and {pair.tuned.name}"
-        display.note(f"{names}, {pair.base.model.dtype} on {pair.device}{turns}")
-        style, limit = config.prompt_style, config.max_new_tokens
-        check_prompts(problems, pair.base, style, limit, display.warn)
-        with pair.at_work():
-            yield _Work(command, config, out, display, problems, pair)
+def _outputs(policy: Policy, folder: Path) -> Outputs:
+    """What a policy's folder holds."""
+    edits, passes = (read_table(folder / f"{name}.parquet") for name in ("edits", "passes"))
+    return Outputs(policy, read_rollouts(folder), edits, passes["passes"].to_pylist())
 
 
-def _ids_in(answers: Answers, outputs: Sequence[Outputs]) -> Iterator[int]:
+def _trials(folder: Path, base: Sequence[Rollout]) -> list[Rollout]:
+    """Every answer that a search has tried."""
+    answers = {rollout.problem_id: rollout for rollout in base}
+    return [
+        replace(answers[id], completion_ids=trial["rollout"]["completion_ids"])
+        for path in sorted(folder.glob("*-[0-9].json"))
+        for id, trials in read_json(path).items()
+        for trial in trials
+    ]
+
+
+def _ids_in(answers: Iterable[Sequence[Rollout]], outputs: Sequence[Outputs]) -> Iterator[int]:
     """Tokens of all answers, and those that edits took the place of."""
-    for rollouts in (*answers.values(), *(made.rollouts for made in outputs)):
+    for rollouts in answers:
         for rollout in rollouts:
             yield from rollout.completion_ids
-    for made in outputs:
-        yield from made.edits["host_id"].to_pylist()
+    for output in outputs:
+        yield from output.edits["host_id"].to_pylist()

@@ -35,8 +35,9 @@ def take_over(
         UserError: the other folder is no workspace or of another kind of config, nothing in it can be used, or a
             file that it read was edited since.
     """
-    claim = open_workspace(there)
-    theirs, ours = parse_config(type(workspace.config), dict(claim.config), str(there)), workspace.config
+    claim, ours = open_workspace(there), workspace.config
+    known = {key: value for key, value in claim.config.items() if key in type(ours).model_fields}
+    theirs = parse_config(type(ours), known, str(there))
     usable = [name for name, keys in depends.items() if (there / name).is_dir() and not differing(theirs, ours, keys)]
     if not usable:
         unlike = ", ".join(differing(theirs, ours, next(iter(depends.values())))) or "results"

@@ -91,7 +91,7 @@ def run(
         for name, (inputs, function) in functions.items():
             run_stage(job, name, inputs, function)
         if not workspace.summary:
-            write_json(summarise(workspace, job.environment, job.price), workspace.path / SUMMARY)
+            write_json(summarise(workspace, job.environment), workspace.path / SUMMARY)
         return cast(RunSummary, workspace.summary)
 
 
@@ -102,7 +102,7 @@ def run_stage(job: Job, name: str, inputs: Sequence[str], function: StageFunctio
         try:
             function(job, stage)
         finally:
-            job.model.close_engine()
+            job.model.close()
 
     job.workspace.run_stage(name, [stage for stage in inputs if stage in job.workspace.stages], work)
 

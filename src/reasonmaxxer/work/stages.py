@@ -46,7 +46,8 @@ def rollouts(job: Job, work: StageWork) -> None:
     else:
         each = config.rollouts_per_problem
         with job.display.task("Rollouts", len(problems) * each) as task:
-            rollouts = job.sample(work, problems, work.folder, config, each, task, on_rollouts=on_rollouts)
+            base = job.model.respondent()
+            rollouts = job.examiner.ask(base, problems, config, each, work, work.folder, task, on_rollouts)
     work.counts = rollout_summary(rollouts)
     if len(shards) != 1:
         _warn(job, rollouts)
@@ -80,12 +81,11 @@ def evaluation(job: Job, work: StageWork) -> None:
     with job.display.task("Evaluation", 2 * (len(test) + config.samples * len(sampled))) as task:
         for arm, adapter in (("base", None), ("adapted", job.trained)):
             if adapter:
-                job.model.load_adapter(adapter)
-            folder = work.folder / f"{arm}-greedy"
-            job.sample(work, test, folder, greedily(config), 1, task, adapter=adapter)
+                job.load_trained()
+            asked, ask, folder = job.model.respondent(adapter), job.examiner.ask, work.folder
+            ask(asked, test, greedily(config), 1, work, folder / f"{arm}-greedy", task)
             if config.samples:
-                folder = work.folder / f"{arm}-sampled"
-                job.sample(work, sampled, folder, config, config.samples, task, adapter=adapter)
+                ask(asked, sampled, config, config.samples, work, folder / f"{arm}-sampled", task)
 
 
 def _imported(job: Job, path: Path) -> list[Rollout]:

@@ -8,7 +8,6 @@ from typing import Any, TypedDict, cast
 import numpy as np
 
 from reasonmaxxer.config import Recipe
-from reasonmaxxer.cost import Price
 from reasonmaxxer.measure.metrics import paired_difference
 from reasonmaxxer.measure.rollouts import (
     Metrics,
@@ -91,18 +90,17 @@ class RunSummary(TypedDict):
     environment: dict[str, Any]
 
 
-def summarise(workspace: Workspace, environment: dict[str, Any], price: Price) -> RunSummary:
+def summarise(workspace: Workspace, environment: dict[str, Any]) -> RunSummary:
     """The figures of a run whose stages are all complete.
 
     Args:
         workspace: the run directory.
         environment: of `describe_environment`.
-        price: of the machine.
     """
     recipe, folder = cast(Recipe, workspace.config), workspace.path / "evaluation"
     rollouts, signal = (workspace.counts(s) if workspace.is_done(s) else None for s in ("rollouts", "signal"))
     training: TrainingCounts = workspace.counts("training")
-    ledger = workspace.ledger(price)
+    ledger = workspace.ledger()
     seconds = next(cost["seconds"] for cost in ledger["stages"] if cost["stage"] == "training")
     return RunSummary(
         schema=SCHEMA,

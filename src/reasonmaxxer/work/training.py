@@ -35,7 +35,7 @@ def training(job: Job, work: StageWork) -> None:
     """
     methods = methods_of(job)
     history = train_all(job, work, methods)
-    job.model.add_fresh_adapter()
+    job.model.add_adapter(job.recipe.training.adapter, job.recipe.seed)
     candidates = [c for number in range(len(methods)) for c in _validate(job, work, methods, number)]
     job.model.remove_adapter()
     best = best_candidate(candidates)
@@ -65,7 +65,7 @@ def train_all(job: Job, work: StageWork, methods: Sequence[Method]) -> History:
         if finished.exists():
             history += read_json(finished)
             continue
-        job.model.add_fresh_adapter()
+        job.model.add_adapter(job.recipe.training.adapter, job.recipe.seed)
         rows = _train(job, work, method, number, _label(number, methods))
         history += rows
         if is_first():
@@ -107,7 +107,8 @@ def _validate(job: Job, work: StageWork, methods: Sequence[Method], number: int)
         load_adapter_weights(job.model.model, checkpoint)
         step = checkpoint_step(checkpoint)
         answers = folder / f"validation-{step}"
-        rollouts = job.sample(work, problems, answers, greedy, 1, task, adapter=checkpoint)
+        respondent = job.model.respondent(checkpoint)
+        rollouts = job.examiner.ask(respondent, problems, greedy, 1, work, answers, task)
         return Candidate(number, methods[number].gate, step, checkpoint, outcomes_by_problem(rollouts))
 
     with job.display.task(label, count) as task:

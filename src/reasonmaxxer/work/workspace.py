@@ -53,6 +53,7 @@ RECORD, COST, SCRATCH = "stage.json", "cost.json", "scratch"
 AT_WORK, LOOK = "at-work.json", 5.0
 """How far a stage at work is within a shard, written again after so many seconds."""
 SUMMARY, REPORT = "summary.json", "report.html"
+UNKNOWN = Price(None, None)
 PROBLEMS = ("problems.parquet", "train.parquet", "validation.parquet", "test.parquet")
 """Tables that are soon made again: a folder that holds no others yields to another config."""
 
@@ -74,6 +75,7 @@ class StageWork:
     counts: Mapping[str, Any] = field(default_factory=dict)
     _saved: StageCost | None = None
     _told: float = 0.0
+    _kept: float = 0.0
     _expected: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -98,6 +100,12 @@ class StageWork:
         write_json(values, self.folder / COST)
         self._saved = cost
         return cost
+
+    def keep_time(self) -> None:
+        """Put the time so far on record, if it is time to: of a stage that counts all else at its end."""
+        if time.monotonic() - self._kept >= LOOK:
+            self._kept = time.monotonic()
+            self.save_cost(self.folder)
 
     def expect(self, folder: Path, total: int) -> None:
         """Tell whoever looks at the workspace how many completions a folder will hold."""
@@ -152,16 +160,17 @@ class Claim:
 class Workspace:
     """The folder of one command with one config.
 
+    Where only fields outside the config's identity differ from those that it was begun with, it is not finished any
+    more, and its stages stay.
+
     Args:
         path: made if it is not there.
         command: `run`, `diff`, ...
         config: what is done in it.
         stages: in order; a name may have a folder before it (`students/o-8`).
         files: what the command reads besides problems; their content counts like the config.
-        free: top-level keys of the config that may differ from those that the folder was begun with: then it
-            is not finished any more, and its stages stay.
         device: torch device whose memory is measured.
-        usd_per_hour: price of the machine, None where unknown.
+        price: of the machine.
 
     Raises:
         UserError: the folder holds results of another config that have come beyond its problems, or something
@@ -176,12 +185,11 @@ class Workspace:
         *,
         stages: Sequence[str] = (),
         files: Sequence[str | None] = (),
-        free: Sequence[str] = (),
         device: str = "cpu",
-        usd_per_hour: float | None = None,
+        price: Price = UNKNOWN,
     ) -> None:
-        self.path, self.command, self.config, self.stages, self.free = path, command, config, stages, free
-        self.device, self.usd_per_hour = device, usd_per_hour
+        self.path, self.command, self.config, self.stages = path, command, config, stages
+        self.device, self.price = device, price
         self.contents = contents(*files)
         self._claim()
 
@@ -222,17 +230,17 @@ class Workspace:
         """What a complete stage has put on record; the stage's module has its type."""
         return self.record(stage)["counts"]
 
-    def ledger(self, price: Price) -> Ledger:
+    def ledger(self) -> Ledger:
         """What each complete stage has cost and all together, for `summary.json`."""
         costs = [StageCost.from_dict(self.record(s)["cost"]) for s in self.stages if self.is_done(s)]
         return Ledger(
             stages=[cost.to_dict() for cost in costs],
             total=reduce(add, costs).to_dict() | {"stage": "total"},
-            price=price.to_dict(),
+            price=self.price.to_dict(),
         )
 
     def run_stage(self, stage: str, inputs: Sequence[str], work: Callable[[StageWork], None]) -> None:
-        """Do a stage's work unless it is done, then record it.
+        """Do a stage's work unless it is done from the same inputs, then record it.
 
         Args:
             stage: its name, also its folder's.
@@ -240,8 +248,9 @@ class Workspace:
             work: fills the folder; called again after a kill with what was left there.
         """
         if self.is_done(stage):
-            self.record(stage)
-            return
+            if set(self.record(stage)["inputs"]) == set(inputs):
+                return
+            shutil.rmtree(self.path / stage)
         self.unfinish()
         partial = self.partial(stage)
         partial.mkdir(parents=True, exist_ok=True)
@@ -252,6 +261,21 @@ class Workspace:
         if (partial / SCRATCH).exists():
             shutil.rmtree(partial / SCRATCH)
         partial.replace(self.path / stage)
+
+    def reopen(self, stage: str, *dependents: str) -> None:
+        """Go on with a complete stage, which shall hold more; what it has cost stays on its account.
+
+        Args:
+            stage: it is complete.
+            dependents: stages that read it, and are soon made again.
+        """
+        record, partial = self.record(stage), self.partial(stage)
+        self.unfinish()
+        for name in dependents:
+            shutil.rmtree(self.path / name, ignore_errors=True)
+        (self.path / stage).replace(partial)
+        write_json({**record["cost"], "piece": "."}, partial / COST)
+        (partial / RECORD).unlink()
 
     def unfinish(self) -> None:
         """Remove what was made of all stages: the summary and the page."""
@@ -283,7 +307,7 @@ class Workspace:
         """Do a stage's work, then write its record."""
         spent, started = _spent(partial), _now()
         config = self.config.model_dump(mode="json")
-        with Meter(stage, self.device, self.usd_per_hour) as meter:
+        with Meter(stage, self.device, self.price.usd_per_hour) as meter:
             done = StageWork(partial, meter, spent)
             work(done)
         files = folder_files(partial, without=(SCRATCH, COST, AT_WORK))
@@ -311,7 +335,8 @@ class Workspace:
         if (path / RECIPE).is_file():
             there = read_claim(path)
             differing = [] if there.command == self.command else [f"command is {there.command} there"]
-            differing += differences(self._bound(there.config), self._bound(values))
+            bound = self.config.identity()
+            differing += differences({k: v for k, v in there.config.items() if k in bound or k not in values}, bound)
             differing += [f"{file} was edited since" for file in self.edited_since(there)]
             if differing and (is_locked(path) or self._holds_results()):
                 raise UserError(
@@ -322,8 +347,9 @@ class Workspace:
                 self._clear()
             elif there.config == values and list(there.stages) == list(self.stages):
                 return
-            else:  # a free key
+            else:  # a key outside the identity: what is complete stays in the ledger
                 self.unfinish()
+                self.stages = list(dict.fromkeys([*self.stages, *filter(self.is_done, there.stages)]))
         elif path.exists() and (not path.is_dir() or any(path.glob("[!.]*"))):
             raise UserError(
                 f"{path} exists and was not made by `reasonmaxxer {self.command}`. Choose another folder with --out."
@@ -331,10 +357,6 @@ class Workspace:
         path.mkdir(parents=True, exist_ok=True)
         write_json({"command": self.command, "stages": self.stages, "contents": self.contents}, path / CLAIM)
         write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), path / RECIPE)
-
-    def _bound(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The values of a config that the folder is bound to."""
-        return {key: value for key, value in values.items() if key not in self.free}
 
     def edited_since(self, there: Claim) -> list[str]:
         """Files that this command reads, and whose content was another when a workspace was claimed."""
