@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from reasonmaxxer.artifacts import read_json
 from reasonmaxxer.cli import app
-from reasonmaxxer.config import AdapterConfig, ModelConfig, SourceConfig, SuiteConfig, VllmConfig
+from reasonmaxxer.config import AdapterConfig, MeasuredSource, ModelConfig, SuiteConfig, VllmConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.method.checkpoints import save_adapter
 from reasonmaxxer.method.train import add_adapter
@@ -123,7 +123,7 @@ def test_an_adapter_is_measured_on_the_revision_it_was_trained_at(two_revisions,
     for values in ({"name": str(folder)}, {"name": "made/m"}):
         adapter = None if values["name"] == str(folder) else str(folder)
         model = ModelConfig(device="cpu", dtype="float32", **values)
-        suite = SuiteConfig(model=model, adapter=adapter, problems=(SourceConfig(),))
+        suite = SuiteConfig(model=model, adapter=adapter, problems=(MeasuredSource(),))
         loaded = _Evaluation(suite, Display(), False, {"p": word_problems("test", 2, 0)}).load()
         weight = loaded.model.get_base_model().lm_head.weight
         assert torch.equal(weight, old.model.lm_head.weight.float())

@@ -8,7 +8,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from reasonmaxxer.artifacts import file_hash, read_json, read_table, write_json, write_table
-from reasonmaxxer.config import Recipe, SourceConfig, SuiteConfig
+from reasonmaxxer.config import MeasuredSource, Recipe, SuiteConfig
 from reasonmaxxer.cost import Price
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models.files import files_behind
@@ -239,7 +239,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
 
 
 def suite(**changes):
-    return SuiteConfig(problems=(SourceConfig(),), **changes)
+    return SuiteConfig(problems=(MeasuredSource(),), **changes)
 
 
 def evaluation(path, config=None, files=(), stages=("problems", "gsm8k")):
