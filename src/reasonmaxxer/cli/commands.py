@@ -90,7 +90,8 @@ _TABLE = (
         "Writes summary.json and a page. ",
     ),
     Command(
-        "distill", "BASE TEACHER", ("base", "teacher"), ("train.limit", "test.limit"), "reasonmaxxer.work.distill:distill",
+        "distill", "BASE TEACHER", ("base", "teacher"), ("train.limit", "test.limit"),
+        "reasonmaxxer.work.distill:distill",
         "Distil what a model learnt into small adapters of its base, and measure how little is enough.\n\n"
         "Writes the adapters, summary.json and a page. ",
     ),
