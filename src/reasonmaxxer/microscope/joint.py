@@ -19,7 +19,6 @@ from reasonmaxxer.models.score import ordered_top, over_positions, rank_of, shif
 TOP = 5
 """Places of the base within which another choice counts as reranked (arXiv 2605.06241, Eq. 3)."""
 UNSHIFTED, RERANKED, SHIFTED = 0, 1, 2
-CLASSES = ("unshifted", "reranked", "shifted")
 LN2 = log(2)
 
 
