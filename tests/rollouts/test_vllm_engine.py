@@ -60,7 +60,7 @@ def test_a_process_that_dies_says_why_and_leaves_nothing_behind(tmp_path):
 def test_weights_that_are_nowhere_on_disk_are_saved_for_as_long_as_they_are_needed(tmp_path):
     loaded = load_model(ModelConfig(name="smollm2-teacher", device="cpu", dtype="float32"))
     assert loaded.path is None
-    engine = VllmEngine(VllmConfig(), loaded, [2], 4)
+    engine = VllmEngine(EngineConfig(), loaded, [2], 4)
     folder = Path(engine._arguments()["model"])
     saved = load_file(folder / "model.safetensors")
     name = "model.layers.3.self_attn.q_proj.weight"
@@ -69,7 +69,7 @@ def test_weights_that_are_nowhere_on_disk_are_saved_for_as_long_as_they_are_need
     assert not torch.equal(saved[name], base.model.state_dict()[name])
     engine.close()
     assert not folder.exists()
-    assert VllmEngine(VllmConfig(), base, [2], 4)._arguments()["model"] == base.path
+    assert VllmEngine(EngineConfig(), base, [2], 4)._arguments()["model"] == base.path
 
 
 @pytest.mark.parametrize(

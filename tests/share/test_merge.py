@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from reasonmaxxer.artifacts import read_json
 from reasonmaxxer.cli import app
-from reasonmaxxer.config import AdapterConfig, MeasuredSource, ModelConfig, SuiteConfig, VllmConfig
+from reasonmaxxer.config import AdapterConfig, EngineConfig, MeasuredSource, ModelConfig, SuiteConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.method.checkpoints import save_adapter
 from reasonmaxxer.method.train import add_adapter
@@ -127,7 +127,7 @@ def test_an_adapter_is_measured_on_the_revision_it_was_trained_at(two_revisions,
         loaded = _Evaluation(suite, Display(), False, {"p": word_problems("test", 2, 0)}).load()
         weight = loaded.model.get_base_model().lm_head.weight
         assert torch.equal(weight, old.model.lm_head.weight.float())
-        assert VllmEngine(VllmConfig(), loaded, [2], 4)._arguments()["revision"] == "old"
+        assert VllmEngine(EngineConfig(), loaded, [2], 4)._arguments()["revision"] == "old"
 
 
 def test_of_a_run_its_own_answers_are_checked(tiny_run, tmp_path):

@@ -54,15 +54,12 @@ class Engine(Protocol):
     Attributes:
         name: of the engine.
         version: of the library that samples; known once something was sampled.
+        settings: what completions depend on beside requests and sampling, as JSON values; likewise.
     """
 
     name: str
     version: str
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What completions depend on beside requests and sampling; JSON values."""
-        ...
+    settings: dict[str, Any]
 
     def generate(
         self, requests: Sequence[Request], sampling: SamplingConfig, on_tokens: OnTokens | None = None

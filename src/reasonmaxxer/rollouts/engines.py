@@ -1,8 +1,9 @@
-"""Which engine samples, by the recipe."""
+"""Which engine samples, by the recipe: a new one is a module, a row of `ENGINES` and a name in `EngineConfig`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from reasonmaxxer.config import EngineConfig
 from reasonmaxxer.models import LoadedModel
@@ -12,21 +13,41 @@ from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 from reasonmaxxer.rollouts.vllm_engine import VllmEngine, check_vllm
 
 
+class EngineKind(NamedTuple):
+    """How an engine is made.
+
+    Attributes:
+        make: of the config, the model, the tokens that end a completion, and the sequences decoded at once.
+        check: refuses what is not installed, before long work starts.
+        in_memory: whether it samples the model as it stands; the others sample its base, and put on it the
+            adapter that a request names.
+    """
+
+    make: Callable[[EngineConfig, LoadedModel, Sequence[int], int], Engine]
+    check: Callable[[EngineConfig], None] = lambda config: None
+    in_memory: bool = False
+
+
+def _transformers(config: EngineConfig, loaded: LoadedModel, eos_ids: Sequence[int], batch_size: int) -> Engine:
+    return TransformersEngine(loaded.model, eos_ids, batch_size, loaded.tokenizer, config.cuda_graphs)
+
+
+ENGINES = {"transformers": EngineKind(_transformers, in_memory=True), "vllm": EngineKind(VllmEngine, check_vllm)}
+
+
 def make_engine(config: EngineConfig, loaded: LoadedModel, eos_ids: Sequence[int], batch_size: int = 64) -> Engine:
     """The engine that a recipe asks for; `contextlib.closing` ends it.
 
     Args:
         config: which, and where.
-        loaded: the model. The transformers engine samples it as it stands; the others sample its base, and
-            put on it the adapter that a request names.
+        loaded: the model.
         eos_ids: tokens that end a completion.
         batch_size: sequences decoded at once.
     """
+    kind = ENGINES[config.name]
     if config.ray.workers:
-        return RayEngine(config, loaded, eos_ids, batch_size)
-    if config.name == "vllm":
-        return VllmEngine(config.vllm, loaded, eos_ids, batch_size)
-    return TransformersEngine(loaded.model, eos_ids, batch_size, loaded.tokenizer, config.cuda_graphs)
+        return RayEngine(kind.make, kind.in_memory, config, loaded, eos_ids, batch_size)
+    return kind.make(config, loaded, eos_ids, batch_size)
 
 
 def check_engine(config: EngineConfig) -> None:
@@ -37,5 +58,5 @@ def check_engine(config: EngineConfig) -> None:
     """
     if config.ray.workers:
         check_ray()
-    if config.name == "vllm" and not config.ray.address:
-        check_vllm(config.vllm)
+    if not config.ray.address:
+        ENGINES[config.name].check(config)

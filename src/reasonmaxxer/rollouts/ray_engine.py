@@ -10,13 +10,15 @@ import logging
 import os
 import pickle
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from reasonmaxxer.config import EngineConfig, ModelConfig, RayConfig, SamplingConfig
+from peft import PeftModel
+
+from reasonmaxxer.config import EngineConfig, ModelConfig, SamplingConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import LoadedModel, load_model
 from reasonmaxxer.rollouts.engine import Completion, Engine, OnTokens, Request
@@ -28,30 +30,29 @@ class RayEngine(Engine):
     Folders of models and adapters must be where all machines find them.
 
     Args:
-        config: what samples on the workers, and the cluster.
+        make: makes the engine of a worker.
+        in_memory: whether that samples the worker's model as it stands.
+        config: of the worker's engine, and the cluster.
         loaded: the base; the workers load it again, by name.
         eos_ids: tokens that end a completion.
         batch_size: sequences that a worker decodes at once.
     """
 
-    def __init__(self, config: EngineConfig, loaded: LoadedModel, eos_ids: Sequence[int], batch_size: int) -> None:
-        self.name, self.version = config.name, ""
+    def __init__(
+        self,
+        make: Callable[..., Engine],
+        in_memory: bool,
+        config: EngineConfig,
+        loaded: LoadedModel,
+        eos_ids: Sequence[int],
+        batch_size: int,
+    ) -> None:
+        self.name, self.version, self.settings = config.name, "", {}
         self.config = config.ray
-        self._settings: dict[str, Any] = {}
-        self._worker = (
-            config.model_copy(update={"ray": RayConfig()}),
-            _elsewhere(loaded),
-            loaded.trust_remote_code,
-            tuple(eos_ids),
-            batch_size,
-        )
+        model = _elsewhere(loaded)
+        self._worker = (make, in_memory, config, model, loaded.trust_remote_code, tuple(eos_ids), batch_size)
         self._started = False
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Those of the workers' engines, and Ray's version."""
-        return self._settings
 
     def generate(
         self, requests: Sequence[Request], sampling: SamplingConfig, on_tokens: OnTokens | None = None
@@ -59,8 +60,8 @@ class RayEngine(Engine):
         """Complete every request, on one worker."""
         if not requests:
             return []
-        [(_, made)] = self.generate_shards([requests], sampling, on_tokens)
-        return made
+        [(_, completions)] = self.generate_shards([requests], sampling, on_tokens)
+        return completions
 
     def generate_shards(
         self, shards: Sequence[Sequence[Request]], sampling: SamplingConfig, on_tokens: OnTokens | None = None
@@ -70,7 +71,7 @@ class RayEngine(Engine):
             return
         ray = self._connected()
         rows = [{"shard": number, "requests": pickle.dumps(list(requests))} for number, requests in enumerate(shards)]
-        made = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
+        results = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
             _Worker,
             fn_constructor_args=self._worker,
             fn_kwargs={"sampling": sampling},
@@ -78,9 +79,9 @@ class RayEngine(Engine):
             num_cpus=self.config.cpus,
             num_gpus=self.config.gpus,
         )
-        for row in made.iter_rows():
+        for row in results.iter_rows():
             self.version = row["version"]
-            self._settings = {**pickle.loads(row["settings"]), "ray": ray.__version__}
+            self.settings = {**pickle.loads(row["settings"]), "ray": ray.__version__}
             completions: list[Completion] = pickle.loads(row["completions"])
             if on_tokens:
                 on_tokens(sum(len(c.ids) for c in completions), len(completions))
@@ -138,39 +139,33 @@ class _Worker:
 
     def __init__(
         self,
+        make: Callable[..., Engine],
+        in_memory: bool,
         config: EngineConfig,
         model: ModelConfig,
         trust_remote_code: bool,
-        eos_ids: Sequence[int],
-        batch_size: int,
+        *rest: Any,
     ) -> None:
-        from reasonmaxxer.rollouts.engines import make_engine
-
-        loaded = load_model(model, trust_remote_code)
-        self.make_engine = partial(make_engine, config, loaded, eos_ids, batch_size)
-        self.loaded, self.in_memory = loaded, config.name == "transformers"
-        self.engine = self.make_engine()
+        self.loaded, self.in_memory = load_model(model, trust_remote_code), in_memory
+        self.make_engine = partial(make, config, self.loaded, *rest)
+        self.engine: Engine = self.make_engine()
         self.adapter: str | None = None
 
     def __call__(self, row: dict[str, Any], sampling: SamplingConfig) -> dict[str, Any]:
         requests: list[Request] = pickle.loads(row["requests"])
         [adapter] = {request.adapter for request in requests}
-        if self.in_memory:
+        if self.in_memory and adapter != self.adapter:
             self._carry(adapter)
-        made = self.engine.generate(requests, sampling)
+        completions = self.engine.generate(requests, sampling)
         return {
             "shard": row["shard"],
-            "completions": pickle.dumps(made),
+            "completions": pickle.dumps(completions),
             "version": self.engine.version,
             "settings": pickle.dumps(self.engine.settings),
         }
 
     def _carry(self, adapter: str | None) -> None:
         """Put an adapter on the model in memory, or take it off."""
-        from peft import PeftModel
-
-        if adapter == self.adapter:
-            return
         model = self.loaded.model.unload() if self.adapter else self.loaded.model
         self.loaded.model = PeftModel.from_pretrained(model, adapter) if adapter else model
         self.adapter, self.engine = adapter, self.make_engine()

@@ -83,12 +83,7 @@ class TransformersEngine(Engine):
         self.cuda_graphs = cuda_graphs
         self.pace = CPU if model.device.type == "cpu" else ACCELERATED
         self.version = version("transformers")
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What completions depend on beside the requests."""
-        dtype = str(self.model.dtype).removeprefix("torch.")
-        return {"dtype": dtype, "batch_size": self.batch_size}
+        self.settings = {"dtype": str(model.dtype).removeprefix("torch."), "batch_size": batch_size}
 
     @torch.inference_mode()
     def generate(

@@ -16,9 +16,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from reasonmaxxer.artifacts import read_json
 from reasonmaxxer.child import Child, ChildError
-from reasonmaxxer.config import SamplingConfig, VllmConfig
+from reasonmaxxer.config import EngineConfig, SamplingConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import LoadedModel
 from reasonmaxxer.rollouts.engine import Completion, Engine, FinishReason, OnTokens, Request
@@ -37,7 +39,7 @@ class VllmEngine(Engine):
     The first request starts vLLM. While it is there, a model on a GPU waits in main memory.
 
     Args:
-        config: interpreter, memory, GPUs.
+        config: of which `vllm` holds interpreter, memory, GPUs.
         loaded: the base, whose weights vLLM reads from where they stand.
         eos_ids: tokens that end a completion.
         batch_size: sequences decoded at once.
@@ -45,25 +47,20 @@ class VllmEngine(Engine):
 
     name = "vllm"
 
-    def __init__(self, config: VllmConfig, loaded: LoadedModel, eos_ids: Sequence[int], batch_size: int) -> None:
-        self.config, self.loaded = config, loaded
+    def __init__(self, config: EngineConfig, loaded: LoadedModel, eos_ids: Sequence[int], batch_size: int) -> None:
+        self.config, self.loaded = config.vllm, loaded
         self.eos_ids, self.batch_size = list(eos_ids), batch_size
         self.version = ""
+        self.settings = {
+            "dtype": loaded.identity["dtype"],
+            "batch_size": batch_size,
+            "tensor_parallel_size": config.vllm.tensor_parallel_size,
+            "enforce_eager": config.vllm.enforce_eager,
+        }
         self.device = loaded.model.device
         self._child: Child | None = None
-        self._length = self._rank = 0
-        self._reads_text = False
+        self._ready = (0, 0, False)  # for prompt and completion so long, adapters of this rank, stop strings
         self._saved: tempfile.TemporaryDirectory[str] | None = None
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What completions depend on beside the requests."""
-        return {
-            "dtype": self.loaded.identity["dtype"],
-            "batch_size": self.batch_size,
-            "tensor_parallel_size": self.config.tensor_parallel_size,
-            "enforce_eager": self.config.enforce_eager,
-        }
 
     def generate(
         self, requests: Sequence[Request], sampling: SamplingConfig, on_tokens: OnTokens | None = None
@@ -98,10 +95,10 @@ class VllmEngine(Engine):
         reasons = {reason for _, reason in message["completions"]}
         if not reasons <= {"stop", "length"}:
             raise RuntimeError(f"vLLM ended completions for reasons unknown here: {reasons}")
-        made = [_cut(ids, reason, stop) for ids, reason in message["completions"]]
+        completions = [_cut(ids, reason, stop) for ids, reason in message["completions"]]
         if on_tokens:
-            on_tokens(sum(len(completion.ids) for completion in made), 0)
-        return made
+            on_tokens(sum(len(completion.ids) for completion in completions), 0)
+        return completions
 
     def generate_shards(
         self, shards: Sequence[Sequence[Request]], sampling: SamplingConfig, on_tokens: OnTokens | None = None
@@ -126,14 +123,13 @@ class VllmEngine(Engine):
         """The process, started again where it was not made ready for what is asked now."""
         length = max(len(request.prompt_ids) for request in requests) + sampling.max_new_tokens
         rank = max(map(_rank, {r.adapter for r in requests if r.adapter}), default=0)
-        reads_text = bool(sampling.stop)
-        ready = length <= self._length and rank <= self._rank and reads_text <= self._reads_text
-        if self._child and ready:
+        asked = (length, rank, bool(sampling.stop))
+        if self._child and all(one <= other for one, other in zip(asked, self._ready, strict=True)):
             return self._child
         self.close()
-        self._length, self._rank, self._reads_text = length, rank, reads_text
+        self._ready = asked
         self.loaded.model.to("cpu")
-        _free_gpu()
+        torch.cuda.empty_cache()
         command = [self.config.python or sys.executable, str(WORKER), json.dumps(self._arguments())]
         self._child = Child(command)
         self.version = self._receive(self._child)["version"]
@@ -142,22 +138,23 @@ class VllmEngine(Engine):
     def _arguments(self) -> dict[str, Any]:
         """Arguments of `vllm.LLM`."""
         config, loaded = self.config, self.loaded
+        length, rank, reads_text = self._ready
         model = loaded.path or self._save()
-        lora = {"enable_lora": True, "max_lora_rank": self._rank, "max_loras": 1}
+        lora = {"enable_lora": True, "max_lora_rank": rank, "max_loras": 1}
         return {
             "model": model,
             "revision": None if Path(model).is_dir() else loaded.config.revision,
             "trust_remote_code": loaded.trust_remote_code,
             "dtype": loaded.identity["dtype"],
-            "max_model_len": self._length,
+            "max_model_len": length,
             "max_num_seqs": self.batch_size,
             "gpu_memory_utilization": config.gpu_memory_utilization,
             "tensor_parallel_size": config.tensor_parallel_size,
             "enforce_eager": config.enforce_eager,
             "generation_config": "vllm",  # not the model's own temperature and penalties
-            "skip_tokenizer_init": not self._reads_text,  # ids go in and come out
+            "skip_tokenizer_init": not reads_text,  # ids go in and come out
             "seed": 0,
-            **(lora if self._rank else {}),
+            **(lora if rank else {}),
         }
 
     def _save(self) -> str:
@@ -178,22 +175,22 @@ class VllmEngine(Engine):
             ) from error
 
 
-def check_vllm(config: VllmConfig) -> None:
+def check_vllm(config: EngineConfig) -> None:
     """Refuse an interpreter that has no vLLM, before long work starts.
 
     Raises:
         UserError: there is no such interpreter, or it does not find vLLM.
     """
-    python = config.python or sys.executable
+    python = config.vllm.python or sys.executable
     command = [python, "-c", "import importlib.util as u; raise SystemExit(not u.find_spec('vllm'))"]
     try:
-        found = not subprocess.run(command, capture_output=True).returncode
+        installed = not subprocess.run(command, capture_output=True).returncode
     except OSError as error:
         raise UserError(
             f"rollouts.engine.vllm.python = '{python}' cannot be run: {error.strerror}. Name the "
             "interpreter of the environment that vLLM is installed in."
         ) from error
-    if not found:
+    if not installed:
         raise UserError(
             f"rollouts.engine.name = 'vllm', but {python} does not find vLLM. Install it in an "
             "environment of its own and name its interpreter in rollouts.engine.vllm.python "
@@ -212,10 +209,3 @@ def _rank(adapter: str) -> int:
     config = read_json(Path(adapter) / "adapter_config.json")
     rank = max([config["r"], *(config.get("rank_pattern") or {}).values()])
     return next((ready for ready in LORA_RANKS if ready >= rank), rank)
-
-
-def _free_gpu() -> None:
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
