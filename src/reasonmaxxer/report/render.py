@@ -34,7 +34,8 @@ _TEX = {
 }  # fmt: skip
 _MARKS = re.compile(r"[\\`*<|~]|\](?=\()")
 """What Markdown would read in a cell."""
-_NUMERIC = re.compile(r"[-+]?\d.*|\?|", re.DOTALL)
+_NUMERIC = re.compile(r"[-+]?\d.*|never.*|not (defined|priced)|\?|", re.DOTALL)
+"""Cells of a column that a terminal aligns at the right."""
 
 
 def to_html(content: Content) -> str:
@@ -160,7 +161,8 @@ def print_content(
 def to_terminal(table: Table) -> TerminalTable:
     """A table as rich draws it; columns of numbers are aligned at the right."""
     note = markup.escape(table.note) or None
-    drawn = TerminalTable(title=markup.escape(table.title) or None, title_justify="left", caption=note)
+    title = markup.escape(table.title) or None
+    drawn = TerminalTable(title=title, title_justify="left", caption=note, caption_justify="left")
     for place, column in enumerate(table.columns):
         numeric = place > 0 and all(_NUMERIC.fullmatch(row[place]) for row in table.rows)
         drawn.add_column(markup.escape(column), justify="right" if numeric else "left")

@@ -13,8 +13,9 @@ import yaml
 
 from reasonmaxxer.artifacts import flat
 from reasonmaxxer.config import Recipe
-from reasonmaxxer.report import figures, words
+from reasonmaxxer.report import words
 from reasonmaxxer.report.content import Content, Example, Panel, Section, Table, measured_with, panel
+from reasonmaxxer.report.figures import outcome, signal, training
 from reasonmaxxer.report.numbers import number
 from reasonmaxxer.report.results import Results, read_results
 from reasonmaxxer.report.tables import accuracy_table, cost_table, outcomes_table
@@ -119,7 +120,7 @@ def _accuracy(results: Results) -> Panel:
     return Panel(
         "accuracy",
         "Accuracy, base and adapted",
-        figures.accuracy(summary),
+        outcome.accuracy(summary),
         f"Test problems solved, n = {len(results.examples)}, with {config['confidence']:.0%} bootstrap "
         f"intervals over problems{sampled}.",
         accuracy_table(summary),
@@ -131,7 +132,7 @@ def _changes(results: Results) -> Panel:
     return panel(
         "changes",
         "What changed, problem by problem",
-        figures.changes(counts),
+        outcome.changes(counts),
         f"The {len(results.examples)} test problems, decoded greedily: solved by both models, only "
         "by the adapted one (gained), only by the base (lost), or by neither.",
         columns=("problems", "count"),
@@ -162,7 +163,7 @@ def _pool(results: Results) -> Panel:
     return panel(
         "pool",
         "Where the base is on the edge",
-        figures.pass_rates(problems),
+        signal.pass_rates(problems),
         f"{len(problems)} training problems by rollouts of the base that solve them "
         f"({sum(p.rollouts for p in problems):,} in all). {mixed} are mixed, {never} are never and "
         f"{len(problems) - mixed - never} always solved; the {kept} mixed ones nearest one half teach.",
@@ -183,7 +184,7 @@ def _entropy(results: Results) -> Panel:
     return panel(
         "entropy",
         "Where the base hesitates",
-        figures.entropy(values_N, gate, others),
+        signal.entropy(values_N, gate, others),
         f"Entropy of the base at the {len(values_N):,} completion tokens of the "
         f"{results.summary['selection']['sequences']} rollouts that teach, in nats, logarithmic "
         f"scale; blue: decision points.{swept}",
@@ -198,12 +199,12 @@ def _training(results: Results) -> Section:
     learnt = Panel(
         "delta-logprob",
         "What the adapter learns",
-        figures.delta_logprob(results.history, results.chosen_gate, step),
+        training.delta_logprob(results.history, results.chosen_gate, step),
         "Mean change of the taken token's log-probability at decision points, adapted minus base, in nats, by step of "
         f"{rollouts} rollouts. Dotted line: the chosen checkpoint, step {step}.{others}",
     )
     kl, loss, norm, rate = (
-        Panel(column, title, figures.metric(results.history, column, axis, results.chosen_gate, step), caption)
+        Panel(column, title, training.metric(results.history, column, axis, results.chosen_gate, step), caption)
         for column, title, axis, caption in METRICS
     )
     return Section(
@@ -215,12 +216,12 @@ def _training(results: Results) -> Section:
 
 
 def _validation(results: Results, step: int) -> Panel:
-    names = [figures.gate_words(gate).partition(":")[0] for gate in results.gates]
+    names = [signal.gate_words(gate).partition(":")[0] for gate in results.gates]
     n, level = results.summary["training"]["validation_problems"], results.recipe["evaluation"]["confidence"]
     return panel(
         "validation",
         "Which checkpoint",
-        figures.validation(results.validation, names, results.chosen_gate, step),
+        training.validation(results.validation, names, results.chosen_gate, step),
         f"Greedy accuracy of each checkpoint on {n} validation problems, with {level:.0%} intervals. The best is "
         "kept, of equals the longest trained.",
         columns=("gate", "step", "pass@1"),
@@ -233,12 +234,12 @@ def _health(results: Results) -> Section:
     parts = {
         "rollouts, base": summary["rollouts"], "test, base": summary["base"], "test, adapted": summary["adapted"],
     }  # fmt: skip
-    seen = [name for name in figures.OUTCOME_COLOURS if any(name in part["outcomes"] for part in parts.values())]
+    seen = [name for name in outcome.OUTCOME_COLOURS if any(name in part["outcomes"] for part in parts.values())]
     total = sum(sum(part["outcomes"].values()) for part in parts.values())
     graded = Panel(
         "outcomes",
         "How completions were graded",
-        figures.outcomes({name: part["outcomes"] for name, part in parts.items()}),
+        outcome.outcomes({name: part["outcomes"] for name, part in parts.items()}),
         f"{total:,} completions by grade: of the base on the training problems, and of both models "
         "on the test problems, greedy and sampled together. Only correct earns a reward.",
         outcomes_table("outcomes-table", "completions", parts, seen),
@@ -246,7 +247,7 @@ def _health(results: Results) -> Section:
     cost = Panel(
         "cost",
         "What it took",
-        figures.cost(summary["cost"]["stages"]),
+        outcome.cost(summary["cost"]["stages"]),
         "Wall clock of each stage, in seconds, all attempts together. FLOPs are counted by formula.",
         cost_table(summary["cost"]),
     )
