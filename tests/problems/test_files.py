@@ -104,6 +104,22 @@ def test_numbers_become_text(jsonl):
     assert [p.answer for p in load(path)] == ["42", "-1.5", "0"]
 
 
+@pytest.mark.parametrize(
+    ("written", "answer"),
+    [
+        ('["34"]', "34"),
+        (r'["\\frac{1}{2}"]', r"\frac{1}{2}"),
+        (r'["\frac{1}{2}"]', r'["\frac{1}{2}"]'),  # in JSON a form feed and "rac"
+        ('["3", "4"]', '["3", "4"]'),
+        ("[34]", "[34]"),
+        ('["3', '["3'),
+        ('["a"], ["b"]', '["a"], ["b"]'),
+    ],
+)
+def test_an_answer_may_be_a_json_list_of_one_written_as_text(jsonl, written, answer):
+    assert load(jsonl({"problem": "p", "answer": written}))[0].answer == answer
+
+
 def test_json_array_and_lines(jsonl, tmp_path):
     rows = [{"problem": "p", "answer": "1"}, {"problem": "q", "answer": "2"}]
     array = tmp_path / "array.json"

@@ -30,15 +30,14 @@ def benchmark_problems(config: SourceConfig, where: str) -> list[Problem]:
             that can be reached.
     """
     benchmark = CATALOGUE[config.source]
-    settled = [key for key in FIXED if getattr(config, key) is not None]
-    if settled:
-        raise UserError(
-            f"{where}.{settled[0]} is settled by the name '{benchmark.name}'; leave it out, or name the "
-            "file or data set itself as the source."
-        )
+    for key in FIXED:
+        if getattr(config, key) is not None:
+            raise UserError(
+                f"{where}.{key} is settled by the name '{benchmark.name}'; leave it out, or name the "
+                "file or data set itself as the source."
+            )
     path = benchmark.path()
-    file = path and SourceConfig(source=str(path))
-    problems = file_problems(file, where) if file else _from_hub(benchmark, where)
+    problems = file_problems(SourceConfig(source=str(path)), where) if path else _from_hub(benchmark, where)
     return [
         replace(
             p,
@@ -75,9 +74,8 @@ def _from_hub(benchmark: Benchmark, where: str) -> list[Problem]:
         ) from error
     rows = [_in_our_names(row, benchmark) for row in found]
     answered = [row for row in rows if extract_answer(str(row.get("answer"))) != ""]
-    names = SourceConfig(source=benchmark.hub, text_column="problem", answer_column="answer")
-    stem = benchmark.name
-    return problems_from_rows(answered, names, stem=stem, domain=stem, where=where)
+    source = SourceConfig(source=benchmark.hub, text_column="problem", answer_column="answer")
+    return problems_from_rows(answered, source, stem=benchmark.name, domain=benchmark.name, where=where)
 
 
 def _in_our_names(row: Row, benchmark: Benchmark) -> Row:

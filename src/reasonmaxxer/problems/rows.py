@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -35,10 +36,10 @@ def problems_from_rows(
     """One problem a row, in order.
 
     The answer is what follows the last `####` (without thousands separators), else the content of
-    the last `\\boxed{}`, else the whole value; a `solution` found by its name alone must have one
-    of the two marks. The domain is the column `domain`, `subject` or `type`, else `domain`. A field of
-    a nested column is a column called `COLUMN.FIELD`, such as verl's `reward_model.ground_truth`. Other
-    columns that hold scalars become metadata, decimals and dates as text.
+    the last `\\boxed{}`, else the whole value; a JSON list of one text is that text, and a `solution` found by
+    its name alone must have one of the two marks. The domain is the column `domain`, `subject` or `type`, else
+    `domain`. A field of a nested column is a column called `COLUMN.FIELD`, such as verl's
+    `reward_model.ground_truth`. Other columns that hold scalars become metadata, decimals and dates as text.
 
     Args:
         rows: values by column.
@@ -103,7 +104,7 @@ def _columns(rows: Sequence[Row], config: SourceConfig, where: str) -> dict[str,
 def _problem(
     row: Row, columns: Mapping[str, str], config: SourceConfig, row_id: str, domain: str, place: str
 ) -> Problem:
-    written = _text(row, columns["answer"], place)
+    written = _listed_alone(_text(row, columns["answer"], place))
     answer = extract_answer(written)
     if answer is None:
         if config.answer_column is None and columns["answer"].casefold() == "solution":
@@ -138,6 +139,16 @@ def _text(row: Row, column: str, place: str) -> str:
             "one, or one user message, will do) or drop the row."
         )
     return text
+
+
+def _listed_alone(answer: str) -> str:
+    """The text in a JSON list of one, written as text: some data sets have answers such as `["34"]`."""
+    try:
+        value = json.loads(answer) if answer.startswith('["') else None
+    except ValueError:
+        return answer
+    alone = isinstance(value, list) and len(value) == 1 and isinstance(value[0], str)
+    return value[0] if alone and value[0].isprintable() else answer  # "\frac" of JSON is a form feed and "rac"
 
 
 def _is_scalar(value: Any) -> bool:

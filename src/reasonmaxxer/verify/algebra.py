@@ -119,20 +119,16 @@ def _same_by_value(gold: Any, extracted: Any, conventions: Conventions) -> bool 
     smooth = not gold.has(*_KINKED) and not extracted.has(*_KINKED)
     if not equation and not isinstance(extracted, sympy.Eq) and _differ(gold, extracted, smooth):
         return False  # as most wrong answers do
-    found = _values(gold, smooth), _values(extracted, smooth)
-    if found[0] is None or found[1] is None or equation != isinstance(extracted, sympy.Eq):
-        return None
-    values = _common(found[0], found[1])
-    if not values[0]:
+    values = _common_values(gold, extracted, smooth)
+    if not values or equation != isinstance(extracted, sympy.Eq):
         return None
     exact = not gold.has(sympy.Float) and not extracted.has(sympy.Float)
-    constants = len(values[0]) == 1 and not equation
-    if exact and constants and _gap(values[0][0], values[1][0], computed=True) <= _EXACT:
+    if exact and len(values) == 1 and not equation and _gap(*values[0], computed=True) <= _EXACT:
         return _same_constants(gold, extracted, values[0][0])
     with mp.workprec(_BITS):
         if equation:
-            return _proportional(values[0], values[1], exact) or None
-        verdict = _near(values[0], values[1], exact, conventions)
+            return _proportional(values, exact) or None
+        verdict = _near(values, exact, conventions)
     return None if verdict and not smooth else verdict
 
 
@@ -140,10 +136,8 @@ def _differ(gold: Any, extracted: Any, smooth: bool) -> bool:
     """Whether two expressions, at least one with a variable, differ at their first sample point."""
     if not (getattr(gold, "free_symbols", None) or getattr(extracted, "free_symbols", None)):
         return False
-    values = _values(gold, smooth, 1), _values(extracted, smooth, 1)
-    if values[0] is None or values[1] is None or None in (values[0][0], values[1][0]):
-        return False
-    return bool(_gap(values[0][0], values[1][0], computed=True) > _DIFFERENT)
+    values = _common_values(gold, extracted, smooth, 1)
+    return bool(values) and bool(_gap(*values[0], computed=True) > _DIFFERENT)
 
 
 def _same_constants(gold: Any, extracted: Any, size: Any) -> bool:
@@ -164,17 +158,27 @@ def _cancelled(value: Any) -> bool:
     return all(getattr(part, "_prec", 2) == 1 or part == 0 for part in value.as_real_imag())
 
 
-def _values(parsed: Any, smooth: bool, points: int = len(_RANGES)) -> list[Any] | None:
+def _common_values(gold: Any, extracted: Any, smooth: bool, points: int = len(_RANGES)) -> list[tuple[Any, Any]]:
+    """Values of both at the sample points where both have one; of a constant the same everywhere."""
+    values = _values(gold, smooth, points), _values(extracted, smooth, points)
+    if not values[0] or not values[1]:
+        return []
+    here = max(map(len, values))
+    pairs = [(values[0][n % len(values[0])], values[1][n % len(values[1])]) for n in range(here)]
+    return [pair for pair in pairs if None not in pair]
+
+
+def _values(parsed: Any, smooth: bool, points: int) -> list[Any]:
     """Values of an expression, or of the difference of an equation's sides, at the sample points.
 
     None at a point where it has none.
     Functions without a definition count as variables. Complex numbers of 50 digits and any exponent:
-    1/2004! is not 0, and 2^100 - 2 not 2^100 - 3. No list at all for what has no values.
+    1/2004! is not 0, and 2^100 - 2 not 2^100 - 3. An empty list for what has no values.
     """
     if isinstance(parsed, sympy.Eq) and all(isinstance(side, sympy.Expr) for side in parsed.args):
         parsed = parsed.lhs - parsed.rhs
     if not isinstance(parsed, sympy.Expr) or _is_word(parsed):
-        return None
+        return []
     unknowns = parsed.atoms(AppliedUndef) | parsed.free_symbols
     if not unknowns:
         return [_value(parsed, {})]
@@ -212,21 +216,14 @@ def _is_word(side: Any) -> bool:
     return side != sympy.E and all(factor == sympy.E or isinstance(factor, sympy.Symbol) for factor in factors)
 
 
-def _common(gold: list[Any], extracted: list[Any]) -> tuple[list[Any], list[Any]]:
-    """Values at the points where both have one; of a constant the same everywhere."""
-    points = max(len(gold), len(extracted))
-    pairs = [(gold[n % len(gold)], extracted[n % len(extracted)]) for n in range(points)]
-    known = [pair for pair in pairs if None not in pair]
-    return [g for g, _ in known], [e for _, e in known]
-
-
-def _near(gold: Sequence[Any], extracted: Sequence[Any], exact: bool, conventions: Conventions) -> bool | None:
+def _near(values: Sequence[tuple[Any, Any]], exact: bool, conventions: Conventions) -> bool | None:
     """Whether values are the same within the tolerance; none where a decimal may have been rounded."""
-    if len(gold) == 1:  # numbers, not expressions in variables
-        relative = conventions.relative_tolerance * abs(gold[0])
-        if abs(gold[0] - extracted[0]) <= max(conventions.absolute_tolerance, relative):
+    if len(values) == 1:  # numbers, not expressions in variables
+        gold, extracted = values[0]
+        allowed = max(conventions.absolute_tolerance, conventions.relative_tolerance * abs(gold))
+        if abs(gold - extracted) <= allowed:
             return True
-    largest = max(_gap(g, e, computed=len(gold) > 1) for g, e in zip(gold, extracted, strict=True))
+    largest = max(_gap(gold, extracted, computed=len(values) > 1) for gold, extracted in values)
     if largest <= (_EXACT if exact else _ROUGHLY):
         return True
     return False if exact or largest > _DIFFERENT else None
@@ -240,9 +237,9 @@ def _gap(gold: Any, extracted: Any, computed: bool) -> Any:
     return gap / size
 
 
-def _proportional(gold: Sequence[Any], extracted: Sequence[Any], exact: bool) -> bool:
+def _proportional(values: Sequence[tuple[Any, Any]], exact: bool) -> bool:
     """Whether two equations are the same up to a factor."""
-    if len(gold) < 2 or 0 in (*gold, *extracted):
+    if len(values) < 2 or any(0 in pair for pair in values):
         return False
-    factors = [g / e for g, e in zip(gold, extracted, strict=True)]
+    factors = [gold / extracted for gold, extracted in values]
     return all(abs(factor / factors[0] - 1) <= (_EXACT if exact else _ROUGHLY) for factor in factors)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from queue import SimpleQueue
-from types import TracebackType
 from typing import Any
 
 from reasonmaxxer.config import PromptStyle, VerifyConfig
@@ -26,7 +26,7 @@ Request = dict[str, Any]
 """What a worker is asked, as JSON: `verifier` says which grader, the other keys are that grader's."""
 
 
-class Verifier:
+class Verifier(AbstractContextManager["Verifier"]):
     """Grades (problem, completion) pairs; a context manager that ends its processes.
 
     Two plain numbers are compared at once. Everything else goes to a worker process, one item at a
@@ -51,12 +51,7 @@ class Verifier:
         for worker in self._workers:
             self._idle.put(worker)
 
-    def __enter__(self) -> Verifier:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def close(self) -> None:
