@@ -83,11 +83,11 @@ def answer_of(text: str) -> str | None:
     what is read from it.
     """
     line = plain_digits(text.strip())
-    bare = _GROUP.sub("", line)
-    words = _WORD.findall(bare)
+    prose = _GROUP.sub("", line)
+    words = _WORD.findall(prose)
     said = (_BOXED, _ANSWER, _CONCLUSION, _MARK, _TAG, _THINKING)
     sentence = len(words) > 4 or (len(words) > 2 and line[-1] in ".!?。")
-    if "\n" in line or sentence or _SAID.search(bare) or any(p.search(line) for p in said):
+    if "\n" in line or sentence or _SAID.search(prose) or any(p.search(line) for p in said):
         return read_answer(text)
     return line or None
 

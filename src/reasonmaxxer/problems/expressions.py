@@ -108,11 +108,11 @@ def _is_money(content: str, following: str) -> bool:
 def _runs(text: str, start: int, end: int) -> list[Expression]:
     found = []
     for run in _RUN.finditer(text, start, end):
-        bare = _trimmed(run[0]) if run.end() - run.start() <= LONGEST_ANSWER else ""
+        trimmed = _trimmed(run[0]) if run.end() - run.start() <= LONGEST_ANSWER else ""
         begun = run[0].rstrip().endswith("=")  # cut off before it came to anything
-        if _VALUE.search(bare) and not begun:
-            at = text.index(bare, run.start())
-            found.append(Expression(at, at + len(bare), bare))
+        if _VALUE.search(trimmed) and not begun:
+            at = text.index(trimmed, run.start())
+            found.append(Expression(at, at + len(trimmed), trimmed))
     return found
 
 

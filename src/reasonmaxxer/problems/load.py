@@ -56,10 +56,10 @@ def _drawn(config: SourceConfig, seed: int, where: str, taken: Sequence[Problem]
     source = config.source
     if config.options and not source.startswith(gym.PREFIX):
         raise UserError(f"{where}.options are for reasoning-gym tasks, not '{source}'; leave them out.")
-    if config.where and is_made(source):
+    if config.where and is_generated(source):
         raise UserError(
             f"{where}.where is for benchmarks, files and data sets, not '{source}', whose problems "
-            "are made; leave it out."
+            "are generated; leave it out."
         )
     if source == DOMAIN:
         return word_problems(config.split, config.limit, seed, where)
@@ -79,8 +79,8 @@ def _drawn(config: SourceConfig, seed: int, where: str, taken: Sequence[Problem]
     return take(shuffled(left, seed), config.limit, where)
 
 
-def is_made(source: str) -> bool:
-    """Whether a source makes its problems, so that a limit draws from an endless supply."""
+def is_generated(source: str) -> bool:
+    """Whether problems of a source are generated, so that a limit draws from an endless supply."""
     return source == DOMAIN or source.startswith(gym.PREFIX)
 
 
@@ -100,7 +100,7 @@ def load_samples(sources: Sequence[SourceConfig], limit: int | None, seed: int) 
         name = source_name(source)
         if name in found:
             raise UserError(f"Two sources of problems are called '{name}'; rename one of them.")
-        asked = source.model_copy(update={"limit": limit if is_made(source.source) else None})
+        asked = source.model_copy(update={"limit": limit if is_generated(source.source) else None})
         problems = load_problems(asked, seed, "problems")
         by = "level" if any("level" in problem.metadata for problem in problems) else "subject"
         found[name] = problems if limit is None else stratified(problems, limit, seed, by)

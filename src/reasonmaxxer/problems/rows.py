@@ -147,8 +147,9 @@ def _listed_alone(answer: str) -> str:
         value = json.loads(answer) if answer.startswith('["') else None
     except ValueError:
         return answer
-    alone = isinstance(value, list) and len(value) == 1 and isinstance(value[0], str)
-    return value[0] if alone and value[0].isprintable() else answer  # "\frac" of JSON is a form feed and "rac"
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str) and value[0].isprintable():
+        return value[0]
+    return answer  # of several, or with `\f` of a `\frac` that was not escaped
 
 
 def _is_scalar(value: Any) -> bool:

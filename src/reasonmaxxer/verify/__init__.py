@@ -5,7 +5,8 @@ A completion is graded in three steps, each of which stops at the first that kno
 1. **Read** the answer (`extract.py`, by the order of places in `problems/answers.py`). None: `unparsed`.
 2. **Compare** at a glance, in the caller (`verifier.py`): numbers with units, words, choice letters (`literals.py`).
 3. Ask a **worker** (`process.py`, `worker.py`), which is killed when it takes too long: the comparison of mathematical
-   answers (`maths.py`, whose header has its order), a task's own scorer (`gym.py`) or the user's function (`own.py`).
+   answers (`maths.py`, whose header has its order), a task's own scorer (`gym.py`) or the user's function
+   (`user_function.py`).
 
 What a benchmark tolerates is in `conventions.py`; `docs/grading.md` says what counts as the same, and how often
 this is wrong.

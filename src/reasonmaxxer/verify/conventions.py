@@ -36,10 +36,10 @@ EXACT = Conventions()
 
 
 def conventions_of(problem: Problem, config: VerifyConfig) -> Conventions:
-    """Those of the configuration and of the problem's benchmark, which is `metadata["benchmark"]`.
+    """Conventions of the configuration and of the problem's benchmark, which is `metadata["benchmark"]`.
 
-    A benchmark's conventions stand in the catalogue; where one names a column, such as OlympiadBench's `error`, the
-    problem's metadata has the value. What has no benchmark, or one that is not listed, is compared exactly.
+    Those of a benchmark are in the catalogue; where one names a column, such as OlympiadBench's `error`, the value
+    is that of the problem's metadata. A problem without a benchmark in the catalogue is compared exactly.
     """
     benchmark = CATALOGUE.get(str(problem.metadata.get("benchmark")))
     listed = benchmark.conventions if benchmark else {}

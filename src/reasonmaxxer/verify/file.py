@@ -1,4 +1,4 @@
-"""Grades a JSON Lines file of gold answers and predictions: the verifier tried on data of one's own."""
+"""Grades a JSON Lines file of gold answers and predictions: the verifier tried on the user's data."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class GradingProcess:
         return Outcome(answer["outcome"]), answer["detail"]
 
     def check_function(self, named: str) -> None:
-        """Load a function of the user's own and end: what is wrong with it is said before long work.
+        """Load the user's function and end: what is wrong with it is said before long work.
 
         Raises:
             UserError: it cannot be loaded.

@@ -38,7 +38,7 @@ class Verifier(AbstractContextManager["Verifier"]):
         prompt_style: what `auto` extraction follows.
 
     Raises:
-        UserError: a function of the user's own that cannot be loaded.
+        UserError: the user's function cannot be loaded.
     """
 
     def __init__(self, config: VerifyConfig, prompt_style: PromptStyle) -> None:

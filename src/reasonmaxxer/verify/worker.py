@@ -21,7 +21,7 @@ from reasonmaxxer.errors import UserError
 from reasonmaxxer.verify import gym
 from reasonmaxxer.verify.conventions import Conventions
 from reasonmaxxer.verify.outcome import Outcome, Verdict
-from reasonmaxxer.verify.own import ask_function, load_function
+from reasonmaxxer.verify.user_function import ask_function, load_function
 
 _ORPHAN = 10.0  # seconds past the limit after which no parent is left to kill us
 
@@ -85,7 +85,7 @@ def _grader(request: dict[str, Any]) -> Callable[[], Verdict]:
     """What grades a request, with all that it needs imported and warm.
 
     Raises:
-        UserError: a function of the user's own that cannot be loaded.
+        UserError: the user's function cannot be loaded.
     """
     if request["verifier"] == "math":
         compare = _warm_comparison()

@@ -1,4 +1,4 @@
-"""Verifiers of the user's own: a function in a Python file, called where it can be killed."""
+"""A verifier that the user wrote: a function in a Python file, called in a process that can be killed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def load_function(named: str) -> Function:
         raise UserError(f"verify.function '{named}': {path} cannot be imported: {error!r}") from error
     function: Function | None = getattr(module, name, None)
     if not callable(function):
-        there = [own for own, value in vars(module).items() if callable(value)]
+        there = [other for other, value in vars(module).items() if callable(value)]
         raise UserError(f"verify.function '{named}': {path} has no function {name}.{did_you_mean(name, there)}")
     return function
 
