@@ -1,4 +1,4 @@
-"""Rollouts made elsewhere, read from JSON Lines: our own keys, or data sets in the formats of TRL."""
+"""Rollouts sampled elsewhere, read from JSON Lines: our own keys, or data sets in the formats of TRL."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def import_rollouts(
     prompt_style: PromptStyle,
     eos_ids: Sequence[int],
 ) -> list[Rollout]:
-    """Read rollouts made elsewhere and grade them; their entropies are scored later.
+    """Read rollouts sampled elsewhere and grade them; their entropies are scored later.
 
     Each line is a JSON object that names its problem by `problem_id`, or by `prompt`: the problem's text,
     that text in the prompt style, or messages of which the last is it. The completion is
@@ -104,34 +104,34 @@ def _row(row: dict[str, Any], where: str) -> dict[str, Any]:
 
 def _problem_id(row: dict[str, Any], known: dict[str, Problem], by_prompt: dict[str, str], where: str) -> str:
     if "problem_id" in row:
-        found: str | None = str(row["problem_id"])  # ids of a problem file may be numbers, too
-        said = f"problem '{found}'"
+        id: str | None = str(row["problem_id"])  # ids of a problem file may be numbers, too
+        name = f"problem '{id}'"
     else:
         prompt = _text(row["prompt"], "user")
-        found = by_prompt.get(normalise(prompt)) if prompt else None
-        said = f"the problem of prompt {prompt!r:.80}"
-    if found is None or found not in known:
+        id = by_prompt.get(normalise(prompt)) if prompt else None
+        name = f"the problem of prompt {prompt!r:.80}"
+    if id is None or id not in known:
         raise UserError(
-            f"{where}: {said} is not among the {len(known)} training problems; import rollouts of the "
+            f"{where}: {name} is not among the {len(known)} training problems; import rollouts of the "
             "problems the recipe names."
         )
-    return found
+    return id
 
 
 def _completion(row: dict[str, Any], tokenizer: Any, eos_ids: Sequence[int], where: str) -> tuple[list[int], str]:
     """Token ids and how they ended."""
-    said = row.get("finish_reason")
-    if not isinstance(said, str | None):
-        raise UserError(f"{where}: 'finish_reason' must be text such as 'length', not {said!r:.80}.")
+    reason = row.get("finish_reason")
+    if not isinstance(reason, str | None):
+        raise UserError(f"{where}: 'finish_reason' must be text such as 'length', not {reason!r:.80}.")
     if given := _ids(row, "completion_ids", where):
-        return given, said or ("stop" if given[-1] in eos_ids else "length")
+        return given, reason or ("stop" if given[-1] in eos_ids else "length")
     text = _text(row.get("completion"), "assistant")
     if text is None:
         raise UserError(
             f"{where} needs 'completion' (text, or one assistant message) or 'completion_ids' (a list of ids)."
         )
     ids = list(tokenizer.encode(text, add_special_tokens=False))
-    reason = said or "stop"
+    reason = reason or "stop"
     ended = reason == "length" or (ids and ids[-1] in eos_ids)
     if ended and not ids:
         raise UserError(f"{where}: a completion cut at the length limit cannot be empty; drop it.")

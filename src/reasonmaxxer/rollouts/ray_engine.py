@@ -103,11 +103,11 @@ class RayEngine(Engine):
         import ray.data
 
         if not ray.is_initialized():
-            said = {"logging_level": logging.WARNING, "log_to_driver": False}
+            quiet = {"logging_level": logging.WARNING, "log_to_driver": False}
             if self.config.address:
-                ray.init(self.config.address, **said)
+                ray.init(self.config.address, **quiet)
             else:
-                self._start_here(said)
+                self._start_here(quiet)
             self._started = True
         logging.getLogger("ray.data").setLevel(logging.WARNING)
         ray.data.DataContext.get_current().enable_progress_bars = False

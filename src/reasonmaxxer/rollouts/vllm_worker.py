@@ -63,13 +63,13 @@ def _serve(llm: Any, order: Message, adapters: dict[str, int], send: Send) -> No
     llm.reset_prefix_cache()  # what came before must not change how these are batched
     # only stop strings need text; a special token is text as any other, as it is for the parent
     text = {"detokenize": bool(order["sampling"]["stop"]), "skip_special_tokens": False}
-    made = llm.generate(
+    requests = llm.generate(
         [TokensPrompt(prompt_token_ids=ids) for ids in order["prompts"]],
         [SamplingParams(**order["sampling"], **text, seed=seed) for seed in order["seeds"]],
         use_tqdm=Bar,
         lora_request=lora,
     )
-    outputs = [request.outputs[0] for request in made]
+    outputs = [request.outputs[0] for request in requests]
     send({"completions": [[list(o.token_ids), o.finish_reason] for o in outputs]})
 
 
