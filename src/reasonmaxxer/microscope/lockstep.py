@@ -19,7 +19,7 @@ from torch import Tensor
 from reasonmaxxer.microscope.joint import jensen_shannon
 from reasonmaxxer.microscope.pair import ARMS, Arm, Pair
 from reasonmaxxer.microscope.policies import CANDIDATES, ENTROPY_BINS, Policy, Position, Progress
-from reasonmaxxer.microscope.reader import Reader
+from reasonmaxxer.models.reader import Reader
 from reasonmaxxer.models.score import entropy_and_logprob, ordered_top, over_positions, rank_of
 from reasonmaxxer.rollouts.sampling import draw
 

@@ -1,7 +1,7 @@
-"""Final hidden states before each token of given completions: all that a model's opinion is made of.
+"""Final hidden states before each token of given completions, by one forward of several sequences at once.
 
-They are D numbers a position where the opinion itself is V, so that the states of one model can wait for
-those of another and both opinions be formed side by side, a few positions at a time.
+They are D numbers a position where logits are V, so that the states of one model can wait for those of another and
+both distributions be formed side by side, a few positions at a time (`models/score.py`).
 """
 
 from __future__ import annotations

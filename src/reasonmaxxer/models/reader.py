@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reasonmaxxer.models import decoder
 from reasonmaxxer.models.cache import SlotCache
+from reasonmaxxer.models.head import decoder
 from reasonmaxxer.models.prefill import next_prompts, read_on, read_together
 from reasonmaxxer.models.reading import reading
 

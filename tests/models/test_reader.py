@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from reasonmaxxer.microscope.reader import Reader
 from reasonmaxxer.models import decoder
+from reasonmaxxer.models.reader import Reader
 from tests.families import tiny_family
 from tests.tiny import FAMILIES, tiny_model
 
