@@ -26,6 +26,7 @@ from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 from reasonmaxxer.verify import Verifier
 from reasonmaxxer.work import microscope
 from reasonmaxxer.work.progress import Display
+from reasonmaxxer.work.status import read_status
 from tests.tiny import tiny_folder, tiny_problems
 
 POLICIES = ("oracle", "oracle:first=1", "oracle:entropy=1", "random", "matched", "reverse-oracle")
@@ -176,6 +177,30 @@ def test_the_search_can_be_asked_for_alone_and_left_out(models, tmp_path):
     again = microscope.intervene(config(models, "a", policies="oracle"), out, Display())
     assert again["fewest"] is None and again["rows"][-1]["name"] == "oracle"
     assert [stage["stage"] for stage in again["cost"]["stages"]].count("search") == 1  # it was paid for
+
+
+def test_intervene_takes_over_what_diff_answered_and_shows_where_it_is(models, tmp_path):
+    there, out = tmp_path / "diff", tmp_path / "intervene"
+    microscope.diff(config(models, "a"), there, Display())
+    asked = config(models, "a", policies="oracle")
+    found = microscope.intervene(asked, out, Display(), reuse=there)
+    for stage in ("problems", "base-greedy"):
+        assert (out / stage / "stage.json").read_bytes() == (there / stage / "stage.json").read_bytes()
+    costs = {stage["stage"]: stage["tokens"] for stage in found["cost"]["stages"]}
+    assert costs["base-greedy"] == sum(len(r.completion_ids) for r in read_rollouts(there / "base-greedy"))
+    status = read_status(out)
+    assert (status.command, status.state, status.model) == (
+        "intervene",
+        "done",
+        ", ".join(str(models / name) for name in ("base", "a")),
+    )
+    assert {stage.state for stage in status.stages} == {"done"} and [s.stage for s in status.stages] == list(costs)
+    assert {answers.name: answers.total for answers in status.sampled} == dict.fromkeys(
+        ("base-greedy", "tuned-greedy", "outputs/oracle"), 12
+    )
+    other = config(models, "a", problems={"source": str(models / "problems.jsonl"), "limit": 3}, policies="oracle")
+    with pytest.raises(UserError, match="can be reused: its problems differ"):
+        microscope.intervene(other, tmp_path / "other", Display(), reuse=there)
 
 
 def test_overlap_of_a_model_with_itself_and_with_another(models, tmp_path):
