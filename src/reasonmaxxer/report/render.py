@@ -56,8 +56,8 @@ def _unbroken(cell: str) -> str:
 
 
 def _prose(text: str) -> Markup:
-    """A paragraph in which names between backticks are code."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+    """A paragraph in which names between backticks are code, and `p = 0.01` stays on one line."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))).replace(" = ", "\u00a0=\u00a0"))
 
 
 def _drawing(panel: Panel) -> Markup:
