@@ -87,7 +87,7 @@ def fewest_edits(
         pair: the models.
         problems: that were answered.
         base: greedy answers of the base, in their order.
-        tuned: of the tuned model.
+        tuned: greedy answers of the tuned model, in the same order.
         config: length, grading and batch.
         folder: receives what each level of the search tried, `tuned-1.json` and so on.
         on_level: called after each of `LEVELS` numbers of edits, of the search and then of its control.
@@ -97,42 +97,44 @@ def fewest_edits(
         those that were not found as `more`; `control`: the control's histogram; `problems` with positions
         and token ids of the edits.
     """
-    lost = {
+    gained = {
         problem.id: problem
-        for problem, own, other in zip(problems, base, tuned, strict=True)
-        if other.reward > own.reward
+        for problem, before, after in zip(problems, base, tuned, strict=True)
+        if after.reward > before.reward
     }
-    answers = [rollout for rollout in base if rollout.problem_id in lost]
-    solved, by_luck = (
-        _search(pair, substitute, lost, answers, config, folder, on_level) for substitute in get_args(Substitute)
-    )
-    return {
-        "failed": len(lost),
-        "histogram": _histogram(solved, len(lost)),
-        "control": _histogram(by_luck, len(lost)),
-        "problems": [_row(id, solved.get(id)) for id in lost],
-    }
-
-
-def _search(
-    pair: Pair,
-    substitute: Substitute,
-    lost: dict[str, Problem],
-    answers: Sequence[Rollout],
-    config: MicroscopeConfig,
-    folder: Path,
-    on_level: Callable[[], None] | None,
-) -> dict[str, Trial]:
-    """The trial with the fewest edits that solves each problem, of those that one solves."""
-    open_trials = {rollout.problem_id: [Trial(rollout)] for rollout in answers}
-    solved: dict[str, Trial] = {}
+    answers = [rollout for rollout in base if rollout.problem_id in gained]
     with Verifier(config.verify, config.prompt_style) as verifier:
+        search = _Search(pair, gained, answers, verifier, config, folder)
+        solved, by_luck = (search.run(substitute, on_level) for substitute in get_args(Substitute))
+    return {
+        "failed": len(gained),
+        "histogram": _histogram(solved, len(gained)),
+        "control": _histogram(by_luck, len(gained)),
+        "problems": [_row(id, solved.get(id)) for id in gained],
+    }
+
+
+@dataclass(frozen=True)
+class _Search:
+    """What the search and its control share: problems that only the tuned model solves, and the base's answers."""
+
+    pair: Pair
+    problems: dict[str, Problem]
+    answers: Sequence[Rollout]
+    verifier: Verifier
+    config: MicroscopeConfig
+    folder: Path
+
+    def run(self, substitute: Substitute, on_level: Callable[[], None] | None) -> dict[str, Trial]:
+        """The trial with the fewest edits that solves each problem, of those that one solves."""
+        open_trials = {rollout.problem_id: [Trial(rollout)] for rollout in self.answers}
+        solved: dict[str, Trial] = {}
         for level in range(1, LEVELS + 1):
-            path = folder / f"{substitute}-{level}.json"
+            path = self.folder / f"{substitute}-{level}.json"
             if not path.exists():
-                longer = _next_trials(pair, substitute, open_trials)
-                write_json(_as_json(_tried(pair, longer, lost, verifier, config)), path)
-            tried = _from_json(read_json(path), answers)
+                longer = _next_trials(self.pair, substitute, open_trials)
+                write_json(_as_json(self._tried(longer)), path)
+            tried = _from_json(read_json(path), self.answers)
             for id, trials in tried.items():
                 right = [trial for trial in trials if trial.rollout.reward]
                 if right:
@@ -140,7 +142,40 @@ def _search(
             open_trials = {id: tried[id] for id in open_trials if tried.get(id) and id not in solved}
             if on_level:
                 on_level()
-    return solved
+        return solved
+
+    def _tried(self, trials: Tried) -> Tried:
+        """The trials of each problem, a few at a time, up to those with the first right answer."""
+        left = {id: group for id, group in trials.items() if group}
+        tried: Tried = {id: [] for id in left}
+        while left:
+            finished = self._finished([trial for group in left.values() for trial in group[:AT_ONCE]])
+            for trial in finished:
+                tried[trial.rollout.problem_id].append(trial)
+            solved = {trial.rollout.problem_id for trial in finished if trial.rollout.reward}
+            left = {id: rest for id, group in left.items() if id not in solved and (rest := group[AT_ONCE:])}
+        return tried
+
+    def _finished(self, trials: Sequence[Trial]) -> list[Trial]:
+        """Trials with their answers brought to an end by the base, and graded."""
+        pair, limit = self.pair, self.config.max_new_tokens
+        going = [
+            trial
+            for trial in trials
+            if (ids := trial.rollout.completion_ids)[-1] not in pair.eos_ids and len(ids) < limit
+        ]
+        requests = [Request((*t.rollout.prompt_ids, *t.rollout.completion_ids), 0) for t in going]
+        with pair.using("base") as model:
+            engine = TransformersEngine(model, pair.eos_ids, self.config.batch_size)
+            completions = engine.generate(requests, greedy(self.config))
+        rest = {id(trial): one.ids for trial, one in zip(going, completions, strict=True)}
+        answers = []
+        for trial in trials:
+            ids = [*trial.rollout.completion_ids, *rest.get(id(trial), ())][:limit]
+            text = pair.base.tokenizer.decode(ids, skip_special_tokens=True)
+            answers.append(replace(trial.rollout, completion_ids=ids, text=text))
+        marked = graded(answers, self.problems, self.verifier)
+        return [replace(trial, rollout=rollout) for trial, rollout in zip(trials, marked, strict=True)]
 
 
 def _as_json(tried: Tried) -> dict[str, list[dict[str, Any]]]:
@@ -184,44 +219,6 @@ def _edited(trial: Trial, t: int, score: JointScores, substitute: Substitute) ->
         (*trial.emitted_ids, token),
         trial.divergence + float(score.jsd_N[t]),
     )
-
-
-def _tried(
-    pair: Pair, trials: Tried, problems: dict[str, Problem], verifier: Verifier, config: MicroscopeConfig
-) -> Tried:
-    """The trials of each problem, a few at a time, up to those with the first right answer."""
-    left = {id: group for id, group in trials.items() if group}
-    tried: Tried = {id: [] for id in left}
-    while left:
-        made = _finished(
-            pair, [trial for group in left.values() for trial in group[:AT_ONCE]], problems, verifier, config
-        )
-        for trial in made:
-            tried[trial.rollout.problem_id].append(trial)
-        solved = {trial.rollout.problem_id for trial in made if trial.rollout.reward}
-        left = {id: rest for id, group in left.items() if id not in solved and (rest := group[AT_ONCE:])}
-    return tried
-
-
-def _finished(
-    pair: Pair, flat: Sequence[Trial], problems: dict[str, Problem], verifier: Verifier, config: MicroscopeConfig
-) -> list[Trial]:
-    """Trials with their answers brought to an end by the base, and graded."""
-    going = [
-        trial
-        for trial in flat
-        if (ids := trial.rollout.completion_ids)[-1] not in pair.eos_ids and len(ids) < config.max_new_tokens
-    ]
-    requests = [Request((*t.rollout.prompt_ids, *t.rollout.completion_ids), 0) for t in going]
-    with pair.using("base") as model:
-        completions = TransformersEngine(model, pair.eos_ids, config.batch_size).generate(requests, greedy(config))
-    rest = {id(trial): one.ids for trial, one in zip(going, completions, strict=True)}
-    answers = []
-    for trial in flat:
-        ids = [*trial.rollout.completion_ids, *rest.get(id(trial), ())][: config.max_new_tokens]
-        text = pair.base.tokenizer.decode(ids, skip_special_tokens=True)
-        answers.append(replace(trial.rollout, completion_ids=ids, text=text))
-    return [replace(t, rollout=r) for t, r in zip(flat, graded(answers, problems, verifier), strict=True)]
 
 
 def _histogram(solved: dict[str, Trial], searched: int) -> dict[str, int]:
