@@ -15,7 +15,7 @@ settings.load_profile("any-machine")
 
 SLOW = {
     "baselines", "browser", "integration", "test_adapters.py", "test_answers.py", "test_cli.py", "test_devices.py",
-    "test_distill.py", "test_families.py", "test_lockstep.py", "test_maths.py", "test_ray_engine.py", "test_reading.py",
+    "test_distill.py", "test_lockstep.py", "test_maths.py", "test_ray_engine.py", "test_reading.py",
     "test_trainer.py", "test_transformers_engine.py", "test_verifier.py", "test_vllm_engine.py", "test_worker.py",
 }  # fmt: skip
 """Folders and files whose tests run whole models, start programs or read megabytes; all others are `fast`."""
