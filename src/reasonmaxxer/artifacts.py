@@ -39,6 +39,11 @@ def whole_file(path: Path) -> Iterator[Path]:
     temporary.replace(path)
 
 
+def schema(columns: Mapping[str, pa.DataType], nullable: Collection[str] = ()) -> pa.Schema:
+    """Schema of a table whose columns hold no nulls, but for those named in `nullable`."""
+    return pa.schema([pa.field(name, kind, nullable=name in nullable) for name, kind in columns.items()])
+
+
 def write_table(table: pa.Table, path: Path) -> None:
     """Write a Parquet table (zstd); the same rows give the same bytes."""
     with whole_file(path) as temporary:

@@ -197,6 +197,11 @@ class MeasuringConfig(IntervalConfig):
     verify: VerifyConfig = VerifyConfig()
     """Grading."""
 
+    @property
+    def interval(self) -> tuple[int, float, int]:
+        """How every interval is drawn: resamples, level and seed, as `measure.metrics` takes them."""
+        return self.bootstrap, self.confidence, self.seed
+
 
 class OptimizerConfig(Config):
     """How an adapter's weights are updated."""

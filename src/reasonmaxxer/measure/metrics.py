@@ -72,10 +72,7 @@ def bootstrap(values: np.ndarray, resamples: int, confidence: float, seed: int) 
     """
     if not len(values):
         raise ValueError("cannot estimate a mean of 0 problems")
-    values = np.asarray(values, dtype=np.float64)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(_resampled_means(values, resamples, seed), [tail, 1 - tail])
-    return Estimate(float(values.mean()), float(low), float(high), len(values))
+    return bootstrap_average([values], resamples, confidence, seed)
 
 
 def bootstrap_average(values: Sequence[np.ndarray], resamples: int, confidence: float, seed: int) -> Estimate:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from reasonmaxxer import __version__
 from reasonmaxxer.artifacts import differences
@@ -16,8 +15,7 @@ from reasonmaxxer.problems.catalogue import CATALOGUE
 from reasonmaxxer.verify.extract import graded_by
 
 
-@dataclass(frozen=True)
-class Protocol:
+class Protocol(TypedDict):
     """How a score was measured; two scores compare where theirs are equal.
 
     Attributes:
@@ -53,10 +51,6 @@ class Protocol:
     problems: int
     problems_hash: str
     package_version: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """The attributes as JSON values."""
-        return asdict(self)
 
 
 def protocol_of(

@@ -23,15 +23,8 @@ def greedy_metrics(rollouts: Sequence[Rollout], config: EvaluationConfig, seed: 
 
 def sampled_metrics(rollouts: Sequence[Rollout], config: EvaluationConfig, seed: int) -> Metrics:
     """`pass@k` for each k, and `avg@n`, from n sampled completions a problem."""
-    groups: dict[str, list[float]] = defaultdict(list)
-    for rollout in rollouts:
-        groups[rollout.problem_id].append(rollout.reward)
-    rates = np.array([np.mean(rewards) for rewards in groups.values()])
-    values = {f"avg@{config.samples}": rates}
-    for k in config.ks:
-        values[f"pass@{k}"] = np.array(
-            [pass_at_k(len(rewards), round(sum(rewards)), k) for rewards in groups.values()]
-        )
+    rewards = rewards_by_problem(rollouts).values()
+    values = {f"avg@{config.samples}": mean_rewards(rewards), **{f"pass@{k}": pass_at(k, rewards) for k in config.ks}}
     return {
         name: bootstrap(per_problem, config.bootstrap, config.confidence, seed) for name, per_problem in values.items()
     }
@@ -61,14 +54,29 @@ def outcomes_by_problem(rollouts: Sequence[Rollout]) -> dict[str, bool]:
     return {rollout.problem_id: rollout.reward == 1 for rollout in rollouts}
 
 
+def rewards_by_problem(rollouts: Iterable[Rollout]) -> dict[str, list[float]]:
+    """Rewards of each problem's completions, in their order."""
+    rewards: dict[str, list[float]] = defaultdict(list)
+    for rollout in rollouts:
+        rewards[rollout.problem_id].append(rollout.reward)
+    return rewards
+
+
+def mean_rewards(rewards: Iterable[Sequence[float]]) -> np.ndarray:
+    """Share of each problem's completions that are right [problems]."""
+    return np.array([np.mean(own) for own in rewards])
+
+
+def pass_at(k: int, rewards: Iterable[Sequence[float]]) -> np.ndarray:
+    """Unbiased pass@k [problems], from each problem's rewards."""
+    return np.array([pass_at_k(len(own), round(sum(own)), k) for own in rewards])
+
+
 def rollout_summary(rollouts: Sequence[Rollout]) -> dict[str, Any]:
     """Counts and shares that tell whether rollouts can be trusted and learnt from."""
-    groups: dict[str, list[float]] = defaultdict(list)
-    for rollout in rollouts:
-        groups[rollout.problem_id].append(rollout.reward)
-    rates = np.array([np.mean(rewards) for rewards in groups.values()])
+    rates = mean_rewards(rewards_by_problem(rollouts).values())
     return {
-        "problems": len(groups),
+        "problems": len(rates),
         "rollouts": len(rollouts),
         "tokens": sum(len(r.completion_ids) for r in rollouts),
         "truncated_share": float(np.mean([r.truncated for r in rollouts])),

@@ -13,26 +13,17 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from reasonmaxxer.artifacts import read_table, write_table
+from reasonmaxxer.artifacts import read_table, schema, write_table
 from reasonmaxxer.microscope.joint import JointScores, score_joint, separated
 from reasonmaxxer.microscope.pair import AdapterPair, Pair
 from reasonmaxxer.models.states import completion_states, token_count
-from reasonmaxxer.rollouts.table import Rollout
+from reasonmaxxer.rollouts.table import SCHEMA, Rollout
 
 PER_SHARD = 256
 """Texts read by one model before the other reads them."""
-_TYPES = {"kind_N": pa.int8(), **dict.fromkeys(
-    ("base_rank_N", "tuned_rank_N", "forward_rank_N", "backward_rank_N"), pa.int32()
-)}  # fmt: skip
-_NESTED = {
-    "base_top_NK": pa.int32(), "tuned_top_NK": pa.int32(),
-    "base_top_logprob_NK": pa.float32(), "tuned_top_logprob_NK": pa.float32(),
-}  # fmt: skip
-
-
-def _column(name: str) -> pa.Field:
-    inner = pa.list_(_NESTED[name]) if name in _NESTED else _TYPES.get(name, pa.float32())
-    return pa.field(column_name(name), pa.list_(inner), nullable=False)
+_OF_ROLLOUT = ("problem_id", "rollout", "outcome", "extracted", "finish_reason")
+_INTEGERS = ("base_top", "tuned_top", "base_rank", "tuned_rank", "forward_rank", "backward_rank")
+_TYPES = {"kind": pa.int8(), **dict.fromkeys(_INTEGERS, pa.int32())}
 
 
 def column_name(field: str) -> str:
@@ -40,15 +31,16 @@ def column_name(field: str) -> str:
     return field.rpartition("_")[0]
 
 
+def _column_type(field: str) -> pa.DataType:
+    inner = _TYPES.get(column_name(field), pa.float32())
+    return pa.list_(pa.list_(inner) if field.endswith("_NK") else inner)
+
+
 POSITIONS = pa.schema(
     [
-        pa.field("problem_id", pa.string(), nullable=False),
-        pa.field("rollout", pa.int32(), nullable=False),
-        pa.field("outcome", pa.string(), nullable=False),
-        pa.field("extracted", pa.string()),
-        pa.field("finish_reason", pa.string(), nullable=False),
-        pa.field("ids", pa.list_(pa.int32()), nullable=False),
-        *(_column(field.name) for field in fields(JointScores)),
+        *(SCHEMA.field(name) for name in _OF_ROLLOUT),
+        *schema({"ids": pa.list_(pa.int32())}),
+        *schema({column_name(field.name): _column_type(field.name) for field in fields(JointScores)}),
     ]
 )
 """One row a text, a list a column; the fields of `JointScores` by token."""
@@ -83,11 +75,7 @@ def positions_table(rollouts: Sequence[Rollout], scores: Sequence[JointScores]) 
     """Texts and their scores as a table of `POSITIONS`."""
     rows = [
         {
-            "problem_id": rollout.problem_id,
-            "rollout": rollout.rollout,
-            "outcome": rollout.outcome,
-            "extracted": rollout.extracted,
-            "finish_reason": rollout.finish_reason,
+            **{name: getattr(rollout, name) for name in _OF_ROLLOUT},
             "ids": rollout.completion_ids,
             **{column_name(name): values.tolist() for name, values in vars(score).items()},
         }

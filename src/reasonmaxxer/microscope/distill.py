@@ -16,6 +16,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
+from reasonmaxxer.artifacts import schema
 from reasonmaxxer.config import AdapterConfig, DistillationConfig, ShapeConfig, TrainingConfig
 from reasonmaxxer.errors import UserError, did_you_mean
 from reasonmaxxer.method.data import Member, PackedCollator
@@ -30,12 +31,8 @@ SHARED = (
     "gradient_checkpointing",
 )  # fmt: skip
 """Settings that a distillation hands on to the training of a student as they are."""
-HISTORY = pa.schema(
-    [
-        pa.field("step", pa.int32(), nullable=False),
-        *(pa.field(name, pa.float64()) for name in ("loss", "grad_norm", "learning_rate")),
-    ]
-)
+_METRICS = ("loss", "grad_norm", "learning_rate")
+HISTORY = schema({"step": pa.int32(), **dict.fromkeys(_METRICS, pa.float64())}, nullable=_METRICS)
 
 
 class DistillationCollator(PackedCollator):

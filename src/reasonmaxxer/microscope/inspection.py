@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from reasonmaxxer.artifacts import write_table
+from reasonmaxxer.artifacts import schema, write_table
 from reasonmaxxer.config import InspectionConfig
 from reasonmaxxer.method.gate import Gate
 from reasonmaxxer.method.selection import Example
@@ -24,15 +24,8 @@ from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.rollouts.table import Rollout
 
 ARMS = ("base", "adapted")
-TOKENS = pa.schema(
-    [
-        pa.field("split", pa.string(), nullable=False),
-        pa.field("arm", pa.string(), nullable=False),
-        pa.field("advantage", pa.float64()),
-        pa.field("decision", pa.list_(pa.bool_()), nullable=False),
-        *POSITIONS,
-    ]
-)
+_TAUGHT = {"split": pa.string(), "arm": pa.string(), "advantage": pa.float64(), "decision": pa.list_(pa.bool_())}
+TOKENS = pa.schema([*schema(_TAUGHT, nullable=("advantage",)), *POSITIONS])
 """One row a completion: how it was sampled and what it taught, and both models' scores as `diff` has them; the
 adapted model is the tuned one."""
 

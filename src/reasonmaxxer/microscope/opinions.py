@@ -25,16 +25,12 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from reasonmaxxer.artifacts import schema
 from reasonmaxxer.models.score import Head, head_loss, over_positions, score_sequences
 from reasonmaxxer.models.states import Tokens
 
-SCHEMA = pa.schema(
-    [
-        pa.field("top_ids", pa.list_(pa.int32()), nullable=False),
-        pa.field("top_logprobs", pa.list_(pa.float32()), nullable=False),
-        pa.field("rest_logprob", pa.list_(pa.float32()), nullable=False),
-    ]
-)
+_NUMBERS = pa.list_(pa.float32())
+SCHEMA = schema({"top_ids": pa.list_(pa.int32()), "top_logprobs": _NUMBERS, "rest_logprob": _NUMBERS})
 
 
 class Opinions(NamedTuple):

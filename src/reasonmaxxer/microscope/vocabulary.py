@@ -7,15 +7,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from reasonmaxxer.artifacts import schema
 from reasonmaxxer.models.pieces import token_pieces
 
-VOCABULARY = pa.schema(
-    [
-        pa.field("id", pa.int32(), nullable=False),
-        pa.field("piece", pa.binary(), nullable=False),
-        pa.field("special", pa.bool_(), nullable=False),
-    ]
-)
+VOCABULARY = schema({"id": pa.int32(), "piece": pa.binary(), "special": pa.bool_()})
 
 
 def pieces_table(ids: Iterable[int], tokenizer: Any) -> pa.Table:

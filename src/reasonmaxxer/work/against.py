@@ -9,8 +9,9 @@ from typing import Any
 from reasonmaxxer.artifacts import read_object
 from reasonmaxxer.config import SuiteConfig
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.measure.metrics import paired_difference
 from reasonmaxxer.measure.protocol import protocol_of, unlike
-from reasonmaxxer.measure.suite import paired
+from reasonmaxxer.measure.suite import pass_rates
 from reasonmaxxer.problems import Problem, source_name
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.work.workspace import SUMMARY, open_workspace
@@ -45,7 +46,7 @@ def refuse_unlike(config: SuiteConfig, problems: Mapping[str, Sequence[Problem]]
         raise UserError(f"{against} has none of {', '.join(problems)}; it has {', '.join(theirs)}.")
     for source in config.problems:
         name = source_name(source)
-        planned = protocol_of(config, source, problems[name], engine="", dtype="").to_dict()
+        planned = protocol_of(config, source, problems[name], engine="", dtype="")
         differing = unlike(planned, theirs[name]) if name in theirs else []
         if differing:
             raise UserError(f"{name} cannot be compared with {against}: {'; '.join(differing)}. Measure both alike.")
@@ -66,7 +67,7 @@ def differences(
     rows = []
     for benchmark in (b for b in other["benchmarks"] if b["name"] in problems):
         name = benchmark["name"]
-        mine, before = (read_rollouts(at / name / "rollouts") for at in (out, against))
-        change = paired(problems[name], mine, before, config)
-        rows.append({"name": name, "title": benchmark["title"]} | change)
+        mine, before = (pass_rates(problems[name], read_rollouts(at / name / "rollouts")) for at in (out, against))
+        change = paired_difference(before, mine, *config.interval)
+        rows.append({"name": name, "title": benchmark["title"]} | change.to_dict())
     return {"model": other["model"], "rows": rows}

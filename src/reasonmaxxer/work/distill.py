@@ -249,7 +249,7 @@ class _Distillation:
             self._count_reading(work, model, heard)
         correct = np.array([rollout.reward for rollout in rollouts])
         return ArmCounts(
-            accuracy=bootstrap(correct, config.bootstrap, config.confidence, config.seed).to_dict(),
+            accuracy=bootstrap(correct, *config.interval).to_dict(),
             kl=float(kl.mean()),
             truncated_share=float(np.mean([rollout.truncated for rollout in rollouts])),
         )
@@ -333,12 +333,11 @@ class _Distillation:
 
     def _to_teacher(self, stage: str) -> dict[str, float]:
         """How far an arm's accuracy is from the teacher's on the same problems."""
-        config = self.config
         theirs, ours = (
             np.array([rollout.reward for rollout in read_rollouts(self.workspace.path / arm / GREEDY)])
             for arm in ("teacher", stage)
         )
-        return paired_difference(theirs, ours, config.bootstrap, config.confidence, config.seed).to_dict()
+        return paired_difference(theirs, ours, *self.config.interval).to_dict()
 
 
 def _give_back_memory() -> None:

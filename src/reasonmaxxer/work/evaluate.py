@@ -13,9 +13,10 @@ from typing import Any
 from reasonmaxxer.artifacts import write_json, write_table
 from reasonmaxxer.config import MeasuredSource, SourceConfig, SuiteConfig
 from reasonmaxxer.errors import UserError, did_you_mean
+from reasonmaxxer.measure.metrics import bootstrap_average
 from reasonmaxxer.measure.protocol import protocol_of, samples_of
 from reasonmaxxer.measure.published import published_scores
-from reasonmaxxer.measure.suite import TRUNCATED, average, measure, pass_rates, specimens
+from reasonmaxxer.measure.suite import TRUNCATED, measure, pass_rates, specimens
 from reasonmaxxer.models import LoadedModel, load_model
 from reasonmaxxer.models.files import files_behind
 from reasonmaxxer.models.load import adapter_of, base_config, base_of, check_adapter, with_adapter
@@ -183,7 +184,7 @@ class _Evaluation:
             "of": benchmark.problems if benchmark else None,
             **measure(problems, rollouts, config),
             "specimens": specimens(problems, rollouts),
-            "protocol": protocol_of(config, source, problems, engine=engine, dtype=dtype).to_dict(),
+            "protocol": protocol_of(config, source, problems, engine=engine, dtype=dtype),
         }
         if result["truncated_share"] > TRUNCATED:
             self.display.warn(
@@ -203,7 +204,8 @@ def _measured(evaluation: _Evaluation, workspace: Workspace) -> dict[str, Any]:
     rollouts = {name: read_rollouts(workspace.path / name / ROLLOUTS) for name in problems}
     averaged = None
     if set(AVERAGED) <= set(problems):
-        averaged = average([pass_rates(problems[name], rollouts[name]) for name in AVERAGED], config)
+        rates = [pass_rates(problems[name], rollouts[name]) for name in AVERAGED]
+        averaged = bootstrap_average(rates, *config.interval).to_dict()
     found = {
         "model": counts["model"],
         "confidence": config.confidence,
