@@ -181,9 +181,8 @@ def _start(command: Command, config: Any, out: Path, reuse: Path | None, trust_r
     from rich.console import Console
 
     from reasonmaxxer.method.processes import is_first
-    from reasonmaxxer.report.page import print_report
-    from reasonmaxxer.report.status import print_summary
     from reasonmaxxer.work.join import join
+    from reasonmaxxer.work.pages import show_end
     from reasonmaxxer.work.progress import Display
 
     quiet_libraries()
@@ -192,11 +191,8 @@ def _start(command: Command, config: Any, out: Path, reuse: Path | None, trust_r
         return
     console = Console()
     work = pkgutil.resolve_name(command.work)
-    found = work(config, out, Display(console), reuse=reuse, trust_remote_code=trust_remote_code)
-    if command.is_run:
-        print_summary(found, out, console)
-    else:
-        print_report(out, console)
+    work(config, out, Display(console), reuse=reuse, trust_remote_code=trust_remote_code)
+    show_end(out, console)
 
 
 def _function(command: Command) -> Callable[..., None]:

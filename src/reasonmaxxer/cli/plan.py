@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from reasonmaxxer.cli.commands import sort_arguments
-from reasonmaxxer.cli.common import TrustRemoteCode, print_table, quiet_libraries
+from reasonmaxxer.cli.common import TrustRemoteCode, quiet_libraries
 
 
 def plan(
@@ -39,20 +39,18 @@ def plan(
 
     No weights are read and nothing is trained, unless --measure is given.
     """
+    from rich.console import Console
+
     from reasonmaxxer.artifacts import write_json
     from reasonmaxxer.recipe import load_recipe
-    from reasonmaxxer.report.plan import plan_table, plan_words
+    from reasonmaxxer.work.pages import show_plan
     from reasonmaxxer.work.plan import plan as make
 
     name, overrides, _ = sort_arguments(arguments or [], recipes=True)
     recipe = load_recipe(name or "default", overrides, allow_code=not measured)  # code runs with --measure alone
     quiet_libraries()
     made = make(recipe, device, measured, mean_tokens, prompt_tokens, trust_remote_code)
-    table = plan_table(made)
-    typer.echo(table.title)
-    print_table(table.columns, list(table.rows))
-    for sentence in plan_words(made):
-        typer.echo(sentence)
+    show_plan(made, Console())
     if json:
         write_json(made.to_dict(), json)
 

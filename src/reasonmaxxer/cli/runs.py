@@ -16,19 +16,18 @@ def show(run: RunFolder) -> None:
     """Show the state of a run, finished, at work or stopped."""
     from rich.console import Console
 
-    from reasonmaxxer.report.status import print_status
-    from reasonmaxxer.work.status import read_status
+    from reasonmaxxer.work import pages
 
-    print_status(read_status(run), Console())
+    pages.show(run, Console())
 
 
 def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run or of another command.")],
 ) -> None:
     """Draw the page of a finished run or another command again, for example of one copied from a server."""
-    from reasonmaxxer.report.page import write_report
+    from reasonmaxxer.work import pages
 
-    typer.echo(write_report(folder))
+    typer.echo(pages.draw(folder))
 
 
 def compare(
@@ -43,11 +42,9 @@ def compare(
     """
     from rich.console import Console
 
-    from reasonmaxxer.report.comparison import write_comparison
-    from reasonmaxxer.report.page import print_report
+    from reasonmaxxer.work import pages
 
-    write_comparison(runs, out)
-    print_report(out, Console())
+    pages.compare(runs, out, Console())
 
 
 def models() -> None:
