@@ -11,7 +11,7 @@ import pytest
 from reasonmaxxer.config import ProblemsConfig, SourceConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.problems import benchmarks, load_problems, load_splits
-from reasonmaxxer.problems.catalogue import CATALOGUE, DATA_DIR, SUITES
+from reasonmaxxer.problems.catalogue import CATALOGUE, DATA_DIR, SUITES, Benchmark
 
 ON_THE_HUB = {
     "math500": {"problem": "p", "solution": r"\boxed{no}", "answer": r"\frac{1}{2}",
@@ -29,7 +29,7 @@ ON_THE_HUB = {
                    "solution": r"first \boxed{1}, then \boxed{\sqrt{2}}"},
     "gsm8k-train": {"question": "p", "answer": "#### 72"},
 }  # fmt: skip
-"""A row of each data set in its own columns."""
+"""A row of each data set of the hub in its own columns."""
 
 EXPECTED = {
     "math500": ("math500/test/algebra/7.json", r"\frac{1}{2}", {"level": 5, "subject": "Algebra"}),
@@ -92,7 +92,7 @@ def on_the_hub(monkeypatch, tmp_path):
     return put
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize("name", [name for name, benchmark in CATALOGUE.items() if benchmark.hub])
 def test_rows_of_the_hub_become_problems(on_the_hub, name):
     on_the_hub(name, ON_THE_HUB[name])
     (problem,) = load(name)
@@ -111,7 +111,8 @@ def test_a_training_row_whose_box_is_empty_is_left_out(on_the_hub):
 
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_a_data_folder_comes_before_the_hub(on_the_hub, monkeypatch, tmp_path, name):
-    on_the_hub(name, ON_THE_HUB[name])
+    if CATALOGUE[name].hub:
+        on_the_hub(name, ON_THE_HUB[name])
     row = {"id": "x/1", "problem": "here", "answer": "2", "level": 3, "solution": r"\boxed{9}"}
     write(tmp_path / "data" / f"{CATALOGUE[name].file}.jsonl", row)
     monkeypatch.setenv(DATA_DIR, str(tmp_path / "data"))
@@ -131,12 +132,23 @@ def test_where_a_benchmark_comes_from(monkeypatch):
     assert benchmarks.provenance(mine) == {"source": "me/mine", "split": "test", "revision": "abc"}
 
 
+def test_a_benchmark_without_a_hub_is_read_from_a_data_folder_alone(monkeypatch, tmp_path):
+    local = Benchmark("amc23", "My sums", "sums", 1)
+    monkeypatch.setattr(benchmarks, "CATALOGUE", {**CATALOGUE, "amc23": local})
+    with pytest.raises(UserError, match=rf"My sums is read from a data folder alone\. Put sums\.jsonl .*{DATA_DIR}"):
+        load("amc23")
+    assert provenance("amc23") == {"source": "amc23"}
+    write(tmp_path / "sums.jsonl", {"problem": "1 + 1?", "answer": "2"})
+    monkeypatch.setenv(DATA_DIR, str(tmp_path))
+    assert [(p.text, p.answer) for p in load("amc23")] == [("1 + 1?", "2")]
+
+
 def test_the_papers_suite_is_in_the_order_of_its_table():
     assert SUITES == {"paper": ("gsm8k", "math500", "minerva", "olympiadbench", "aime24", "amc23", "aime25")}
 
 
 def test_every_revision_is_a_whole_commit():
-    for benchmark in CATALOGUE.values():
+    for benchmark in (one for one in CATALOGUE.values() if one.hub):
         assert len(benchmark.revision) == 40 and int(benchmark.revision, 16)
 
 

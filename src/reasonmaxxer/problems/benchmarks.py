@@ -57,10 +57,16 @@ def provenance(config: SourceConfig) -> dict[str, str]:
     path = benchmark.path()
     if path:
         return {"source": config.source, "file": path.name}
-    return {"source": config.source, "hub": benchmark.hub, "revision": benchmark.revision}
+    pinned = {"hub": benchmark.hub, "revision": benchmark.revision}
+    return {"source": config.source, **{key: value for key, value in pinned.items() if value}}
 
 
 def _from_hub(benchmark: Benchmark, where: str) -> list[Problem]:
+    if benchmark.hub is None:
+        raise UserError(
+            f"{where}.source: {benchmark.title} is read from a data folder alone. Put {benchmark.file}.jsonl into a "
+            f"folder and name it with {DATA_DIR}."
+        )
     source = SourceConfig(
         source=benchmark.hub, subset=benchmark.subset, split=benchmark.split, revision=benchmark.revision
     )

@@ -24,10 +24,10 @@ class Benchmark:
         name: as a source is called.
         title: as people call it.
         file: stem of its JSON Lines file in a data folder.
-        hub: id of its Hugging Face data set.
+        problems: how many it has.
+        hub: id of its Hugging Face data set; None where it is read from a data folder alone.
         split: of that data set.
         revision: commit of that data set.
-        problems: how many it has.
         subset: configuration of that data set, where it has several.
         columns: that data set's names of `id`, `problem`, `answer`, `subject` and `level`, where they
             are others.
@@ -39,10 +39,10 @@ class Benchmark:
     name: str
     title: str
     file: str
-    hub: str
-    split: str
-    revision: str
     problems: int
+    hub: str | None = None
+    split: str = "test"
+    revision: str | None = None
     subset: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     samples: int | None = None
