@@ -1,8 +1,8 @@
 """Gates: which completion positions are decision points.
 
 A gate is resolved once over all the sequences it will be used on, so that a share of positions
-becomes a threshold in nats, and then answers for one sequence at a time. A new kind is a row of `KINDS` with the
-two functions it names, and a member of `GateKind` in `reasonmaxxer.config`.
+becomes a threshold in nats, and then answers for one sequence at a time. A new kind is a row of `KINDS`, and a member
+of `GateKind` and `GATE_KNOBS` in `reasonmaxxer.config`; pages and figures ask the gate.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Gate:
 
     Attributes:
         kind: of `KINDS`.
-        tau: decision points have entropy above this, in nats; None where entropy has no say.
+        tau: entropy, in nats, that parts decision points from the rest; None where entropy has no say.
         decision_share: share of completion positions that are decision points.
         seed: of the random gate.
     """
@@ -33,6 +33,11 @@ class Gate:
     tau: float | None
     decision_share: float
     seed: int = 0
+
+    @property
+    def words(self) -> str:
+        """Which positions are decision points, in a few words."""
+        return "every position" if self.decision_share == 1 else KINDS[self.kind].words.format(tau=self.tau)
 
     def decisions(self, entropy_T: Sequence[float], key: str) -> np.ndarray:
         """Boolean [T]: the decision points of one completion.
@@ -106,17 +111,19 @@ class Kind(NamedTuple):
     Attributes:
         resolve: makes the gate of a config, of the entropies [N] of all completions, and of a seed.
         mask: boolean [T], the decision points of one completion, by its entropies [T] and its key.
+        words: of pages, for the positions that it lets through.
     """
 
     resolve: Callable[[GateConfig, np.ndarray, int], Gate]
     mask: Callable[[Gate, np.ndarray, str], np.ndarray]
+    words: str
 
 
 KINDS: dict[GateKind, Kind] = {
-    "threshold": Kind(_threshold, _above),
-    "share": Kind(_share, _above),
-    "random": Kind(_random, _by_chance),
-    "all": Kind(_all, _everywhere),
+    "threshold": Kind(_threshold, _above, "entropy above {tau:.2f} nats"),
+    "share": Kind(_share, _above, "entropy above {tau:.2f} nats"),
+    "random": Kind(_random, _by_chance, "random positions"),
+    "all": Kind(_all, _everywhere, "every position"),
 }
 
 

@@ -13,6 +13,7 @@ import yaml
 
 from reasonmaxxer.artifacts import flat
 from reasonmaxxer.config import Recipe
+from reasonmaxxer.method.gate import Gate
 from reasonmaxxer.report import words
 from reasonmaxxer.report.content import Content, Example, Panel, Section, Table, measured_with, panel
 from reasonmaxxer.report.figures import outcome, signal, training
@@ -216,7 +217,7 @@ def _training(results: Results) -> Section:
 
 
 def _validation(results: Results, step: int) -> Panel:
-    names = [signal.gate_words(gate).partition(":")[0] for gate in results.gates]
+    names = [Gate(**gate).words for gate in results.gates]
     n, level = results.summary["training"]["validation_problems"], results.recipe["evaluation"]["confidence"]
     return panel(
         "validation",

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from reasonmaxxer.method.gate import KINDS, Gate, Kind
 from reasonmaxxer.report import figures
 from reasonmaxxer.report.figures.style import BLUE, GREY, svg
 from reasonmaxxer.report.results import PoolProblem
@@ -131,7 +132,16 @@ def test_a_gate_that_lets_all_or_nothing_through():
         gate = {"kind": "threshold", "tau": tau, "decision_share": share}
         [axes] = figures.entropy(ENTROPIES, gate).axes
         assert blue_share(axes) == pytest.approx(share)
-    assert figures.gate_words({"kind": "share", "tau": -1.0, "decision_share": 1.0}).startswith("every")
+    assert Gate("share", -1.0, 1.0).words == "every position"
+
+
+def test_a_kind_of_gate_is_drawn_by_what_it_lets_through(monkeypatch):
+    """The least entropic positions, whose kind the figure has never heard of."""
+    below = Kind(lambda *_: None, lambda gate, entropy_T, _: entropy_T < gate.tau, "entropy below {tau:.1f} nats")
+    monkeypatch.setitem(KINDS, "below", below)
+    [axes] = figures.entropy(ENTROPIES, {"kind": "below", "tau": 1.0, "decision_share": 3 / 8}).axes
+    assert blue_share(axes) == pytest.approx(3 / 8)
+    assert axes.get_title(loc="left") == "entropy below 1.0 nats: 37.5% of tokens"
 
 
 def test_cost_bars_are_the_seconds():

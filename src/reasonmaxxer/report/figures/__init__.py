@@ -23,7 +23,7 @@ from reasonmaxxer.report.figures.intervention import (
 )
 from reasonmaxxer.report.figures.outcome import OUTCOME_COLOURS, accuracy, changes, cost, outcomes
 from reasonmaxxer.report.figures.overlap import overlap_and_chance, overlap_by
-from reasonmaxxer.report.figures.signal import entropy, gate_words, pass_rates
+from reasonmaxxer.report.figures.signal import entropy, pass_rates
 from reasonmaxxer.report.figures.style import svg
 from reasonmaxxer.report.figures.training import delta_logprob, metric, validation
 
@@ -31,7 +31,7 @@ __all__ = [
     "KINDS", "OUTCOME_COLOURS", "PAPER_TAU", "accuracy", "accuracy_by_parameters", "accuracy_cost",
     "arms_accuracy", "changes", "choice_ranks", "class_shares", "cost", "delta_logprob",
     "divergence_by_tenth", "dose_response", "entropy", "entropy_by_class", "fewest_edits_histogram",
-    "gate_precision_recall", "gate_threshold", "gate_words", "interventions_accuracy", "metric",
+    "gate_precision_recall", "gate_threshold", "interventions_accuracy", "metric",
     "outcomes", "overlap_and_chance", "overlap_by", "pass_at_k", "pass_rates",
     "students_accuracy", "students_kl", "suite_scores", "svg", "validation",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from reasonmaxxer.method.gate import Gate
 from reasonmaxxer.report.figures.style import BLUE, GREY, INK, blank, legend, styled
 from reasonmaxxer.report.results import PoolProblem
 
@@ -56,26 +57,16 @@ def entropy(entropy_N: np.ndarray, gate: Mapping[str, Any], others: Sequence[flo
     if gate["tau"] is None:  # entropy has no say: the same part of every bar
         _blocks(axes, left, right, share * gate["decision_share"], BLUE)
     else:
-        above = right > gate["tau"]
-        start = np.maximum(left, gate["tau"])  # the gate may cut a bar in two
-        _blocks(axes, start[above], right[above], share[above], BLUE)
+        cut = np.clip(gate["tau"], left, right)  # the gate may cut a bar in two
+        start, end = np.concatenate([left, cut]), np.concatenate([cut, right])
+        passing = (start < end) & Gate(**gate).decisions(((start + end) / 2).tolist(), "")
+        _blocks(axes, start[passing], end[passing], np.tile(share, 2)[passing], BLUE)
         axes.axvline(gate["tau"], color=INK, linewidth=1.2)
     for other in others:
         axes.axvline(other, color=INK, linewidth=0.9, linestyle=(0, (2, 3)))
     axes.set(yscale="log", xlim=(0, edges[-1]), xlabel="entropy of the base, nats", ylabel="share of tokens")
-    axes.set_title(gate_words(gate))
+    axes.set_title(f"{Gate(**gate).words}: {gate['decision_share']:.1%} of tokens")
     return figure
-
-
-def gate_words(gate: Mapping[str, Any]) -> str:
-    """A gate in a few words, with the share of positions it lets through."""
-    if gate["kind"] == "random":
-        name = "random positions"
-    elif gate["tau"] is None or gate["tau"] < 0:
-        name = "every position"
-    else:
-        name = f"entropy above {gate['tau']:.2f} nats"
-    return f"{name}: {gate['decision_share']:.1%} of tokens"
 
 
 def _blocks(axes: Axes, left: np.ndarray, right: np.ndarray, height: np.ndarray, colour: str) -> None:
