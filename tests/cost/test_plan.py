@@ -17,9 +17,10 @@ from reasonmaxxer.cost.plan import (
     make_plan,
     stage_work,
 )
-from reasonmaxxer.cost.shape import hub_name, known_models, rollouts_per_shard, shape_of
+from reasonmaxxer.cost.shape import known_models, rollouts_per_shard, shape_of
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models.embedded import EMBEDDED
+from reasonmaxxer.models.names import hub_name
 from reasonmaxxer.recipe import RECIPES, load_recipe
 from reasonmaxxer.report.plan import plan_table, plan_words
 from reasonmaxxer.work.main_job import run

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from reasonmaxxer.config import ModelConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import load_model
-from reasonmaxxer.models.files import files_behind
+from reasonmaxxer.models.names import files_behind
 from tests.tiny import tiny_folder, tiny_model
 
 

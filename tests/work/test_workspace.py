@@ -11,7 +11,7 @@ from reasonmaxxer.artifacts import file_hash, read_json, read_table, write_json,
 from reasonmaxxer.config import MeasuredSource, Recipe, SuiteConfig
 from reasonmaxxer.cost import Price
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.models.files import files_behind
+from reasonmaxxer.models.names import files_behind
 from reasonmaxxer.problems import Problem, problems_table
 from reasonmaxxer.recipe import parse_recipe
 from reasonmaxxer.work.against import read_evaluation

@@ -20,9 +20,10 @@ import yaml
 from reasonmaxxer.config import Recipe, SourceConfig
 from reasonmaxxer.cost.meter import StageCost
 from reasonmaxxer.cost.prices import Price, price_of
-from reasonmaxxer.cost.shape import LARGEST_SHARD, Shape, hub_name, known_models
+from reasonmaxxer.cost.shape import LARGEST_SHARD, Shape, known_models
 from reasonmaxxer.errors import UserError, did_you_mean
 from reasonmaxxer.method.fit import planned_steps
+from reasonmaxxer.models.names import hub_name
 from reasonmaxxer.models.sizes import sizes
 from reasonmaxxer.problems import load_problems
 from reasonmaxxer.problems.catalogue import CATALOGUE

@@ -12,8 +12,7 @@ from reasonmaxxer.config import ModelConfig, Recipe
 from reasonmaxxer.cost.flops import ModelFlops
 from reasonmaxxer.errors import UserError, did_you_mean
 from reasonmaxxer.models.embedded import EMBEDDED
-from reasonmaxxer.models.files import base_name
-from reasonmaxxer.models.load import adapter_of
+from reasonmaxxer.models.names import hub_name
 from reasonmaxxer.models.targets import target_names
 
 TABLE = Path(__file__).parent / "models.yaml"
@@ -101,13 +100,6 @@ def known_models() -> dict[str, dict[str, Any]]:
     """The table of models, by hub id: `config` and, of some, the assumed mean tokens of a `completion`."""
     table: dict[str, dict[str, Any]] = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
     return table
-
-
-def hub_name(name: str) -> str:
-    """Hub id or folder of the model behind a name: an adapter's base, an embedded model, or the name itself."""
-    adapter = adapter_of(name)
-    name = base_name(adapter) if adapter else name
-    return EMBEDDED[name].hub_id if name in EMBEDDED else name
 
 
 def _config(model: ModelConfig, trust_remote_code: bool) -> Any:

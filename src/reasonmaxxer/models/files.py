@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from reasonmaxxer.artifacts import file_hash
 from reasonmaxxer.errors import UserError
 
-CONFIG = "adapter_config.json"
+ADAPTER_CONFIG = "adapter_config.json"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 TOKENIZER = (
@@ -21,7 +21,7 @@ TOKENIZER = (
     "chat_template*", "additional_chat_templates/*",
 )  # fmt: skip
 """Names of files that make prompts."""
-SETTINGS = ("config.json", "generation_config.json", CONFIG, "*.py", *TOKENIZER)
+SETTINGS = ("config.json", "generation_config.json", ADAPTER_CONFIG, "*.py", *TOKENIZER)
 """Names of files that decide a model's answers beside its weights."""
 
 
@@ -31,66 +31,20 @@ def files_of(folder: Path) -> list[Path]:
     Raises:
         UserError: no safetensors weights, or files that are not whole.
     """
-    files = [*weights_of(folder), *_matching(folder, SETTINGS)]
+    files = [*weights_of(folder), *matching(folder, SETTINGS)]
     for file in files:
         _refuse_broken(file)
     return files
 
 
-def files_behind(*names: str | None) -> list[str]:
-    """Files that models' answers depend on, of an adapter its base's too; only local folders have any.
-
-    They are listed, not looked into: a model that is not whole may have answered what is kept.
-    """
-    folders: list[Path] = []
-    waiting: list[Any] = list(names)
-    while waiting:
-        name = waiting.pop()
-        if isinstance(name, str) and (folder := Path(name)).is_dir() and folder not in folders:
-            folders.append(folder)
-            if is_adapter(folder):
-                waiting.append(adapter_config(folder).get("base_model_name_or_path"))
-    patterns = ("*.safetensors", *SETTINGS)
-    return [str(file) for folder in folders for file in _matching(folder, patterns)]
-
-
-def _matching(folder: Path, patterns: Iterable[str]) -> list[Path]:
+def matching(folder: Path, patterns: Iterable[str]) -> list[Path]:
+    """Files of a folder whose names match one of some patterns, sorted."""
     return sorted({f for pattern in patterns for f in folder.glob(pattern) if f.is_file()})
 
 
 def is_adapter(path: Path) -> bool:
     """Whether a path is that of a PEFT folder."""
-    return (path / CONFIG).is_file()
-
-
-def adapter_config(folder: Path) -> dict[str, Any]:
-    """What a PEFT folder says of its adapter.
-
-    Raises:
-        UserError: no PEFT folder, or its config cannot be read.
-    """
-    if not is_adapter(folder):
-        raise UserError(f"{folder} has no {CONFIG}: it is not a PEFT folder.")
-    return read_settings(folder / CONFIG)
-
-
-def base_name(folder: Path) -> str:
-    """Hub id or folder of the base that a PEFT folder names.
-
-    Raises:
-        UserError: it names none, or adapters that name each other.
-    """
-    name = adapter_config(folder).get("base_model_name_or_path")
-    chain = [folder]
-    while isinstance(name, str) and name and is_adapter(Path(name)) and Path(name) not in chain:
-        chain.append(Path(name))
-        name = adapter_config(chain[-1]).get("base_model_name_or_path")
-    if not isinstance(name, str) or not name or Path(name) in chain:
-        raise UserError(
-            f"{chain[-1] / CONFIG} names no base (base_model_name_or_path is {name!r}): write the hub id "
-            "or folder of the model that the adapter was trained on."
-        )
-    return str(chain[1]) if chain[1:] else name
+    return (path / ADAPTER_CONFIG).is_file()
 
 
 def read_settings(file: Path) -> dict[str, Any]:

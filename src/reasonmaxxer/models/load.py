@@ -10,17 +10,15 @@ from typing import Any
 from reasonmaxxer.config import ModelConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models.base import LoadedModel, in_a_sentence, load_base, set_padding
-from reasonmaxxer.models.embedded import EMBEDDED
 from reasonmaxxer.models.files import (
-    CONFIG,
-    adapter_config,
-    base_name,
+    ADAPTER_CONFIG,
     files_of,
     fingerprint,
     is_adapter,
+    read_settings,
     refuse_other_weights,
 )
-from reasonmaxxer.models.teachers import teachers
+from reasonmaxxer.models.names import resolve
 from reasonmaxxer.trial import check_patterns
 
 PATTERNS = (
@@ -41,7 +39,7 @@ def load_model(config: ModelConfig, trust_remote_code: bool = False) -> LoadedMo
         UserError: no such model, no safetensors weights, weights of another model, or one that cannot be
             read as it must be.
     """
-    adapter = adapter_of(config.name)
+    adapter = resolve(config.name).adapter
     if adapter is None:
         return load_base(config, trust_remote_code)
     if config.quantization != "none":
@@ -51,12 +49,6 @@ def load_model(config: ModelConfig, trust_remote_code: bool = False) -> LoadedMo
         )
     merged = merge_adapter(load_adapter(config, adapter, trust_remote_code))
     return replace(merged, name=config.name, config=config)
-
-
-def adapter_of(name: str) -> Path | None:
-    """The PEFT folder that a model's name stands for: an embedded teacher's, or one of your own."""
-    folder = teachers().get(name, Path(name))
-    return folder if is_adapter(folder) else None
 
 
 def load_adapter(config: ModelConfig, folder: Path, trust_remote_code: bool = False) -> LoadedModel:
@@ -72,7 +64,7 @@ def load_adapter(config: ModelConfig, folder: Path, trust_remote_code: bool = Fa
         UserError: no safetensors weights, a base that cannot be loaded, or one they do not fit.
     """
     check_adapter(folder)  # first: the base takes long
-    base = load_model(base_config(config, folder), trust_remote_code)
+    base = load_model(resolve(folder).base_config(config), trust_remote_code)
     return with_adapter(base, folder)
 
 
@@ -102,9 +94,10 @@ def check_adapter(folder: Path) -> list[Path]:
     """
     from peft import PeftConfig
 
-    adapter_config(folder)
+    if not is_adapter(folder):
+        raise UserError(f"{folder} has no {ADAPTER_CONFIG}: it is not a PEFT folder.")
     files = files_of(folder)
-    with in_a_sentence(f"{folder / CONFIG} cannot be read: save it again with PEFT."):
+    with in_a_sentence(f"{folder / ADAPTER_CONFIG} cannot be read: save it again with PEFT."):
         config = PeftConfig.from_pretrained(str(folder))
     if config.is_prompt_learning:
         raise UserError(
@@ -112,18 +105,6 @@ def check_adapter(folder: Path) -> list[Path]:
             "adapters of weights, such as LoRA, are read."
         )
     return files
-
-
-def base_of(folder: Path) -> str:
-    """Name of the base that a PEFT folder names, as it is loaded by."""
-    name = base_name(folder)
-    return {model.hub_id: ours for ours, model in EMBEDDED.items()}.get(name, name)
-
-
-def base_config(config: ModelConfig, folder: Path) -> ModelConfig:
-    """What loads the base that a PEFT folder names; at the revision it records, if the config has none."""
-    revision = config.revision or adapter_config(folder).get("revision")
-    return config.model_copy(update={"name": base_of(folder), "revision": revision})
 
 
 def with_adapter(base: LoadedModel, folder: Path) -> LoadedModel:
@@ -140,9 +121,10 @@ def with_adapter(base: LoadedModel, folder: Path) -> LoadedModel:
 
     files = check_adapter(folder)
     with in_a_sentence(
-        f"The adapter in {folder} does not fit its base {base.name}: name the one it was trained on in {CONFIG}."
+        f"The adapter in {folder} does not fit its base {base.name}: name the one it was trained on in "
+        f"{ADAPTER_CONFIG}."
     ):
-        _refuse_extremes(adapter_config(folder), files[0], base.model)
+        _refuse_extremes(read_settings(folder / ADAPTER_CONFIG), files[0], base.model)
         model = PeftModel.from_pretrained(base.model, str(folder))
         found = model.load_adapter(str(folder), "default")  # again: the first tells of nothing
         tokenizer = _own_tokenizer(base, folder)
@@ -197,14 +179,14 @@ def _refuse_extremes(config: dict[str, Any], weights: Path, model: Any) -> None:
     for key, size in sizes.items():
         if isinstance(size, int) and size > widest:
             raise UserError(
-                f"{weights.with_name(CONFIG)}: '{key}' is {size:,}, and no weight beside it is larger than "
+                f"{weights.with_name(ADAPTER_CONFIG)}: '{key}' is {size:,}, and no weight beside it is larger than "
                 f"{widest:,}: it is damaged or another adapter's."
             )
     values = [config.get(key) or () for key in PATTERNS]
     listed = [p for value in values for p in ((value,) if isinstance(value, str) else value)]
     patterns = [pattern for pattern in listed if isinstance(pattern, str)]
     names = [name for name, _ in model.named_modules()]
-    check_patterns(patterns, names, str(weights.with_name(CONFIG)))
+    check_patterns(patterns, names, str(weights.with_name(ADAPTER_CONFIG)))
 
 
 def _untie(model: Any) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from reasonmaxxer.artifacts import read_json, read_object, write_text
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.models.files import base_name, is_adapter
+from reasonmaxxer.models.files import is_adapter
+from reasonmaxxer.models.names import resolve
 from reasonmaxxer.share.card import model_card
 from reasonmaxxer.share.merge import RECORD
 from reasonmaxxer.share.source import copy_figures, read_finished
@@ -40,9 +41,10 @@ def prepare(path: Path, repo_id: str, license_id: str | None = None) -> Path:
     if not ready:
         read_finished(path)
     adapter, folder = (path, path) if ready else (path / "training" / "adapter", path / FOLDER)
-    if is_adapter(adapter) and not _is_hub_id(base_name(adapter)):
+    base = resolve(adapter)
+    if base.adapter and not _is_hub_id(base.hub_id):
         raise UserError(
-            f"The adapter's base is {base_name(adapter)}, a folder of this machine that nobody else can load. Merge "
+            f"The adapter's base is {base.hub_id}, a folder of this machine that nobody else can load. Merge "
             "the two with `reasonmaxxer merge` and push that folder."
         )
     if not ready:
@@ -102,7 +104,7 @@ def _card(folder: Path, repo_id: str) -> str:
             "write the card yourself."
         )
     merged = read_json(folder / RECORD) if (folder / RECORD).is_file() else None
-    base = merged["base"] if merged else base_name(folder)
+    base = merged["base"] if merged else resolve(folder).hub_id
     return model_card(
         repo_id,
         base,

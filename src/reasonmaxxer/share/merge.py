@@ -19,6 +19,7 @@ from reasonmaxxer.config import ModelConfig, PromptStyle, SamplingConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import LoadedModel, eos_ids, load_model
 from reasonmaxxer.models.load import load_adapter, merge_adapter
+from reasonmaxxer.models.names import resolve
 from reasonmaxxer.models.score import entropy_and_logprob, ordered_top, score_sequences
 from reasonmaxxer.models.states import Tokens, TokenSequence
 from reasonmaxxer.problems.prompts import render_prompt
@@ -59,6 +60,7 @@ def merge(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is there already. Choose another folder with --out, or delete it.")
     display = display or Display()
+    base = resolve(source.adapter)
     config = ModelConfig(name=str(source.adapter), dtype="float32")
     adapted = load_adapter(config, source.adapter, trust_remote_code)
     display.note(f"{adapted.source}, float32 on {adapted.model.device}")
@@ -73,8 +75,8 @@ def merge(
         config = ModelConfig(name=str(folder), dtype="float32")
         after = _score(sequences, load_model(config, trust_remote_code), task)
         record: dict[str, Any] = {
-            "base": source.base,
-            "revision": source.revision,
+            "base": base.hub_id,
+            "revision": base.revision,
             "adapter": str(source.adapter),
             "dtype": saved,
             "sequences": len(sequences),

@@ -11,8 +11,7 @@ import yaml
 
 from reasonmaxxer.artifacts import read_object, write_json, write_text
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.models.files import adapter_config, base_name
-from reasonmaxxer.models.load import adapter_of
+from reasonmaxxer.models.names import resolve
 from reasonmaxxer.work.workspace import open_run
 
 _PART = r"[^\s/\\'\"(),;<>|]+"
@@ -31,17 +30,6 @@ class Source:
     adapter: Path
     run: Path | None = None
 
-    @property
-    def base(self) -> str:
-        """Hub id or folder of the model that the adapter belongs to."""
-        return base_name(self.adapter)
-
-    @property
-    def revision(self) -> str | None:
-        """Revision of the base, where one was asked for."""
-        revision: str | None = adapter_config(self.adapter).get("revision")
-        return revision
-
 
 def find_source(name: str) -> Source:
     """Read what a command was given: a run directory, a PEFT folder or an embedded teacher.
@@ -49,7 +37,7 @@ def find_source(name: str) -> Source:
     Raises:
         UserError: it is none of them, or the run is not finished.
     """
-    adapter, run = adapter_of(name), Path(name)
+    adapter, run = resolve(name).adapter, Path(name)
     if adapter:
         return Source(adapter)
     read_finished(run)

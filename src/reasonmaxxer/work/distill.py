@@ -36,7 +36,7 @@ from reasonmaxxer.microscope.distill import (
 from reasonmaxxer.microscope.opinions import mean_kl, opinion_table, opinions_from_table, teacher_opinions
 from reasonmaxxer.microscope.pair import check_pair
 from reasonmaxxer.models import LoadedModel, eos_ids, load_model, resolve_device, resolve_dtype
-from reasonmaxxer.models.files import files_behind
+from reasonmaxxer.models.names import files_behind
 from reasonmaxxer.problems import Problem, load_disjoint, problems_table
 from reasonmaxxer.report.page import write_report
 from reasonmaxxer.rollouts.collect import read_rollouts

@@ -18,8 +18,8 @@ from reasonmaxxer.measure.protocol import protocol_of, samples_of
 from reasonmaxxer.measure.published import published_scores
 from reasonmaxxer.measure.suite import TRUNCATED, measure, pass_rates, specimens
 from reasonmaxxer.models import LoadedModel, load_model
-from reasonmaxxer.models.files import files_behind
-from reasonmaxxer.models.load import adapter_of, base_config, base_of, check_adapter, with_adapter
+from reasonmaxxer.models.load import check_adapter, with_adapter
+from reasonmaxxer.models.names import Named, files_behind, resolve
 from reasonmaxxer.problems import Problem, load_samples, problems_table, source_name
 from reasonmaxxer.problems.catalogue import CATALOGUE, SUITES
 from reasonmaxxer.report.page import write_report
@@ -125,14 +125,14 @@ class _Evaluation:
     trust_remote_code: bool
     problems: Mapping[str, Sequence[Problem]]
 
-    @property
-    def base_and_adapter(self) -> tuple[str, Path | None]:
-        """Name of the base, and the folder of what was trained from it."""
+    @cached_property
+    def named(self) -> Named:
+        """The base, and what was trained from it."""
         name = self.config.model.name
-        if self.config.adapter:
-            return name, Path(self.config.adapter)
-        folder = adapter_of(name)
-        return (base_of(folder), folder) if folder else (name, None)
+        if not self.config.adapter:
+            return resolve(name)
+        given = resolve(Path(self.config.adapter))
+        return given if given.base == name else Named(name, given.adapter)
 
     @cached_property
     def model(self) -> ModelInUse:
@@ -141,13 +141,10 @@ class _Evaluation:
 
     def load(self) -> LoadedModel:
         """The model, an adapter beside its weights, where no rounding touches it; held against the problems."""
-        base, adapter = self.base_and_adapter
-        config = self.config.model
-        if adapter and base == base_of(adapter):
-            config = base_config(config, adapter)
-        loaded = load_model(config, self.trust_remote_code)
-        if adapter:
-            loaded = replace(with_adapter(loaded, adapter), name=self.config.adapter or self.config.model.name)
+        named = self.named
+        loaded = load_model(named.base_config(self.config.model), self.trust_remote_code)
+        if named.adapter:
+            loaded = replace(with_adapter(loaded, named.adapter), name=self.config.adapter or self.config.model.name)
         self.display.note(f"{loaded.name} ({loaded.source}), {loaded.model.dtype} on {loaded.model.device}")
         asked = list(chain(*self.problems.values()))
         check_prompts(asked, loaded, self.config.prompt_style, self.config.max_new_tokens, self.display.warn)
@@ -164,7 +161,7 @@ class _Evaluation:
             Verifier(config.verify, config.prompt_style) as verifier,
         ):
             examiner = Examiner(verifier, config.prompt_style, config.seed, config.rollouts_per_shard)
-            asked = model.respondent(self.base_and_adapter[1])
+            asked = model.respondent(self.named.adapter)
             examiner.ask(asked, problems, config, samples, work, work.folder / ROLLOUTS, task)
         work.counts = EvaluationCounts(model=loaded.identity)
 
@@ -211,6 +208,6 @@ def _measured(evaluation: _Evaluation, workspace: Workspace) -> dict[str, Any]:
         "confidence": config.confidence,
         "benchmarks": [evaluation.result(name, rollouts[name], counts["model"]["dtype"]) for name in problems],
         "average": averaged,
-        "published": [row.to_dict() for row in published_scores(evaluation.base_and_adapter[0])],
+        "published": [row.to_dict() for row in published_scores(evaluation.named.base)],
     }
     return finish(workspace, found)

@@ -20,7 +20,7 @@ from reasonmaxxer.method.selection import Example, examples_from_table
 from reasonmaxxer.method.trackers import check_trackers
 from reasonmaxxer.models import LoadedModel, load_model, resolve_device
 from reasonmaxxer.models.base import check_quantization
-from reasonmaxxer.models.files import files_behind
+from reasonmaxxer.models.names import files_behind
 from reasonmaxxer.problems import Splits, load_splits, problems_from_table
 from reasonmaxxer.recipe import parse_recipe
 from reasonmaxxer.rollouts.engines import check_engine

@@ -24,7 +24,7 @@ from reasonmaxxer.microscope.search import LEVELS, SEARCH, fewest_edits
 from reasonmaxxer.microscope.summary import summarise
 from reasonmaxxer.microscope.texts import PER_SHARD, given_answers, greedy, microscope_problems
 from reasonmaxxer.microscope.vocabulary import pieces_table, texts_of
-from reasonmaxxer.models.files import files_behind
+from reasonmaxxer.models.names import files_behind
 from reasonmaxxer.problems import Problem, problems_table
 from reasonmaxxer.report.page import write_report
 from reasonmaxxer.rollouts.collect import read_rollouts
