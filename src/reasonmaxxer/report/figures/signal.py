@@ -57,7 +57,7 @@ def entropy(entropy_N: np.ndarray, gate: Mapping[str, Any], others: Sequence[flo
     if gate["tau"] is None:  # entropy has no say: the same part of every bar
         _blocks(axes, left, right, share * gate["decision_share"], BLUE)
     else:
-        cut = np.clip(gate["tau"], left, right)  # the gate may cut a bar in two
+        cut = np.minimum(np.maximum(left, gate["tau"]), right)  # the gate may cut a bar in two
         start, end = np.concatenate([left, cut]), np.concatenate([cut, right])
         passing = (start < end) & Gate(**gate).decisions(((start + end) / 2).tolist(), "")
         _blocks(axes, start[passing], end[passing], np.tile(share, 2)[passing], BLUE)
