@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import torch
+from torch import Tensor
 
 from reasonmaxxer.artifacts import read_table, schema, write_table
 from reasonmaxxer.microscope.joint import JointScores, score_joint, separated
-from reasonmaxxer.microscope.pair import AdapterPair, Pair
+from reasonmaxxer.microscope.pair import ARMS, AdapterPair, Arm, Pair
 from reasonmaxxer.models.states import completion_states, token_count
 from reasonmaxxer.rollouts.table import SCHEMA, Rollout
 
@@ -61,14 +62,23 @@ def compare_texts(
     """
     if not rollouts:
         return []
-    with pair.using("base") as model:
-        base = completion_states(rollouts, model, on_read)
-    with pair.using("tuned") as model:
-        tuned = completion_states(rollouts, model, on_read)
+    base, tuned = (read_states(pair, arm, rollouts, on_read) for arm in ARMS)
     heads = (pair.head("base"), pair.head("tuned"))
-    ids = [torch.tensor(rollout.completion_ids) for rollout in rollouts]
-    scores = score_joint(torch.cat(base), torch.cat(tuned), heads, torch.cat(ids))
-    return separated(scores, [len(own) for own in ids])
+    scores = score_joint(base, tuned, heads, completion_ids(rollouts))
+    return separated(scores, [len(rollout.completion_ids) for rollout in rollouts])
+
+
+def read_states(
+    pair: Pair | AdapterPair, arm: Arm, rollouts: Sequence[Rollout], on_read: Callable[[int], None] | None
+) -> Tensor:
+    """Final hidden states of one model before each token of the completions, one text after the other, [N, D]."""
+    with pair.using(arm) as model:
+        return torch.cat(completion_states(rollouts, model, on_read))
+
+
+def completion_ids(rollouts: Sequence[Rollout]) -> Tensor:
+    """Tokens of the completions, one text after the other, int64 [N]."""
+    return torch.tensor([id for rollout in rollouts for id in rollout.completion_ids], dtype=torch.long)
 
 
 def positions_table(rollouts: Sequence[Rollout], scores: Sequence[JointScores]) -> pa.Table:
@@ -104,9 +114,8 @@ def compare_durably(
         if not path.exists():
             write_table(positions_table(part, compare_texts(pair, part, on_read)), path)
         elif on_read:
-            for rollout in part:
-                for _ in range(2):
-                    on_read(token_count(rollout))
+            for rollout in [*part, *part]:  # both models have read them
+                on_read(token_count(rollout))
         shards.append(read_table(path))
     return pa.concat_tables(shards)
 

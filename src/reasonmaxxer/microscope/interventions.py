@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from reasonmaxxer import __version__
-from reasonmaxxer.artifacts import read_table, write_table
+from reasonmaxxer.artifacts import read_table, schema, write_table
 from reasonmaxxer.config import MicroscopeConfig
 from reasonmaxxer.microscope.diff import flat, lengths
 from reasonmaxxer.microscope.joint import UNSHIFTED
@@ -43,21 +43,16 @@ PER_SHARD = 32
 """Problems whose answers are written at once."""
 
 
-def _schema(**columns: pa.DataType) -> pa.Schema:
-    return pa.schema([pa.field(name, kind, nullable=False) for name, kind in columns.items()])
-
-
-_TOKEN = pa.int32()
-EDITS = _schema(
-    problem_id=pa.string(),
-    position=pa.int32(),
-    host_id=_TOKEN,
-    emitted_id=_TOKEN,
-    base_entropy=pa.float32(),
-    changed=pa.bool_(),
+EDITS = schema(
+    {
+        "problem_id": pa.string(),
+        **dict.fromkeys(("position", "host_id", "emitted_id"), pa.int32()),
+        "base_entropy": pa.float32(),
+        "changed": pa.bool_(),
+    }
 )
 """One row a token that the intervention decided; `changed` where it is another than the host's."""
-PASSES = _schema(problem_id=pa.string(), passes=pa.int32())
+PASSES = schema({"problem_id": pa.string(), "passes": pa.int32()})
 """Forward passes of both models on each answer, together."""
 
 
@@ -76,6 +71,12 @@ class Outputs:
     rollouts: list[Rollout]
     edits: pa.Table
     passes: list[int]
+
+
+def read_outputs(policy: Policy, folder: Path) -> Outputs:
+    """What a policy's folder holds."""
+    edits, passes = (read_table(folder / f"{name}.parquet") for name in ("edits", "passes"))
+    return Outputs(policy, read_rollouts(folder), edits, passes["passes"].to_pylist())
 
 
 def policies_of(texts: Sequence[str]) -> list[Policy]:
@@ -116,7 +117,7 @@ def intervene_durably(
     config: MicroscopeConfig,
     folder: Path,
     on_done: Callable[[int, int], None] | None = None,
-) -> list[Outputs]:
+) -> None:
     """Answer all problems under several policies side by side, in shards that are written as they are done.
 
     What an answer is does not depend on what is decoded beside it; how many passes it took may.
@@ -140,10 +141,10 @@ def intervene_durably(
         if on_done:
             on_done(0, len(policies) * len(problems) - sum(len(s.problems) for s in missing))
         _make(missing, pair, config, verifier, on_done)
-    return [
-        Outputs(policy, read_rollouts(own), _joined(own, "edits"), _joined(own, "passes")["passes"].to_pylist())
-        for policy, own in zip(policies, folders, strict=True)
-    ]
+    for own in folders:
+        for name in ("edits", "passes"):
+            parts = sorted((own / "parts").glob(f"{name}-*.parquet"))
+            write_table(pa.concat_tables([read_table(part) for part in parts]), own / f"{name}.parquet")
 
 
 @dataclass(frozen=True)
@@ -160,8 +161,15 @@ class _Shard:
     def path(self) -> Path:
         return self.folder / f"shard-{self.number:05d}.parquet"
 
-    def part(self, name: str) -> Path:
-        return self.folder / "parts" / f"{name}-{self.number:05d}.parquet"
+    def write(self, rollouts: Sequence[Rollout]) -> None:
+        """Write edits and passes, then the graded answers, which say that all is there."""
+        made = [(problem.id, self.made[problem.id]) for problem in self.problems]
+        edits = [{"problem_id": id, **asdict(e), "changed": e.changed} for id, one in made for e in one.edits]
+        passes = [{"problem_id": id, "passes": one.passes} for id, one in made]
+        for name, rows, columns in (("edits", edits, EDITS), ("passes", passes, PASSES)):
+            part = self.folder / "parts" / f"{name}-{self.number:05d}.parquet"
+            write_table(pa.Table.from_pylist(rows, schema=columns), part)
+        write_table(rollout_table(rollouts), self.path)
 
 
 def _make(
@@ -184,11 +192,7 @@ def _make(
             shard, problem = owners[number]
             shard.made[problem.id] = one
             if len(shard.made) == len(shard.problems):
-                answers = [shard.made[problem.id] for problem in shard.problems]
-                write_table(_edits(shard.problems, answers), shard.part("edits"))
-                write_table(_passes(shard.problems, answers), shard.part("passes"))
-                rollouts = graded(_rollouts(shard, prompts, answers, tokenizer), asked, verifier)
-                write_table(rollout_table(rollouts), shard.path)
+                shard.write(graded(_rollouts(shard, prompts, tokenizer), asked, verifier))
         if on_done:
             on_done(tokens, len(finished))
 
@@ -202,44 +206,19 @@ def _make(
     )
 
 
-def _joined(folder: Path, name: str) -> pa.Table:
-    """Parts of a table as one, which is kept."""
-    parts = sorted((folder / "parts").glob(f"{name}-*.parquet"))
-    table = pa.concat_tables([read_table(path) for path in parts])
-    write_table(table, folder / f"{name}.parquet")
-    return table
-
-
-def _edits(problems: Sequence[Problem], answers: Sequence[Intervened]) -> pa.Table:
-    rows = [
-        {"problem_id": problem.id, **asdict(edit), "changed": edit.changed}
-        for problem, answer in zip(problems, answers, strict=True)
-        for edit in answer.edits
-    ]
-    return pa.Table.from_pylist(rows, schema=EDITS)
-
-
-def _passes(problems: Sequence[Problem], answers: Sequence[Intervened]) -> pa.Table:
-    columns = [[problem.id for problem in problems], [answer.passes for answer in answers]]
-    return pa.table(columns, schema=PASSES)
-
-
-def _rollouts(
-    shard: _Shard, prompts: Mapping[str, Sequence[int]], answers: Sequence[Intervened], tokenizer: Any
-) -> list[Rollout]:
+def _rollouts(shard: _Shard, prompts: Mapping[str, Sequence[int]], tokenizer: Any) -> list[Rollout]:
+    answers = [(problem.id, shard.made[problem.id]) for problem in shard.problems]
     return [
         Rollout(
-            problem_id=problem.id,
+            problem_id=id,
             rollout=0,
             seed=0,
-            prompt_ids=list(prompts[problem.id]),
+            prompt_ids=list(prompts[id]),
             completion_ids=answer.ids,
             text=tokenizer.decode(answer.ids, skip_special_tokens=True),
             finish_reason="stop" if answer.stopped else "length",
-            entropy=None,
-            logprob=None,
             engine=shard.policy.spelling,
             engine_version=__version__,
         )
-        for problem, answer in zip(shard.problems, answers, strict=True)
+        for id, answer in answers
     ]

@@ -10,19 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 
 from reasonmaxxer.config import MicroscopeConfig
 from reasonmaxxer.measure.metrics import percentile_interval
+from reasonmaxxer.microscope.diff import completion_ids, read_states
 from reasonmaxxer.microscope.joint import JointScores, score_joint
-from reasonmaxxer.microscope.pair import Pair
+from reasonmaxxer.microscope.pair import Arm, Pair
 from reasonmaxxer.microscope.policies import ENTROPY_BINS
 from reasonmaxxer.microscope.summary import Sums
 from reasonmaxxer.models.pieces import token_pieces
-from reasonmaxxer.models.states import completion_states
 from reasonmaxxer.rollouts.table import Rollout
 
 PLACINGS = 1000
@@ -52,6 +52,17 @@ class Trio:
     right_N: np.ndarray
     class_N: np.ndarray
 
+    @cached_property
+    def edits(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where A and where B choose another token than the base."""
+        return self.a.forward_rank_N > 1, self.b.forward_rank_N > 1
+
+    @cached_property
+    def alike(self) -> np.ndarray:
+        """Where A and B choose the same token."""
+        alike: np.ndarray = self.ab.forward_rank_N == 1
+        return alike
+
 
 def read_trio(
     pairs: tuple[Pair, Pair], rollouts: Sequence[Rollout], tokenizer: Any, on_read: Callable[[int], None] | None = None
@@ -64,28 +75,13 @@ def read_trio(
         tokenizer: of all three.
         on_read: called with the tokens of each text, once a model.
     """
-    with pairs[0].using("base") as model:
-        base = completion_states(rollouts, model, on_read)
-    tuned = []
-    for pair in pairs:
-        with pair.using("tuned") as model:
-            tuned.append(completion_states(rollouts, model, on_read))
-    heads = (pairs[0].head("base"), *(pair.head("tuned") for pair in pairs))
-    ids = [torch.tensor(rollout.completion_ids) for rollout in rollouts]
-    states = [torch.cat(own) for own in (base, *tuned)]
-    a, b, ab = (
-        score_joint(states[x], states[y], (heads[x], heads[y]), torch.cat(ids)) for x, y in ((0, 1), (0, 2), (1, 2))
-    )
-    sizes = [len(own) for own in ids]
-    right = [rollout.reward == 1 for rollout in rollouts]
-    return Trio(
-        a,
-        b,
-        ab,
-        np.repeat(np.arange(len(rollouts)), sizes),
-        np.repeat(right, sizes),
-        _classes(a.base_top_NK[:, 0], tokenizer),
-    )
+    arms: list[tuple[Pair, Arm]] = [(pairs[0], "base"), (pairs[0], "tuned"), (pairs[1], "tuned")]
+    states = [read_states(pair, arm, rollouts, on_read) for pair, arm in arms]
+    heads, ids_N = [pair.head(arm) for pair, arm in arms], completion_ids(rollouts)
+    a, b, ab = (score_joint(states[x], states[y], (heads[x], heads[y]), ids_N) for x, y in ((0, 1), (0, 2), (1, 2)))
+    sizes = [len(rollout.completion_ids) for rollout in rollouts]
+    right_N = np.repeat([rollout.reward == 1 for rollout in rollouts], sizes)
+    return Trio(a, b, ab, np.repeat(np.arange(len(sizes)), sizes), right_N, _classes(a.base_top_NK[:, 0], tokenizer))
 
 
 def _classes(ids_N: np.ndarray, tokenizer: Any) -> np.ndarray:
@@ -114,33 +110,26 @@ def summarise_overlap(trio: Trio, config: MicroscopeConfig) -> dict[str, Any]:
         trio: what the three models think.
         config: of the intervals.
     """
-    edits_a, edits_b = (scores.forward_rank_N > 1 for scores in (trio.a, trio.b))
-    same = _same_token(trio)
+    a, b = trio.edits
+    outcomes = {"correct": trio.right_N, "wrong": ~trio.right_N}
+    classes = {name: trio.class_N == i for i, name in enumerate(TOKEN_CLASSES)}
     return {
         "problems": int(trio.problem_N.max()) + 1,
         "positions": len(trio.problem_N),
         "edits": {
-            "a": int(edits_a.sum()),
-            "b": int(edits_b.sum()),
-            "both": int((edits_a & edits_b).sum()),
-            "same_token": int((edits_a & edits_b & same).sum()),
+            "a": int(a.sum()),
+            "b": int(b.sum()),
+            "both": int((a & b).sum()),
+            "same_token": int((a & b & trio.alike).sum()),
         },
-        **overlap_of(trio, np.ones_like(edits_a), config),
+        **overlap_of(trio, np.ones_like(a), config),
         "chance": {
-            "random": chance(trio, np.zeros(len(edits_a), dtype=np.int64), config),
+            "random": chance(trio, np.zeros(len(a), dtype=np.int64), config),
             "entropy": chance(trio, np.searchsorted(ENTROPY_BINS, trio.a.base_entropy_N), config),
         },
         "jsd": _divergences(trio, config),
-        "by_class": {
-            name: overlap_of(trio, trio.class_N == i, config)
-            for i, name in enumerate(TOKEN_CLASSES)
-            if ((trio.class_N == i) & (edits_a | edits_b)).any()
-        },
-        "by_outcome": {
-            name: overlap_of(trio, of_N, config)
-            for name, of_N in (("correct", trio.right_N), ("wrong", ~trio.right_N))
-            if of_N.any()
-        },
+        "by_class": {n: overlap_of(trio, of_N, config) for n, of_N in classes.items() if (of_N & (a | b)).any()},
+        "by_outcome": {n: overlap_of(trio, of_N, config) for n, of_N in outcomes.items() if of_N.any()},
     }
 
 
@@ -152,15 +141,9 @@ def overlap_of(trio: Trio, of_N: np.ndarray, config: MicroscopeConfig) -> dict[s
         of_N: bool, positions that count.
         config: of the intervals.
     """
-    a, b = (scores.forward_rank_N > 1 for scores in (trio.a, trio.b))
-    sums = Sums(
-        trio.problem_N,
-        config,
-        both=a & b & of_N,
-        either=(a | b) & of_N,
-        b=b & of_N,
-        same=a & b & of_N & _same_token(trio),
-    )
+    a, b = trio.edits
+    both = a & b & of_N
+    sums = Sums(trio.problem_N, config, both=both, either=(a | b) & of_N, b=b & of_N, same=both & trio.alike)
     return {
         "positions": int(of_N.sum()),
         "jaccard": sums.ratio("both", "either"),
@@ -179,7 +162,7 @@ def chance(trio: Trio, stratum_N: np.ndarray, config: MicroscopeConfig) -> dict[
     Returns:
         Mean over the placements, and the range that holds the level's share of them.
     """
-    a, b = (scores.forward_rank_N > 1 for scores in (trio.a, trio.b))
+    a, b = trio.edits
     would = _would_say(trio) == trio.b.tuned_top_NK[:, 0]
     generator = np.random.Generator(np.random.Philox(config.seed))
     strata = [np.flatnonzero(stratum_N == s) for s in np.unique(stratum_N)]
@@ -196,12 +179,6 @@ def chance(trio: Trio, stratum_N: np.ndarray, config: MicroscopeConfig) -> dict[
         "jaccard": percentile_interval(jaccard.mean(), jaccard, config.confidence),
         "same_token_share": percentile_interval(same.mean(), same, config.confidence),
     }
-
-
-def _same_token(trio: Trio) -> np.ndarray:
-    """Where A and B choose the same token."""
-    chosen: np.ndarray = trio.ab.forward_rank_N == 1
-    return chosen
 
 
 def _would_say(trio: Trio) -> np.ndarray:

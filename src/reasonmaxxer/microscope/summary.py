@@ -66,8 +66,7 @@ class Sums:
         def of_totals(totals: np.ndarray) -> np.ndarray:
             return formula(lambda name: totals[..., self.names.index(name)])
 
-        config = self.config
-        return bootstrap_statistic(self.sums_PK, of_totals, config.bootstrap, config.confidence, config.seed)
+        return bootstrap_statistic(self.sums_PK, of_totals, *self.config.interval)
 
 
 def summarise(table: pa.Table, pieces: dict[int, str], config: MicroscopeConfig) -> dict[str, Any]:

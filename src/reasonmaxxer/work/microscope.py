@@ -16,7 +16,14 @@ from reasonmaxxer.config import InterveneConfig, MicroscopeConfig, OverlapConfig
 from reasonmaxxer.cost import ModelFlops
 from reasonmaxxer.microscope.diff import compare_durably, mentioned_ids
 from reasonmaxxer.microscope.effects import Effects
-from reasonmaxxer.microscope.interventions import DEFAULT, Outputs, intervene_durably, policies_of, reference_of
+from reasonmaxxer.microscope.interventions import (
+    DEFAULT,
+    Outputs,
+    intervene_durably,
+    policies_of,
+    read_outputs,
+    reference_of,
+)
 from reasonmaxxer.microscope.overlap import read_trio, summarise_overlap
 from reasonmaxxer.microscope.pair import ARMS, Arm, Pair, open_pair
 from reasonmaxxer.microscope.policies import Policy, folder_name
@@ -267,7 +274,7 @@ class _Comparison:
 
         self.workspace.run_stage("outputs", ("base-greedy", "tuned-greedy"), decode)
         folders = [self.workspace.path / "outputs" / folder_name(name) for name in names]
-        return [_outputs(policy, folder) for policy, folder in zip(policies, folders, strict=True)]
+        return [read_outputs(policy, folder) for policy, folder in zip(policies, folders, strict=True)]
 
     def fewest(self, answers: Mapping[Arm, Sequence[Rollout]]) -> dict[str, Any]:
         """The search for the fewest edits."""
@@ -356,12 +363,6 @@ def _done(
         summary = there.summary or measured(comparison)
         write_report(out)
         return summary
-
-
-def _outputs(policy: Policy, folder: Path) -> Outputs:
-    """What a policy's folder holds."""
-    edits, passes = (read_table(folder / f"{name}.parquet") for name in ("edits", "passes"))
-    return Outputs(policy, read_rollouts(folder), edits, passes["passes"].to_pylist())
 
 
 def _trials(folder: Path, base: Sequence[Rollout]) -> list[Rollout]:
