@@ -9,13 +9,13 @@ from huggingface_hub import constants
 
 from reasonmaxxer.cost.plan import (
     USABLE,
+    Formulas,
     Lengths,
     assumed_lengths,
     assumed_rates,
     device_named,
     devices,
     make_plan,
-    stage_work,
 )
 from reasonmaxxer.cost.shape import known_models, rollouts_per_shard, shape_of
 from reasonmaxxer.errors import UserError
@@ -52,6 +52,10 @@ def planned(name, *overrides, device="h100", lengths=LENGTHS):
     where = device_named(device) if isinstance(device, str) else device
     sizes = shape_of(recipe, 2)
     return make_plan(recipe, sizes, where, lengths, assumed_rates(where, sizes))
+
+
+def stage_work(*told):
+    return Formulas(*told).stages()
 
 
 @pytest.mark.parametrize("name", PARAMETERS)

@@ -13,10 +13,10 @@ import torch
 
 from reasonmaxxer.config import Recipe
 from reasonmaxxer.cost.flops import ModelFlops
-from reasonmaxxer.cost.meter import Meter
+from reasonmaxxer.cost.meter import Meter, StageCost
 from reasonmaxxer.cost.plan import Device, Kind, Lengths, Rates, devices
 from reasonmaxxer.method.fit import FitArguments
-from reasonmaxxer.method.gate import resolve_gate
+from reasonmaxxer.method.gate import Gate, resolve_gate
 from reasonmaxxer.method.scoring import score_rollouts
 from reasonmaxxer.method.selection import Example
 from reasonmaxxer.method.train import add_adapter, train_adapter, training_layout
@@ -47,59 +47,58 @@ def measure(recipe: Recipe, trust_remote_code: bool = False) -> tuple[Device, Le
     """
     loaded = load_model(recipe.model, trust_remote_code)
     device, flops = str(loaded.model.device), ModelFlops(loaded.model)
+    costs: dict[Kind, StageCost] = {}
     with Meter("decode", device, None) as meter:
         rollouts = _sample(recipe, loaded)
-        decoded = meter.snapshot()
-    few = rollouts[: STEPS * recipe.training.batch_size]
+        meter.add(flops=flops.rollouts(rollouts))
+        costs["decode"] = meter.snapshot()
+    few = [replace(rollout, entropy=None) for rollout in rollouts[: STEPS * recipe.training.batch_size]]
     with Meter("read", device, None) as meter:
-        few = score_rollouts([replace(rollout, entropy=None) for rollout in few], loaded.model)
-        read = meter.snapshot()
+        few = score_rollouts(few, loaded.model)
+        meter.add(flops=sum(flops.hidden(size) + flops.logits(size) for size in map(token_count, few)))
+        costs["read"] = meter.snapshot()
     with Meter("train", device, None) as meter:
-        train_rate, decision_share = _train(recipe, loaded, few, flops)
-        trained = meter.snapshot()
-    read_flops = sum(flops.hidden(size) + flops.logits(size) for size in map(token_count, few))
-    rates: dict[Kind, float] = {
-        "decode": flops.rollouts(rollouts) / decoded.seconds,
-        "read": read_flops / read.seconds,
-        "train": train_rate,
-    }
-    peaks = [cost.peak_memory_bytes for cost in (decoded, read, trained)]
-    prompt = round(np.mean([len(r.prompt_ids) for r in rollouts]))
-    completion = float(np.mean([len(r.completion_ids) for r in rollouts]))
-    lengths = Lengths(prompt, completion, decision_share)
-    return _device(device), lengths, Rates(True, rates, None, dict(zip(rates, peaks, strict=True)))
-
-
-def _device(name: str) -> Device:
-    if name == "cpu":
-        return devices()["cpu"]
-    memory = torch.cuda.get_device_properties(name).total_memory
-    return Device(name, "cuda", float(memory), products=0.0, bandwidth=0.0, price=None)
+        gate, seconds = _train(recipe, loaded, few, meter, flops)
+        costs["train"] = replace(meter.snapshot(), seconds=seconds)
+    lengths = Lengths(
+        prompt=round(np.mean([len(r.prompt_ids) for r in rollouts])),
+        completion=float(np.mean([len(r.completion_ids) for r in rollouts])),
+        decision_share=gate.decision_share,
+    )
+    rates = {kind: cost.flops / cost.seconds for kind, cost in costs.items()}
+    where = devices()["cpu"]
+    if device != "cpu":
+        memory = torch.cuda.get_device_properties(device).total_memory
+        where = Device(device, "cuda", float(memory), products=0.0, bandwidth=0.0, price=None)
+    return where, lengths, Rates(True, rates, None, {kind: cost.peak_memory_bytes for kind, cost in costs.items()})
 
 
 def _sample(recipe: Recipe, loaded: LoadedModel) -> list[Rollout]:
     """Graded rollouts of as many problems as fill a batch."""
-    config = recipe.rollouts
-    problems = load_problems(recipe.problems.train, recipe.seed, "problems.train")
+    config, style = recipe.rollouts, recipe.problems.prompt_style
+    count = -(-config.batch_size // config.rollouts_per_problem)
+    problems = load_problems(recipe.problems.train, recipe.seed, "problems.train")[:count]
     ends = eos_ids(loaded.model, loaded.tokenizer)
     with (
-        Verifier(recipe.verify, recipe.problems.prompt_style) as verifier,
+        Verifier(recipe.verify, style) as verifier,
         closing(make_engine(config.engine, loaded, ends, config.batch_size)) as engine,
     ):
         sampler = Sampler(
             engine,
             verifier,
             loaded.tokenizer,
-            prompt_style=recipe.problems.prompt_style,
+            prompt_style=style,
             sampling=config,
             per_problem=config.rollouts_per_problem,
             seed=recipe.seed,
         )
-        return sampler.sample(problems[: -(-config.batch_size // config.rollouts_per_problem)])
+        return sampler.sample(problems)
 
 
-def _train(recipe: Recipe, loaded: LoadedModel, rollouts: list[Rollout], flops: ModelFlops) -> tuple[float, float]:
-    """FLOP/s of the optimiser steps after the first, and the share of decision points."""
+def _train(
+    recipe: Recipe, loaded: LoadedModel, rollouts: list[Rollout], meter: Meter, flops: ModelFlops
+) -> tuple[Gate, float]:
+    """The gate, and the seconds of the optimiser steps after the first, whose FLOPs the meter counts."""
     kept = ("problem_id", "rollout", "prompt_ids", "completion_ids", "entropy", "logprob")
     examples = [
         Example(**{name: getattr(rollout, name) for name in kept}, advantage=1.0 - 2.0 * (number % 2))
@@ -112,8 +111,9 @@ def _train(recipe: Recipe, loaded: LoadedModel, rollouts: list[Rollout], flops: 
     with TemporaryDirectory() as folder:
         fitting = FitArguments(Path(folder), recipe.seed, on_step=lambda step: ended.append(time.perf_counter()))
         train_adapter(model, loaded.tokenizer, examples, gate, config, fitting)
-    timed = ended[1:] if ended[2:] else ended
     layout = training_layout(examples, config, recipe.seed, loaded.model.device.type)
     decisions = sum(int(gate.decisions(e.entropy, e.key).sum()) for e in examples)
+    first, steps = min(1, len(ended) - 2), len(ended) - 1  # a single step is timed with what is done once
     done = flops.course(layout, decisions, 1.0, anchored=config.anchor_weight > 0, fresh=True)
-    return done * (len(timed) - 1) / (len(ended) - 1) / (timed[-1] - timed[0]), gate.decision_share
+    meter.add(flops=done * (steps - first) / steps)
+    return gate, ended[-1] - ended[first]

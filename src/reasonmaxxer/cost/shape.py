@@ -67,15 +67,14 @@ def shape_of(recipe: Recipe, itemsize: int, trust_remote_code: bool = False) -> 
     config, adapter = whole.get_text_config(), recipe.training.adapter
     targets = tuple(target_names(empty, adapter.target_modules))
     adapted = [m for n, m in empty.named_modules() if isinstance(m, torch.nn.Linear) and n.endswith(targets)]
-    heads = config.num_attention_heads
+    flops, heads = ModelFlops(empty), config.num_attention_heads
     groups = getattr(config, "num_key_value_heads", None) or heads
-    size = getattr(config, "head_dim", None) or config.hidden_size // heads
     return Shape(
-        flops=ModelFlops(empty),
+        flops=flops,
         config=config,
         parameters=sum(p.numel() for p in empty.parameters()),
         itemsize=itemsize,
-        key_value=2 * config.num_hidden_layers * groups * size * itemsize,
+        key_value=2 * flops.attention * groups // heads * itemsize,
         adapter=sum(adapter.rank * (m.in_features + m.out_features) for m in adapted),
     )
 
