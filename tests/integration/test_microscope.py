@@ -17,7 +17,7 @@ from reasonmaxxer.errors import UserError
 from reasonmaxxer.microscope import interventions, search
 from reasonmaxxer.microscope.pair import open_pair
 from reasonmaxxer.microscope.search import fewest_edits
-from reasonmaxxer.microscope.texts import greedy, microscope_problems
+from reasonmaxxer.problems import load_problems
 from reasonmaxxer.recipe import parse_config
 from reasonmaxxer.report.intervene import findings
 from reasonmaxxer.rollouts.collect import read_rollouts
@@ -269,7 +269,7 @@ def greedy_answers(pair, model, asked, problems):
     style, seed = asked.prompt_style, asked.seed
     with Verifier(asked.verify, style) as verifier:
         sampler = Sampler(
-            engine, verifier, pair.base.tokenizer, prompt_style=style, sampling=greedy(asked), per_problem=1, seed=seed
+            engine, verifier, pair.base.tokenizer, prompt_style=style, sampling=asked.greedy, per_problem=1, seed=seed
         )
         return sampler.sample(problems)
 
@@ -287,7 +287,7 @@ def greedy_end(model, prompt, begun, limit):
 def test_the_fewest_edits_are_those_that_trying_all_finds(models, tmp_path, monkeypatch):
     monkeypatch.setattr(search, "AT_ONCE", 1)
     asked = config(models, "a")
-    problems = microscope_problems(asked)
+    problems = load_problems(asked.problems, asked.seed, "problems")
     pair = open_pair(asked.base, str(models / "a"))
     answers = {arm: greedy_answers(pair, pair.loaded(arm).model, asked, problems) for arm in ("base", "tuned")}
     # whichever problems differ count as gained, so that there is something to search

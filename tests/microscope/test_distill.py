@@ -2,6 +2,7 @@
 
 import copy
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from reasonmaxxer.method.checkpoints import save_adapter, whole_checkpoints
 from reasonmaxxer.method.fit import FitArguments
 from reasonmaxxer.method.packed import PackedArguments
 from reasonmaxxer.method.train import add_adapter
+from reasonmaxxer.microscope import opinions
 from reasonmaxxer.microscope.distill import (
     DistillationCollator,
     DistillationTrainer,
@@ -34,11 +36,10 @@ from reasonmaxxer.microscope.opinions import (
     mean_kl,
     opinion_table,
     opinions_from_table,
-    opinions_of,
-    student_kl,
     teacher_opinions,
 )
 from reasonmaxxer.models import load_model
+from reasonmaxxer.models.score import over_positions
 from reasonmaxxer.models.states import TokenSequence, token_count
 from reasonmaxxer.recipe import parse_config
 from tests.tiny import tiny_folder, tiny_model
@@ -63,6 +64,11 @@ def bucket_kl(teacher, logit_NV):
     return (logp_NB.exp() * (logp_NB - q_NB.log())).sum(-1)
 
 
+def opinions_of(head, hidden_ND, top):
+    """A teacher's opinions, from its final hidden states."""
+    return Opinions(*over_positions(partial(opinions._opinions, top=top), [head], [hidden_ND]))
+
+
 def test_loss_and_gradient_by_hand():
     # p = (1/2, 1/4 | 1/4), q = (1/4, 1/4 | 1/2): KL = ln(2)/2 + 0 - ln(2)/4 = ln(2)/4, weight 3.
     # Gradient: q - p of the top, q (1 - p_rest / q_rest) = 1/8 of the others.
@@ -76,7 +82,7 @@ def test_loss_and_gradient_by_hand():
     assert kl.item() == pytest.approx(math.log(2) / 4)
     assert loss.item() == pytest.approx(3 * math.log(2) / 4)
     assert hidden.grad[0].tolist() == pytest.approx([-3 / 4, 0, 3 / 8, 3 / 8], abs=1e-6)
-    assert student_kl(identity, hidden.detach(), teacher).item() == kl.item()
+    assert over_positions(opinions._kl, [identity], [hidden.detach()], *teacher)[0].item() == kl.item()
 
 
 @settings(max_examples=40, deadline=None)

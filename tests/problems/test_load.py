@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reasonmaxxer.config import MicroscopeConfig, ProblemsConfig, SourceConfig
+from reasonmaxxer.config import ProblemsConfig, SourceConfig
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.microscope.texts import microscope_problems
 from reasonmaxxer.problems import Problem, load_problems, load_samples, load_splits, normalise
 from reasonmaxxer.problems.draw import shuffled, stratified
 
@@ -172,7 +171,7 @@ def test_repeated_ids_are_refused_outside_a_run_too(numbered):
     source = SourceConfig(source=numbered("a.jsonl", range(4), id=lambda n: n // 2))
     commands = (
         lambda: load_samples([source], 3, 0),  # evaluate
-        lambda: microscope_problems(MicroscopeConfig(problems=source)),
+        lambda: load_problems(source, 0, "problems"),  # diff
     )
     for load in commands:
         with pytest.raises(UserError, match=r"2 ids occur more .*'0'; make .*a\.jsonl unique"):

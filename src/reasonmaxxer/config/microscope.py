@@ -124,6 +124,11 @@ class MicroscopeConfig(MeasuringConfig):
     batch_size: Positive = 64
     """Sequences decoded at once."""
 
+    @property
+    def greedy(self) -> SamplingConfig:
+        """Decoding without chance."""
+        return SamplingConfig(temperature=0, top_p=1, max_new_tokens=self.max_new_tokens)
+
     @model_validator(mode="after")
     def _as_many_as_compared(self) -> MicroscopeConfig:
         if len(self.tuned) != self.compared:

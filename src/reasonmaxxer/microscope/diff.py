@@ -14,7 +14,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from reasonmaxxer.artifacts import read_table, schema, write_table
+from reasonmaxxer.artifacts import schema, write_table
 from reasonmaxxer.microscope.joint import JointScores, score_joint, separated
 from reasonmaxxer.microscope.pair import ARMS, AdapterPair, Arm, Pair
 from reasonmaxxer.models.states import completion_states, token_count
@@ -96,7 +96,7 @@ def positions_table(rollouts: Sequence[Rollout], scores: Sequence[JointScores]) 
 
 def compare_durably(
     pair: Pair, rollouts: Sequence[Rollout], folder: Path, on_read: Callable[[int], None] | None = None
-) -> pa.Table:
+) -> None:
     """`compare_texts` in shards that are written when they are done, and read if they are there.
 
     Args:
@@ -104,11 +104,7 @@ def compare_durably(
         rollouts: the texts.
         folder: receives `shard-00000.parquet`, ...
         on_read: called with the tokens of each text, once a model.
-
-    Returns:
-        The table of `POSITIONS` of all texts.
     """
-    shards = []
     for number, start in enumerate(range(0, len(rollouts), PER_SHARD)):
         path, part = folder / f"shard-{number:05d}.parquet", rollouts[start : start + PER_SHARD]
         if not path.exists():
@@ -116,8 +112,6 @@ def compare_durably(
         elif on_read:
             for rollout in [*part, *part]:  # both models have read them
                 on_read(token_count(rollout))
-        shards.append(read_table(path))
-    return pa.concat_tables(shards)
 
 
 def mentioned_ids(table: pa.Table) -> Iterator[int]:

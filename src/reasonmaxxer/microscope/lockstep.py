@@ -283,10 +283,9 @@ class _Lockstep:
     def _settle(self, slots: Sequence[int]) -> None:
         """Accept what stands of each draft and put in the first edit."""
         unsure = [slot for slot in slots if self.rows[slot].unsure]
-        opinions = self._second_opinions(unsure) if unsure else {}
-        positions = self._positions(unsure, opinions)
+        positions = self._positions(unsure) if unsure else {}
         for slot in slots:
-            self._accept(slot, positions.get(slot, {}), verified=slot in opinions)
+            self._accept(slot, positions.get(slot, {}))
 
     def _second_opinions(self, slots: Sequence[int]) -> dict[int, list[Tensor]]:
         """The verifier's states before all drafted tokens, for which it reads all but the last of them."""
@@ -303,26 +302,25 @@ class _Lockstep:
             slot: [self.rows[slot].prompt_D, *states.get(slot, ())][-len(self.rows[slot].drafts) :] for slot in slots
         }
 
-    def _positions(self, slots: Sequence[int], opinions: dict[int, list[Tensor]]) -> dict[int, dict[int, Position]]:
+    def _positions(self, slots: Sequence[int]) -> dict[int, dict[int, Position]]:
         """What both models think where an edit may be, by slot and place in the draft."""
+        opinions = self._second_opinions(slots)
         places = [(slot, d) for slot in slots for d in self.rows[slot].unsure]
+        drafts = [self.rows[slot].drafts[d] for slot, d in places]
+        policies = [self.rows[slot].policy for slot, _ in places]
+        own_ND = torch.stack([draft.state_D for draft in drafts if draft.state_D is not None])
+        other_ND = torch.stack([opinions[slot][d] for slot, d in places])
+        columns = over_positions(
+            self._describe,
+            self.heads,
+            (own_ND, other_ND),
+            torch.tensor([draft.token for draft in drafts], device=own_ND.device),
+            torch.tensor([p.host == self.own for p in policies], device=own_ND.device),
+            torch.tensor([p.budget == "divergence" for p in policies], device=own_ND.device),
+        )
         found: dict[int, dict[int, Position]] = {slot: {} for slot in slots}
-        if places:
-            drafts = [self.rows[slot].drafts[d] for slot, d in places]
-            policies = [self.rows[slot].policy for slot, _ in places]
-            own_ND = torch.stack([draft.state_D for draft in drafts if draft.state_D is not None])
-            other_ND = torch.stack([opinions[slot][d] for slot, d in places])
-            columns = over_positions(
-                self._describe,
-                self.heads,
-                (own_ND, other_ND),
-                torch.tensor([draft.token for draft in drafts], device=own_ND.device),
-                torch.tensor([p.host == self.own for p in policies], device=own_ND.device),
-                torch.tensor([p.budget == "divergence" for p in policies], device=own_ND.device),
-            )
-            rows = zip(*(column.tolist() for column in columns), strict=True)
-            for (slot, d), values in zip(places, rows, strict=True):
-                found[slot][d] = Position(*values)
+        for (slot, d), *values in zip(places, *(column.tolist() for column in columns), strict=True):
+            found[slot][d] = Position(*values)
         return found
 
     def _describe(
@@ -346,8 +344,13 @@ class _Lockstep:
         rank_N = torch.where(hosted_N, rank_of(own_NV, donor_N), rank_of(other_NV, donor_N))
         return host_N, donor_N, ordered_top(base_NV, CANDIDATES), entropy_N, rank_N, jsd_N
 
-    def _accept(self, slot: int, positions: dict[int, Position], verified: bool) -> None:
-        """Settle a row's draft up to its first token that does not stand, and that token's substitute."""
+    def _accept(self, slot: int, positions: dict[int, Position]) -> None:
+        """Settle a row's draft up to its first token that does not stand, and that token's substitute.
+
+        Args:
+            slot: of the row.
+            positions: where the draft may be edited; none of a draft that the verifier has not read.
+        """
         row = self.rows[slot]
         before, drafts = len(row.made.ids), row.drafts
         stood = 0
@@ -359,9 +362,8 @@ class _Lockstep:
                 break
             stood += 1
         kept = min(stood, len(drafts) - 1)  # drafted tokens that were read and stay
-        self.drafter.lengths[slot] = len(row.job.prompt) + before + kept
-        if verified:
-            self.verifier.lengths[slot] = len(row.job.prompt) + before + kept
+        for reader in (self.drafter, self.verifier) if positions else (self.drafter,):
+            reader.lengths[slot] = len(row.job.prompt) + before + kept
         row.drafts, row.stands = [], 1.0
 
     def _emit(self, row: _Row, draft: _Draft, at: Position | None) -> int:

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from reasonmaxxer.artifacts import schema
-from reasonmaxxer.models.score import Head, head_loss, over_positions, score_sequences
+from reasonmaxxer.models.score import Head, head_loss, score_sequences
 from reasonmaxxer.models.states import Tokens
 
 _NUMBERS = pa.list_(pa.float32())
@@ -54,28 +54,6 @@ class Opinions(NamedTuple):
 def joined(opinions: Sequence[Opinions]) -> Opinions:
     """Opinions of several runs of positions, one after the other."""
     return Opinions(*(torch.cat(column) for column in zip(*opinions, strict=True)))
-
-
-def opinions_of(head: Head, hidden_ND: Tensor, top: int) -> Opinions:
-    """The teacher's opinions, from its final hidden states.
-
-    Args:
-        head: its output head.
-        hidden_ND: states that predict the tokens of N positions.
-        top: K; all of a smaller vocabulary.
-    """
-    return Opinions(*over_positions(partial(_opinions, top=top), [head], [hidden_ND]))
-
-
-def student_kl(head: Head, hidden_ND: Tensor, teacher: Opinions) -> Tensor:
-    """KL(teacher || student) in nats at N positions (arXiv 2605.06241, Eq. 4), float32 [N], no gradient.
-
-    Args:
-        head: the student's output head.
-        hidden_ND: its final hidden states.
-        teacher: at the same positions.
-    """
-    return over_positions(_kl, [head], [hidden_ND], *teacher)[0]
 
 
 def distillation_loss(

@@ -131,7 +131,10 @@ def open_pair(base: ModelConfig, tuned: str, trust_remote_code: bool = False) ->
     if base.dtype == "auto" and device == "cpu":
         base = base.model_copy(update={"dtype": "float32"})
     before = load_model(base, trust_remote_code)
-    in_turn = device.startswith("cuda") and _size(before) * HEADROOM > _free(device)
+    in_turn = False
+    if device.startswith("cuda"):
+        size = sum(weight.numel() * weight.element_size() for weight in before.model.parameters())
+        in_turn = size * HEADROOM > torch.cuda.mem_get_info(device)[0]
     if in_turn:
         before.model.to("cpu")
     return _with_tuned(before, tuned, base, device, in_turn, trust_remote_code)
@@ -171,11 +174,3 @@ def check_pair(base: LoadedModel, tuned: LoadedModel) -> None:
             f"{base.name} predicts {sizes[0]:,} tokens and {tuned.name} {sizes[1]:,}: token by token only "
             "models of one vocabulary compare. Give a model and what was trained from it."
         )
-
-
-def _size(arm: LoadedModel) -> int:
-    return sum(p.numel() * p.element_size() for p in arm.model.parameters())
-
-
-def _free(device: str) -> int:
-    return torch.cuda.mem_get_info(device)[0]

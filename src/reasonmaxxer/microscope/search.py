@@ -24,7 +24,6 @@ from reasonmaxxer.config import MicroscopeConfig
 from reasonmaxxer.microscope.diff import compare_texts
 from reasonmaxxer.microscope.joint import UNSHIFTED, JointScores
 from reasonmaxxer.microscope.pair import Pair
-from reasonmaxxer.microscope.texts import greedy
 from reasonmaxxer.problems import Problem
 from reasonmaxxer.rollouts.engine import Request
 from reasonmaxxer.rollouts.sampler import graded
@@ -167,7 +166,7 @@ class _Search:
         requests = [Request((*t.rollout.prompt_ids, *t.rollout.completion_ids), 0) for t in going]
         with pair.using("base") as model:
             engine = TransformersEngine(model, pair.eos_ids, self.config.batch_size)
-            completions = engine.generate(requests, greedy(self.config))
+            completions = engine.generate(requests, self.config.greedy)
         rest = {id(trial): one.ids for trial, one in zip(going, completions, strict=True)}
         answers = []
         for trial in trials:
@@ -196,7 +195,7 @@ def _from_json(tried: dict[str, list[dict[str, Any]]], answers: Sequence[Rollout
 def _next_trials(pair: Pair, substitute: Substitute, trials: Tried) -> Tried:
     """Every trial with one more edit behind its last; their answers end with the edit."""
     flat = [trial for group in trials.values() for trial in group]
-    scores = compare_texts(pair, [trial.rollout for trial in flat]) if flat else []
+    scores = compare_texts(pair, [trial.rollout for trial in flat])
     longer: Tried = {id: [] for id in trials}
     for trial, score in zip(flat, scores, strict=True):
         after = trial.positions[-1] if trial.positions else -1

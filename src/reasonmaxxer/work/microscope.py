@@ -29,12 +29,12 @@ from reasonmaxxer.microscope.pair import ARMS, Arm, Pair, open_pair
 from reasonmaxxer.microscope.policies import Policy, folder_name
 from reasonmaxxer.microscope.search import LEVELS, SEARCH, fewest_edits
 from reasonmaxxer.microscope.summary import summarise
-from reasonmaxxer.microscope.texts import PER_SHARD, given_answers, greedy, microscope_problems
 from reasonmaxxer.microscope.vocabulary import pieces_table, texts_of
 from reasonmaxxer.models.names import files_behind
-from reasonmaxxer.problems import Problem, problems_table
+from reasonmaxxer.problems import Problem, load_problems, problems_table
 from reasonmaxxer.report.page import write_report
 from reasonmaxxer.rollouts.collect import read_rollouts
+from reasonmaxxer.rollouts.imported import import_rollouts
 from reasonmaxxer.rollouts.limits import check_prompts
 from reasonmaxxer.rollouts.table import Rollout, rollout_table
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
@@ -44,6 +44,8 @@ from reasonmaxxer.work.progress import Display
 from reasonmaxxer.work.sampling import Examiner, Respondent, count_all, tokens_and_flops_read
 from reasonmaxxer.work.workspace import StageWork, Workspace
 
+PER_SHARD = 64
+"""Problems whose answers are written at once."""
 PROBLEMS = "problems/problems.parquet"
 _ASKED = ("seed", "base", "tuned", "problems", "prompt_style", "max_new_tokens", "batch_size", "verify")
 DEPENDS = {
@@ -221,10 +223,19 @@ class _Comparison:
             examiner = Examiner(verifier, config.prompt_style, config.seed, PER_SHARD)
             engine = TransformersEngine(model, pair.eos_ids, config.batch_size)
             asked = Respondent(engine, self.flops, pair.base.tokenizer)
-            examiner.ask(asked, self.problems, greedy(config), 1, stage, stage.folder, task)
+            examiner.ask(asked, self.problems, config.greedy, 1, stage, stage.folder, task)
 
     def _given(self, stage: StageWork) -> None:
-        rollouts = given_answers(self.pair, self.problems, self.config)
+        config, pair = self.config, self.pair
+        with Verifier(config.verify, config.prompt_style) as verifier:
+            rollouts = import_rollouts(
+                Path(config.text),
+                self.problems,
+                verifier,
+                pair.base.tokenizer,
+                prompt_style=config.prompt_style,
+                eos_ids=pair.eos_ids,
+            )
         write_table(rollout_table(rollouts), stage.folder / "shard-00000.parquet")
 
     def compared(self, stage: str, text: str, label: str) -> pa.Table:
@@ -341,7 +352,7 @@ def _done(
     trust_remote_code: bool,
 ) -> dict[str, Any]:
     """Read the problems, take the folder, measure unless that is done, draw the page."""
-    problems = microscope_problems(config)
+    problems = load_problems(config.problems, config.seed, "problems")
     workspace = opened(
         out,
         command,
