@@ -6,6 +6,7 @@ The command line comes here for it, and so knows neither the report nor the micr
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -14,7 +15,7 @@ from reasonmaxxer.artifacts import read_object
 from reasonmaxxer.cost.plan import Plan
 from reasonmaxxer.report.comparison import write_comparison
 from reasonmaxxer.report.page import command_of, print_report, write_report
-from reasonmaxxer.report.plan import plan_table
+from reasonmaxxer.report.plan import plan_table, plan_words
 from reasonmaxxer.report.render import to_terminal
 from reasonmaxxer.report.status import print_status, print_summary
 from reasonmaxxer.work.status import read_status
@@ -47,4 +48,6 @@ def compare(runs: Sequence[Path], out: Path, console: Console) -> None:
 
 def show_plan(plan: Plan, console: Console) -> None:
     """Print what a run will take."""
-    console.print(to_terminal(plan_table(plan)))
+    console.print(to_terminal(replace(plan_table(plan), note="")))
+    for sentence in plan_words(plan):
+        console.print(sentence, highlight=False, soft_wrap=True, markup=False)
