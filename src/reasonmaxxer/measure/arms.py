@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -227,13 +227,11 @@ def _answers(folder: Path, arm: str) -> Answers:
     columns = ("problem_id", "outcome", "finish_reason")
     greedy = read_columns(folder / f"{arm}-greedy", columns)
     drawn = read_columns(folder / f"{arm}-sampled", columns)
-    sampled: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
-    for row in drawn:
-        n, c = sampled[row["problem_id"]]
-        sampled[row["problem_id"]] = n + 1, c + (row["outcome"] == "correct")
+    counts = Counter(row["problem_id"] for row in drawn)
+    right = Counter(row["problem_id"] for row in drawn if row["outcome"] == "correct")
     return Answers(
         {row["problem_id"]: float(row["outcome"] == "correct") for row in greedy},
-        dict(sampled),
+        {problem: (count, right[problem]) for problem, count in counts.items()},
         float(np.mean([row["finish_reason"] == "length" for row in greedy + drawn])),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,16 +82,12 @@ def published_scores(name: str) -> list[PublishedScores]:
         name: hub id or folder of the base; only its last part counts.
     """
     wanted = Path(name).name.casefold()
-    table = _read()
-    families = [family for family in table["families"] if wanted in map(str.casefold, family["names"])]
-    return [row for family in families for row in _rows(family, table["columns"])]
+    return [row for names, row in _scores() if wanted in names]
 
 
 def published_costs() -> list[PublishedScores]:
     """Every row of Table 3 that has a cost, in its order."""
-    table = _read()
-    rows = [row for family in table["families"] for row in _rows(family, table["columns"])]
-    return [row for row in rows if row.usd is not None]
+    return [row for _, row in _scores() if row.usd is not None]
 
 
 def published_pairs() -> list[PublishedPair]:
@@ -103,11 +100,14 @@ def published_students() -> list[PublishedStudent]:
     return [PublishedStudent(**row) for row in _read()["students"]]
 
 
-def _rows(family: dict[str, Any], columns: list[str]) -> list[PublishedScores]:
-    return [
-        PublishedScores(family["model"], method, **{**row, "scores": dict(zip(columns, row["scores"], strict=True))})
-        for method, row in family["rows"].items()
-    ]
+def _scores() -> Iterator[tuple[set[str], PublishedScores]]:
+    """Every row of Table 3, with the names that its base goes by."""
+    table = _read()
+    for family in table["families"]:
+        names = {name.casefold() for name in family["names"]}
+        for method, row in family["rows"].items():
+            scores = dict(zip(table["columns"], row["scores"], strict=True))
+            yield names, PublishedScores(family["model"], method, **{**row, "scores": scores})
 
 
 def _read() -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -70,13 +71,8 @@ def choose_train(rollouts: Sequence[Rollout], examples: Sequence[Example], count
     """All rollouts of the first `count` problems that taught, nearest the edge of competence first."""
     taught = {example.key: example for example in examples}
     problems = list(dict.fromkeys(example.problem_id for example in examples))[:count]
-    specimens = [Specimen(r, "train", "base") for r in rollouts]
-    return [
-        Specimen(s.rollout, s.split, s.arm, taught.get(s.key))
-        for problem in problems
-        for s in specimens
-        if s.rollout.problem_id == problem
-    ]
+    specimens = [Specimen(r, "train", "base", taught.get(f"{r.problem_id}#{r.rollout}")) for r in rollouts]
+    return [specimen for problem in problems for specimen in specimens if specimen.rollout.problem_id == problem]
 
 
 def choose_test(base: Sequence[Rollout], adapted: Sequence[Rollout], count: int) -> list[Specimen]:
@@ -90,9 +86,8 @@ def choose_test(base: Sequence[Rollout], adapted: Sequence[Rollout], count: int)
     pairs = list(zip(base, adapted, strict=True))
     gained = [pair for pair in pairs if pair[1].reward > pair[0].reward]
     lost = [pair for pair in pairs if pair[1].reward < pair[0].reward]
-    changed = [*gained, *lost]
-    in_turn = sorted(changed, key=lambda p: (gained if p in gained else lost).index(p))
-    rest = [pair for pair in pairs if pair not in changed]
+    rest = [pair for pair in pairs if pair[1].reward == pair[0].reward]
+    in_turn = [pair for two in zip_longest(gained, lost) for pair in two if pair]
     return [
         Specimen(rollout, "test", arm)
         for pair in [*in_turn, *rest][:count]
@@ -118,15 +113,13 @@ def inspect_tokens(
     rollouts = [specimen.rollout for specimen in specimens]
     table = positions_table(rollouts, compare_texts(AdapterPair(model), rollouts, on_scored))
     rows = zip(specimens, table["base_entropy"].to_pylist(), strict=True)
-    columns = {
-        "split": [specimen.split for specimen in specimens],
-        "arm": [specimen.arm for specimen in specimens],
-        "advantage": [specimen.example and specimen.example.advantage for specimen in specimens],
-        "decision": [_decisions(specimen, entropy_T, gate) for specimen, entropy_T in rows],
-    }
-    for name, values in reversed(columns.items()):
-        table = table.add_column(0, TOKENS.field(name), pa.array(values, TOKENS.field(name).type))
-    return table
+    taught = [
+        [specimen.split for specimen in specimens],
+        [specimen.arm for specimen in specimens],
+        [specimen.example and specimen.example.advantage for specimen in specimens],
+        [_decisions(specimen, entropy_T, gate) for specimen, entropy_T in rows],
+    ]
+    return pa.table([*taught, *table.columns], schema=TOKENS)
 
 
 def _decisions(specimen: Specimen, entropy_T: Sequence[float], gate: Gate) -> list[bool]:

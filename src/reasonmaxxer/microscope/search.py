@@ -133,7 +133,7 @@ class _Search:
             if not path.exists():
                 longer = _next_trials(self.pair, substitute, open_trials)
                 write_json(_as_json(self._tried(longer)), path)
-            tried = _from_json(read_json(path), self.answers)
+            tried = read_trials(path, self.answers)
             for id, trials in tried.items():
                 right = [trial for trial in trials if trial.rollout.reward]
                 if right:
@@ -184,11 +184,17 @@ def _as_json(tried: Tried) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def _from_json(tried: dict[str, list[dict[str, Any]]], answers: Sequence[Rollout]) -> Tried:
+def read_trials(path: Path, answers: Sequence[Rollout]) -> Tried:
+    """What one level of a search tried.
+
+    Args:
+        path: a file that `fewest_edits` wrote.
+        answers: the base's, of all problems that were searched.
+    """
     base = {rollout.problem_id: rollout for rollout in answers}
     return {
         id: [Trial(**{**row, "rollout": replace(base[id], **row["rollout"])}) for row in rows]
-        for id, rows in tried.items()
+        for id, rows in read_json(path).items()
     }
 
 

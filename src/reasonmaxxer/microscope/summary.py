@@ -33,10 +33,12 @@ RATIOS = {
     "mean_kl_base_tuned": ("kl_base", "positions"),
     "mean_kl_tuned_base": ("kl_tuned", "positions"),
     "sampled_agreement": ("overlap", "positions"),
-    "moved_within_top": ("within", "positions"),
-    "moved_out_of_top": ("out", "positions"),
+    "moved_within_top": ("moved_within", "positions"),
+    "moved_out_of_top": ("moved_out", "positions"),
 }
 """Figures that are one sum over positions over another."""
+AS_THEY_ARE = ("kl_base", "kl_tuned", "overlap", "moved_within", "moved_out")
+"""Columns of `POSITIONS` that are summed as they are."""
 
 Interval = dict[str, float | None]
 
@@ -84,7 +86,6 @@ def summarise(table: pa.Table, pieces: dict[int, str], config: MicroscopeConfig)
     problem_N = problem_numbers(table)
     kind_N, entropy_N, jsd_N = (flat(table, n) for n in ("kind", "base_entropy", "jsd"))
     changed_N = kind_N != UNSHIFTED
-    rank_N = flat(table, "forward_rank")
     sums = Sums(
         problem_N,
         config,
@@ -95,15 +96,11 @@ def summarise(table: pa.Table, pieces: dict[int, str], config: MicroscopeConfig)
         changed=changed_N,
         unshifted_entropy=entropy_N * ~changed_N,
         reranked_entropy=entropy_N * (kind_N == RERANKED),
-        rank=rank_N * changed_N,
+        rank=flat(table, "forward_rank") * changed_N,
         backward_rank=flat(table, "backward_rank") * changed_N,
         jsd=jsd_N,
         changed_jsd=jsd_N * changed_N,
-        kl_base=flat(table, "kl_base"),
-        kl_tuned=flat(table, "kl_tuned"),
-        overlap=flat(table, "overlap"),
-        within=flat(table, "moved_within"),
-        out=flat(table, "moved_out"),
+        **{name: flat(table, name) for name in AS_THEY_ARE},
     )
     return {
         "problems": len(set(table["problem_id"].to_pylist())),
@@ -114,10 +111,7 @@ def summarise(table: pa.Table, pieces: dict[int, str], config: MicroscopeConfig)
         "entropy_ratio": sums.statistic(
             lambda of: (of("reranked_entropy") / of("reranked")) / (of("unshifted_entropy") / of("unshifted"))
         ),
-        "ranks": {
-            "forward": rank_counts(rank_N[changed_N]),
-            "backward": rank_counts(flat(table, "backward_rank")[changed_N]),
-        },
+        "ranks": {way: rank_counts(flat(table, f"{way}_rank")[changed_N]) for way in ("forward", "backward")},
         "jsd_by_tenth": jsd_by_tenth(table, config),
         "tokens": token_changes(table, pieces),
         "gate": gate_curve(entropy_N, changed_N, problem_N, config),
@@ -169,20 +163,14 @@ def _counted(ids: list[int], pieces: dict[int, str]) -> list[dict[str, Any]]:
 def _by_outcome(table: pa.Table, config: MicroscopeConfig) -> dict[str, dict[str, Any]]:
     """Agreement and divergence on texts that are right and on others."""
     right_N = np.repeat(np.array(table["outcome"].to_pylist()) == "correct", lengths(table))
-    problem_N, kind_N, jsd_N = problem_numbers(table), flat(table, "kind"), flat(table, "jsd")
+    problem_N, unshifted_N, jsd_N = problem_numbers(table), flat(table, "kind") == UNSHIFTED, flat(table, "jsd")
     found = {}
     for name, of_N in (("correct", right_N), ("wrong", ~right_N)):
         if of_N.any():
+            count = int(of_N.sum())
             sums = Sums(
-                problem_N[of_N],
-                config,
-                positions=np.ones(int(of_N.sum())),
-                unshifted=kind_N[of_N] == UNSHIFTED,
-                jsd=jsd_N[of_N],
+                problem_N[of_N], config, positions=np.ones(count), unshifted=unshifted_N[of_N], jsd=jsd_N[of_N]
             )
-            found[name] = {
-                "positions": int(of_N.sum()),
-                "agreement": sums.ratio("unshifted", "positions"),
-                "mean_jsd": sums.ratio("jsd", "positions"),
-            }
+            figures = {"agreement": sums.ratio("unshifted", "positions"), "mean_jsd": sums.ratio("jsd", "positions")}
+            found[name] = {"positions": count, **figures}
     return found

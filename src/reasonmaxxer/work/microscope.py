@@ -27,7 +27,7 @@ from reasonmaxxer.microscope.interventions import (
 from reasonmaxxer.microscope.overlap import read_trio, summarise_overlap
 from reasonmaxxer.microscope.pair import ARMS, Arm, Pair, open_pair
 from reasonmaxxer.microscope.policies import Policy, folder_name
-from reasonmaxxer.microscope.search import LEVELS, SEARCH, fewest_edits
+from reasonmaxxer.microscope.search import LEVELS, SEARCH, fewest_edits, read_trials
 from reasonmaxxer.microscope.summary import summarise
 from reasonmaxxer.microscope.vocabulary import pieces_table, texts_of
 from reasonmaxxer.models.names import files_behind
@@ -299,7 +299,8 @@ class _Comparison:
                 found = fewest_edits(
                     self.pair, self.problems, answers["base"], answers["tuned"], self.config, work.folder, on_level
                 )
-            rollouts = _trials(work.folder, answers["base"])
+            levels = [read_trials(path, answers["base"]) for path in sorted(work.folder.glob("*-[0-9].json"))]
+            rollouts = [trial.rollout for tried in levels for trials in tried.values() for trial in trials]
             count_all(work, sum(len(r.completion_ids) for r in rollouts), self.flops.rollouts(rollouts))
             write_json(self._spelled(found), work.folder / "fewest.json")
 
@@ -374,17 +375,6 @@ def _done(
         summary = there.summary or measured(comparison)
         write_report(out)
         return summary
-
-
-def _trials(folder: Path, base: Sequence[Rollout]) -> list[Rollout]:
-    """Every answer that a search has tried."""
-    answers = {rollout.problem_id: rollout for rollout in base}
-    return [
-        replace(answers[id], completion_ids=trial["rollout"]["completion_ids"])
-        for path in sorted(folder.glob("*-[0-9].json"))
-        for id, trials in read_json(path).items()
-        for trial in trials
-    ]
 
 
 def _ids_in(answers: Iterable[Sequence[Rollout]], outputs: Sequence[Outputs]) -> Iterator[int]:
