@@ -7,16 +7,21 @@ import shlex
 import shutil
 import subprocess
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import typer
 import yaml
 
 from reasonmaxxer.cli import app, commands
-from reasonmaxxer.config import Recipe
+from reasonmaxxer.config import GATE_KNOBS, EngineConfig, GateKind, Recipe
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.method.gate import KINDS
+from reasonmaxxer.microscope.policies import POLICIES
 from reasonmaxxer.problems import load_splits
+from reasonmaxxer.problems.catalogue import CATALOGUE
 from reasonmaxxer.recipe import CONFIGS, keys_of, load_config, load_recipe
+from reasonmaxxer.rollouts.engines import ENGINES
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -168,6 +173,19 @@ def test_what_the_reference_describes_exists(text, page):
         assert found is not None, name
         members = (yaml.safe_load(options) or {}).get("options", {}).get("members", [])
         assert [member for member in members if not hasattr(found, member)] == []
+
+
+@pytest.mark.parametrize(
+    "page, names", [("gate.md", KINDS), ("evaluation.md", CATALOGUE), ("microscope.md", POLICIES)]
+)
+def test_what_is_chosen_by_name_has_a_row(page, names):
+    text = (DOCS / page).read_text(encoding="utf-8")
+    assert [name for name in names if not re.search(rf"^\| `{re.escape(name)}[`:]", text, re.MULTILINE)] == []
+
+
+def test_every_name_of_a_config_has_its_row_in_the_code():
+    assert set(KINDS) == set(GATE_KNOBS) == set(get_args(GateKind))
+    assert set(ENGINES) == set(get_args(EngineConfig.model_fields["name"].annotation))
 
 
 @each_page

@@ -143,9 +143,9 @@ class InterveneConfig(MicroscopeConfig):
     text: Literal["base"] = "base"
     """Always `base`."""
     policies: Several[str] = ()
-    """oracle, random, second, gated, matched, or fewest, the search; with a budget first=K, share=P, entropy=K,
-    divergence=K or reranked, of gated tau=H, as in `oracle:first=2`; `reverse-` before a name changes the models'
-    places. None is the paper's, controls, dose and response, the search."""
+    """What is tried, each as NAME or NAME:BUDGET, such as `oracle:first=2`; docs/microscope.md lists names and
+    budgets. `reverse-` before a name changes the models' places; `fewest` is the search. None is the paper's,
+    controls, dose and response, the search."""
 
 
 class OverlapConfig(MicroscopeConfig):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
@@ -131,6 +132,12 @@ class EngineConfig(Config):
     """Settings that only vLLM reads."""
     ray: RayConfig = RayConfig()
     """Several machines."""
+
+    @property
+    def gpus(self) -> int:
+        """GPUs that are sampled on, on all machines together."""
+        spread = self.vllm.tensor_parallel_size if self.name == "vllm" else 1
+        return max(spread, math.ceil(self.ray.workers * self.ray.gpus))
 
     def refuse_other_weights(self, model: ModelConfig) -> None:
         """Refuse to sample other weights than those in memory: vLLM reads the whole ones from disk.

@@ -10,7 +10,7 @@ A policy is said as NAME or NAME:BUDGET; with `reverse-` before it, the models c
 | `gated:tau=1.2` | where the base's entropy exceeds tau | the donor's choice |
 | `matched` | random places, as entropic as those where the choices differ | the donor's choice |
 
-| budget | of the places of `oracle`, `random` and `second` |
+| budget | of the places where the choices differ |
 |---|---|
 | `first=K` | the first K of each answer |
 | `share=P` | each with probability P |

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +10,7 @@ from typing import Any
 
 from reasonmaxxer.artifacts import read_table
 from reasonmaxxer.baselines.trl import check_trl
-from reasonmaxxer.config import ONLINE, EngineConfig, Method, Recipe
+from reasonmaxxer.config import ONLINE, Method, Recipe
 from reasonmaxxer.cost import price_of
 from reasonmaxxer.cost.shape import rollouts_per_shard, shape_of
 from reasonmaxxer.environment import describe_environment
@@ -140,7 +139,7 @@ def open_job(
     if not (out / "problems" / RECORD).is_file():
         check_imported(recipe.rollouts.imported)
         drawn = load_splits(recipe.problems, recipe.seed)
-    price = price_of(recipe.cost, device, _gpus_held(recipe.rollouts.engine))
+    price = price_of(recipe.cost, device, max(process_count(), recipe.rollouts.engine.gpus))
     environment = describe_environment(device, recipe.seed)
     begun = (run for run in (out, reuse) if run and (run / RECIPE).is_file())
     recipe = _with_shards(recipe, begun, device, trust_remote_code)
@@ -172,9 +171,3 @@ def _with_shards(recipe: Recipe, begun: Iterable[Path], device: str, trust_remot
     weights = shape_of(recipe, 4, trust_remote_code).parameters if device == "cpu" else None
     rollouts = recipe.rollouts.model_copy(update={"rollouts_per_shard": rollouts_per_shard(recipe, weights)})
     return recipe.model_copy(update={"rollouts": rollouts})
-
-
-def _gpus_held(engine: EngineConfig) -> int:
-    """GPUs of a run from its start to its end: those of its processes, or of what samples if more."""
-    spread = engine.vllm.tensor_parallel_size if engine.name == "vllm" else 1
-    return max(process_count(), spread, math.ceil(engine.ray.workers * engine.ray.gpus))
