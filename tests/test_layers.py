@@ -12,7 +12,7 @@ RING = [
     "work.summary", "work.run", "work.join",
 ]  # fmt: skip
 """What a newcomer reads to know the method. Neither it nor the command line knows the microscope or the report."""
-ORDER = [*RING, "microscope", "work.status", "report", "work", "share", "cli"]
+ORDER = [*RING, "microscope", "work.status", "report", "share", "work", "cli"]
 """`work.NAME` is one module of `work`, `work` all others of it."""
 ROOT = Path(reasonmaxxer.__file__).parent
 

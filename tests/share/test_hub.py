@@ -1,27 +1,29 @@
-"""To the hub: the card says what summary.json says, and what arrives is what was prepared."""
+"""To the hub: the card says what summary.json says, and nothing else than what may be shared lies beside it."""
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 import yaml
-from huggingface_hub import ModelCard, constants, metadata_load
+from huggingface_hub import ModelCard, metadata_load
 from markdown_it import MarkdownIt
-from typer.testing import CliRunner
 
 from reasonmaxxer.artifacts import read_json, write_json
-from reasonmaxxer.cli import app
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.recipe import parse_recipe
 from reasonmaxxer.share import hub
-from reasonmaxxer.share.formats import export
 from reasonmaxxer.share.merge import merge
 from reasonmaxxer.share.source import find_source
 from tests.report.made import make_run
-from tests.share.hub_stand_in import serve
 
+FILES = ["README.md", "adapter_config.json", "adapter_model.safetensors", "recipe.yaml", "summary.json"]
 NASTY = "</table><script>x</script> | a*b* ](http://x) --- `c`\n# d"
+
+
+def prepared(run):
+    """What is uploaded of a run."""
+    hub.write_hub_folder(run)
+    return run / "hub"
 
 
 @pytest.fixture
@@ -37,11 +39,11 @@ def finished(tmp_path):
 
 
 def test_the_card_says_what_the_summary_says(finished):
-    folder = hub.prepare(finished, "someone/words", "apache-2.0")
+    folder = prepared(finished)
     summary = read_json(finished / "summary.json")
     data = metadata_load(folder / "README.md")
     assert (data["base_model"], data["base_model_relation"]) == ("some/base", "adapter")
-    assert (data["library_name"], data["license"]) == ("peft", "apache-2.0")
+    assert (data["library_name"], data["model-index"][0]["name"]) == ("peft", "run")
     card = ModelCard.load(folder / "README.md")
     found = {r.metric_name: r.metric_value for r in card.data.eval_results}
     assert found["greedy pass@1"] == summary["adapted"]["greedy"]["pass@1"]["value"]
@@ -69,14 +71,13 @@ def test_the_card_says_whose_rollouts_taught(finished, method, imported, said):
     recipe = yaml.safe_load((finished / "recipe.yaml").read_text())
     recipe["rollouts"]["imported"], recipe["training"]["method"] = imported, method
     (finished / "recipe.yaml").write_text(yaml.safe_dump(recipe))
-    folder = hub.prepare(finished, "someone/words")
+    folder = prepared(finished)
     assert said in ModelCard.load(folder / "README.md").text.replace("\\", "")
 
 
-def test_what_is_pushed_names_no_path_of_this_machine(tiny_run, finished, tmp_path):
+def test_what_is_uploaded_names_no_path_of_this_machine(tiny_run, finished, tmp_path):
     run, recipe = tiny_run
     merge(find_source(str(run)), tmp_path / "merged")
-    export(run, "unpaired-preference", tmp_path / "merged" / "rows.json")
     summary = read_json(finished / "summary.json")
     summary["model"] |= {"name": "/home/me/a b/base", "source": "adapter on /home/me/base (folder)"}
     write_json(summary, finished / "summary.json")
@@ -84,8 +85,8 @@ def test_what_is_pushed_names_no_path_of_this_machine(tiny_run, finished, tmp_pa
     values["verify"]["function"] = "/home/me/grading.py:grade"
     values["problems"]["train"]["source"] = "C:\\Users\\me\\train.jsonl"
     (finished / "recipe.yaml").write_text(yaml.safe_dump(values))
-    for path in (tmp_path / "merged", finished):
-        files = hub.published(hub.prepare(path, "someone/words"))
+    for folder in (tmp_path / "merged", run / "hub", prepared(finished)):
+        files = list(folder.iterdir())
         assert {"summary.json", "recipe.yaml", "README.md"} <= {file.name for file in files}
         for file in files:
             paths = rb"/home|" + str(run.parent).encode()
@@ -102,7 +103,7 @@ def test_names_from_outside_stay_text(finished):
     recipe = yaml.safe_load((finished / "recipe.yaml").read_text())
     recipe["problems"]["test"]["source"] = NASTY
     (finished / "recipe.yaml").write_text(yaml.safe_dump(recipe))
-    folder = hub.prepare(finished, "someone/words")
+    folder = prepared(finished)
     data = metadata_load(folder / "README.md")
     assert data["model-index"][0]["results"][0]["dataset"]["name"] == NASTY
     text = (folder / "README.md").read_text().split("\n---\n", 1)[1]
@@ -112,99 +113,55 @@ def test_names_from_outside_stay_text(finished):
     assert len(re.findall("<tr>", html.split("<h2>Training")[1].split("</table>")[0])) == 8
 
 
-def test_only_known_files_go(finished):
-    folder = hub.prepare(finished, "someone/words")
-    (folder / "shard-00000.parquet").write_text("rollouts")
-    (folder / "rows.jsonl").write_text("rollouts")
-    names = [path.name for path in hub.published(folder)]
-    assert names == [
-        "README.md", "adapter_config.json", "adapter_model.safetensors", "recipe.yaml", "summary.json",
-    ]  # fmt: skip
+def test_only_what_may_be_shared_lies_there(tiny_run, finished):
+    run, _ = tiny_run
+    for folder in (run / "hub", prepared(finished)):
+        assert sorted(path.name for path in folder.iterdir()) == FILES
+    weights = "adapter_model.safetensors"
+    assert (run / "hub" / weights).read_bytes() == (run / "training" / "adapter" / weights).read_bytes()
 
 
-@pytest.fixture
-def endpoint(monkeypatch):
-    """Makes an address the hub's for this process, with a token for it."""
-
-    def use(address, token="secret"):
-        monkeypatch.setattr(constants, "ENDPOINT", address)
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)  # whose server is not the hub
-        monkeypatch.setattr(constants, "HF_TOKEN_PATH", "/nowhere")
-        monkeypatch.setenv("HF_TOKEN", token)
-
-    return use
+def test_a_base_that_is_a_folder_is_not_named_as_a_repository(tiny_run):
+    run, recipe = tiny_run
+    text = (run / "hub" / "README.md").read_text()
+    assert "base_model" not in metadata_load(run / "hub" / "README.md")
+    assert "nobody else can load" in text and "reasonmaxxer merge" in text
+    config = read_json(run / "hub" / "adapter_config.json")
+    assert config["base_model_name_or_path"] == Path(recipe.model.name).name
+    config["base_model_name_or_path"] = recipe.model.name
+    assert config == read_json(run / "training" / "adapter" / "adapter_config.json")
 
 
-def test_what_arrives_is_what_was_prepared(finished, endpoint):
-    with serve() as stand_in:
-        endpoint(stand_in.endpoint)
-        done = CliRunner().invoke(app, ["push", str(finished), "someone/words", "--private"])
-    assert done.exit_code == 0, done.output
-    assert f"{stand_in.endpoint}/someone/words" in done.stdout
-    (created,) = stand_in.created
-    assert (created["organization"], created["name"]) == ("someone", "words")
-    assert created["visibility"] == "private"
-    assert stand_in.tokens == {"Bearer secret"}
-    there = {p.name: p.read_bytes() for p in (finished / "hub").iterdir()}
-    assert stand_in.files == there and len(there) == 5
-    assert set(stand_in.validated) == {there["README.md"].decode()}
+def test_a_card_of_the_same_results_stays_and_another_is_written_anew(finished):
+    card = prepared(finished) / "README.md"
+    assert "nobody else can load" not in card.read_text()
+    card.write_text("---\nlicense: mit\n---\nmine\n")
+    assert (prepared(finished) / "README.md").read_text().endswith("mine\n")
+    summary = read_json(finished / "summary.json")
+    summary["difference"]["greedy"]["gained"] += 1
+    write_json(summary, finished / "summary.json")
+    gained = summary["difference"]["greedy"]["gained"]
+    assert f"{gained} problems gained" in (prepared(finished) / "README.md").read_text()
 
 
-def test_a_merged_folder_goes_as_it_is_with_a_card(finished, tmp_path):
-    merged = tmp_path / "merged"
+def test_a_merged_folder_has_a_card(finished, tmp_path):
+    merged = tmp_path / "mer ged"
     merged.mkdir()
-    for name in ("summary.json", "recipe.yaml"):
-        shutil.copyfile(finished / name, merged / name)
-    (merged / "config.json").write_text("{}")
     gap = {"max_delta_logprob": 0.0125, "mean_delta_logprob": 0.001, "greedy_agreement": 0.995}
-    record = {"base": "/home/me/base", "dtype": "bfloat16", "tokens": 1234, "adapter_to_merged": gap}
-    write_json(record, merged / "merge.json")
-    assert hub.prepare(merged, "someone/words") == merged
-    data = metadata_load(merged / "README.md")
-    # a base that is a folder of this machine is not named as a repository
-    assert data["library_name"] == "transformers" and "base_model" not in data
+    record = {"base": "base", "dtype": "bfloat16", "tokens": 1234, "adapter_to_merged": gap}
+    for base, named in (("/home/me/base", None), ("some/base", "some/base")):
+        hub.add_card(finished, merged, merged.name, base, record)
+        data = metadata_load(merged / "README.md")
+        # a base that is a folder of this machine is not named as a repository
+        assert data["library_name"] == "transformers" and data.get("base_model") == named
     text = (merged / "README.md").read_text()
-    assert "/home/me" not in text
+    assert "/home/me" not in text and '"NAME/mer-ged"' in text
     assert "0.013 nats at most" in text and "99.50%" in text and "saved in bfloat16" in text
-    (merged / "README.md").write_text("---\nlicense: mit\n---\nmine\n")
-    hub.prepare(merged, "someone/words", "apache-2.0")
-    assert metadata_load(merged / "README.md") == {"license": "apache-2.0"}
-    assert "mine" in (merged / "README.md").read_text()
 
 
-def test_what_cannot_be_pushed_is_named(finished, tmp_path):
-    with pytest.raises(UserError, match="no repository of the hub"):
-        hub.prepare(finished, "some one/words")
+def test_what_is_no_finished_run_is_named(finished, tmp_path):
     with pytest.raises(UserError, match=r"no recipe\.yaml"):
-        hub.prepare(tmp_path, "someone/words")
-    adapter = finished / "training" / "adapter"
-    with pytest.raises(UserError, match=r"neither README\.md nor a summary\.json"):
-        hub.prepare(adapter, "someone/words")
-    write_json({"base_model_name_or_path": str(tmp_path)}, adapter / "adapter_config.json")
-    with pytest.raises(UserError, match="that nobody else can load"):
-        hub.prepare(finished, "someone/words")
-    assert not (finished / "hub").exists()
+        hub.add_card(tmp_path, tmp_path, "words", "some/base")
     (finished / "summary.json").unlink()
     with pytest.raises(UserError, match="is not finished"):
-        hub.prepare(finished, "someone/words")
-
-
-def test_without_token_or_network_nothing_is_lost(finished, endpoint, monkeypatch):
-    folder = hub.prepare(finished, "someone/words")
-    endpoint("http://127.0.0.1:9", token="")
-    with pytest.raises(UserError, match="The hub wants a token"):
-        hub.push(folder, "someone/words")
-    endpoint("http://127.0.0.1:9")  # nobody listens there
-    with pytest.raises(UserError, match=r"was not uploaded to http://127\.0\.0\.1:9: .*refused"):
-        hub.push(folder, "someone/words")
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(UserError, match="offline mode is enabled"):
-        hub.push(folder, "someone/words")
-    assert len(hub.published(folder)) == 5
-
-
-def test_a_dry_run_uploads_nothing(finished, endpoint):
-    endpoint("http://127.0.0.1:9")
-    done = CliRunner().invoke(app, ["push", str(finished), "someone/words", "--dry-run"])
-    assert done.exit_code == 0, done.output
-    assert "adapter_model.safetensors" in done.stdout and "Nothing was uploaded" in done.stdout
+        prepared(finished)

@@ -1,4 +1,4 @@
-"""Commands that take a run's results elsewhere: merged weights, the hub, data for TRL."""
+"""Commands that take a run's results elsewhere: merged weights, data for TRL."""
 
 from __future__ import annotations
 
@@ -61,39 +61,6 @@ def merge(
     )
 
 
-def push(
-    source: Annotated[
-        Path, typer.Argument(metavar="RUN|FOLDER", help="Run directory, or a folder such as `merge` makes.")
-    ],
-    repo_id: Annotated[str, typer.Argument(metavar="NAME/REPOSITORY", help="On the hub.")],
-    license_id: Annotated[
-        str | None,
-        typer.Option(
-            "--license",
-            metavar="ID",
-            help="Licence for the card, as the hub spells it: apache-2.0, mit, ...",
-            show_default="none stated",
-        ),
-    ] = None,
-    private: Annotated[bool, typer.Option("--private", help="Make a private repository.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Prepare and list the folder, upload nothing.")] = False,
-) -> None:
-    """Push a run's adapter, or a merged model, to the Hugging Face hub with a model card.
-
-    Weights, card, figures and recipe go; completions never do.
-    """
-    from reasonmaxxer.share import hub
-
-    folder = hub.prepare(source, repo_id, license_id)
-    rows = [(path.name, path.stat().st_size) for path in hub.published(folder)]
-    print_table(("file", "bytes"), rows)
-    typer.echo(f"In {folder}")
-    if dry_run:
-        typer.echo("Nothing was uploaded: --dry-run.")
-    else:
-        typer.echo(hub.push(folder, repo_id, private))
-
-
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run directory.")],
     out: Annotated[Path, typer.Option(help="JSON Lines file to write.", show_default=False)],
@@ -117,5 +84,5 @@ def export(
 
 def register(app: typer.Typer) -> None:
     """Put the commands on the command line."""
-    for command in (merge, push, export):
+    for command in (merge, export):
         app.command()(command)

@@ -14,17 +14,12 @@ from reasonmaxxer.report.words import caveats
 
 
 def model_card(
-    repo_id: str,
-    base: str,
-    summary: dict[str, Any],
-    recipe: dict[str, Any],
-    merged: dict[str, Any] | None,
-    on_hub: bool,
+    name: str, base: str, summary: dict[str, Any], recipe: dict[str, Any], merged: dict[str, Any] | None, on_hub: bool
 ) -> str:
     """A README.md for the hub: metadata in YAML, then Markdown; everything from outside is escaped.
 
     Args:
-        repo_id: where it goes.
+        name: of the model.
         base: hub id or folder of the base.
         summary: what `summary.json` holds.
         recipe: the resolved recipe.
@@ -45,10 +40,11 @@ def model_card(
     )
     templates.filters |= {"name": lambda path: Path(path).name, "signed": signed}
     return templates.get_template("card.md.j2").render(
-        metadata=_metadata(repo_id, base, summary, recipe, merged, on_hub),
-        repo_id=repo_id,
+        metadata=_metadata(name, base, summary, recipe, merged, on_hub),
+        name=name,
         shown=base if on_hub else Path(base).name,
         merged=merged,
+        on_hub=on_hub,
         summary=summary,
         recipe=recipe,
         online=recipe["training"]["method"] in ONLINE,
@@ -61,12 +57,7 @@ def model_card(
 
 
 def _metadata(
-    repo_id: str,
-    base: str,
-    summary: dict[str, Any],
-    recipe: dict[str, Any],
-    merged: dict[str, Any] | None,
-    on_hub: bool,
+    name: str, base: str, summary: dict[str, Any], recipe: dict[str, Any], merged: dict[str, Any] | None, on_hub: bool
 ) -> str:
     from huggingface_hub import EvalResult, ModelCardData
 
@@ -91,7 +82,7 @@ def _metadata(
         library_name="transformers" if merged else "peft",
         pipeline_tag="text-generation",
         tags=["reasonmaxxer", *([] if merged else ["lora"]), "arxiv:2605.06241"],
-        model_name=repo_id,
+        model_name=name,
         eval_results=results,
     )
     return str(data.to_yaml())

@@ -27,7 +27,8 @@ from reasonmaxxer.problems.word_problems import word_problems
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.rollouts.engine import Request
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
-from reasonmaxxer.share.source import Source, copy_figures, without_paths
+from reasonmaxxer.share.hub import add_card
+from reasonmaxxer.share.source import Source, without_paths
 from reasonmaxxer.work.progress import Display, Task
 
 CHECKED = 32
@@ -52,7 +53,7 @@ def merge(
         What `out/merge.json` holds: `base`, its `revision`, `adapter`, `dtype`, `sequences`, `tokens`, and
         of each pair of models `max_delta_logprob` and `mean_delta_logprob` (nats, over the tokens taken)
         and `greedy_agreement` (share of positions at which both would choose the same token). Of a run,
-        `summary.json` and `recipe.yaml` are put beside it, of which `push` makes the model card.
+        `summary.json`, `recipe.yaml` and the model card are put beside it.
 
     Raises:
         UserError: the folder is not empty, the adapter cannot be loaded, or the merge lost it.
@@ -93,7 +94,7 @@ def merge(
         record = without_paths(record)
         write_json(record, folder / RECORD)
         if source.run:
-            copy_figures(source.run, folder)
+            add_card(source.run, folder, out.name, base.hub_id, record)
     return record
 
 

@@ -59,9 +59,8 @@ def read_finished(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return read_object(run / "summary.json", ("schema",)), recipe
 
 
-def copy_figures(run: Path, folder: Path) -> None:
-    """Put `summary.json` and `recipe.yaml` of a run into a folder, without this machine's paths."""
-    summary, recipe = map(without_paths, read_finished(run))
+def copy_figures(summary: dict[str, Any], recipe: dict[str, Any], folder: Path) -> None:
+    """Put `summary.json` and `recipe.yaml` of a run into a folder."""
     write_json(summary, folder / "summary.json")
     text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
     write_text(text, folder / "recipe.yaml")

@@ -1,4 +1,4 @@
-"""The main job, `reasonmaxxer run`: the ring's stages, then what a person looks at, token viewer and page."""
+"""The main job, `reasonmaxxer run`: the ring's stages, then viewer, page and what may be shared."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from reasonmaxxer.config import Recipe
 from reasonmaxxer.method.gate import Gate
 from reasonmaxxer.microscope.inspection import choose_specimens, inspect_tokens, write_inspection
 from reasonmaxxer.report.page import write_report
+from reasonmaxxer.share.hub import write_hub_folder
 from reasonmaxxer.work import run as ring
 from reasonmaxxer.work.job import Job
 from reasonmaxxer.work.progress import Display
@@ -25,7 +26,7 @@ def run(
     reuse: Path | None = None,
     trust_remote_code: bool = False,
 ) -> RunSummary:
-    """`work.run.run`, and of ReasonMaxxer's own method `inspection/` and `report.html`.
+    """`work.run.run`, then `hub/` and, of ReasonMaxxer's own method, `inspection/` and `report.html`.
 
     Args:
         recipe: what to do; `training.method` says by which method.
@@ -46,6 +47,7 @@ def run(
     summary = ring.run(recipe, out, display, reuse=reuse, trust_remote_code=trust_remote_code, also=also)
     if shown and not (out / REPORT).exists():
         write_report(out)
+    write_hub_folder(out)
     return summary
 
 
