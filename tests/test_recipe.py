@@ -7,6 +7,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from reference import reference
 
 from reasonmaxxer.config import (
     DistillationConfig,
@@ -21,7 +22,7 @@ from reasonmaxxer.config import (
     VerifyConfig,
 )
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.recipe import CONFIGS, dump_config, load_config, load_recipe, parse_config, parse_recipe, reference
+from reasonmaxxer.recipe import CONFIGS, dump_config, load_config, load_recipe, parse_config, parse_recipe
 
 
 def write(folder, text):
@@ -252,7 +253,7 @@ def test_no_sweep_is_the_gate_itself():
 def test_reference_in_the_docs_is_current():
     docs = Path(__file__).parents[1] / "docs" / "recipe.md"
     current = docs.read_text(encoding="utf-8") == reference()
-    assert current, "write it again: python -m reasonmaxxer.recipe > docs/recipe.md"
+    assert current, "write it again: python docs/reference.py > docs/recipe.md"
 
 
 def test_reference_documents_every_leaf():
