@@ -175,21 +175,21 @@ def test_unresolved_extraction_is_refused():
         extract("7", "auto")
 
 
-MEGABYTE = 2**20
+LONG = 300_000
 HOSTILE = [
     "1,", "1,111", "-", "(", "{", r"\boxed{", "\n\n", "= ", "answer is ", "#### ", "</answer>",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("unit", HOSTILE)
-def test_a_megabyte_of_anything_is_read_at_once(unit):
-    # quadratic time would be hours, so a limit that no slow machine reaches still tells
-    text = r"\boxed{" + unit * (MEGABYTE // len(unit))
+def test_hundreds_of_kilobytes_of_anything_are_read_at_once(unit):
+    # at 300,000 characters even a quadratic scan at a billion steps a second takes 45 s
+    text = r"\boxed{" + unit * (LONG // len(unit))
     readers = [stated_answer, answer_of, gold_answer]
     for read in [*(lambda t, e=e: extract(t, e) for e in EXTRACTIONS), *readers]:
         start = time.process_time()
         read(text)
-        assert time.process_time() - start < 60
+        assert time.process_time() - start < 15
 
 
 @given(st.text() | st.text(alphabet="0123456789,.$%-/=\\{} boxedanswer#:is\n"))

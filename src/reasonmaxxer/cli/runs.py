@@ -58,10 +58,7 @@ def models() -> None:
         where = "cached" if here else "fetched on first use"
         rows.append((name, f"{model.bytes / 1e6:,.0f}", model.licence, where))
         found = resolve_embedded(name) if here else None
-        lines += [
-            f"{name}: {model.description}",
-            f"  {model.hub_id}, from {found.source}" if found else f"  from {model.sources}",
-        ]
+        lines += [f"{name}: {model.hub_id}, {model.description}", f"  from {found.source if found else model.sources}"]
         lines += [f"  in {found.path}"] if found else []
     for name, path in teachers().items():
         size = sum(file.stat().st_size for file in path.iterdir())
