@@ -15,6 +15,7 @@ from reasonmaxxer.cost import StageCost
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.measure.arms import Answers, Arm, Point, Run, read_arms
 from reasonmaxxer.measure.comparison import compare, cost_to_reach, crossing
+from reasonmaxxer.report import comparison
 from reasonmaxxer.report.comparison import content, write_comparison
 from reasonmaxxer.report.content import Table
 from reasonmaxxer.report.render import latex
@@ -107,6 +108,8 @@ def test_pass_at_k_and_where_the_base_overtakes():
     assert differences == pytest.approx([1 / 16, -1 / 12, -1 / 4])
     assert crossing(first) == 2
     assert crossing({"pass_at": [{"k": 1, "difference": {"value": -0.1}}]}) is None
+    named = [{"name": "base", "pass_at": []}, {"name": "SFT", "pass_at": first["pass_at"]}]
+    assert comparison._crossings(named).startswith("The base overtakes SFT at k = 2 (")
 
 
 def test_arms_without_samples_take_none_from_others():
@@ -287,6 +290,8 @@ def test_every_file_says_the_same_and_hostile_names_stay_text(tmp_path):
     page = (tmp_path / "out" / "comparison.html").read_text(encoding="utf-8")
     assert "<img src=x" not in page and "default-src 'none'" in page
     assert not re.search(r'(?:src|href)="(?!#)', page)
+    anchors = re.findall(r' id="([^"]*)"', page)
+    assert len(anchors) == len(set(anchors)) and set(re.findall(r'href="#([^"]*)"', page)) <= set(anchors)
     value = found["arms"][1]["greedy"]
     cell = f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
     for kind in ("html", "md", "tex"):

@@ -54,6 +54,12 @@ def test_the_finding_is_said_in_words(compared):
     assert "of the other 3, 66.7% are among the base's top 5" in first  # ranks 2, 3 and 9
 
 
+def test_the_shares_behind_the_figure_of_classes(compared):
+    rows = diff._classes(compared).numbers.rows
+    assert [name for name, _ in rows] == ["unshifted", "reranked", "shifted"]
+    assert [cell.partition(" ")[0] for _, cell in rows] == ["50.00%", "33.33%", "16.67%"]  # 3, 2 and 1 of 6
+
+
 def test_what_is_unlike_the_published_pairs_is_said(compared):
     said = " ".join(diff.caveats({**compared, "truncated_share": 0.5}))
     assert "differ at 50.0% of positions here, at 1.0% to 4.1% in the four published" in said

@@ -141,5 +141,7 @@ def test_the_students_fit_a_terminal(tmp_path):
     assert all(len(line) <= 80 for line in lines if "│" in line)
     [shown] = [line for line in lines if line.startswith("│ qkvo-32")]
     cells = [cell.strip() for cell in shown.strip("│ ").split("│")]
-    assert cells == ["qkvo-32", "8,716,288", "0.50%", "0.495 [0.452, 0.539]", "0.0123"]
+    assert cells == ["qkvo-32", "8,716,288", "0.50%", "0.495", "-0.003", "0.0123"]
+    below = lines[lines.index(shown) + 1]  # their intervals
+    assert below.split("│")[4].strip() == "[0.452, 0.539]" and below.split("│")[5].strip() == "[-0.010, +0.010]"
     assert "[x]/summary.json" in text.replace("\n", "")

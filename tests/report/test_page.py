@@ -85,7 +85,7 @@ def test_numbers_behind_the_figures(page):
 def test_examples_and_lists_by_what_changed(page):
     text = page.text()
     assert re.search(r"Gained \(2 of 2\) What is e0.*What is e4.*Lost \(1 of 1\) What is e1", text)
-    assert re.search("Gained and lost problems .3.* gained What is e0.* lost What is e1", text)
+    assert re.search("Gained and lost problems .3.* gained e0 What is e0.* lost e1 What is e1", text)
 
 
 def test_what_differs_from_the_defaults(page):

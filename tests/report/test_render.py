@@ -2,11 +2,12 @@
 
 import io
 
+import pytest
 from rich.console import Console
 
 from reasonmaxxer.report.content import Content, Panel, Section, Table
 from reasonmaxxer.report.figures import changes
-from reasonmaxxer.report.render import print_content, to_html, to_latex, to_markdown, write_content
+from reasonmaxxer.report.render import print_content, to_html, to_latex, to_markdown, to_terminal, write_content
 
 COST = Table(
     "cost", "Cost [x]", ("stage", "tokens", "note"), [("a", "5", "one"), ("total", "1,005", "two")],
@@ -41,6 +42,46 @@ def test_a_terminal_shows_headlines_findings_caveats_and_files_in_this_order():
     assert places == sorted(places)
     assert "Hidden" not in text and "note" not in text and "two" not in text
     assert "│ a     │      5 │" in text  # numbers are aligned at the right
+
+
+WIDE = Table(
+    "wide", "Wide", ("a policy", "accuracy", "minus base", "verdict", "changed an answer"),
+    [("gated:tau=1.2:first=10", "0.250 [0.000, 0.750]", "+0.500 [-0.100, +1.000]", "open", "1,234.50")],
+    "Said once.", headline=True,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [50, 60, 80, 200])
+def test_no_width_of_a_terminal_cuts_a_number_or_a_name(width):
+    text = io.StringIO()
+    Console(file=text, width=width).print(to_terminal(WIDE))
+    lines = text.getvalue().splitlines()
+    cells = {cell.strip() for line in lines if "│" in line for cell in line.strip("│").split("│")}
+    for whole in WIDE.rows[0]:
+        assert whole in cells or set(whole.replace(" [", "|[").split("|")) <= cells
+    assert all(len(line) <= width for line in lines)
+    assert text.getvalue().count("Said once.") == text.getvalue().count("Wide") == 1
+    assert "…" not in text.getvalue()
+
+
+def test_terminals_tables_and_prose_spell_out_control_characters():
+    hostile = "\x1b[2J\u202e"
+    table = Table("t", hostile, ("a",), [(hostile,)], hostile, headline=True)
+    content = Content("c", hostile, hostile, [hostile], [hostile], [Section("s", "S", tables=[table])])
+    for text in (printed(content), to_html(content), to_markdown(content), to_latex(content)):
+        assert not {"\x1b", "\u202e"} & set(text) and "U+202E" in text
+
+
+def test_a_row_of_latex_may_begin_with_what_a_line_end_would_take():
+    text = to_latex(Content("c", "t", "l", [], [], [Section("s", "S", tables=[
+        Table("t", "T", ("token", "times"), [("[", "2"), ("*", "1"), ("a[1]", "1")]),
+    ])]))  # fmt: skip
+    assert r"{[} & 2 \\" in text and r"{*} & 1 \\" in text and r"a[1] & 1 \\" in text
+
+
+def test_a_heading_of_markdown_is_escaped():
+    content = Content("c", "t", "l", [], [], [Section("s", "S", tables=[Table("t", "a*b <i>", ("x",), [("1",)])])])
+    assert r"## a\*b \<i>" in to_markdown(content)
 
 
 def test_a_page_escapes_and_keeps_every_part():

@@ -52,7 +52,11 @@ def content(folder: Path) -> Content:
         caveats=[],
         sections=[
             Section("result", "Side by side", _panels(found)),
-            *(Section(table.name.partition("-")[0], table.title, tables=[table]) for table in tables if table.rows),
+            *(
+                Section(table.name.replace("-table", "-section"), table.title, tables=[table])
+                for table in tables
+                if table.rows
+            ),
         ],
         facts=[(arm["name"], run) for arm in arms for run in arm["runs"]],
     )
@@ -108,7 +112,7 @@ def _crossings(arms: Sequence[Found]) -> str:
     crossed = {arm["name"]: crossing(arm) for arm in arms[1:] if arm["pass_at"]}
     said = [f"the base overtakes {name} at k = {k}" for name, k in crossed.items() if k]
     if said:
-        return f"{'; '.join(said).capitalize()} (of the estimates; their intervals may overlap)."
+        return f"{'; '.join(['T' + said[0][1:], *said[1:]])} (of the estimates; their intervals may overlap)."
     return "The base overtakes no arm that was ahead of it."
 
 

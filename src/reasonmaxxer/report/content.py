@@ -42,7 +42,10 @@ class Table:
         """The table with its headline columns alone."""
         if isinstance(self.headline, bool):
             return self
-        kept = self.headline
+        return self.only(self.headline)
+
+    def only(self, kept: Sequence[int]) -> Table:
+        """The table with some of its columns, by place."""
         rows = [tuple(row[place] for place in kept) for row in self.rows]
         tokens = tuple(kept.index(place) for place in self.tokens if place in kept)
         return replace(self, columns=tuple(self.columns[place] for place in kept), rows=rows, tokens=tokens)

@@ -193,12 +193,15 @@ def _contrasts(found: Found, rows: list[PublishedPair]) -> list[str]:
 
 
 def _classes(found: Found) -> Panel:
-    return Panel(
+    keys = {"unshifted": "agreement", "reranked": "reranked_share", "shifted": "shifted_share"}
+    return panel(
         "classes",
         "Same choice or another",
         figures.class_shares(found),
         f"Of {found['positions']:,} positions. Reranked: the tuned model's choice is another of the base's top {TOP}; "
         "shifted: it is none of them (arXiv 2605.06241, Eq. 3). Lines: intervals.",
+        columns=("class", "share of positions"),
+        rows=[(name, share(found[key], 2)) for name, key in keys.items()],
     )
 
 
@@ -343,7 +346,8 @@ def _figures(found: Found) -> Table:
         "All figures",
         ("figure", "mean over positions"),
         [(name, form(found[key])) for name, key, form in FIGURES],
-        f"Ranks are means over the positions that differ. Negative where probability came into the top {TOP}. "
+        f"Of {found['positions']:,} positions of {counted(found['problems'], 'problem')}. Ranks are means over the "
+        f"positions that differ. Negative where probability came into the top {TOP}. "
         "summary.json has every digit.",
         headline=True,
     )

@@ -112,7 +112,7 @@ def students_table(found: Found) -> Table:
             for row in found["rows"]
         ],
         "KL(teacher || model) per position, on the teacher's greedy answers to the test problems.",
-        headline=(0, 1, 2, 3, 5),
+        headline=True,
     )
 
 

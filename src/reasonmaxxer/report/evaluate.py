@@ -178,7 +178,7 @@ def scores_table(found: Found) -> Table:
     columns = ("benchmark", "metric", "problems", "measured here", *(f"pass@{k}" for k in ks))
     others = tuple(f"published: {row['method']}" for row in published)
     base = (len(columns),) if published else ()  # the published base comes first
-    return Table("scores-table", "Scores", columns + others, rows, note, headline=(0, 1, 2, 3, *base))
+    return Table("scores-table", "Scores", columns + others, rows, note, headline=(*range(len(columns)), *base))
 
 
 def _published(score: float | None) -> str:
@@ -240,7 +240,7 @@ def outcomes_table(benchmarks: Sequence[Found]) -> Table:
             for b in benchmarks
         ],
         "Only correct counts; the other four are no answer, a wrong one, or a failure of the grading.",
-        headline=(0, 1, 2, 4, 7),
+        headline=True,
     )
 
 

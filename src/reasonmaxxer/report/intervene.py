@@ -159,7 +159,7 @@ def policy_table(rows: list[Found]) -> Table:
         "Touched: the policy decided the token; changed: it is another than the host's. Identical: answers that are "
         "token by token the donor's own. Passes: forward passes of either model for each token made; decoding with "
         "one model takes one.",
-        headline=(0, 1, 3, 7),
+        headline=(0, 1, 2, 3, 7),
     )
 
 

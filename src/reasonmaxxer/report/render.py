@@ -7,14 +7,17 @@ forbids every request.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from rich import markup
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table as TerminalTable
+from rich.text import Text
 
 from reasonmaxxer import __version__
 from reasonmaxxer.artifacts import write_text
@@ -36,6 +39,8 @@ _MARKS = re.compile(r"[\\`*<|~]|\](?=\()")
 """What Markdown would read in a cell."""
 _NUMERIC = re.compile(r"[-+]?\d.*|never.*|not (defined|priced)|\?|", re.DOTALL)
 """Cells of a column that a terminal aligns at the right."""
+NAMES = 20
+"""Characters that a narrow terminal leaves at least to a column of longer text."""
 
 
 def to_html(content: Content) -> str:
@@ -57,7 +62,9 @@ def _unbroken(cell: str) -> str:
 
 def _prose(text: str) -> Markup:
     """A paragraph in which names between backticks are code, and `p = 0.01` stays on one line."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))).replace(" = ", "\u00a0=\u00a0"))
+    return Markup(
+        re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(visible_text(text)))).replace(" = ", "\u00a0=\u00a0")
+    )
 
 
 def _drawing(panel: Panel) -> Markup:
@@ -83,12 +90,12 @@ def table_markdown(table: Table) -> str:
     lines = [table.columns, tuple("---" for _ in table.columns), *table.rows]
     rows = (f"| {' | '.join(map(escape_markdown, line))} |" for line in lines)
     note = f"\n\n{escape_markdown(table.note)}" if table.note else ""
-    return f"## {table.title}\n\n" + "\n".join(rows) + note + "\n"
+    return f"## {escape_markdown(table.title)}\n\n" + "\n".join(rows) + note + "\n"
 
 
 def escape_markdown(text: str) -> str:
     """One line of text that Markdown shows as it is."""
-    return _MARKS.sub(r"\\\g<0>", text.replace("\n", " "))
+    return _MARKS.sub(r"\\\g<0>", visible_text(text).replace("\n", " "))
 
 
 def to_latex(content: Content) -> str:
@@ -98,7 +105,8 @@ def to_latex(content: Content) -> str:
 
 def latex(table: Table) -> str:
     """One table in LaTeX, for the `booktabs` package."""
-    rows = [" & ".join(map(_tex, row)) + r" \\" for row in table.rows]
+    # braces: a row that starts with [ or * would be read as an argument of the line end before it
+    rows = [re.sub(r"^[\[*]", r"{\g<0>}", " & ".join(map(_tex, row))) + r" \\" for row in table.rows]
     return "\n".join(
         [
             r"\begin{table}",
@@ -118,7 +126,7 @@ def latex(table: Table) -> str:
 
 
 def _tex(text: str) -> str:
-    return "".join(_TEX.get(character, character) for character in text)
+    return "".join(_TEX.get(character, character) for character in visible_text(text))
 
 
 WRITERS = {".html": to_html, ".md": to_markdown, ".tex": to_latex}
@@ -146,28 +154,89 @@ def print_content(
     for table in tables[:1]:
         console.print(table)
     for sentence in content.findings:
-        console.print(markup.escape(sentence), highlight=False, soft_wrap=True)
+        console.print(_plain(sentence), highlight=False, soft_wrap=True)
     for table in tables[1:]:
         console.print()
         console.print(table)
     for sentence in content.caveats:
-        console.print(f"[yellow]{markup.escape(sentence)}[/]", highlight=False)
+        console.print(f"[yellow]{_plain(sentence)}[/]", highlight=False)
     for label, path in files.items():
         console.print(f"{label:<9} {markup.escape(str(path))}", highlight=False, soft_wrap=True)
     for line in after:
         console.print(markup.escape(line), highlight=False, soft_wrap=True)
 
 
-def to_terminal(table: Table) -> TerminalTable:
-    """A table as rich draws it; columns of numbers are aligned at the right."""
-    note = markup.escape(table.note) or None
-    title = markup.escape(table.title) or None
-    drawn = TerminalTable(title=title, title_justify="left", caption=note, caption_justify="left")
+def to_terminal(table: Table) -> InParts:
+    """A table as rich draws it; columns of numbers are aligned at the right, and nothing is cut at any width."""
+    return InParts(table)
+
+
+@dataclass(frozen=True)
+class InParts:
+    """A table on a terminal: columns that do not fit beside the others follow below, after the first one again.
+
+    Attributes:
+        table: the whole of it.
+    """
+
+    table: Table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for part in _parts(self.table, options.max_width):
+            yield _drawn(part, options.max_width)
+        if self.table.note:
+            yield Text(visible_text(self.table.note), style="table.caption")
+
+
+def _parts(table: Table, width: int) -> Iterator[Table]:
+    """Tables of neighbouring columns, each as many as fit; the first has the title."""
+    needed = [_needed(table, place) + 3 for place in range(len(table.columns))]  # with its frame
+    groups = [[0]]
+    for place in range(1, len(table.columns)):
+        if 1 + sum(needed[other] for other in (*groups[-1], place)) > width and len(groups[-1]) > 1:
+            groups.append([0])
+        groups[-1].append(place)
+    for group in groups:
+        yield replace(table.only(group), title=table.title if group is groups[0] else "")
+
+
+def _needed(table: Table, place: int) -> int:
+    """Characters that a column needs so that no number and no word is broken."""
+    header, cells = table.columns[place], [row[place] for row in table.rows]
+    words = max(map(cell_len, " ".join([header, *([] if _numeric(table, place) else cells)]).split()), default=0)
+    if _numeric(table, place):
+        lines = max((cell_len(line) for cell in cells for line in _stacked(cell).split("\n")), default=0)
+        return max(words, lines)
+    return max(words, min(max(map(cell_len, (header, *cells))), NAMES))
+
+
+def _numeric(table: Table, place: int) -> bool:
+    return place > 0 and all(_NUMERIC.fullmatch(row[place]) for row in table.rows)
+
+
+def _stacked(cell: str) -> str:
+    """An estimate with its interval below it."""
+    return cell.replace(" [", "\n[")
+
+
+def _drawn(table: Table, width: int) -> TerminalTable:
+    drawn = TerminalTable(title=_plain(table.title) or None, title_justify="left")
+    places = range(len(table.columns))
+    widest = [max(map(cell_len, (table.columns[place], *(row[place] for row in table.rows)))) for place in places]
+    narrow = 1 + sum(each + 3 for each in widest) > width
     for place, column in enumerate(table.columns):
-        numeric = place > 0 and all(_NUMERIC.fullmatch(row[place]) for row in table.rows)
-        drawn.add_column(markup.escape(column), justify="right" if numeric else "left")
+        numeric = _numeric(table, place)
+        fixed = _needed(table, place) if numeric and narrow else None
+        drawn.add_column(_plain(column), justify="right" if numeric else "left", width=fixed, overflow="fold")
     for number, row in enumerate(table.rows, start=1):
         if table.total and number == len(table.rows):
             drawn.add_section()
-        drawn.add_row(*map(markup.escape, row))
+        drawn.add_row(
+            *(_plain(_stacked(cell) if narrow and _numeric(table, i) else cell) for i, cell in enumerate(row))
+        )
     return drawn
+
+
+def _plain(text: str) -> str:
+    """Text without markup or control characters of a terminal."""
+    return markup.escape(visible_text(text))

@@ -90,10 +90,11 @@ def _result(results: Results) -> Section:
     listed = Table(
         "changed-table",
         f"Gained and lost problems ({len(changed)})",
-        ("", "problem", "gold", "base answered", "adapted answered"),
+        ("", "problem", "text", "gold", "base answered", "adapted answered"),
         [
             (
                 one.kind,
+                one.problem_id,
                 _shortened(one.text),
                 _shortened(one.gold, 80),
                 *("none" if a.extracted is None else _shortened(a.extracted, 80) for a in one.answers),
