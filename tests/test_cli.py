@@ -121,8 +121,10 @@ def value_at(values, key):
         ("diff", ["a"], "no tuned is named"),
         ("diff", ["a.yaml", "b.yml"], "'b.yml' is neither a second recipe nor a key"),
         ("diff", ["none.yaml"], "There is no file none.yaml"),
+        ("run", ["none.yaml"], "There is no file none.yaml"),
         ("baseline", [], "Which method?"),
         ("baseline", ["gpro"], "Did you mean 'grpo'?"),
+        ("baseline", ["none.yaml", "grpo"], "No baseline 'none.yaml'"),
     ],
 )
 def test_arguments_that_make_no_sense(command, arguments, sentence):

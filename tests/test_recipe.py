@@ -214,6 +214,28 @@ def test_a_recipe_runs_nothing_of_elsewhere_unless_that_is_allowed(tmp_path, mon
     load_recipe("mine.yaml", (f"{key}=typed-here",))
 
 
+def test_a_baseline_of_a_recipe_without_a_section_of_training_is_refused(tmp_path):
+    with pytest.raises(UserError, match="'training' = 3"):
+        load_recipe(write(tmp_path, "training: 3\n"), baseline="sft")
+
+
+def test_a_list_of_refused_members_is_not_called_empty():
+    with pytest.raises(UserError) as error:
+        parse_config(DistillationConfig, {"shapes": ["qkvo", "o:8"]})
+    assert (
+        str(error.value) == "config: shapes.0: 'qkvo' is not of the form MODULES:RANK, such as qkvo:32 or lm_head:8."
+    )
+    with pytest.raises(UserError, match=r"'shapes' = \[\]"):
+        parse_config(DistillationConfig, {"shapes": []})
+
+
+def test_the_name_of_an_engine_allows_none_of_its_other_settings(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, "rollouts: {engine: {vllm: {python: elsewhere/python}}}")
+    with pytest.raises(UserError, match=r"rollouts.engine.vllm.python = 'elsewhere/python' would run"):
+        load_recipe("mine.yaml", ("rollouts.engine=vllm",))
+
+
 def test_code_in_a_recipes_folder_may_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "below").mkdir()

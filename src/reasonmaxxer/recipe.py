@@ -66,10 +66,11 @@ def load_recipe(
     Raises:
         UserError: no such recipe, unreadable YAML, an unknown key, an ill-typed value, or such code.
     """
+    settings = _read(Recipe, _baseline(baseline))["training"] if baseline else None
     values = _read(Recipe, name)
-    if baseline:
-        shared = {k: v for k, v in (values.get("training") or {}).items() if k in SHARED}
-        values["training"] = {**_read(Recipe, _baseline(baseline))["training"], **shared}
+    training = values.get("training") or {}
+    if settings and isinstance(training, dict):  # any other value is refused with the rest
+        values["training"] = {**settings, **{k: v for k, v in training.items() if k in SHARED}}
     return _resolve(Recipe, values, overrides, name, None if allow_code else name)
 
 
@@ -122,7 +123,8 @@ def parse_config(kind: type[AnyConfig], values: dict[str, Any], where: str = "co
     try:
         return kind.model_validate(completed)
     except ValidationError as error:
-        raise UserError("\n".join(f"{where}: {_explain(fault, kind)}" for fault in error.errors())) from error
+        faults = [fault for fault in error.errors() if not _is_counted_twice(fault, error)]
+        raise UserError("\n".join(f"{where}: {_explain(fault, kind)}" for fault in faults)) from error
 
 
 def dump_config(config: Config) -> str:
@@ -150,14 +152,14 @@ def _resolve(
     required: Sequence[str] = (),
 ) -> AnyConfig:
     """Apply overrides, validate, and refuse code that lies outside the folder of the file `trusted`."""
+    typed = []
     for override in overrides:
-        _apply(kind, values, override)
+        typed.append(_apply(kind, values, override))
         values = _overlay(kind, {}, values)
     for key in required:
         if key not in values:
             raise UserError(f"{where}: no {key} is named: put it after the command, or set {key}=MODEL.")
     config = parse_config(kind, values, where)
-    typed = {override.partition("=")[0] for override in overrides}
     for key, code in config.code() if trusted else ():
         if not any(f"{key}.".startswith(f"{t}.") for t in typed) and not _beside(code.file, where):
             raise UserError(
@@ -197,11 +199,12 @@ def _read(kind: type[Config], name: str, above: tuple[str, ...] = ()) -> dict[st
 def _path(kind: type[Config], name: str) -> Path:
     """Path of a file, or of a shipped recipe by its name."""
     path = Path(name)
-    if kind is Recipe and path.suffix not in SUFFIXES:
+    shipped = kind is Recipe and path.suffix not in SUFFIXES
+    if shipped:
         path = RECIPES / f"{name}.yaml"
     if path.is_file():
         return path
-    if kind is not Recipe:
+    if not shipped:
         raise UserError(f"There is no file {name}: a config is a path that ends in .yaml.")
     known = sorted(p.stem for p in RECIPES.glob("*.yaml"))
     raise UserError(
@@ -227,7 +230,8 @@ def _overlay(kind: type[Config] | None, below: dict[str, Any], values: dict[str,
     return merged
 
 
-def _apply(kind: type[Config], values: dict[str, Any], override: str) -> None:
+def _apply(kind: type[Config], values: dict[str, Any], override: str) -> str:
+    """Set one key; returns which, since a string in the place of a section sets but the key that it is short for."""
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise UserError(f"'{override}' is not of the form section.key=value.")
@@ -241,6 +245,7 @@ def _apply(kind: type[Config], values: dict[str, Any], override: str) -> None:
         if not isinstance(values, dict):
             raise UserError(f"'{override}': '{name}' is a value, not a section.")
     values[last] = value
+    return ".".join((*sections, last))
 
 
 class _Once(yaml.SafeLoader):
@@ -280,6 +285,13 @@ def _check(read: Any) -> None:
             left += [*value, *value.values()]
         elif isinstance(value, list):
             left += value
+
+
+def _is_counted_twice(fault: Any, error: ValidationError) -> bool:
+    """Whether a list is called too short because of members that are refused themselves."""
+    place = fault["loc"]
+    members = (other["loc"] for other in error.errors() if len(other["loc"]) > len(place))
+    return fault["type"] == "too_short" and any(loc[: len(place)] == place for loc in members)
 
 
 def _explain(fault: Any, kind: type[Config]) -> str:
