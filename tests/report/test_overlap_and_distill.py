@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from reasonmaxxer.artifacts import write_json, write_table
+from reasonmaxxer.errors import UserError
 from reasonmaxxer.report import distill, overlap
 from reasonmaxxer.report.page import Report, print_report, write_report
 
@@ -72,6 +73,13 @@ def test_overlaps_page_escapes_and_says_where_its_files_are(found, tmp_path):
     print_report(tmp_path, console)
     assert "overlap.html" in console.export_text()
     assert "<iframe" in Report.of(tmp_path)._repr_html_()
+
+
+def test_an_unfinished_command_says_so(tmp_path):
+    (tmp_path / "recipe.yaml").write_text("limit: 6\n")
+    write_json({"command": "overlap", "stages": [], "contents": {}}, tmp_path / "workspace.json")
+    with pytest.raises(UserError, match=r"The overlap in .* is not finished"):
+        write_report(tmp_path)
 
 
 def row(name, accuracy, kl, parameters=None, change=None):

@@ -20,6 +20,7 @@ from reasonmaxxer.artifacts import read_object, write_text
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.report.content import Content
 from reasonmaxxer.report.render import print_content, to_html, write_content
+from reasonmaxxer.work.workspace import RECIPE, read_claim
 
 FILES = {
     "run": {"Report": "report.html"},
@@ -99,11 +100,17 @@ def command_of(folder: Path) -> str:
     """The command that filled a folder; `run` where nothing says otherwise.
 
     Raises:
-        UserError: a command that has no page.
+        UserError: a command that has no page, or one other than `run` that has not finished.
     """
     if (folder / "comparison.json").is_file():
         return "comparison"
     path = folder / "summary.json"
+    begun = read_claim(folder).command if (folder / RECIPE).is_file() else "run"
+    if begun != "run" and not path.is_file():
+        raise UserError(
+            f"The {begun} in {folder} is not finished. `reasonmaxxer show {folder}` says where it is; give its "
+            f"`reasonmaxxer {begun}` command again to go on."
+        )
     command = str(read_object(path).get("command", "run")) if path.is_file() else "run"
     if command not in FILES:
         raise UserError(f"{path} is of '{command}', which has no page. Commands with one are {', '.join(FILES)}.")
