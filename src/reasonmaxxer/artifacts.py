@@ -26,6 +26,7 @@ CONTENT = (".parquet", ".safetensors")
 """Endings of the files that hold what was made: tables and weights."""
 AGAIN = "Delete {} and give the same command again: it makes it anew."
 """What to do about a damaged file or folder of ours."""
+IN_USE = "{} is in use by another process. Wait for it, or choose another --out."
 
 
 @contextmanager
@@ -145,7 +146,7 @@ def folder_lock(path: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout as error:
-        raise UserError(f"{path} is in use by another process. Wait for it, or choose another --out.") from error
+        raise UserError(IN_USE.format(path)) from error
     try:
         yield
     finally:

@@ -88,6 +88,21 @@ def test_answers_of_another_batch_or_another_slicing_are_not_reused(tmp_path, ke
     assert differing(recipe, other, DEPENDS["evaluation/base-greedy"]) == [f"rollouts.{key}"]
 
 
+def test_answers_with_another_stop_are_not_reused(tmp_path):
+    recipe, other = (tiny_recipe(tmp_path, evaluation={"stop": stop}) for stop in ((), ("\n\n",)))
+    for name in ("training", "evaluation/base-greedy"):
+        assert differing(recipe, other, DEPENDS[name]) == ["evaluation.stop"]
+
+
+def test_problems_of_another_recipe_yield_and_are_drawn_again(tmp_path):
+    recipe = tiny_recipe(tmp_path)
+    opened = partial(job.open_job, out=tmp_path / "run", display=Display(), stages=("problems",))
+    run_stage(opened(recipe), "problems", (), stages.problems)
+    other = opened(recipe.model_copy(update={"seed": recipe.seed + 1}))
+    run_stage(other, "problems", (), stages.problems)
+    assert other.workspace.record("problems")["seed"] == recipe.seed + 1
+
+
 def test_problems_that_were_edited_since_are_not_reused(tmp_path):
     recipe = tiny_recipe(tmp_path, verify={"function": f"{tmp_path / 'mine.py'}:grade"})
     grade = "def grade(completion, answer, metadata):\n    return completion.endswith({})\n"

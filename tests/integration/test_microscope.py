@@ -169,6 +169,40 @@ def test_intervene_goes_on_with_more_policies(models, tmp_path, monkeypatch):
     assert again == found
 
 
+def test_policies_that_a_killed_command_left_unfinished_are_not_taken_for_whole(models, tmp_path, monkeypatch):
+    monkeypatch.setattr(interventions, "PER_SHARD", 5)
+    out, both = tmp_path / "intervene", ["oracle", "second"]
+    whole = microscope.intervene(config(models, "a", policies=both), out, Display())
+    (out / "summary.json").unlink()
+    (out / "outputs").rename(out / ".outputs.partial")
+    shutil.rmtree(out / "vocabulary")
+    for name in ("stage.json", "second/shard-00001.parquet", "second/shard-00002.parquet"):
+        (out / ".outputs.partial" / name).unlink()
+    microscope.intervene(config(models, "a", policies="oracle"), out, Display())
+    again = microscope.intervene(config(models, "a", policies=both), out, Display())
+    assert [(r["name"], r["accuracy"]) for r in again["rows"]] == [(r["name"], r["accuracy"]) for r in whole["rows"]]
+
+
+def test_outputs_whose_record_is_there_go_on_with_more_policies(models, tmp_path):
+    out = tmp_path / "intervene"
+    microscope.intervene(config(models, "a", policies="oracle"), out, Display())
+    shutil.rmtree(out / "vocabulary")
+    (out / "outputs").rename(out / ".outputs.partial")  # killed just before it took its name
+    found = microscope.intervene(config(models, "a", policies=["oracle", "second"]), out, Display())
+    assert [row["name"] for row in found["rows"]][-2:] == ["oracle", "second"]
+
+
+def test_a_stage_that_was_deleted_is_made_again_and_found_done_then(models, tmp_path, monkeypatch):
+    out, asked = tmp_path / "diff", config(models, "a")
+    whole = microscope.diff(asked, out, Display())
+    shutil.rmtree(out / "positions")
+    again = microscope.diff(asked, out, Display())
+    assert (out / "positions" / "stage.json").is_file()
+    assert {**again, "cost": 0} == {**whole, "cost": 0}
+    monkeypatch.setattr(microscope, "open_pair", None)
+    assert microscope.diff(asked, out, Display()) == again
+
+
 def test_the_search_can_be_asked_for_alone_and_left_out(models, tmp_path):
     out = tmp_path / "intervene"
     found = microscope.intervene(config(models, "a", policies="fewest"), out, Display())
@@ -177,6 +211,9 @@ def test_the_search_can_be_asked_for_alone_and_left_out(models, tmp_path):
     again = microscope.intervene(config(models, "a", policies="oracle"), out, Display())
     assert again["fewest"] is None and again["rows"][-1]["name"] == "oracle"
     assert [stage["stage"] for stage in again["cost"]["stages"]].count("search") == 1  # it was paid for
+    written = (out / "summary.json").stat().st_mtime_ns
+    assert microscope.intervene(config(models, "a", policies="oracle"), out, Display()) == again
+    assert (out / "summary.json").stat().st_mtime_ns == written  # the same command again finds all done
 
 
 def test_intervene_takes_over_what_diff_answered_and_shows_where_it_is(models, tmp_path):

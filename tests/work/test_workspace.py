@@ -14,9 +14,10 @@ from reasonmaxxer.errors import UserError
 from reasonmaxxer.models.names import files_behind
 from reasonmaxxer.problems import Problem, problems_table
 from reasonmaxxer.recipe import parse_recipe
+from reasonmaxxer.report.page import write_report
 from reasonmaxxer.work.against import read_evaluation
 from reasonmaxxer.work.sampling import count_all
-from reasonmaxxer.work.workspace import Workspace, open_run
+from reasonmaxxer.work.workspace import Workspace, open_run, open_workspace, read_claim
 from tests.tiny import tiny_folder
 
 STAGES = ("problems", "rollouts", "signal")
@@ -349,6 +350,32 @@ def test_a_stage_that_reads_other_stages_now_is_made_again(tmp_path):
     run.run_stage("signal", (), writes([1]))
     run.run_stage("signal", ("problems",), writes([2]))
     assert read_table(run.path / "signal" / "a" / "x.parquet")["x"].to_pylist() == [2]
+
+
+@pytest.mark.parametrize("write", ["write_json", "write_text"])
+def test_a_claim_that_was_killed_half_way_yields(tmp_path, monkeypatch, write):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(f"reasonmaxxer.work.workspace.{write}", killed)
+        evaluation(tmp_path)
+    assert list(evaluation(tmp_path).stages) == ["problems", "gsm8k"]
+
+
+def test_a_workspace_at_work_is_not_claimed_with_another_free_key(tmp_path):
+    first = evaluation(tmp_path)
+    with first.lock(), pytest.raises(UserError, match="in use by another process"):
+        evaluation(tmp_path, suite(against="there"))
+    assert read_claim(tmp_path).config["against"] is None
+
+
+def test_a_folder_of_an_older_version_says_so(tmp_path):
+    (tmp_path / "config.yaml").write_text("command: diff")
+    write_json({"schema": 1, "command": "diff"}, tmp_path / "summary.json")
+    for read in (open_workspace, write_report):
+        with pytest.raises(UserError, match="filled by an older version"):
+            read(tmp_path)
 
 
 def test_one_process_at_a_time(tmp_path):

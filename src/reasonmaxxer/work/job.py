@@ -135,10 +135,8 @@ def open_job(
     check_quantization(recipe.model)
     device = resolve_device(recipe.model)
     verifier = Verifier(recipe.verify, recipe.problems.prompt_style)
-    drawn = None
-    if not (out / "problems" / RECORD).is_file():
-        check_imported(recipe.rollouts.imported)
-        drawn = load_splits(recipe.problems, recipe.seed)
+    fixed = (out / "problems" / RECORD).is_file()
+    drawn = None if fixed else _draw(recipe)
     price = price_of(recipe.cost, device, max(process_count(), recipe.rollouts.engine.gpus))
     environment = describe_environment(device, recipe.seed)
     begun = (run for run in (out, reuse) if run and (run / RECIPE).is_file())
@@ -152,10 +150,18 @@ def open_job(
         device=device,
         price=price,
     )
+    if fixed and not workspace.is_done("problems"):  # those of another recipe have yielded
+        drawn = _draw(recipe)
     per_shard = recipe.rollouts.rollouts_per_shard
     assert per_shard  # fixed above
     examiner = Examiner(verifier, recipe.problems.prompt_style, recipe.seed, per_shard)
     return Job(recipe, workspace, display, verifier, examiner, environment, trust_remote_code, drawn)
+
+
+def _draw(recipe: Recipe) -> Splits:
+    """The problems, as their sources have them now, once rollouts that were made elsewhere are found."""
+    check_imported(recipe.rollouts.imported)
+    return load_splits(recipe.problems, recipe.seed)
 
 
 def _with_shards(recipe: Recipe, begun: Iterable[Path], device: str, trust_remote_code: bool) -> Recipe:

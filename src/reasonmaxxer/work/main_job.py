@@ -44,11 +44,13 @@ def run(
     shown = recipe.training.method == "reasonmaxxer"
     inputs = ("rollouts", "signal", "training", "evaluation")
     also: ring.Stages = {"inspection": (inputs, inspection)} if shown else {}
-    summary = ring.run(recipe, out, display, reuse=reuse, trust_remote_code=trust_remote_code, also=also)
-    if shown and not (out / REPORT).exists():
-        write_report(out)
-    write_hub_folder(out)
-    return summary
+
+    def after(folder: Path) -> None:
+        if shown and not (folder / REPORT).exists():
+            write_report(folder)
+        write_hub_folder(folder)
+
+    return ring.run(recipe, out, display, reuse=reuse, trust_remote_code=trust_remote_code, also=also, after=after)
 
 
 def inspection(job: Job, work: StageWork) -> None:

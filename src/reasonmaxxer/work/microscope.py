@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -267,8 +268,6 @@ class _Comparison:
         if not policies:
             return []
         names = [policy.spelling for policy in policies]
-        if self.workspace.is_done("outputs") and not set(names) <= set(self.workspace.counts("outputs")["policies"]):
-            self.workspace.reopen("outputs", "vocabulary")
 
         def decode(work: StageWork) -> None:
             def on_done(tokens: int, done: int) -> None:
@@ -281,9 +280,15 @@ class _Comparison:
             rollouts = [rollout for folder in there for rollout in read_rollouts(folder)]
             # each model reads each token once; drafts that were thrown away are not counted
             count_all(work, sum(len(r.completion_ids) for r in rollouts), 2 * self.flops.rollouts(rollouts))
-            work.counts = {"policies": sorted({rollout.engine for rollout in rollouts})}
+            answered = Counter(rollout.engine for rollout in rollouts)
+            # of a command that was killed and asked for more, a policy may have answered some problems only
+            work.counts = {"policies": sorted(name for name, n in answered.items() if n == len(self.problems))}
 
-        self.workspace.run_stage("outputs", ("base-greedy", "tuned-greedy"), decode)
+        inputs = ("base-greedy", "tuned-greedy")
+        self.workspace.run_stage("outputs", inputs, decode)
+        if not set(names) <= set(self.workspace.counts("outputs")["policies"]):  # those of an earlier command
+            self.workspace.reopen("outputs", "vocabulary")
+            self.workspace.run_stage("outputs", inputs, decode)
         folders = [self.workspace.path / "outputs" / folder_name(name) for name in names]
         return [read_outputs(policy, folder) for policy, folder in zip(policies, folders, strict=True)]
 

@@ -36,7 +36,7 @@ SAMPLED_FROM = ("seed", "model", "problems", "verify")
 """Keys that every completion depends on."""
 ANSWERS = (
     *SAMPLED_FROM,
-    "evaluation.max_new_tokens",
+    *("evaluation.max_new_tokens", "evaluation.stop"),
     *(f"rollouts.{name}" for name in ("engine", "batch_size", "rollouts_per_shard")),
 )
 """Keys that the base's greedy answers depend on, or how they lie in shards."""
@@ -63,6 +63,7 @@ def run(
     reuse: Path | None = None,
     trust_remote_code: bool = False,
     also: Stages | None = None,
+    after: Callable[[Path], None] | None = None,
 ) -> RunSummary:
     """Run a recipe in a folder, from wherever an earlier attempt stopped.
 
@@ -73,6 +74,7 @@ def run(
         reuse: another run, whose stages are taken over where the same would be done again.
         trust_remote_code: let the model's repository run its own code.
         also: stages that come after those of the ring, as in `RING`.
+        after: called with the folder of the finished run, which no other process may enter yet.
 
     Returns:
         What `out/summary.json` holds.
@@ -92,6 +94,8 @@ def run(
             run_stage(job, name, inputs, function)
         if not workspace.summary:
             write_json(summarise(workspace, job.environment), workspace.path / SUMMARY)
+        if after:
+            after(workspace.path)
         return cast(RunSummary, workspace.summary)
 
 

@@ -29,6 +29,7 @@ from reasonmaxxer import __version__
 from reasonmaxxer.artifacts import (
     AGAIN,
     CONTENT,
+    IN_USE,
     check_files,
     contents,
     differences,
@@ -49,6 +50,8 @@ from reasonmaxxer.problems import Problem, problems_table
 
 RECIPE, CLAIM = "recipe.yaml", "workspace.json"
 """The resolved config, and whose the folder is."""
+OLDER = "config.yaml"
+"""What a command but the run wrote in place of both before version 0.2."""
 RECORD, COST, SCRATCH = "stage.json", "cost.json", "scratch"
 AT_WORK, LOOK = "at-work.json", 5.0
 """How far a stage at work is within a shard, written again after so many seconds."""
@@ -202,6 +205,8 @@ class Workspace:
         """
         with folder_lock(self.path):
             open_workspace(self.path)
+            if not all(map(self.is_done, self.stages)):  # of a finished command, too, one may have been deleted
+                self.unfinish()
             yield
 
     @property
@@ -345,18 +350,21 @@ class Workspace:
                 )
             if differing:
                 self._clear()
-            elif there.config == values and list(there.stages) == list(self.stages):
-                return
-            else:  # a key outside the identity: what is complete stays in the ledger
-                self.unfinish()
+            else:  # of a key outside the identity; what is complete stays in the ledger
                 self.stages = list(dict.fromkeys([*self.stages, *filter(self.is_done, there.stages)]))
+                if there.config == values and list(there.stages) == self.stages:
+                    return
+                if is_locked(path):
+                    raise UserError(IN_USE.format(path))
+                self.unfinish()
         elif path.exists() and (not path.is_dir() or any(path.glob("[!.]*"))):
             raise UserError(
                 f"{path} exists and was not made by `reasonmaxxer {self.command}`. Choose another folder with --out."
             )
         path.mkdir(parents=True, exist_ok=True)
-        write_json({"command": self.command, "stages": self.stages, "contents": self.contents}, path / CLAIM)
+        # the recipe first: a folder with nothing else, after a kill in between, yields
         write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), path / RECIPE)
+        write_json({"command": self.command, "stages": self.stages, "contents": self.contents}, path / CLAIM)
 
     def edited_since(self, there: Claim) -> list[str]:
         """Files that this command reads, and whose content was another when a workspace was claimed."""
@@ -387,6 +395,7 @@ def open_workspace(path: Path, hashes: bool = True) -> Claim:
         UserError: the folder is no workspace, and it names those that lie in it; or a complete stage is damaged.
     """
     if not (path / RECIPE).is_file():
+        refuse_older(path)
         there = sorted(found.parent for found in path.glob(f"*/{RECIPE}"))
         below = f" Runs in it: {', '.join(map(str, there[:5]))}." if there else ""
         raise UserError(
@@ -398,6 +407,19 @@ def open_workspace(path: Path, hashes: bool = True) -> Claim:
         if (path / stage).is_dir():
             read_record(path, stage, hashes)
     return claim
+
+
+def refuse_older(path: Path) -> None:
+    """Refuse the folder of a command before version 0.2, whose stages lay elsewhere.
+
+    Raises:
+        UserError: it is one.
+    """
+    if (path / OLDER).is_file() and not (path / RECIPE).is_file():
+        raise UserError(
+            f"{path} was filled by an older version of reasonmaxxer, in another layout (it has {OLDER}). Give its "
+            "command again with another --out."
+        )
 
 
 def open_run(path: Path, hashes: bool = True) -> dict[str, Any]:
