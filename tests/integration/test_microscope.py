@@ -97,6 +97,12 @@ def test_diff_of_given_answers(models, tmp_path):
     assert (found["texts"], found["positions"]) == (1, 4)  # and the end of the sequence
 
 
+def test_answers_that_are_no_file_are_refused_before_anything_is_made(models, tmp_path):
+    with pytest.raises(UserError, match=r"text = 'nose' is no file of answers"):
+        microscope.diff(config(models, "a", text="nose"), tmp_path / "diff", Display())
+    assert not (tmp_path / "diff").exists()
+
+
 def test_intervene_holds_what_it_says(models, tmp_path):
     out = tmp_path / "intervene"
     found = microscope.intervene(config(models, "a", policies=[*POLICIES, "fewest"]), out, Display())

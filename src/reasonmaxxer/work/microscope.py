@@ -15,6 +15,7 @@ import pyarrow as pa
 from reasonmaxxer.artifacts import read_json, read_table, write_json, write_table
 from reasonmaxxer.config import InterveneConfig, MicroscopeConfig, OverlapConfig
 from reasonmaxxer.cost import ModelFlops
+from reasonmaxxer.errors import UserError
 from reasonmaxxer.microscope.diff import compare_durably, mentioned_ids
 from reasonmaxxer.microscope.effects import Effects
 from reasonmaxxer.microscope.interventions import (
@@ -81,6 +82,8 @@ def diff(
     Raises:
         UserError: bad input, seen before any long work starts.
     """
+    if config.text not in ARMS and not Path(config.text).is_file():
+        raise UserError(f"text = '{config.text}' is no file of answers: give base, tuned or a .jsonl file.")
     text = f"{config.text}-greedy" if config.text in ARMS else "given"
     stages = ("problems", text, "positions", "vocabulary")
 
