@@ -7,7 +7,8 @@ import reasonmaxxer
 
 RING = [
     "errors", "config", "recipe", "artifacts", "child", "trial", "problems", "verify", "models", "rollouts",
-    "method", "baselines", "cost", "environment", "work.workspace", "work.progress", "work.records", "measure",
+    "method", "baselines", "cost", "environment", "work.folder",
+    "work.stage_work", "work.workspace", "work.progress", "work.records", "measure",
     "work.reuse", "work.sampling", "work.model", "work.job", "work.stages", "work.methods", "work.training",
     "work.summary", "work.run", "work.join",
 ]  # fmt: skip

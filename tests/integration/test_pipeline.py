@@ -23,10 +23,11 @@ from reasonmaxxer.report.results import read_results
 from reasonmaxxer.report.viewer_data import viewer_data
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.work import stages
+from reasonmaxxer.work.folder import open_run
 from reasonmaxxer.work.job import open_job
 from reasonmaxxer.work.main_job import run
 from reasonmaxxer.work.progress import Display
-from reasonmaxxer.work.workspace import StageWork, open_run
+from reasonmaxxer.work.stage_work import StageWork
 from tests.tiny import tiny_recipe
 
 STAGES = ["problems", "rollouts", "signal", "training", "evaluation", "inspection"]

@@ -27,7 +27,7 @@ def adapted():
 
 
 def gradients(model):
-    """Of a row's states, by every weight of the adapter, norms and feed-forward layers recomputed."""
+    """Gradients of a row's states by every weight of the adapter, norms and feed-forward layers recomputed."""
     with selective_recomputation(model):
         states = model(input_ids=torch.arange(5, 25)[None], output_hidden_states=True).hidden_states[-1]
     return torch.autograd.grad(states.pow(2).mean(), [w for w in model.parameters() if w.requires_grad])

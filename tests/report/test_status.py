@@ -12,8 +12,10 @@ from reasonmaxxer.cost import Meter, StageCost
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.method.history import add_progress
 from reasonmaxxer.report.status import print_status, sparkline
+from reasonmaxxer.work.folder import read_claim
+from reasonmaxxer.work.stage_work import StageWork
 from reasonmaxxer.work.status import read_status
-from reasonmaxxer.work.workspace import StageWork, Workspace, read_claim
+from reasonmaxxer.work.workspace import Workspace
 from tests.report.made import make_run
 
 

@@ -16,8 +16,9 @@ from reasonmaxxer.problems import Problem, problems_table
 from reasonmaxxer.recipe import parse_recipe
 from reasonmaxxer.report.page import write_report
 from reasonmaxxer.work.against import read_evaluation
+from reasonmaxxer.work.folder import open_run, open_workspace, read_claim
 from reasonmaxxer.work.sampling import count_all
-from reasonmaxxer.work.workspace import Workspace, open_run, open_workspace, read_claim
+from reasonmaxxer.work.workspace import Workspace
 from tests.tiny import tiny_folder
 
 STAGES = ("problems", "rollouts", "signal")

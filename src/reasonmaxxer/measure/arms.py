@@ -21,8 +21,8 @@ from reasonmaxxer.measure.metrics import pass_at_k
 from reasonmaxxer.models.files import is_adapter
 from reasonmaxxer.recipe import parse_recipe
 from reasonmaxxer.rollouts.collect import read_columns
+from reasonmaxxer.work.folder import open_run, read_claim
 from reasonmaxxer.work.records import CheckpointCost, TrainingCounts
-from reasonmaxxer.work.workspace import open_run, read_claim
 
 BASE = "base"
 SEEDS = ("seed", "problems.train.seed")

@@ -43,7 +43,7 @@ class Row:
 
     @property
     def layout(self) -> list[list[int]]:
-        """Of each stem, the tokens of its prompt and of each completion."""
+        """Tokens of the prompt and of each completion, by stem."""
         return [stem.sizes for stem in self.stems]
 
     def ids(self) -> np.ndarray:
@@ -58,7 +58,7 @@ class Row:
         return np.concatenate([np.arange(start, start + size) for start, size in branches])
 
     def members(self) -> Iterator[tuple[int, int, np.ndarray]]:
-        """Of each sequence: its number, the tokens of its prompt, and where in the row its tokens lie, int64."""
+        """Number, tokens of the prompt, and places in the row (int64) of each sequence."""
         start = 0
         for stem in self.stems:
             ends = start + np.cumsum(stem.sizes)

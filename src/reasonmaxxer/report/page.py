@@ -20,7 +20,7 @@ from reasonmaxxer.artifacts import read_object, write_text
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.report.content import Content
 from reasonmaxxer.report.render import print_content, to_html, write_content
-from reasonmaxxer.work.workspace import RECIPE, read_claim, refuse_older
+from reasonmaxxer.work.folder import RECIPE, read_claim, refuse_older
 
 FILES = {
     "run": {"Report": "report.html"},

@@ -17,7 +17,7 @@ from reasonmaxxer.measure.metrics import Estimate
 from reasonmaxxer.measure.rollouts import checkpoint_accuracy
 from reasonmaxxer.report.content import Answer, Example
 from reasonmaxxer.rollouts.collect import read_columns
-from reasonmaxxer.work.workspace import open_run
+from reasonmaxxer.work.folder import open_run
 
 CHANGES = {(False, True): "gained", (True, False): "lost", (True, True): "both", (False, False): "neither"}
 """What became of a problem, by whether base and adapted model solve it."""

@@ -22,7 +22,7 @@ from reasonmaxxer.problems import problems_from_table
 from reasonmaxxer.problems.prompts import TEXT_STYLES
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.rollouts.table import Rollout
-from reasonmaxxer.work.workspace import open_run
+from reasonmaxxer.work.folder import open_run
 
 Format = Literal["prompt-completion", "unpaired-preference", "preference"]
 FORMATS: tuple[Format, ...] = get_args(Format)

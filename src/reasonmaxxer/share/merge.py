@@ -99,7 +99,7 @@ def merge(
 
 
 Opinions = Sequence[tuple[Tensor, ...]]
-"""Of each completion, the log-probability of every token and the most likely one there, [T] each."""
+"""Log-probability of every token of each completion, and the most likely one there, [T] each."""
 
 
 def gap(one: Opinions, other: Opinions) -> dict[str, float]:

@@ -12,7 +12,7 @@ import yaml
 from reasonmaxxer.artifacts import read_object, write_json, write_text
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models.names import resolve
-from reasonmaxxer.work.workspace import open_run
+from reasonmaxxer.work.folder import open_run
 
 _PART = r"[^\s/\\'\"(),;<>|]+"
 _PATH = re.compile(rf"(?<![\w:/\\.~-])(?:[A-Za-z]:)?[/\\](?:{_PART}[/\\])+({_PART})")

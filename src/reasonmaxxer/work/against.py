@@ -14,7 +14,7 @@ from reasonmaxxer.measure.protocol import protocol_of, unlike
 from reasonmaxxer.measure.suite import pass_rates
 from reasonmaxxer.problems import Problem, source_name
 from reasonmaxxer.rollouts.collect import read_rollouts
-from reasonmaxxer.work.workspace import SUMMARY, open_workspace
+from reasonmaxxer.work.folder import SUMMARY, open_workspace
 
 AGAINST = "against.json"
 

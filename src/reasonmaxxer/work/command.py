@@ -14,8 +14,9 @@ from reasonmaxxer.environment import describe_environment
 from reasonmaxxer.models import resolve_device
 from reasonmaxxer.models.base import check_quantization
 from reasonmaxxer.problems import Problem
+from reasonmaxxer.work.folder import SUMMARY
 from reasonmaxxer.work.reuse import Keys, take_over
-from reasonmaxxer.work.workspace import SUMMARY, Workspace
+from reasonmaxxer.work.workspace import Workspace
 
 SCHEMA = 1
 

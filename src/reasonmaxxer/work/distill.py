@@ -47,7 +47,8 @@ from reasonmaxxer.verify import Verifier
 from reasonmaxxer.work.command import finish, opened
 from reasonmaxxer.work.progress import Display
 from reasonmaxxer.work.sampling import Examiner, Respondent, greedily, tokens_and_flops_read
-from reasonmaxxer.work.workspace import StageWork, Workspace
+from reasonmaxxer.work.stage_work import StageWork
+from reasonmaxxer.work.workspace import Workspace
 
 ROLLOUTS, GREEDY, ADAPTER = "rollouts", "greedy", "adapter"
 OPINIONS, GREEDY_OPINIONS, HISTORY = "opinions.parquet", "greedy-opinions.parquet", "history.parquet"

@@ -34,7 +34,8 @@ from reasonmaxxer.work.model import ModelInUse
 from reasonmaxxer.work.progress import Display
 from reasonmaxxer.work.records import EvaluationCounts
 from reasonmaxxer.work.sampling import Examiner
-from reasonmaxxer.work.workspace import StageWork, Workspace
+from reasonmaxxer.work.stage_work import StageWork
+from reasonmaxxer.work.workspace import Workspace
 
 DEFAULT_SUITE = "paper"
 AVERAGED = SUITES[DEFAULT_SUITE][:6]

@@ -26,10 +26,11 @@ from reasonmaxxer.rollouts.engines import check_engine
 from reasonmaxxer.rollouts.imported import check_imported
 from reasonmaxxer.rollouts.limits import check_max_length, check_prompts
 from reasonmaxxer.verify import Verifier
+from reasonmaxxer.work.folder import RECIPE, RECORD, read_claim
 from reasonmaxxer.work.model import ModelInUse
 from reasonmaxxer.work.progress import Display
 from reasonmaxxer.work.sampling import Examiner
-from reasonmaxxer.work.workspace import RECIPE, RECORD, Workspace, read_claim
+from reasonmaxxer.work.workspace import Workspace
 
 SPLITS = ("train", "validation", "test")
 

@@ -10,11 +10,12 @@ import torch
 
 from reasonmaxxer.config import Recipe
 from reasonmaxxer.cost import Meter
+from reasonmaxxer.work.folder import partial_folder, read_claim
 from reasonmaxxer.work.job import open_job
 from reasonmaxxer.work.methods import methods_of
 from reasonmaxxer.work.progress import Display
+from reasonmaxxer.work.stage_work import StageWork
 from reasonmaxxer.work.training import train_all
-from reasonmaxxer.work.workspace import StageWork, partial_folder, read_claim
 
 SECONDS = 1.0
 """Between two looks for what the first process has finished."""

@@ -10,12 +10,13 @@ from reasonmaxxer.microscope.inspection import choose_specimens, inspect_tokens,
 from reasonmaxxer.report.page import write_report
 from reasonmaxxer.share.hub import write_hub_folder
 from reasonmaxxer.work import run as ring
+from reasonmaxxer.work.folder import REPORT
 from reasonmaxxer.work.job import Job
 from reasonmaxxer.work.progress import Display
 from reasonmaxxer.work.records import TrainingCounts
 from reasonmaxxer.work.sampling import count_scored
+from reasonmaxxer.work.stage_work import StageWork
 from reasonmaxxer.work.summary import RunSummary
-from reasonmaxxer.work.workspace import REPORT, StageWork
 
 
 def run(

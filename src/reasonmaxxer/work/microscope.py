@@ -44,7 +44,8 @@ from reasonmaxxer.verify import Verifier, graded_by
 from reasonmaxxer.work.command import finish, opened
 from reasonmaxxer.work.progress import Display
 from reasonmaxxer.work.sampling import Examiner, Respondent, count_all, tokens_and_flops_read
-from reasonmaxxer.work.workspace import StageWork, Workspace
+from reasonmaxxer.work.stage_work import StageWork
+from reasonmaxxer.work.workspace import Workspace
 
 PER_SHARD = 64
 """Problems whose answers are written at once."""

@@ -18,8 +18,8 @@ from reasonmaxxer.report.page import command_of, print_report, write_report
 from reasonmaxxer.report.plan import plan_table, plan_words
 from reasonmaxxer.report.render import to_terminal
 from reasonmaxxer.report.status import print_status, print_summary
+from reasonmaxxer.work.folder import SUMMARY
 from reasonmaxxer.work.status import read_status
-from reasonmaxxer.work.workspace import SUMMARY
 
 
 def draw(folder: Path) -> Path:

@@ -13,7 +13,8 @@ from reasonmaxxer.config import Config
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.problems import Problem, problems_table
 from reasonmaxxer.recipe import parse_config
-from reasonmaxxer.work.workspace import RECORD, Workspace, open_workspace
+from reasonmaxxer.work.folder import RECORD, open_workspace
+from reasonmaxxer.work.workspace import Workspace
 
 Keys = Sequence[str]
 """Keys of a config; a section is all of its keys."""

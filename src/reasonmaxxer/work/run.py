@@ -12,13 +12,14 @@ from typing import cast
 
 from reasonmaxxer.artifacts import write_json
 from reasonmaxxer.config import Recipe
+from reasonmaxxer.work.folder import SUMMARY
 from reasonmaxxer.work.job import SPLITS, Job, open_job, ring_stages
 from reasonmaxxer.work.progress import Display
 from reasonmaxxer.work.reuse import take_over
+from reasonmaxxer.work.stage_work import StageWork
 from reasonmaxxer.work.stages import evaluation, problems, rollouts, signal
 from reasonmaxxer.work.summary import RunSummary, summarise
 from reasonmaxxer.work.training import training
-from reasonmaxxer.work.workspace import SUMMARY, StageWork
 
 StageFunction = Callable[[Job, StageWork], None]
 

@@ -15,7 +15,7 @@ from reasonmaxxer.rollouts.engine import Engine
 from reasonmaxxer.rollouts.sampler import Grader, Sampler
 from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.work.progress import Task
-from reasonmaxxer.work.workspace import StageWork
+from reasonmaxxer.work.stage_work import StageWork
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from reasonmaxxer.rollouts.table import Rollout, rollout_table
 from reasonmaxxer.work.job import SPLITS, Job
 from reasonmaxxer.work.records import EvaluationCounts, SignalCounts
 from reasonmaxxer.work.sampling import count_scored, greedily
-from reasonmaxxer.work.workspace import StageWork
+from reasonmaxxer.work.stage_work import StageWork
 
 
 def problems(job: Job, work: StageWork) -> None:

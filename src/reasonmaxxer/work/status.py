@@ -13,17 +13,8 @@ import pyarrow.parquet as pq
 from reasonmaxxer.artifacts import read_json, read_object
 from reasonmaxxer.method.history import read_progress
 from reasonmaxxer.rollouts.collect import read_columns
-from reasonmaxxer.work.workspace import (
-    AT_WORK,
-    COST,
-    RECORD,
-    SCRATCH,
-    SUMMARY,
-    Claim,
-    is_locked,
-    open_workspace,
-    partial_folder,
-)
+from reasonmaxxer.work.folder import RECORD, SUMMARY, Claim, is_locked, open_workspace, partial_folder
+from reasonmaxxer.work.stage_work import AT_WORK, COST, SCRATCH
 
 State = Literal["done", "running", "stopped", "waiting"]
 

@@ -25,7 +25,7 @@ from reasonmaxxer.work.methods import Method, methods_of
 from reasonmaxxer.work.progress import Task
 from reasonmaxxer.work.records import CheckpointCost, TrainingCounts
 from reasonmaxxer.work.sampling import greedily
-from reasonmaxxer.work.workspace import StageWork
+from reasonmaxxer.work.stage_work import StageWork
 
 
 def training(job: Job, work: StageWork) -> None:

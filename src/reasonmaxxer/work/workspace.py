@@ -12,34 +12,27 @@ The same for every command, so that `show`, the ledger and `--reuse` need to kno
 from __future__ import annotations
 
 import shutil
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import reduce
 from operator import add
 from pathlib import Path
 from typing import Any, TypedDict
 
-import filelock
 import yaml
 
 from reasonmaxxer import __version__
 from reasonmaxxer.artifacts import (
-    AGAIN,
     CONTENT,
     IN_USE,
-    check_files,
     contents,
     differences,
     files_hash,
     folder_files,
     folder_lock,
-    read_json,
     read_object,
     read_table,
-    read_yaml,
     write_json,
     write_text,
 )
@@ -47,92 +40,24 @@ from reasonmaxxer.config import Config
 from reasonmaxxer.cost import Meter, Price, StageCost
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.problems import Problem, problems_table
+from reasonmaxxer.work.folder import (
+    CLAIM,
+    RECIPE,
+    RECORD,
+    REPORT,
+    SUMMARY,
+    Claim,
+    is_locked,
+    open_workspace,
+    partial_folder,
+    read_claim,
+    read_record,
+)
+from reasonmaxxer.work.stage_work import AT_WORK, COST, SCRATCH, StageWork, spent_before
 
-RECIPE, CLAIM = "recipe.yaml", "workspace.json"
-"""The resolved config, and whose the folder is."""
-OLDER = "config.yaml"
-"""What a command but the run wrote in place of both before version 0.2."""
-RECORD, COST, SCRATCH = "stage.json", "cost.json", "scratch"
-AT_WORK, LOOK = "at-work.json", 5.0
-"""How far a stage at work is within a shard, written again after so many seconds."""
-SUMMARY, REPORT = "summary.json", "report.html"
 UNKNOWN = Price(None, None)
 PROBLEMS = ("problems.parquet", "train.parquet", "validation.parquet", "test.parquet")
 """Tables that are soon made again: a folder that holds no others yields to another config."""
-
-
-@dataclass
-class StageWork:
-    """What a stage's function is given.
-
-    Attributes:
-        folder: where to write; it may hold finished shards of an attempt that was killed.
-        meter: counts tokens and FLOPs; seconds and memory count themselves.
-        spent: by earlier attempts, up to the last durable piece.
-        counts: the stage's record, for `stage.json` and whoever reads the stage; JSON values.
-    """
-
-    folder: Path
-    meter: Meter
-    spent: StageCost | None
-    counts: Mapping[str, Any] = field(default_factory=dict)
-    _saved: StageCost | None = None
-    _told: float = 0.0
-    _kept: float = 0.0
-    _expected: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def scratch(self) -> Path:
-        """What is needed no longer once the stage is done; it is removed then."""
-        return self.folder / SCRATCH
-
-    @property
-    def cost(self) -> StageCost:
-        """All attempts at this stage together, up to now."""
-        now = self.meter.snapshot()
-        return self.spent + now if self.spent else now
-
-    def save_cost(self, piece: Path) -> StageCost:
-        """Put the cost so far on record, just before a file takes its name that makes work durable.
-
-        Args:
-            piece: the file.
-        """
-        cost, before = self.cost, self._saved or self.spent
-        values = {**cost.to_dict(), "piece": self._name(piece), "before": before and before.to_dict()}
-        write_json(values, self.folder / COST)
-        self._saved = cost
-        return cost
-
-    def keep_time(self) -> None:
-        """Put the time so far on record, if it is time to: of a stage that counts all else at its end."""
-        if time.monotonic() - self._kept >= LOOK:
-            self._kept = time.monotonic()
-            self.save_cost(self.folder)
-
-    def expect(self, folder: Path, total: int) -> None:
-        """Tell whoever looks at the workspace how many completions a folder will hold."""
-        self._expected[self._name(folder)] = total
-        self._tell(folder, 0, 0)
-
-    def tell(self, folder: Path, finished: int, tokens: int) -> None:
-        """Tell whoever looks at the workspace how far it is, if it is time to.
-
-        Args:
-            folder: of the completions at work.
-            finished: completions of it.
-            tokens: of the shard at work, which the meter does not know yet.
-        """
-        if time.monotonic() - self._told >= LOOK:
-            self._tell(folder, finished, tokens)
-
-    def _tell(self, folder: Path, finished: int, tokens: int) -> None:
-        self._told, cost = time.monotonic(), self.cost
-        values = {"folder": self._name(folder), "finished": finished, "expected": self._expected}
-        write_json({**values, "seconds": cost.seconds, "tokens": cost.tokens + tokens}, self.folder / AT_WORK)
-
-    def _name(self, path: Path) -> str:
-        return path.relative_to(self.folder).as_posix()
 
 
 class Ledger(TypedDict):
@@ -141,23 +66,6 @@ class Ledger(TypedDict):
     stages: list[dict[str, Any]]
     total: dict[str, Any]
     price: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Claim:
-    """Whose a workspace is.
-
-    Attributes:
-        command: that filled it.
-        stages: in order, also those to come.
-        contents: hashes of the files that it read besides problems, by path.
-        config: the resolved values of its config.
-    """
-
-    command: str
-    stages: Sequence[str]
-    contents: Mapping[str, str]
-    config: Mapping[str, Any]
 
 
 class Workspace:
@@ -310,7 +218,7 @@ class Workspace:
 
     def _work(self, stage: str, inputs: Sequence[str], work: Callable[[StageWork], None], partial: Path) -> None:
         """Do a stage's work, then write its record."""
-        spent, started = _spent(partial), _now()
+        spent, started = spent_before(partial), _now()
         config = self.config.model_dump(mode="json")
         with Meter(stage, self.device, self.price.usd_per_hour) as meter:
             done = StageWork(partial, meter, spent)
@@ -382,128 +290,6 @@ class Workspace:
         for stage in (*read_claim(self.path).stages, *self.stages):
             for folder in (self.path / stage, self.partial(stage)):
                 shutil.rmtree(folder, ignore_errors=True)
-
-
-def open_workspace(path: Path, hashes: bool = True) -> Claim:
-    """Whose a workspace is, once its stages are found whole: every reader of one begins here.
-
-    Args:
-        path: the folder.
-        hashes: compare what the stages wrote by content, not by size alone.
-
-    Raises:
-        UserError: the folder is no workspace, and it names those that lie in it; or a complete stage is damaged.
-    """
-    if not (path / RECIPE).is_file():
-        refuse_older(path)
-        there = sorted(found.parent for found in path.glob(f"*/{RECIPE}"))
-        below = f" Runs in it: {', '.join(map(str, there[:5]))}." if there else ""
-        raise UserError(
-            f"{path} is not a run directory: it has no {RECIPE}.{below} A run directory is what "
-            "`reasonmaxxer run`, or another command, calls --out."
-        )
-    claim = read_claim(path)
-    for stage in claim.stages:
-        if (path / stage).is_dir():
-            read_record(path, stage, hashes)
-    return claim
-
-
-def refuse_older(path: Path) -> None:
-    """Refuse the folder of a command before version 0.2, whose stages lay elsewhere.
-
-    Raises:
-        UserError: it is one.
-    """
-    if (path / OLDER).is_file() and not (path / RECIPE).is_file():
-        raise UserError(
-            f"{path} was filled by an older version of reasonmaxxer, in another layout (it has {OLDER}). Give its "
-            "command again with another --out."
-        )
-
-
-def open_run(path: Path, hashes: bool = True) -> dict[str, Any]:
-    """The resolved recipe of a run, once its stages are found whole, as by `open_workspace`.
-
-    Raises:
-        UserError: as by `open_workspace`, or it was filled by another command than `run`.
-    """
-    claim = open_workspace(path, hashes)
-    if claim.command != "run":
-        raise UserError(f"{path} is not a run directory: `reasonmaxxer {claim.command}` filled it.")
-    return dict(claim.config)
-
-
-def read_claim(path: Path) -> Claim:
-    """Whose a workspace is, without a look at its stages; a folder with nothing but a recipe is a run's.
-
-    Raises:
-        UserError: what it says of itself is damaged.
-    """
-    remedy = f"Write it again with --print-config, or delete {path}."
-    config = read_yaml(path / RECIPE, remedy)
-    if not (path / CLAIM).is_file():
-        return Claim("run", [], {}, config)
-    values = read_object(path / CLAIM, ("command", "stages", "contents"), AGAIN.format(path))
-    return Claim(values["command"], values["stages"], values["contents"], config)
-
-
-def read_record(path: Path, stage: str, hashes: bool = False) -> dict[str, Any]:
-    """A complete stage's `stage.json`, once its files are found as it left them.
-
-    Args:
-        path: the workspace.
-        stage: whose folder is there.
-        hashes: compare its files by content, not by size alone.
-
-    Raises:
-        UserError: a file is missing or damaged, or the stage read another one than is there now.
-    """
-    folder = path / stage
-    remedy = AGAIN.format(folder)
-    if not (folder / RECORD).is_file():
-        raise UserError(f"{folder / RECORD} is missing. {remedy}")
-    record = read_object(folder / RECORD, ("artifacts", "files", "inputs", "counts", "cost"), remedy)
-    check_files(folder, record["files"], hashes, remedy)
-    for table in folder.rglob("*.parquet"):  # a shard too many would be read
-        if table.relative_to(folder).as_posix() not in record["files"]:
-            raise UserError(f"{table} was not written by this command. {remedy}")
-    for name, digest in record["inputs"].items():
-        source = path / name
-        if not (source / RECORD).is_file():
-            continue
-        made = read_object(source / RECORD, ("artifacts",), AGAIN.format(source))
-        if made["artifacts"] != digest:
-            raise UserError(f"{folder} was made from other {name} than {source} holds. {remedy}")
-    return record
-
-
-def is_locked(path: Path) -> bool:
-    """Whether a process is at work in a workspace; the folder is left as it is."""
-    if not (path / ".lock").exists():
-        return False
-    lock = filelock.FileLock(path / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        return True
-    lock.release()
-    return False
-
-
-def partial_folder(folder: Path) -> Path:
-    """Where a stage works until its folder is complete."""
-    return folder.with_name(f".{folder.name}.partial")
-
-
-def _spent(partial: Path) -> StageCost | None:
-    """What earlier attempts at a stage have cost, up to the last piece of work that is there."""
-    if not (partial / COST).is_file():
-        return None
-    values = read_json(partial / COST)
-    before, piece = values.pop("before", None), values.pop("piece", ".")
-    values = values if (partial / piece).exists() else before
-    return values and StageCost.from_dict(values)
 
 
 def _now() -> str:

@@ -21,18 +21,7 @@ SHORT = 384
 
 
 def branched(query: Tensor, key: Tensor, value: Tensor, scale: float, layout: RowLayout) -> Tensor:
-    """Attention of a row [1, heads, T, head size].
-
-    Args:
-        query: of all heads.
-        key: of the key-value heads.
-        value: likewise.
-        scale: of the scores.
-        layout: says what may see what.
-
-    Returns:
-        [1, T, heads, head size].
-    """
+    """Attention of a row as by `accelerated.in_one_call`, branch by branch."""
     if max(map(max, layout.stems)) > SHORT:
         return masked(query, key, value, scale, layout)
     return _Products.apply(query, key, value, scale, layout)  # type: ignore[no-any-return, no-untyped-call]
