@@ -24,7 +24,7 @@ from reasonmaxxer.microscope.vocabulary import pieces_table
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.rollouts.table import Rollout
 
-ARMS = ("base", "adapted")
+SAMPLED_BY = ("base", "adapted")
 _TAUGHT = {"split": pa.string(), "arm": pa.string(), "advantage": pa.float64(), "decision": pa.list_(pa.bool_())}
 TOKENS = pa.schema([*schema(_TAUGHT, nullable=("advantage",)), *POSITIONS])
 """One row a completion: how it was sampled and what it taught, and both models' scores as `diff` has them; the
@@ -62,7 +62,7 @@ def choose_specimens(run: Path, examples: Sequence[Example], config: InspectionC
         examples: what it trained on.
         config: how many problems of each split.
     """
-    base, adapted = (read_rollouts(run / "evaluation" / f"{arm}-greedy") for arm in ARMS)
+    base, adapted = (read_rollouts(run / "evaluation" / f"{arm}-greedy") for arm in SAMPLED_BY)
     train = choose_train(read_rollouts(run / "rollouts"), examples, config.train_problems)
     return train + choose_test(base, adapted, config.test_problems)
 
@@ -91,7 +91,7 @@ def choose_test(base: Sequence[Rollout], adapted: Sequence[Rollout], count: int)
     return [
         Specimen(rollout, "test", arm)
         for pair in [*in_turn, *rest][:count]
-        for arm, rollout in zip(ARMS, pair, strict=True)
+        for arm, rollout in zip(SAMPLED_BY, pair, strict=True)
     ]
 
 

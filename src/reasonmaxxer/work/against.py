@@ -52,7 +52,7 @@ def refuse_unlike(config: SuiteConfig, problems: Mapping[str, Sequence[Problem]]
             raise UserError(f"{name} cannot be compared with {against}: {'; '.join(differing)}. Measure both alike.")
 
 
-def differences(
+def paired_differences(
     config: SuiteConfig, problems: Mapping[str, Sequence[Problem]], out: Path, against: Path
 ) -> dict[str, Any]:
     """Paired differences on every benchmark of two finished evaluations, as JSON values.

@@ -28,7 +28,7 @@ from reasonmaxxer.rollouts.engines import check_engine
 from reasonmaxxer.rollouts.limits import check_prompts
 from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.verify import Verifier
-from reasonmaxxer.work.against import AGAINST, differences, refuse_unlike
+from reasonmaxxer.work.against import AGAINST, paired_differences, refuse_unlike
 from reasonmaxxer.work.command import finish, opened
 from reasonmaxxer.work.model import ModelInUse
 from reasonmaxxer.work.progress import Display
@@ -94,7 +94,7 @@ def evaluate(
     with workspace as there:
         summary = there.summary or _measured(_Evaluation(config, display, trust_remote_code, problems), there)
         if against:
-            write_json(differences(config, problems, out, against), out / AGAINST)
+            write_json(paired_differences(config, problems, out, against), out / AGAINST)
         write_report(out)
         return summary
 
