@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 
 from reasonmaxxer.artifacts import write_json, write_table
-from reasonmaxxer.microscope.inspection import ARMS, TOKENS
-from reasonmaxxer.microscope.pair import ARMS as MODELS
+from reasonmaxxer.microscope.inspection import SAMPLED_BY, TOKENS
+from reasonmaxxer.microscope.pair import SAMPLED_BY as MODELS
 from reasonmaxxer.microscope.vocabulary import VOCABULARY
 from reasonmaxxer.problems import Problem, problems_table
 
@@ -101,6 +101,6 @@ def small_run(folder):
     test = [
         completion(problem, "test", arm, 0, outcome, ids)
         for problem, pair in outcomes.items()
-        for arm, outcome, ids in zip(ARMS, pair, (long, forked), strict=True)
+        for arm, outcome, ids in zip(SAMPLED_BY, pair, (long, forked), strict=True)
     ]
     return write_run(folder, train + test)
