@@ -5,7 +5,7 @@ import pyarrow as pa
 
 from reasonmaxxer.artifacts import write_json, write_table
 from reasonmaxxer.microscope.inspection import SAMPLED_BY, TOKENS
-from reasonmaxxer.microscope.pair import SAMPLED_BY as MODELS
+from reasonmaxxer.microscope.pair import ARMS
 from reasonmaxxer.microscope.vocabulary import VOCABULARY
 from reasonmaxxer.problems import Problem, problems_table
 
@@ -61,7 +61,7 @@ def write_run(folder, completions, words=WORDS, special=(SPECIAL,), texts=None):
     rows = []
     for given in completions:
         row = dict(given)
-        for arm in MODELS:
+        for arm in ARMS:
             row |= {f"{arm}_{name}": v for name, v in scores(rng, row["ids"], len(words)).items()}
         row |= comparison(rng, len(row["ids"]))
         row["ids"] = [100 + i for i in row["ids"]]
