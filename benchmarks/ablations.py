@@ -68,7 +68,7 @@ def against_default(row: dict[str, Any], default: dict[str, Any]) -> str:
     """Paired over problems, each with its mean over the seeds."""
     change = np.array(row["by_problem"]) - np.array(default["by_problem"])
     found = bootstrap(change, 10_000, 0.95, 0)
-    return f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+    return f"{found['value']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]"
 
 
 def draw(rows: dict[str, dict[str, Any]], path: Path) -> None:

@@ -156,7 +156,7 @@ def summary(results: Sequence[dict[str, Any]], part: slice) -> dict[str, Any]:
         "accuracies": adapted.mean(1).tolist(),
         "accuracy": float(adapted.mean()),
         "cut": float(np.mean([r["cut"] for r in results])),
-        **difference.to_dict(),
+        **difference,
     }
 
 

@@ -10,6 +10,7 @@ them (`--measure`) or assumes them.
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def compared(run: Path) -> list[dict[str, Any]]:
     summary = read_json(run / "summary.json")
     shape, device = shape_of(recipe, getattr(torch, summary["model"]["dtype"]).itemsize), device_named("cpu")
     plan = make_plan(recipe, shape, device, lengths_of(summary), assumed_rates(device, shape))
-    stages = {stage.stage: stage.to_dict() for stage in [*plan.stages, plan.total]}
+    stages = {stage.stage: asdict(stage) for stage in [*plan.stages, plan.total]}
     return [
         {"stage": cost["stage"], **{name: stages[cost["stage"]][name] / cost[name] for name in FIGURES}}
         for cost in [*summary["cost"]["stages"], summary["cost"]["total"]]

@@ -163,9 +163,9 @@ def summary(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "accuracies": [float(np.mean(r["adapted"])) for r in results],
         "accuracy": float(adapted.mean()),
         "by_problem": adapted.tolist(),
-        "difference": difference.value,
-        "low": difference.low,
-        "high": difference.high,
+        "difference": difference["value"],
+        "low": difference["low"],
+        "high": difference["high"],
         **{
             key: float(np.mean([r[key] for r in results])) if results[0][key] is not None else None
             for key in ("cut", "steps", "share", "delta_logprob_positive", "delta_logprob_negative", "kl")

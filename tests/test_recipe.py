@@ -22,7 +22,7 @@ from reasonmaxxer.config import (
     VerifyConfig,
 )
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.recipe import CONFIGS, dump_config, load_config, load_recipe, parse_config, parse_recipe
+from reasonmaxxer.recipe import CONFIGS, dump_config, load_config, load_recipe, parse_config
 
 
 def write(folder, text):
@@ -110,7 +110,7 @@ def test_dumped_recipe_reads_back_equal(tmp_path):
 )
 def test_faults_name_the_key_the_value_and_the_remedy(values, words):
     with pytest.raises(UserError) as error:
-        parse_recipe(values, where="mine.yaml")
+        parse_config(Recipe, values, where="mine.yaml")
     message = str(error.value)
     assert message.startswith("mine.yaml: ")
     for word in words:
@@ -121,12 +121,12 @@ def test_faults_name_the_key_the_value_and_the_remedy(values, words):
 def test_vllm_samples_no_weights_of_four_bits(ray):
     model, engine = {"quantization": "4bit"}, {"name": "vllm", "ray": ray}
     for parse in (
-        lambda: parse_recipe({"model": model, "rollouts": {"engine": engine}}),
+        lambda: parse_config(Recipe, {"model": model, "rollouts": {"engine": engine}}),
         lambda: parse_config(SuiteConfig, {"model": model, "engine": engine, "problems": [{}]}, "e"),
     ):
         with pytest.raises(UserError, match=r"^\w+: model\.quantization '4bit' .*to transformers"):
             parse()
-    parse_recipe({"model": model, "rollouts": {"engine": {"ray": ray}}})
+    parse_config(Recipe, {"model": model, "rollouts": {"engine": {"ray": ray}}})
 
 
 def test_samples_without_any_k_are_averaged_alone():
@@ -149,13 +149,13 @@ def test_samples_without_any_k_are_averaged_alone():
 )
 def test_keys_that_contradict_each_other_are_named_without_the_rest_of_their_section(values, message):
     with pytest.raises(UserError) as error:
-        parse_recipe(values, where="mine.yaml")
+        parse_config(Recipe, values, where="mine.yaml")
     assert str(error.value) == message
 
 
 def test_all_faults_come_at_once():
     with pytest.raises(UserError) as error:
-        parse_recipe({"seed": "x", "training": {"epochs": 0}, "modle": {}})
+        parse_config(Recipe, {"seed": "x", "training": {"epochs": 0}, "modle": {}})
     assert len(str(error.value).splitlines()) == 3
 
 
@@ -255,8 +255,8 @@ def test_configs_are_immutable_and_hash_by_value():
     recipe = Recipe()
     with pytest.raises(ValueError):
         recipe.seed = 1
-    assert recipe.hash() == parse_recipe({}).hash()
-    assert recipe.hash() != parse_recipe({"seed": 1}).hash()
+    assert recipe.hash() == parse_config(Recipe, {}).hash()
+    assert recipe.hash() != parse_config(Recipe, {"seed": 1}).hash()
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=4))

@@ -9,7 +9,8 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 from transformers.models.auto.configuration_auto import AutoConfig
 
-from reasonmaxxer.recipe import parse_recipe
+from reasonmaxxer.config import Recipe
+from reasonmaxxer.recipe import parse_config
 
 FAMILIES = {
     "llama": {},
@@ -108,4 +109,4 @@ def tiny_recipe(folder, **sections):
     }
     for section, changes in sections.items():
         values[section] = {**values.get(section, {}), **changes}
-    return parse_recipe(values)
+    return parse_config(Recipe, values)

@@ -99,11 +99,6 @@ def load_config(
     return _resolve(kind, values, overrides, name or where, None if allow_code else name, required)
 
 
-def parse_recipe(values: dict[str, Any], where: str = "recipe") -> Recipe:
-    """Validate a recipe's values; every fault is reported at once, by name."""
-    return parse_config(Recipe, values, where)
-
-
 def parse_config(kind: type[AnyConfig], values: dict[str, Any], where: str = "config") -> AnyConfig:
     """Validate a config's values; every fault is reported at once, by name.
 

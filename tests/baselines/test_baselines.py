@@ -15,7 +15,7 @@ from reasonmaxxer.baselines.batches import compact_batches
 from reasonmaxxer.baselines.offline import learnt_lengths, mismatched_lengths, offline_rows, train_offline
 from reasonmaxxer.baselines.online import Environment, train_online
 from reasonmaxxer.baselines.trl import check_trl
-from reasonmaxxer.config import AdapterConfig, SamplingConfig, TrainingConfig, VerifyConfig
+from reasonmaxxer.config import AdapterConfig, Recipe, SamplingConfig, TrainingConfig, VerifyConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.measure.arms import name_of
 from reasonmaxxer.method.fit import FitArguments, planned_steps
@@ -24,7 +24,7 @@ from reasonmaxxer.method.selection import Example, examples_of
 from reasonmaxxer.method.train import add_adapter
 from reasonmaxxer.models import eos_ids, load_model
 from reasonmaxxer.problems import Problem
-from reasonmaxxer.recipe import load_recipe, parse_recipe
+from reasonmaxxer.recipe import load_recipe, parse_config
 from reasonmaxxer.rollouts.sampler import Sampler
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 from reasonmaxxer.verify import Verifier
@@ -55,8 +55,8 @@ def config(method, **changes):
 @pytest.fixture
 def tiny(tmp_path):
     """A fresh model with an adapter, its tokenizer and a verifier."""
-    recipe = parse_recipe(
-        {"model": {"name": str(tiny_folder(tmp_path / "model")), "device": "cpu", "dtype": "float32"}}
+    recipe = parse_config(
+        Recipe, {"model": {"name": str(tiny_folder(tmp_path / "model")), "device": "cpu", "dtype": "float32"}}
     )
     verifier = Verifier(VerifyConfig(extraction="last_number"), "chat_template")
 

@@ -2,6 +2,7 @@
 
 import mmap
 import time
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -125,7 +126,7 @@ def test_attempts_add_up():
     first = StageCost("training", 1, 2.0, 3.0, 4.0, 50, 0.5)
     second = StageCost("training", 10, 20.0, 30.0, 40.0, 5, 0.25)
     assert first + second == StageCost("training", 11, 22.0, 33.0, 44.0, 50, 0.75)
-    assert StageCost.from_dict(first.to_dict()) == first
+    assert StageCost(**asdict(first)) == first
     unpriced = StageCost("training", 0, 0.0, 0.0, 0.0, 0, None)
     assert (first + unpriced).usd is None
 

@@ -16,9 +16,10 @@ from rich.console import Console
 from transformers import AutoModelForCausalLM
 
 from reasonmaxxer.artifacts import file_hash, read_json, read_table
+from reasonmaxxer.config import Recipe
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.method.gate import Gate
-from reasonmaxxer.recipe import dump_config, parse_recipe
+from reasonmaxxer.recipe import dump_config, parse_config
 from reasonmaxxer.report.results import read_results
 from reasonmaxxer.report.viewer_data import viewer_data
 from reasonmaxxer.rollouts.collect import read_rollouts
@@ -173,7 +174,7 @@ def test_same_seed_same_bytes_other_seed_other_bytes(unbroken, recipe, tmp_path)
     out, _ = unbroken
     run(recipe, tmp_path / "again")
     assert artifacts(tmp_path / "again") == artifacts(out)
-    other = parse_recipe({**recipe.model_dump(mode="json"), "seed": 1})
+    other = parse_config(Recipe, {**recipe.model_dump(mode="json"), "seed": 1})
     run(other, tmp_path / "other")
     there = artifacts(tmp_path / "other")
     for name in ("rollouts/shard-00000.parquet", "training/adapter/adapter_model.safetensors"):
@@ -234,14 +235,14 @@ def test_shards_are_as_long_as_when_the_run_began(unbroken, recipe, tmp_path):
     out, summary = unbroken
     values = recipe.model_dump(mode="json")
     values["rollouts"]["rollouts_per_shard"] = None
-    assert run(parse_recipe(values), out) == summary  # of shards of 18
+    assert run(parse_config(Recipe, values), out) == summary  # of shards of 18
     with pytest.raises(UserError, match="seed is 0 there and 7 here"):
-        run(parse_recipe({**values, "seed": 7}), out)
+        run(parse_config(Recipe, {**values, "seed": 7}), out)
     values["seed"] = 7
     for temperature, length in ((1.0, 18), (0.5, 512)):  # reused, or as so small a model asks for
         values["rollouts"]["temperature"] = temperature
         folder = tmp_path / str(length)
-        open_job(parse_recipe(values), folder, Display(), stages=(), reuse=out)
+        open_job(parse_config(Recipe, values), folder, Display(), stages=(), reuse=out)
         assert open_run(folder)["rollouts"]["rollouts_per_shard"] == length
 
 
@@ -286,7 +287,7 @@ def test_a_report_that_is_missing_is_drawn_again_the_same(unbroken, recipe):
 
 def test_folder_of_another_recipe_is_refused(unbroken, recipe):
     out, _ = unbroken
-    other = parse_recipe({**recipe.model_dump(mode="json"), "seed": 7})
+    other = parse_config(Recipe, {**recipe.model_dump(mode="json"), "seed": 7})
     with pytest.raises(UserError, match=r"seed is 0 there and 7 here.*--out"):
         run(other, out)
 
@@ -339,7 +340,7 @@ def test_imported_rollouts_teach_like_sampled_ones(unbroken, recipe, tmp_path):
     (tmp_path / "made.jsonl").write_text("\n".join(lines))
     values = recipe.model_dump(mode="json")
     values["rollouts"]["imported"] = str(tmp_path / "made.jsonl")
-    imported = run(parse_recipe(values), tmp_path / "out")
+    imported = run(parse_config(Recipe, values), tmp_path / "out")
     assert imported["rollouts"]["outcomes"] == summary["rollouts"]["outcomes"]
     ours = read_table(out / "signal" / "examples.parquet").to_pylist()
     theirs = read_table(tmp_path / "out" / "signal" / "examples.parquet").to_pylist()

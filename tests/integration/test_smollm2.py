@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from reasonmaxxer.artifacts import read_json, read_table
+from reasonmaxxer.config import Recipe
 from reasonmaxxer.models import eos_ids, load_model
 from reasonmaxxer.models.teachers import teachers
 from reasonmaxxer.problems.word_problems import word_problems
-from reasonmaxxer.recipe import load_recipe, parse_recipe
+from reasonmaxxer.recipe import load_recipe, parse_config
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.rollouts.sampler import Sampler
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
@@ -76,7 +77,7 @@ def test_a_teacher_is_right_where_its_base_is_not(finished, name):
     recipe = load_recipe(str(folder / "recipe.yaml"), (), None)
     assert record["method"] == recipe.training.method and record["seed"] == recipe.seed
     assert record["base_source"] == summary["model"]["source"]
-    loaded = load_model(parse_recipe({"model": {"name": name}}).model)
+    loaded = load_model(parse_config(Recipe, {"model": {"name": name}}).model)
     problems = word_problems("test", 20, 0)
     evaluation = recipe.evaluation.model_copy(update={"temperature": 0.0})
     with Verifier(recipe.verify, recipe.problems.prompt_style) as verifier:

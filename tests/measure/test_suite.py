@@ -70,9 +70,9 @@ def test_the_hash_is_of_texts_and_answers_in_order():
 def test_an_average_counts_sets_alike():
     small, large = np.array([1.0, 0.0]), np.zeros(50)
     found = bootstrap_average([small, large], 20_000, 0.95, 0)
-    assert found.value == 0.25 and found.n == 52
+    assert found["value"] == 0.25 and found["n"] == 52
     # the mean of `small` is 0, 1/2 or 1 with chances 1/4, 1/2, 1/4; half of it is the average
-    assert (found.low, found.high) == (0.0, 0.5)
+    assert (found["low"], found["high"]) == (0.0, 0.5)
     alone = bootstrap_average([small], 500, 0.9, 3)
     assert alone == bootstrap(small, 500, 0.9, 3)
     with pytest.raises(ValueError, match="no problems"):
@@ -85,7 +85,7 @@ def test_an_average_of_independent_sets_is_narrower(sets):
     one = bootstrap(values[0], 4000, 0.95, 0)
     several = bootstrap_average(values, 4000, 0.95, 0)
     # the interval shrinks as one over the root of their number; draws that were the same would not
-    assert (several.high - several.low) == pytest.approx((one.high - one.low) / sets**0.5, rel=0.2)
+    assert (several["high"] - several["low"]) == pytest.approx((one["high"] - one["low"]) / sets**0.5, rel=0.2)
 
 
 def test_published_scores_have_the_averages_that_are_printed():

@@ -1,5 +1,7 @@
 """A finished run whose every number is chosen by hand; no model took part."""
 
+from dataclasses import asdict
+
 from reasonmaxxer.artifacts import folder_files, read_json, write_json, write_table
 from reasonmaxxer.config import Recipe
 from reasonmaxxer.cost import Price, StageCost
@@ -117,7 +119,7 @@ def make_run(path, *, gates=GATES, samples=2, texts=None, **recipe):
             "sequences": 8, "tokens": 40,
             "checkpoint": "step 4", "validation_accuracy": 1.0, "validation_problems": 2,
             "checkpoints": [
-                {"gate": gate, "step": step, **spent(gate, step).to_dict()}
+                {"gate": gate, "step": step, **asdict(spent(gate, step))}
                 for gate in range(len(gates)) for step in (2, 4)
             ],
         }  # fmt: skip

@@ -23,7 +23,7 @@ def test_the_pool_knows_what_was_kept(results):
 
 def test_the_gate_that_validation_chose(results):
     assert results.gates == GATES and results.chosen_gate == 1
-    tried = {checkpoint: (e.value, e.n) for checkpoint, e in results.validation.items()}
+    tried = {checkpoint: (e["value"], e["n"]) for checkpoint, e in results.validation.items()}
     assert tried == {(0, 2): (0.5, 2), (0, 4): (0.5, 2), (1, 2): (0.5, 2), (1, 4): (1.0, 2)}
 
 

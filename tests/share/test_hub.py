@@ -9,8 +9,9 @@ from huggingface_hub import ModelCard, metadata_load
 from markdown_it import MarkdownIt
 
 from reasonmaxxer.artifacts import read_json, write_json
+from reasonmaxxer.config import Recipe
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.recipe import parse_recipe
+from reasonmaxxer.recipe import parse_config
 from reasonmaxxer.share import hub
 from reasonmaxxer.share.merge import merge
 from reasonmaxxer.share.source import find_source
@@ -96,7 +97,7 @@ def test_what_is_uploaded_names_no_path_of_this_machine(tiny_run, finished, tmp_
     assert read_json(finished / "hub" / "summary.json")["model"]["source"] == "adapter on base (folder)"
     assert read_json(tmp_path / "merged" / "merge.json")["base"] == Path(recipe.model.name).name
     assert "base_model" not in metadata_load(tmp_path / "merged" / "README.md")
-    assert parse_recipe(yaml.safe_load((finished / "hub" / "recipe.yaml").read_text()))
+    assert parse_config(Recipe, yaml.safe_load((finished / "hub" / "recipe.yaml").read_text()))
 
 
 def test_names_from_outside_stay_text(finished):

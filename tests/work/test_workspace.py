@@ -13,10 +13,9 @@ from reasonmaxxer.cost import Price
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models.names import files_behind
 from reasonmaxxer.problems import Problem, problems_table
-from reasonmaxxer.recipe import parse_recipe
-from reasonmaxxer.report.page import write_report
+from reasonmaxxer.recipe import parse_config
 from reasonmaxxer.work.against import read_evaluation
-from reasonmaxxer.work.folder import open_run, open_workspace, read_claim
+from reasonmaxxer.work.folder import open_run, read_claim
 from reasonmaxxer.work.sampling import count_all
 from reasonmaxxer.work.workspace import Workspace
 from tests.tiny import tiny_folder
@@ -183,7 +182,7 @@ def test_a_run_that_has_not_come_beyond_its_problems_yields(tmp_path):
     run = directory(tmp_path)
     run.run_stage("problems", (), lambda stage: write_json({}, stage.folder / "train.parquet"))
     (tmp_path / "run" / ".rollouts.partial").mkdir()  # the model could not be loaded
-    other = parse_recipe({"model": {"name": "smollm2-teacher"}})
+    other = parse_config(Recipe, {"model": {"name": "smollm2-teacher"}})
     with run.lock(), pytest.raises(UserError, match=r"model\.name"):
         directory(tmp_path, other)
     yielded = directory(tmp_path, other)
@@ -196,7 +195,7 @@ def test_a_run_that_has_not_come_beyond_its_problems_yields(tmp_path):
 def test_another_recipe_is_refused_and_the_difference_named(tmp_path):
     directory(tmp_path)
     sample(tmp_path)
-    other = parse_recipe({"seed": 1, "signal": {"gate": {"tau": 1.2}}})
+    other = parse_config(Recipe, {"seed": 1, "signal": {"gate": {"tau": 1.2}}})
     with pytest.raises(UserError, match=r"seed is 0 there and 1 here.*signal\.gate\.tau") as error:
         directory(tmp_path, other)
     assert "--out" in str(error.value)
@@ -206,7 +205,7 @@ def test_another_recipe_is_refused_and_the_difference_named(tmp_path):
 def test_a_verifier_that_was_edited_since_is_refused(tmp_path):
     verifier = tmp_path / "mine.py"
     verifier.write_text("def grade(completion, answer, metadata): return True\n")
-    recipe = parse_recipe({"verify": {"function": f"{verifier}:grade"}})
+    recipe = parse_config(Recipe, {"verify": {"function": f"{verifier}:grade"}})
     directory(tmp_path, recipe)
     directory(tmp_path, recipe)
     sample(tmp_path)
@@ -220,7 +219,7 @@ def test_a_model_that_was_edited_since_is_refused(tmp_path, edited):
     model, adapter = tiny_folder(tmp_path / "model"), tmp_path / "adapter"
     lora = LoraConfig(task_type="CAUSAL_LM", r=2, target_modules=["q_proj"])
     get_peft_model(AutoModelForCausalLM.from_pretrained(model), lora).save_pretrained(adapter)
-    recipe = parse_recipe({"model": {"name": str(adapter)}})
+    recipe = parse_config(Recipe, {"model": {"name": str(adapter)}})
     directory(tmp_path, recipe)
     sample(tmp_path)
     directory(tmp_path, recipe)
@@ -369,14 +368,6 @@ def test_a_workspace_at_work_is_not_claimed_with_another_free_key(tmp_path):
     with first.lock(), pytest.raises(UserError, match="in use by another process"):
         evaluation(tmp_path, suite(against="there"))
     assert read_claim(tmp_path).config["against"] is None
-
-
-def test_a_folder_of_an_older_version_says_so(tmp_path):
-    (tmp_path / "config.yaml").write_text("command: diff")
-    write_json({"schema": 1, "command": "diff"}, tmp_path / "summary.json")
-    for read in (open_workspace, write_report):
-        with pytest.raises(UserError, match="filled by an older version"):
-            read(tmp_path)
 
 
 def test_one_process_at_a_time(tmp_path):

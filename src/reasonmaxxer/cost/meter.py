@@ -6,10 +6,9 @@ import os
 import sys
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -52,15 +51,6 @@ class StageCost:
             peak_memory_bytes=peak,
             usd=None if self.usd is None or other.usd is None else self.usd + sign * other.usd,
         )
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values; `from_dict` reads them back."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> StageCost:
-        """Read what `to_dict` wrote."""
-        return cls(**values)
 
 
 class Meter:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -124,7 +124,7 @@ class Plan:
     @property
     def total(self) -> StageCost:
         """Sums, and the highest peak."""
-        return StageCost(**(reduce(add, self.stages).to_dict() | {"stage": "total"}))
+        return replace(reduce(add, self.stages), stage="total")
 
     def fits(self, stage: StageCost) -> bool:
         """Whether a stage's peak is within the memory to plan with."""
@@ -132,7 +132,7 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values; `rates.measured` says what seconds and dollars rest on."""
-        return asdict(self) | {"total": self.total.to_dict()}
+        return asdict(self) | {"total": asdict(self.total)}
 
 
 def devices() -> dict[str, Device]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 
 from reasonmaxxer.artifacts import flat, read_json, read_object, read_table
-from reasonmaxxer.config import TrainingConfig, VerifyConfig
+from reasonmaxxer.config import Recipe, TrainingConfig, VerifyConfig
 from reasonmaxxer.cost import StageCost
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.measure.metrics import pass_at_k
 from reasonmaxxer.models.files import is_adapter
-from reasonmaxxer.recipe import parse_recipe
+from reasonmaxxer.recipe import parse_config
 from reasonmaxxer.rollouts.collect import read_columns
 from reasonmaxxer.work.folder import open_run, read_claim
-from reasonmaxxer.work.records import CheckpointCost, TrainingCounts
+from reasonmaxxer.work.records import TrainingCounts
 
 BASE = "base"
 SEEDS = ("seed", "problems.train.seed")
@@ -158,13 +158,11 @@ def _read(path: Path) -> Run:
     values = open_run(path)
     if not (path / "summary.json").is_file():
         raise UserError(f"The run in {path} is not finished: give its command again to go on.")
-    recipe = parse_recipe(values, str(path / "recipe.yaml")).model_dump(mode="json")
+    recipe = parse_config(Recipe, values, str(path / "recipe.yaml")).model_dump(mode="json")
     record = read_json(path / "training" / "stage.json")
     counts: TrainingCounts = record["counts"]
-    if "checkpoints" not in counts:
-        raise UserError(f"{path} was made by an older version, which kept no cost by checkpoint: run it again.")
     stages = [path / stage / "stage.json" for stage in ("rollouts", "signal")]
-    before = [StageCost.from_dict(read_json(stage)["cost"]) for stage in stages if stage.is_file()]
+    before = [StageCost(**read_json(stage)["cost"]) for stage in stages if stage.is_file()]
     earlier = _round_before(recipe["model"]["name"])
     if earlier:
         before.insert(0, earlier.cost)
@@ -176,7 +174,7 @@ def _read(path: Path) -> Run:
         base=_answers(path / "evaluation", "base"),
         adapted=_answers(path / "evaluation", "adapted"),
         cost=reduce(add, [*before, spent]),
-        validation=StageCost.from_dict(record["cost"]) - spent,
+        validation=StageCost(**record["cost"]) - spent,
         curve=_curve(path, counts, before),
     )
     return _after(earlier, run) if earlier else run
@@ -218,9 +216,9 @@ def _curve(path: Path, counts: TrainingCounts, before: list[StageCost]) -> list[
     ]
 
 
-def _cost_at(checkpoint: CheckpointCost) -> StageCost:
+def _cost_at(checkpoint: Mapping[str, Any]) -> StageCost:
     """What the training stage had cost at a checkpoint of its record."""
-    return StageCost.from_dict({k: v for k, v in checkpoint.items() if k not in ("gate", "step")})
+    return StageCost(**{k: v for k, v in checkpoint.items() if k not in ("gate", "step")})
 
 
 def _answers(folder: Path, arm: str) -> Answers:

@@ -143,7 +143,7 @@ def crossing(arm: Mapping[str, Any]) -> int | None:
 
 
 def _estimate(values: np.ndarray) -> Values:
-    return bootstrap(values, RESAMPLES, CONFIDENCE, 0).to_dict()
+    return {**bootstrap(values, RESAMPLES, CONFIDENCE, 0)}
 
 
 def _curve(runs: Sequence[Run]) -> list[Checkpoint]:

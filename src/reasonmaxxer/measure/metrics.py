@@ -4,58 +4,40 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
 from fractions import Fraction
+from typing import TypedDict
 
 import numpy as np
 
 _CHUNK_BYTES = 32 * 2**20
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over problems and its interval.
-
-    Attributes:
-        value: mean over the problems.
-        low: lower end of the interval.
-        high: upper end of the interval.
-        n: number of problems.
-    """
+class Interval(TypedDict):
+    """An estimate and the ends of its interval."""
 
     value: float
     low: float
     high: float
+
+
+class Estimate(Interval):
+    """A mean over `n` problems."""
+
     n: int
 
-    def to_dict(self) -> dict[str, float]:
-        """The attributes as JSON values."""
-        return asdict(self)
 
-
-@dataclass(frozen=True)
-class Difference:
-    """How much an adapted model gains over its base on the same problems.
+class Difference(Interval):
+    """How much an adapted model gains over its base: mean of adapted minus base over the same problems.
 
     Attributes:
-        value: mean of adapted minus base over the problems.
-        low: lower end of its interval.
-        high: upper end of its interval.
         gained: problems that only the adapted model solves.
         lost: problems that only the base solves.
         p_value: exact two-sided McNemar test of `gained` against `lost`.
     """
 
-    value: float
-    low: float
-    high: float
     gained: int
     lost: int
     p_value: float
-
-    def to_dict(self) -> dict[str, float]:
-        """The attributes as JSON values."""
-        return asdict(self)
 
 
 def bootstrap(values: np.ndarray, resamples: int, confidence: float, seed: int) -> Estimate:
@@ -94,7 +76,7 @@ def bootstrap_average(values: Sequence[np.ndarray], resamples: int, confidence: 
     tail = (1 - confidence) / 2
     low, high = np.quantile(np.mean(drawn, axis=0), [tail, 1 - tail])
     value = np.mean([of.mean() for of in arrays])
-    return Estimate(float(value), float(low), float(high), sum(map(len, arrays)))
+    return Estimate(value=float(value), low=float(low), high=float(high), n=sum(map(len, arrays)))
 
 
 def _resampled_means(values: np.ndarray, resamples: int, seed: int) -> np.ndarray:
@@ -215,4 +197,5 @@ def paired_difference(
     change = np.asarray(adapted, dtype=np.float64) - np.asarray(base, dtype=np.float64)
     mean = bootstrap(change, resamples, confidence, seed)
     gained, lost = int((change > 0).sum()), int((change < 0).sum())
-    return Difference(mean.value, mean.low, mean.high, gained, lost, mcnemar(gained, lost))
+    ends = Interval(value=mean["value"], low=mean["low"], high=mean["high"])
+    return Difference(**ends, gained=gained, lost=lost, p_value=mcnemar(gained, lost))

@@ -82,4 +82,4 @@ def _by(name: str, problems: Sequence[Problem], rates: np.ndarray, config: Suite
 
 
 def _estimate(values: np.ndarray, config: SuiteConfig) -> dict[str, Any]:
-    return bootstrap(values, *config.interval).to_dict()
+    return {**bootstrap(values, *config.interval)}

@@ -80,9 +80,9 @@ class Effects:
         tokens_P = np.array([len(r.completion_ids) for r in rollouts])
         sums = Sums(np.arange(len(rollouts)), self.config, touched=touched_P, changed=changed_P, tokens=tokens_P)
         return {
-            "accuracy": bootstrap(right, *interval).to_dict(),
-            "minus_base": paired_difference(base, right, *interval).to_dict(),
-            "minus_tuned": paired_difference(tuned, right, *interval).to_dict(),
+            "accuracy": bootstrap(right, *interval),
+            "minus_base": paired_difference(base, right, *interval),
+            "minus_tuned": paired_difference(tuned, right, *interval),
             "touched_share": sums.ratio("touched", "tokens"),
             "changed_share": sums.ratio("changed", "tokens"),
             "edits_per_problem": float(np.mean(changed_P)),

@@ -20,7 +20,7 @@ from reasonmaxxer.artifacts import read_object, write_text
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.report.content import Content
 from reasonmaxxer.report.render import print_content, to_html, write_content
-from reasonmaxxer.work.folder import RECIPE, read_claim, refuse_older
+from reasonmaxxer.work.folder import RECIPE, read_claim
 
 FILES = {
     "run": {"Report": "report.html"},
@@ -121,11 +121,8 @@ def content_of(folder: Path) -> Content:
     """What the page of a folder says.
 
     Raises:
-        UserError: it is no folder of a command, the command has not finished, or an older version filled it.
+        UserError: it is no folder of a command or the command has not finished.
     """
-    command = command_of(folder)
-    if command in ("diff", "intervene"):  # of the others an older folder can still be drawn
-        refuse_older(folder)
-    page = import_module(f"reasonmaxxer.report.{command}")
+    page = import_module(f"reasonmaxxer.report.{command_of(folder)}")
     content: Content = page.content(folder)
     return content

@@ -227,7 +227,7 @@ def _validation(results: Results, step: int) -> Panel:
         f"Greedy accuracy of each checkpoint on {n} validation problems, with {level:.0%} intervals. The best is "
         "kept, of equals the longest trained.",
         columns=("gate", "step", "pass@1"),
-        rows=[(names[g], str(s), number(e.to_dict(), 3)) for (g, s), e in results.validation.items()],
+        rows=[(names[g], str(s), number(e, 3)) for (g, s), e in results.validation.items()],
     )
 
 

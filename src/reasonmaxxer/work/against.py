@@ -69,5 +69,5 @@ def paired_differences(
         name = benchmark["name"]
         mine, before = (pass_rates(problems[name], read_rollouts(at / name / "rollouts")) for at in (out, against))
         change = paired_difference(before, mine, *config.interval)
-        rows.append({"name": name, "title": benchmark["title"]} | change.to_dict())
+        rows.append({"name": name, "title": benchmark["title"], **change})
     return {"model": other["model"], "rows": rows}

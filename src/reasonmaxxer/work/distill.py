@@ -20,7 +20,7 @@ from reasonmaxxer import __version__
 from reasonmaxxer.artifacts import read_table, write_table
 from reasonmaxxer.config import DistillationConfig, ModelConfig, ShapeConfig
 from reasonmaxxer.cost import ModelFlops
-from reasonmaxxer.measure.metrics import bootstrap, paired_difference
+from reasonmaxxer.measure.metrics import Difference, Estimate, bootstrap, paired_difference
 from reasonmaxxer.measure.rollouts import rollout_summary
 from reasonmaxxer.method.checkpoints import load_adapter_weights, save_adapter, whole_checkpoints
 from reasonmaxxer.method.fit import FitArguments, planned_steps
@@ -65,7 +65,7 @@ _LEARNT = (
 class ArmCounts(TypedDict):
     """Greedy accuracy of one model, and its KL to the teacher on the teacher's own answers, nats."""
 
-    accuracy: dict[str, float]
+    accuracy: Estimate
     kl: float
     truncated_share: float
 
@@ -250,7 +250,7 @@ class _Distillation:
             self._count_reading(work, model, heard)
         correct = np.array([rollout.reward for rollout in rollouts])
         return ArmCounts(
-            accuracy=bootstrap(correct, *config.interval).to_dict(),
+            accuracy=bootstrap(correct, *config.interval),
             kl=float(kl.mean()),
             truncated_share=float(np.mean([rollout.truncated for rollout in rollouts])),
         )
@@ -332,13 +332,13 @@ class _Distillation:
             "truncated_share": counts["truncated_share"],
         }
 
-    def _to_teacher(self, stage: str) -> dict[str, float]:
+    def _to_teacher(self, stage: str) -> Difference:
         """How far an arm's accuracy is from the teacher's on the same problems."""
         theirs, ours = (
             np.array([rollout.reward for rollout in read_rollouts(self.workspace.path / arm / GREEDY)])
             for arm in ("teacher", stage)
         )
-        return paired_difference(theirs, ours, *self.config.interval).to_dict()
+        return paired_difference(theirs, ours, *self.config.interval)
 
 
 def _give_back_memory() -> None:

@@ -203,7 +203,7 @@ def _measured(evaluation: _Evaluation, workspace: Workspace) -> dict[str, Any]:
     averaged = None
     if set(AVERAGED) <= set(problems):
         rates = [pass_rates(problems[name], rollouts[name]) for name in AVERAGED]
-        averaged = bootstrap_average(rates, *config.interval).to_dict()
+        averaged = bootstrap_average(rates, *config.interval)
     found = {
         "model": counts["model"],
         "confidence": config.confidence,

@@ -14,8 +14,6 @@ from reasonmaxxer.errors import UserError
 
 RECIPE, CLAIM = "recipe.yaml", "workspace.json"
 """The resolved config, and whose the folder is."""
-OLDER = "config.yaml"
-"""What a command but the run wrote in place of both before version 0.2."""
 RECORD, SUMMARY, REPORT = "stage.json", "summary.json", "report.html"
 
 
@@ -47,7 +45,6 @@ def open_workspace(path: Path, hashes: bool = True) -> Claim:
         UserError: the folder is no workspace, and it names those that lie in it; or a complete stage is damaged.
     """
     if not (path / RECIPE).is_file():
-        refuse_older(path)
         there = sorted(found.parent for found in path.glob(f"*/{RECIPE}"))
         below = f" Runs in it: {', '.join(map(str, there[:5]))}." if there else ""
         raise UserError(
@@ -59,19 +56,6 @@ def open_workspace(path: Path, hashes: bool = True) -> Claim:
         if (path / stage).is_dir():
             read_record(path, stage, hashes)
     return claim
-
-
-def refuse_older(path: Path) -> None:
-    """Refuse the folder of a command before version 0.2, whose stages lay elsewhere.
-
-    Raises:
-        UserError: it is one.
-    """
-    if (path / OLDER).is_file() and not (path / RECIPE).is_file():
-        raise UserError(
-            f"{path} was filled by an older version of reasonmaxxer, in another layout (it has {OLDER}). Give its "
-            "command again with another --out."
-        )
 
 
 def open_run(path: Path, hashes: bool = True) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from reasonmaxxer.models import LoadedModel, load_model, resolve_device
 from reasonmaxxer.models.base import check_quantization
 from reasonmaxxer.models.names import files_behind
 from reasonmaxxer.problems import Splits, load_splits, problems_from_table
-from reasonmaxxer.recipe import parse_recipe
+from reasonmaxxer.recipe import parse_config
 from reasonmaxxer.rollouts.engines import check_engine
 from reasonmaxxer.rollouts.imported import check_imported
 from reasonmaxxer.rollouts.limits import check_max_length, check_prompts
@@ -174,7 +174,7 @@ def _with_shards(recipe: Recipe, begun: Iterable[Path], device: str, trust_remot
         fixed = there.get("rollouts") or {}
         mine["rollouts"]["rollouts_per_shard"] = fixed.get("rollouts_per_shard")
         if all(there.get(section) == mine[section] for section in ("model", "rollouts")):
-            return parse_recipe(mine)
+            return parse_config(Recipe, mine, "recipe")
     weights = shape_of(recipe, 4, trust_remote_code).parameters if device == "cpu" else None
     rollouts = recipe.rollouts.model_copy(update={"rollouts_per_shard": rollouts_per_shard(recipe, weights)})
     return recipe.model_copy(update={"rollouts": rollouts})

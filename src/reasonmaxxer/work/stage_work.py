@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ class StageWork:
             piece: the file.
         """
         cost, before = self.cost, self._saved or self.spent
-        values = {**cost.to_dict(), "piece": self._name(piece), "before": before and before.to_dict()}
+        values = {**asdict(cost), "piece": self._name(piece), "before": before and asdict(before)}
         write_json(values, self.folder / COST)
         self._saved = cost
         return cost
@@ -97,4 +97,4 @@ def spent_before(partial: Path) -> StageCost | None:
     values = read_json(partial / COST)
     before, piece = values.pop("before", None), values.pop("piece", ".")
     values = values if (partial / piece).exists() else before
-    return values and StageCost.from_dict(values)
+    return values and StageCost(**values)

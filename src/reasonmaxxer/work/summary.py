@@ -8,7 +8,7 @@ from typing import Any, TypedDict, cast
 import numpy as np
 
 from reasonmaxxer.config import Recipe
-from reasonmaxxer.measure.metrics import paired_difference
+from reasonmaxxer.measure.metrics import Difference, paired_difference
 from reasonmaxxer.measure.rollouts import (
     Metrics,
     greedy_metrics,
@@ -31,33 +31,18 @@ SCHEMA = 1
 ARMS = ("base", "adapted")
 
 
-class Interval(TypedDict):
-    """An estimate over `n` problems with its interval."""
-
-    value: float
-    low: float
-    high: float
-    n: int
-
-
 class ArmSummary(TypedDict):
     """One model on the test problems: metrics by name (`pass@1`), and the health of all its completions."""
 
-    greedy: dict[str, Interval]
-    sampled: dict[str, Interval]
+    greedy: Metrics
+    sampled: Metrics
     truncated_share: float
     outcomes: dict[str, int]
 
 
-class PairedDifference(TypedDict):
+class PairedDifference(Difference):
     """Adapted minus base, over the same problems."""
 
-    value: float
-    low: float
-    high: float
-    gained: int
-    lost: int
-    p_value: float
     gained_problems: list[str]
     lost_problems: list[str]
 
@@ -132,15 +117,11 @@ def _arm(folder: Path, arm: str, recipe: Recipe) -> ArmSummary:
     sampled = read_rollouts(folder / f"{arm}-sampled") if config.samples else []
     health = rollout_summary(greedy + sampled)
     return ArmSummary(
-        greedy=_intervals(greedy_metrics(greedy, config, seed)),
-        sampled=_intervals(sampled_metrics(sampled, config, seed)) if sampled else {},
+        greedy=greedy_metrics(greedy, config, seed),
+        sampled=sampled_metrics(sampled, config, seed) if sampled else {},
         truncated_share=health["truncated_share"],
         outcomes=health["outcomes"],
     )
-
-
-def _intervals(metrics: Metrics) -> dict[str, Interval]:
-    return {name: cast(Interval, estimate.to_dict()) for name, estimate in metrics.items()}
 
 
 def _difference(folder: Path, recipe: Recipe) -> PairedDifference:
@@ -154,8 +135,8 @@ def _difference(folder: Path, recipe: Recipe) -> PairedDifference:
         config.confidence,
         recipe.seed,
     )
-    problems = {
-        "gained_problems": [n for n in names if adapted[n] and not base[n]],
-        "lost_problems": [n for n in names if base[n] and not adapted[n]],
-    }
-    return cast(PairedDifference, {**difference.to_dict(), **problems})
+    return PairedDifference(
+        **difference,
+        gained_problems=[n for n in names if adapted[n] and not base[n]],
+        lost_problems=[n for n in names if base[n] and not adapted[n]],
+    )

@@ -14,6 +14,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime, timezone
 from functools import reduce
 from operator import add
@@ -145,11 +146,11 @@ class Workspace:
 
     def ledger(self) -> Ledger:
         """What each complete stage has cost and all together, for `summary.json`."""
-        costs = [StageCost.from_dict(self.record(s)["cost"]) for s in self.stages if self.is_done(s)]
+        costs = [StageCost(**self.record(s)["cost"]) for s in self.stages if self.is_done(s)]
         return Ledger(
-            stages=[cost.to_dict() for cost in costs],
-            total=reduce(add, costs).to_dict() | {"stage": "total"},
-            price=self.price.to_dict(),
+            stages=[asdict(cost) for cost in costs],
+            total=asdict(reduce(add, costs)) | {"stage": "total"},
+            price=asdict(self.price),
         )
 
     def run_stage(self, stage: str, inputs: Sequence[str], work: Callable[[StageWork], None]) -> None:
@@ -235,7 +236,7 @@ class Workspace:
                 "package_version": __version__,
                 "seed": config.get("seed"),
                 "counts": done.counts,
-                "cost": done.cost.to_dict(),
+                "cost": asdict(done.cost),
                 "started": started,
                 "finished": _now(),
             },

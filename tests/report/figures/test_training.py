@@ -31,7 +31,10 @@ def test_other_gates_are_behind_and_unnamed():
 
 
 def test_validation_draws_each_gate_with_intervals():
-    tried = {(0, 2): Estimate(0.5, 0.4, 0.7, 50), (1, 2): Estimate(0.6, 0.5, 0.8, 50)}
+    tried = {
+        (0, 2): Estimate(value=0.5, low=0.4, high=0.7, n=50),
+        (1, 2): Estimate(value=0.6, low=0.5, high=0.8, n=50),
+    }
     [axes] = figures.validation(tried, ["low", "high"], gate=1, step=2).axes
     found = {c.get_label(): c for c in axes.containers}
     line, _, (interval,) = found["high"]

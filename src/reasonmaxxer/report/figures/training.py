@@ -67,13 +67,13 @@ def validation(tried: Mapping[tuple[int, int], Estimate], names: Sequence[str], 
     figure, axes = blank()
     for number in [*(n for n in range(len(names)) if n != gate), gate]:
         found = {s: estimate for (g, s), estimate in tried.items() if g == number}
-        steps, values = list(found), [e.value for e in found.values()]
-        spread = [[e.value - e.low for e in found.values()], [e.high - e.value for e in found.values()]]
+        steps, values = list(found), [e["value"] for e in found.values()]
+        spread = [[e["value"] - e["low"] for e in found.values()], [e["high"] - e["value"] for e in found.values()]]
         colour = BLUE if number == gate else GREY
         axes.errorbar(steps, values, yerr=spread, fmt="o-", color=colour, label=names[number],
                       markersize=5, elinewidth=1.2, linewidth=1.4)  # fmt: skip
     _steps(axes, step)
-    highest = max(e.high for e in tried.values())
+    highest = max(e["high"] for e in tried.values())
     last = max(s for _, s in tried)
     axes.set(xlim=(0, 1.04 * last), ylim=(0, min(1.02, 0.05 + highest)), ylabel="greedy pass@1")
     if len(names) > 1:
