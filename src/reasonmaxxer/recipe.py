@@ -293,18 +293,30 @@ def _explain(fault: Any, kind: type[Config]) -> str:
     path = [str(part) for part in fault["loc"]]
     key = ".".join(path)
     if fault["type"] == "extra_forbidden":
-        known = list(keys_of(kind))
-        owner: type[Config] | None = kind
-        for part in (p for p in path[:-1] if not p.isdigit()):
-            owner = section_of(owner.model_fields.get(part), members=True) if owner else None
+        owner = _section(kind, path[:-1])
         siblings = [".".join((*path[:-1], name)) for name in owner.model_fields] if owner else []
-        near = did_you_mean(key, siblings) or did_you_mean(key, known)
+        near = did_you_mean(key, siblings) or did_you_mean(key, keys_of(kind))
         return f"unknown key '{key}'.{near} Keys here: {', '.join(siblings) or 'none'}."
+    if fault["type"] == "model_type" and (section := _section(kind, path)):
+        known = list(section.model_fields)
+        return (
+            f"'{key}' = {fault['input']!r}: it is a section, {{{known[0]}: VALUE, ...}}, not a value. Keys of it: "
+            f"{', '.join(known)}."
+        )
     if fault["type"] == "value_error":  # keys that contradict each other, which the message names
         return f"{key + ': ' if key else ''}{fault['ctx']['error']}."
     if fault["type"] == "missing":
         return f"'{key}' is missing."
-    return f"'{key or kind.__name__.lower()}' = {fault['input']!r}: {fault['msg']}."
+    wanted = fault["msg"].replace("Input should be", "it must be").replace("a valid dictionary", "{KEY: VALUE, ...}")
+    return f"'{key or kind.__name__.lower()}' = {fault['input']!r}: {wanted}."
+
+
+def _section(kind: type[Config], path: Sequence[str]) -> type[Config] | None:
+    """The config below another at a path, whose numbers are members of lists."""
+    owner: type[Config] | None = kind
+    for part in (p for p in path if not p.isdigit()):
+        owner = section_of(owner.model_fields.get(part), members=True) if owner else None
+    return owner
 
 
 def section_of(field: FieldInfo | None, members: bool = False) -> type[Config] | None:

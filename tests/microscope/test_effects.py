@@ -4,11 +4,11 @@ import pyarrow as pa
 import pytest
 
 from reasonmaxxer.config import MicroscopeConfig
+from reasonmaxxer.config.policies import SEARCH
 from reasonmaxxer.microscope.diff import positions_table
 from reasonmaxxer.microscope.effects import Effects
 from reasonmaxxer.microscope.interventions import DEFAULT, EDITS, Outputs, policies_of, reference_of
 from reasonmaxxer.microscope.policies import parse_policy
-from reasonmaxxer.microscope.search import SEARCH
 from tests.microscope.test_summary import rollout, scores
 
 CONFIG = MicroscopeConfig(bootstrap=200)

@@ -3,6 +3,7 @@
 import pytest
 
 from reasonmaxxer.config import MicroscopeConfig
+from reasonmaxxer.config.policies import BUDGETS
 from reasonmaxxer.microscope import policies
 from reasonmaxxer.microscope.diff import positions_table
 from reasonmaxxer.microscope.effects import Effects
@@ -137,6 +138,7 @@ def test_the_search_is_held_against_luck(intervened):
 def test_a_policy_that_is_added_is_decoded_tabled_and_drawn(intervened, monkeypatch):
     third = policies.Kind(lambda at, _: at.base_ids[2], control="The base's third choice at the same places")
     monkeypatch.setitem(policies.POLICIES, "third", third)
+    monkeypatch.setitem(BUDGETS, "third", ("all", "first"))
     policy = policies.parse_policy("third:first=2")
     at = policies.Position(host_id=4, donor_id=7, base_ids=[4, 7, 9], entropy=1.0, rank=2, jsd=0.1)
     progress = policy.begin(0, "p0", 4)

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from reasonmaxxer.config.base import AboveZero, Config, NotNegative, OneOrMore, Place, Positive, Several, Share
+from reasonmaxxer.config.policies import SEARCH, read_policy
 from reasonmaxxer.config.shared import MeasuringConfig, ModelConfig, OptimizerConfig, SamplingConfig, SourceConfig
 
 ATTENTION = {"q": "q_proj", "k": "k_proj", "v": "v_proj", "o": "o_proj"}
 """Attention's projections by letter."""
 ModuleName = Annotated[str, Field(pattern=r"^\w+(\.\w+)*$")]
+
+
+def _understood(text: str) -> str:
+    if text != SEARCH:
+        read_policy(text)
+    return text
+
+
+PolicyText = Annotated[str, AfterValidator(_understood)]
 
 
 class ShapeConfig(Config):
@@ -142,7 +152,7 @@ class InterveneConfig(MicroscopeConfig):
     outside_identity = frozenset({"policies"})
     text: Literal["base"] = "base"
     """Always `base`."""
-    policies: Several[str] = ()
+    policies: Several[PolicyText] = ()
     """What is tried, each as NAME or NAME:BUDGET, such as `oracle:first=2`; docs/microscope.md lists names and
     budgets. `reverse-` before a name changes the models' places; `fewest` is the search. None is the paper's,
     controls, dose and response, the search."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import model_validator
 
 from reasonmaxxer.config.base import Place, Positive, Several
@@ -23,7 +25,7 @@ class SuiteConfig(SamplingConfig, MeasuringConfig):
     """The model."""
     adapter: Place | None = None
     """PEFT folder of an adapter on it; none measures the model as it is."""
-    suite: str | None = None
+    suite: Literal["paper"] | None = None
     """`paper`: GSM8K, MATH-500, Minerva Math, OlympiadBench, AIME 2024, AMC 2023 and AIME 2025; the default where no
     `problems` are given."""
     problems: Several[MeasuredSource] = ()

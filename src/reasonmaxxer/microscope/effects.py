@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from reasonmaxxer.config import MicroscopeConfig
+from reasonmaxxer.config.policies import BudgetKind
 from reasonmaxxer.measure.metrics import bootstrap, paired_difference
 from reasonmaxxer.microscope.interventions import EDITS, Outputs
 from reasonmaxxer.microscope.pair import ARMS, Arm
-from reasonmaxxer.microscope.policies import BudgetKind
 from reasonmaxxer.microscope.summary import Sums
 from reasonmaxxer.rollouts.table import Rollout
 

@@ -17,12 +17,12 @@ import pyarrow as pa
 from reasonmaxxer import __version__
 from reasonmaxxer.artifacts import read_table, schema, write_table
 from reasonmaxxer.config import MicroscopeConfig
+from reasonmaxxer.config.policies import SEARCH
 from reasonmaxxer.microscope.diff import flat, lengths
 from reasonmaxxer.microscope.joint import UNSHIFTED
 from reasonmaxxer.microscope.lockstep import Intervened, Job, intervene
 from reasonmaxxer.microscope.pair import Pair
 from reasonmaxxer.microscope.policies import ENTROPY_BINS, Policy, Reference, folder_name, parse_policy
-from reasonmaxxer.microscope.search import SEARCH
 from reasonmaxxer.problems import Problem, render_prompt
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.rollouts.sampler import graded
@@ -80,11 +80,7 @@ def read_outputs(policy: Policy, folder: Path) -> Outputs:
 
 
 def policies_of(texts: Sequence[str]) -> list[Policy]:
-    """Policies as they are asked for, each once.
-
-    Raises:
-        UserError: one that is not understood.
-    """
+    """Policies as they are asked for, each once."""
     return [parse_policy(text) for text in dict.fromkeys(texts)]
 
 

@@ -26,17 +26,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 
-from reasonmaxxer.errors import UserError, did_you_mean
+from reasonmaxxer.config.policies import REVERSE, BudgetKind, read_policy
 from reasonmaxxer.microscope.joint import TOP
 from reasonmaxxer.microscope.pair import Arm
 from reasonmaxxer.rollouts.sampling import uniforms
 
-BudgetKind = Literal["all", "first", "share", "entropy", "divergence", "reranked", "tau"]
-REVERSE = "reverse-"
 CANDIDATES = 20
 """Most likely tokens of the base that a random intervention draws from."""
 ENTROPY_BINS = np.array([0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0])
@@ -80,13 +77,11 @@ class Kind:
 
     Attributes:
         token: emitted at a position, given a uniform number in [0, 1).
-        budgets: that it can have; the first is its default.
         everywhere: whether it decides also where the choices agree and its token changes nothing.
         control: what a sentence calls it where it is a control, which figures mark; empty for none.
     """
 
     token: Callable[[Position, float], int]
-    budgets: tuple[BudgetKind, ...] = ("all", "first", "share", "entropy", "divergence", "reranked")
     everywhere: bool = False
     control: str = ""
 
@@ -95,15 +90,14 @@ POLICIES = {
     "oracle": Kind(lambda at, _: at.donor_id),
     "random": Kind(_random_candidate, control="Random tokens of the base's top 20 at the same places"),
     "second": Kind(lambda at, _: at.base_ids[1], control="The base's second choice at the same places"),
-    "gated": Kind(lambda at, _: at.donor_id, ("tau",), everywhere=True),
+    "gated": Kind(lambda at, _: at.donor_id, everywhere=True),
     "matched": Kind(
         lambda at, _: at.donor_id,
-        ("all",),
         everywhere=True,
         control="The tuned model's choice at random places of the same entropy",
     ),
 }
-"""The policies by name. One that is added here is parsed, decoded, tabled and drawn; a control has its sentence."""
+"""The policies of `BUDGETS` by name. One that is added is decoded, tabled and drawn; a control has its sentence."""
 HIGHLIGHTED = ("oracle:first=1", "oracle:first=4", "oracle:reranked", "oracle:share=0.5", "gated:tau=1.2")
 """Policies that sentences and the viewer single out, beside the controls."""
 
@@ -248,40 +242,6 @@ def parse_policy(text: str) -> Policy:
     """A policy as it is written on the command line.
 
     Raises:
-        UserError: an unknown name or budget, or a value that is out of range.
+        ValueError: an unknown name or budget, or a value that is out of range; a config has none.
     """
-    whole, reverse = text.removeprefix(REVERSE), text.startswith(REVERSE)
-    name, _, budget = whole.partition(":")
-    kind, _, value = budget.partition("=")
-    if name not in POLICIES:
-        known = [*POLICIES, *(REVERSE + n for n in POLICIES)]
-        raise UserError(
-            f"policies: there is no policy '{name}' ('{text}').{did_you_mean(name, known)} There are "
-            f"{', '.join(POLICIES)}, each also with '{REVERSE}' before it, and fewest, the search."
-        )
-    allowed = POLICIES[name].budgets
-    kind = kind or allowed[0]
-    if kind not in allowed:
-        raise UserError(
-            f"policies: '{name}' has no budget '{kind}' ('{text}').{did_you_mean(kind, allowed)} "
-            f"Budgets of '{name}': {', '.join(allowed)}."
-        )
-    return Policy(name, kind, _value(text, kind, value), reverse)
-
-
-def _value(text: str, kind: str, value: str) -> float:
-    if kind in ("all", "reranked"):
-        if value:
-            raise UserError(f"policies: '{kind}' takes no value ('{text}').")
-        return 0.0
-    if kind == "tau" and not value:
-        return 1.2
-    try:
-        number = float(value)
-    except ValueError:
-        number = -1.0
-    whole = kind in ("first", "entropy", "divergence")
-    if not 0 <= number < np.inf or (whole and number % 1) or (kind == "share" and number > 1):
-        what = "a whole number from 0" if whole else "a number from 0" + " to 1" * (kind == "share")
-        raise UserError(f"policies: {kind} takes {what} ('{text}'), as in '{kind}={1 if whole else 0.5}'.")
-    return number
+    return Policy(*read_policy(text))

@@ -31,8 +31,6 @@ from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 from reasonmaxxer.verify import Verifier
 
-SEARCH = "fewest"
-"""What the command calls the search, among its policies."""
 LEVELS = 3
 """Edits tried together, at most."""
 CANDIDATES = 24

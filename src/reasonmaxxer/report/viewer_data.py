@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from reasonmaxxer.artifacts import read_json, read_table
+from reasonmaxxer.config.policies import REVERSE
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.microscope.pair import ARMS
-from reasonmaxxer.microscope.policies import HIGHLIGHTED, POLICIES, REVERSE, folder_name
+from reasonmaxxer.microscope.policies import HIGHLIGHTED, POLICIES, folder_name
 from reasonmaxxer.report.pieces import Pieces, thousandths
 from reasonmaxxer.rollouts.collect import read_columns
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from reasonmaxxer.artifacts import write_json, write_table
 from reasonmaxxer.config import MeasuredSource, SourceConfig, SuiteConfig
-from reasonmaxxer.errors import UserError, did_you_mean
 from reasonmaxxer.measure.metrics import bootstrap_average
 from reasonmaxxer.measure.protocol import protocol_of, samples_of
 from reasonmaxxer.measure.published import published_scores
@@ -100,20 +99,10 @@ def evaluate(
 
 
 def with_problems(config: SuiteConfig) -> SuiteConfig:
-    """The config with the benchmarks of its suite as its problems, where it names none.
-
-    Raises:
-        UserError: there is no such suite.
-    """
+    """The config with the benchmarks of its suite as its problems, where it names none."""
     if config.problems:
         return config
-    name = config.suite or DEFAULT_SUITE
-    if name not in SUITES:
-        raise UserError(
-            f"suite '{name}': there is only {', '.join(SUITES)}.{did_you_mean(name, SUITES)} Single benchmarks are "
-            "given as problems."
-        )
-    sources = tuple(MeasuredSource(source=source) for source in SUITES[name])
+    sources = tuple(MeasuredSource(source=source) for source in SUITES[config.suite or DEFAULT_SUITE])
     return config.model_copy(update={"suite": None, "problems": sources})
 
 

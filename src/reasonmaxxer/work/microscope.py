@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from reasonmaxxer.artifacts import read_json, read_table, write_json, write_table
 from reasonmaxxer.config import InterveneConfig, MicroscopeConfig, OverlapConfig
+from reasonmaxxer.config.policies import SEARCH
 from reasonmaxxer.cost import ModelFlops
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.microscope.diff import compare_durably, mentioned_ids
@@ -29,7 +30,7 @@ from reasonmaxxer.microscope.interventions import (
 from reasonmaxxer.microscope.overlap import read_trio, summarise_overlap
 from reasonmaxxer.microscope.pair import ARMS, Arm, Pair, open_pair
 from reasonmaxxer.microscope.policies import Policy, folder_name
-from reasonmaxxer.microscope.search import LEVELS, SEARCH, fewest_edits, read_trials
+from reasonmaxxer.microscope.search import LEVELS, fewest_edits, read_trials
 from reasonmaxxer.microscope.summary import summarise
 from reasonmaxxer.microscope.vocabulary import pieces_table, texts_of
 from reasonmaxxer.models.names import files_behind
