@@ -6,7 +6,7 @@ from pathlib import Path
 import reasonmaxxer
 
 RING = [
-    "errors", "config", "recipe", "artifacts", "child", "trial", "problems", "verify", "models", "rollouts",
+    "errors", "config", "recipe", "artifacts", "child", "trial", "sandbox", "problems", "verify", "models", "rollouts",
     "method", "baselines", "cost", "environment", "work.folder",
     "work.stage_work", "work.workspace", "work.progress", "work.records", "measure",
     "work.reuse", "work.sampling", "work.model", "work.job", "work.stages", "work.methods", "work.training",

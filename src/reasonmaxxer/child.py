@@ -46,9 +46,12 @@ class Child:
     Args:
         command: that starts it.
         env: its environment; none is this process's.
+        pass_fds: descriptors that it inherits.
     """
 
-    def __init__(self, command: Sequence[str], env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, command: Sequence[str], env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()
+    ) -> None:
         self._expired = False
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
@@ -60,6 +63,7 @@ class Child:
             encoding="utf-8",
             start_new_session=True,
             env=env,
+            pass_fds=tuple(pass_fds),
         )
 
     @property
