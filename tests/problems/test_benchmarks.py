@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from reasonmaxxer.config import ProblemsConfig, SourceConfig
+from reasonmaxxer.config import MeasuredSource, ProblemsConfig, SourceConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.problems import benchmarks, load_problems, load_splits
 from reasonmaxxer.problems.catalogue import CATALOGUE, DATA_DIR, SUITES, Benchmark
@@ -48,6 +48,37 @@ EXPECTED = {
     "gsm8k-train": ("gsm8k-train/0", "72", {}),
 }  # fmt: skip
 """Id, answer and some metadata of those rows."""
+STUB = 'def helper(a):\n    return a\n\n\ndef f(a):\n    """ Twice a. """\n'
+CHECK = "\n\nMETADATA = {}\n\n\ndef check(candidate):\n    assert candidate(2) == 4\n"
+PROGRAMS_ON_THE_HUB = {
+    "humaneval": {"task_id": "HumanEval/7", "prompt": STUB, "canonical_solution": "    return 2 * helper(a)\n",
+                  "test": CHECK, "entry_point": "f"},
+    "humaneval-plus": {"task_id": "HumanEval/7", "prompt": STUB, "canonical_solution": "\n    return 2 * helper(a)\n",
+                       "test": f"import math\n{CHECK}\ncheck(f)", "entry_point": "f"},
+    "mbpp": {"task_id": 11, "text": "Double a. ", "code": "def g(a):\r\n  return a\r\ndef f(a):\r\n  return g(2 * a)",
+             "test_list": ["assert f(1) == 2", "assert f(g(2)) == 4 "], "test_setup_code": "one = 1\r\ntwo = 2",
+             "challenge_test_list": ["assert f(0) == 0"]},
+    "mbpp-sanitized": {"source_file": "a.json", "task_id": 11, "prompt": "Double a.", "code": "def f(a): return 2 * a",
+                       "test_imports": ["import math"], "test_list": ["assert f(1) == 2", "assert f(2) == 4"]},
+    "mbpp-plus": {"source_file": "a.json", "task_id": 11, "prompt": "Double a.", "code": "def f(a): return 2 * a",
+                  "test_imports": [], "test_list": ["assert f(1) == 2", "assert f(2) == 4"],
+                  "test": "for n in range(9):\n    assert f(n) == 2 * n\n"},
+}  # fmt: skip
+"""A row of each data set of programs in its own columns."""
+ASSERTS = "assert f(1) == 2\nassert f(2) == 4"
+SHOWN = f"Double a.\n\nYour code should pass these tests:\n\n{ASSERTS}"
+PROGRAMS = {
+    "humaneval": ("HumanEval/7", STUB, f"{STUB}    return 2 * helper(a)\n", f"{CHECK}\ncheck(f)\n", None),
+    "humaneval-plus": ("HumanEval/7", STUB, f"{STUB}\n    return 2 * helper(a)\n",
+                       f"import math\n{CHECK}\ncheck(f)\n", None),
+    "mbpp": ("MBPP/11", SHOWN.replace("f(2)", "f(g(2))"), "def g(a):\n  return a\ndef f(a):\n  return g(2 * a)\n",
+             "one = 1\ntwo = 2\nassert f(1) == 2\nassert f(g(2)) == 4\n", "assert f(0) == 0\n"),
+    "mbpp-sanitized": ("MBPP/11", SHOWN, "def f(a): return 2 * a\n", f"import math\n{ASSERTS}\n", None),
+    "mbpp-plus": ("MBPP/11", SHOWN, "def f(a): return 2 * a\n", f"{ASSERTS}\n",
+                  "for n in range(9):\n    assert f(n) == 2 * n\n"),
+}  # fmt: skip
+"""Id, text, reference, tests and hidden tests of those rows."""
+MATHS = [name for name in CATALOGUE if name not in PROGRAMS]
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +109,7 @@ def on_the_hub(monkeypatch, tmp_path):
     def put(name, *rows):
         benchmark = CATALOGUE[name]
         folder = tmp_path / "hub" / name
-        subset, split = benchmark.subset or "default", benchmark.split
+        subset, split = benchmark.subset or "default", "test" if benchmark.splits else benchmark.split
         files = f"- split: {split}\n    path: {subset}.jsonl"
         write(folder / f"{subset}.jsonl", *rows)
         write(folder / "other.jsonl", {"problem": "of another subset", "answer": "0"})
@@ -92,7 +123,7 @@ def on_the_hub(monkeypatch, tmp_path):
     return put
 
 
-@pytest.mark.parametrize("name", [name for name, benchmark in CATALOGUE.items() if benchmark.hub])
+@pytest.mark.parametrize("name", [name for name in MATHS if CATALOGUE[name].hub])
 def test_rows_of_the_hub_become_problems(on_the_hub, name):
     on_the_hub(name, ON_THE_HUB[name])
     (problem,) = load(name)
@@ -109,7 +140,82 @@ def test_a_training_row_whose_box_is_empty_is_left_out(on_the_hub):
     assert [p.metadata.get("level") for p in load("math-train")] == [None, 5]
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_rows_of_programs_on_the_hub_become_problems(on_the_hub, name):
+    on_the_hub(name, PROGRAMS_ON_THE_HUB[name])
+    (problem,) = load(name, split="test")
+    tests, hidden = problem.metadata["tests"], problem.metadata.get("hidden_tests")
+    assert (problem.id, problem.text, problem.answer, tests, hidden) == PROGRAMS[name]
+    assert (problem.verifier, problem.domain, problem.metadata["benchmark"]) == ("code", "code", name)
+    assert problem.metadata["entry_point"] == "f"
+    continued = {"prompt": STUB, "preamble": STUB.partition("def f")[0]} if name.startswith("human") else {}
+    assert {key: problem.metadata.get(key) for key in ("prompt", "preamble")} == {
+        "prompt": None, "preamble": None, **continued,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_rows_of_programs_in_a_data_folder_are_the_same_problems(on_the_hub, monkeypatch, tmp_path, name):
+    id, text, reference, tests, hidden = PROGRAMS[name]
+    stub = text if text == STUB else ""
+    row = {"id": id, "prompt": stub or "Double a.", "tests": tests, "entry_point": "f", "kind": "any",
+           "canonical_solution": reference.removeprefix(stub), "hidden_tests": hidden}  # fmt: skip
+    write(tmp_path / "data" / f"{CATALOGUE[name].file}.jsonl", row)
+    on_the_hub(name, PROGRAMS_ON_THE_HUB[name])
+    (there,) = load(name, split="test")
+    monkeypatch.setenv(DATA_DIR, str(tmp_path / "data"))
+    (here,) = load(name, split="test")
+    assert (here.id, here.text, here.answer, here.domain) == (there.id, there.text, there.answer, there.domain)
+    assert {**here.metadata, "source_file": "a.json"} == {**there.metadata, "kind": "any", "source_file": "a.json"}
+
+
+@pytest.fixture
+def mbpp(monkeypatch, tmp_path):
+    """A data folder with MBPP problems of all splits."""
+    row = {"tests": "assert f(1)", "entry_point": "f", "canonical_solution": "def f(a): return a"}
+    rows = [{"id": f"MBPP/{n}", "prompt": f"Write {n}.", **row} for n in (1, 10, 11, 12, 510, 511, 600, 601, 602, 974)]
+    write(tmp_path / "code" / "mbpp.jsonl", *rows)
+    monkeypatch.setenv(DATA_DIR, str(tmp_path))
+
+
+def test_splits_of_a_benchmark_go_by_the_numbers_of_its_problems(mbpp):
+    numbers = {split: [int(p.id[5:]) for p in load("mbpp", split=split)] for split in CATALOGUE["mbpp"].splits}
+    assert numbers == {"prompt": [1, 10], "test": [11, 12, 510], "validation": [511, 600], "train": [601, 602, 974]}
+    for name in ("mbpp", "mbpp-sanitized"):
+        assert sum(CATALOGUE[name].size(split) for split in numbers) == CATALOGUE[name].problems
+    assert [MeasuredSource(source="mbpp").split, CATALOGUE["mbpp"].size("test")] == ["test", 500]
+    assert CATALOGUE["gsm8k"].size("train") == 1319
+    split = benchmarks.provenance(SourceConfig(source="mbpp", split="train"))
+    assert split == {"source": "mbpp", "file": "mbpp.jsonl", "split": "train"}
+
+
+def test_an_unknown_split_of_a_benchmark_is_refused(mbpp, tmp_path):
+    with pytest.raises(
+        UserError, match=r"problems\.train\.split 'trian' is unknown: MBPP has .* Did you mean 'train'"
+    ):
+        load("mbpp", split="trian")
+    row = {"prompt": "?", "tests": "assert f(1)", "entry_point": "f"}
+    write(tmp_path / "code" / "mbpp.jsonl", row)
+    with pytest.raises(
+        UserError, match=r"no problem of code/mbpp\.jsonl has an id of MBPP's split train, which end in"
+    ):
+        load("mbpp", split="train")
+
+
+def test_splits_of_a_benchmark_are_drawn_apart(mbpp):
+    config = ProblemsConfig(
+        train=SourceConfig(source="mbpp", split="train", limit=3),
+        validation=SourceConfig(source="mbpp", split="validation", limit=2),
+        test=SourceConfig(source="mbpp", split="test"),
+    )
+    splits = load_splits(config, 0)
+    assert [len(splits.train), len(splits.validation), len(splits.test)] == [3, 2, 3]
+    same = config.model_copy(update={"validation": SourceConfig(source="mbpp", split="train", limit=1)})
+    with pytest.raises(UserError, match=r"problems\.train\.limit asks for 3 problems but the source has 2"):
+        load_splits(same, 0)
+
+
+@pytest.mark.parametrize("name", MATHS)
 def test_a_data_folder_comes_before_the_hub(on_the_hub, monkeypatch, tmp_path, name):
     if CATALOGUE[name].hub:
         on_the_hub(name, ON_THE_HUB[name])
@@ -143,8 +249,12 @@ def test_a_benchmark_without_a_hub_is_read_from_a_data_folder_alone(monkeypatch,
     assert [(p.text, p.answer) for p in load("amc23")] == [("1 + 1?", "2")]
 
 
-def test_the_papers_suite_is_in_the_order_of_its_table():
-    assert SUITES == {"paper": ("gsm8k", "math500", "minerva", "olympiadbench", "aime24", "amc23", "aime25")}
+def test_the_suites_are_in_order():
+    assert SUITES == {
+        "paper": ("gsm8k", "math500", "minerva", "olympiadbench", "aime24", "amc23", "aime25"),
+        "code": ("humaneval", "mbpp"),
+        "code-plus": ("humaneval-plus", "mbpp-plus"),
+    }
 
 
 def test_every_revision_is_a_whole_commit():

@@ -113,3 +113,26 @@ def test_a_tokenizer_that_ends_every_text_does_not_end_the_prompt(style):
     ending = byte_tokenizer(single="<s> $A </s>")
     assert ending("1")["input_ids"][-1] == 257
     assert render_prompt(style, MATHS, ending) == render_prompt(style, MATHS, byte_tokenizer())
+
+
+STUB = 'def f(a):\n    """ Twice a. """\n'
+
+
+def test_chat_code_asks_for_a_script_and_puts_code_into_a_block():
+    tokenizer = byte_tokenizer(TEMPLATE)
+    asked = (
+        "Solve the following problem with a self-contained Python script. Write the script in one Markdown code "
+        "block.\n\n"
+    )
+    assert tokenizer.decode(render_prompt("chat_code", MATHS, tokenizer)) == (
+        f"<s>user: {asked}{MATHS}\n<s>assistant:"
+    )
+    assert tokenizer.decode(render_prompt("chat_code", STUB, tokenizer)) == (
+        f"<s>user: {asked}```python\n{STUB}```\n<s>assistant:"
+    )
+
+
+def test_code_completion_is_the_text_to_its_last_line_break():
+    tokenizer = byte_tokenizer()
+    for text in (STUB, MATHS):
+        assert tokenizer.decode(render_prompt("code_completion", text, tokenizer)[1:]) == text

@@ -30,7 +30,9 @@ class ProblemsConfig(Config):
     """Problems that measure base and adapted model; nothing is chosen on them."""
     prompt_style: PromptStyle = "chat_template"
     """Prompt of base, teacher and adapted model alike. Paper: `qwen_boxed` for Qwen base models, `llama_abel` for
-    Mistral, `chat_template` for chat models. `chat_boxed` asks a chat model for steps and a box."""
+    Mistral, `chat_template` for chat models. `chat_boxed` asks a chat model for steps and a box. For programs:
+    `chat_code` asks a chat model for a script in a code block, `code_completion` is the problem alone, for base
+    models."""
 
 
 class RolloutsConfig(SamplingConfig):

@@ -14,7 +14,7 @@ Extraction = Literal["auto", "answer", "boxed", "last_number"]
 Percent = Literal["dropped", "hundredths"]
 Units = Literal["compared", "dropped"]
 Order = Literal["any", "given"]
-PromptStyle = Literal["chat_template", "chat_boxed", "qwen_boxed", "llama_abel"]
+PromptStyle = Literal["chat_template", "chat_boxed", "qwen_boxed", "llama_abel", "chat_code", "code_completion"]
 
 
 class ModelConfig(Config):
@@ -46,7 +46,7 @@ class SourceConfig(Config):
     """`word-problems`, `reasoning-gym/TASK`, a benchmark or training pool by name (`math500`, `math-train`, ...;
     docs/evaluation.md), a .jsonl, .json, .csv or .parquet file, or a Hugging Face data set id."""
     split: str = "train"
-    """Split of the source; files and benchmarks have only one."""
+    """Split of the source; files and most benchmarks have only one."""
     subset: str | None = None
     """Configuration name of a Hugging Face data set."""
     revision: str | None = None

@@ -14,7 +14,7 @@ class MeasuredSource(SourceConfig):
     """Problems that measure a model."""
 
     split: str = "test"
-    """Split of the source; files and benchmarks have only one."""
+    """Split of the source; files and most benchmarks have only one."""
 
 
 class SuiteConfig(SamplingConfig, MeasuringConfig):

@@ -332,5 +332,5 @@ class Formulas:
         if source.limit is not None:
             return int(source.limit)
         if source.source in CATALOGUE and not source.where:
-            return CATALOGUE[source.source].problems
+            return CATALOGUE[source.source].size(source.split)
         return len(load_problems(source, self.recipe.seed, f"problems.{split}"))

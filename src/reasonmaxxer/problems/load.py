@@ -151,8 +151,10 @@ def load_disjoint(sources: Mapping[str, SourceConfig], seed: int) -> dict[str, l
 
 
 def _pool(source: SourceConfig) -> tuple[str | None, ...]:
-    """What a source draws from; of a file or benchmark there is only one split."""
-    if source.source in CATALOGUE or files.is_file_source(source.source):
+    """What a source draws from; of a file and of most benchmarks there is only one split."""
+    if source.source in CATALOGUE:
+        return source.source, source.split if CATALOGUE[source.source].splits else None
+    if files.is_file_source(source.source):
         return (source.source,)
     return source.source, source.split, source.subset, source.revision
 

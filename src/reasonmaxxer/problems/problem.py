@@ -14,13 +14,15 @@ class Problem:
         text: the question alone, before any prompt style.
         answer: the gold answer, as text.
         domain: what kind of problem it is; results can be grouped by it.
-        verifier: who grades it: `math` (numbers and LaTeX) or `reasoning_gym` (its own scorer).
-        metadata: JSON values the verifier or the reader needs (task, level, subject, ...).
+        verifier: who grades it: `math` (numbers and LaTeX), `reasoning_gym` (its own scorer) or `code` (tests of a
+            program; the gold answer is then a reference solution, whole).
+        metadata: JSON values the verifier or the reader needs (task, level, subject, ...; `problems.code` has those
+            of a program).
     """
 
     id: str
     text: str
     answer: str
     domain: str
-    verifier: Literal["math", "reasoning_gym"] = "math"
+    verifier: Literal["math", "reasoning_gym", "code"] = "math"
     metadata: Mapping[str, Any] = field(default_factory=dict)

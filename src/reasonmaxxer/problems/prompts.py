@@ -6,6 +6,7 @@ from typing import Any
 
 from reasonmaxxer.config import PromptStyle
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.problems.code import before_function
 from reasonmaxxer.trial import check_template
 
 TEXT_STYLES = {
@@ -14,14 +15,20 @@ TEXT_STYLES = {
         "\n\nSolution:",
     ),
     "llama_abel": ("Question:\n", "\nAnswer:\nLet's think step by step.\n"),
+    "code_completion": ("", ""),
 }
 """What stands before and after the problem in the styles of base models."""
 
 CHAT_STYLES = {
-    "chat_template": "",
-    "chat_boxed": "\nPlease reason step by step, and put your final answer within \\boxed{}.",
+    "chat_template": ("", ""),
+    "chat_boxed": ("", "\nPlease reason step by step, and put your final answer within \\boxed{}."),
+    "chat_code": (
+        "Solve the following problem with a self-contained Python script. Write the script in one Markdown code "
+        "block.\n\n",
+        "",
+    ),
 }
-"""What the user's message says after the problem in the styles of chat models."""
+"""What the user's message says before and after the problem in the styles of chat models."""
 
 
 def render_prompt(style: PromptStyle, text: str, tokenizer: Any) -> list[int]:
@@ -29,8 +36,9 @@ def render_prompt(style: PromptStyle, text: str, tokenizer: Any) -> list[int]:
 
     Args:
         style: `chat_template` is the tokenizer's own, with the problem as the one user message;
-            `chat_boxed` asks there for steps and a box as well; the others are plain text, with the special
-            tokens the tokenizer adds (such as BOS).
+            `chat_boxed` asks there for steps and a box as well, `chat_code` for a Python script in a code block; the
+            others are plain text, with the special tokens the tokenizer adds (such as BOS), `code_completion` the
+            problem alone.
         text: the problem.
         tokenizer: a transformers tokenizer.
 
@@ -40,12 +48,19 @@ def render_prompt(style: PromptStyle, text: str, tokenizer: Any) -> list[int]:
     """
     if style in CHAT_STYLES:
         check_template(tokenizer)
-        return _chat(style, text + CHAT_STYLES[style], tokenizer)
+        return _chat(style, user_message(style, text), tokenizer)
     before, after = TEXT_STYLES[style]
     ids = list(tokenizer(before + text + after, add_special_tokens=True)["input_ids"])
     while ids[-1] == tokenizer.eos_token_id:  # some tokenizers end every text
         ids.pop()
     return ids
+
+
+def user_message(style: PromptStyle, text: str) -> str:
+    """What the user says in a style of chat models; of `chat_code`, code to be continued stands in a code block."""
+    if style == "chat_code" and before_function(text) is not None:
+        text = f"```python\n{text.rstrip()}\n```"
+    return text.join(CHAT_STYLES[style])
 
 
 def _chat(style: PromptStyle, text: str, tokenizer: Any) -> list[int]:

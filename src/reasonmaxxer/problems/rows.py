@@ -13,6 +13,7 @@ from typing import Any
 from reasonmaxxer.config import SourceConfig
 from reasonmaxxer.errors import UserError, did_you_mean
 from reasonmaxxer.problems.answers import gold_answer
+from reasonmaxxer.problems.code import CODE_COLUMNS, code_parts, is_code
 from reasonmaxxer.problems.problem import Problem
 
 USUAL_COLUMNS = {
@@ -25,6 +26,7 @@ USUAL_COLUMNS = {
     "domain": ("domain", "subject", "type"),
 }
 """Names under which a part of a problem is looked for, the first that is there."""
+USUAL_CODE_COLUMNS = {**USUAL_COLUMNS, **CODE_COLUMNS}
 _THOUSANDS = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
 
 Row = Mapping[str, Any]
@@ -40,6 +42,8 @@ def problems_from_rows(
     its name alone must have one of the two marks. The domain is the column `domain`, `subject` or `type`, else
     `domain`. A field of a nested column is a column called `COLUMN.FIELD`, such as verl's
     `reward_model.ground_truth`. Other columns that hold scalars become metadata, decimals and dates as text.
+    Rows of a table with the columns `tests` and `entry_point` are problems whose answers are programs, see
+    `problems.code`.
 
     Args:
         rows: values by column.
@@ -49,16 +53,21 @@ def problems_from_rows(
         where: field named in errors.
 
     Raises:
-        UserError: no rows, a missing column, or a row without text or answer (numbered from 0).
+        UserError: no rows, a missing column, or a row without text or answer (numbered from 0), or of a program
+            with tests that cannot be.
     """
     if not rows:
         raise UserError(f"{where}.source '{config.source}' has no rows; name one that has.")
     rows = [_flat(row) for row in rows]
-    columns = _columns(rows, config, where)
+    code = is_code(rows, f"{where}: '{config.source}'")
+    columns = _columns(rows, config, where, code)
     problems = []
     for number, row in enumerate(rows):
         place = f"{where}: row {number} (from 0) of '{config.source}'"
-        problems.append(_problem(row, columns, config, f"{stem}/{number}", domain, place))
+        if code:
+            problems.append(_code_problem(row, columns, f"{stem}/{number}", place))
+        else:
+            problems.append(_problem(row, columns, config, f"{stem}/{number}", domain, place))
     return problems
 
 
@@ -80,20 +89,20 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, (datetime.date, datetime.time)) else value
 
 
-def _columns(rows: Sequence[Row], config: SourceConfig, where: str) -> dict[str, str]:
-    """Which column holds each part of a problem, as far as there is one; text and answer there must be."""
+def _columns(rows: Sequence[Row], config: SourceConfig, where: str, code: bool) -> dict[str, str]:
+    """Which column holds each part of a problem; a text and, but of code, an answer there must be."""
     there = list(dict.fromkeys(column for row in rows for column in row))
     listed = ", ".join(f"'{column}'" for column in there)
     by_name = {column.casefold(): column for column in there}
     columns = {}
-    for part, usual in USUAL_COLUMNS.items():
+    for part, usual in (USUAL_CODE_COLUMNS if code else USUAL_COLUMNS).items():
         field, named = f"{where}.{part}_column", getattr(config, f"{part}_column", None)
         if named is not None and named not in there:
             raise UserError(f"{field} '{named}' is not a column; there are {listed}.{did_you_mean(named, there)}")
         found = next((by_name[name] for name in usual if name in by_name), None) if named is None else named
         if found is not None:
             columns[part] = found
-        elif part in ("text", "answer"):
+        elif part == "text" or (part == "answer" and not code):
             raise UserError(
                 f"{field} must be set: '{config.source}' has none of the usual columns ({', '.join(usual)}) "
                 f"but {listed}."
@@ -122,6 +131,22 @@ def _problem(
         answer=answer,
         domain=str(("domain" in columns and row.get(columns["domain"])) or domain),
         metadata={k: v for k, v in row.items() if k not in used and _is_scalar(v)},
+    )
+
+
+def _code_problem(row: Row, columns: Mapping[str, str], row_id: str, place: str) -> Problem:
+    """A problem whose text is kept as it is where code continues it."""
+    plain = _text(row, columns["text"], place)
+    given = row[columns["text"]]
+    parts = code_parts(row, given if isinstance(given, str) else plain, row.get(columns.get("answer", "")), place)
+    used = [columns.get(part) for part in ("text", "answer", "id")]
+    return Problem(
+        id=_text(row, columns["id"], place) if "id" in columns else row_id,
+        text=parts.text,
+        answer=parts.reference,
+        domain=str(("domain" in columns and row.get(columns["domain"])) or "code"),
+        verifier="code",
+        metadata={k: v for k, v in row.items() if k not in used and _is_scalar(v)} | parts.metadata,
     )
 
 

@@ -19,7 +19,7 @@ from reasonmaxxer.baselines.offline import Rows, pair_up
 from reasonmaxxer.config import PromptStyle
 from reasonmaxxer.errors import UserError, did_you_mean
 from reasonmaxxer.problems import problems_from_table
-from reasonmaxxer.problems.prompts import TEXT_STYLES
+from reasonmaxxer.problems.prompts import TEXT_STYLES, user_message
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.work.folder import open_run
@@ -110,7 +110,11 @@ def _pairs(rollouts: Sequence[Rollout], prompt: Prompt, chat: bool, seed: int) -
 
 def _prompt(rollout: Rollout, texts: dict[str, str], style: PromptStyle) -> dict[str, Any]:
     text = texts[rollout.problem_id]
-    asked = text.join(TEXT_STYLES[style]) if style in TEXT_STYLES else [{"role": "user", "content": text}]
+    asked = (
+        text.join(TEXT_STYLES[style])
+        if style in TEXT_STYLES
+        else [{"role": "user", "content": user_message(style, text)}]
+    )
     return {"prompt": asked, "problem_id": rollout.problem_id, "prompt_ids": rollout.prompt_ids}
 
 

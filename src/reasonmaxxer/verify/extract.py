@@ -10,6 +10,8 @@ _STYLES: dict[PromptStyle, Extraction] = {
     "llama_abel": "last_number",
     "chat_template": "answer",
     "chat_boxed": "answer",
+    "chat_code": "answer",
+    "code_completion": "answer",
 }
 
 

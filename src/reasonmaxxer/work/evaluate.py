@@ -168,7 +168,7 @@ class _Evaluation:
             "name": name,
             "title": benchmark.title if benchmark else name,
             "problems": len(problems),
-            "of": benchmark.problems if benchmark else None,
+            "of": benchmark.size(source.split) if benchmark else None,
             **measure(problems, rollouts, config),
             "specimens": specimens(problems, rollouts),
             "protocol": protocol_of(config, source, problems, engine=engine, dtype=dtype),
