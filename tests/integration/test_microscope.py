@@ -19,7 +19,7 @@ from reasonmaxxer.microscope.pair import open_pair
 from reasonmaxxer.microscope.search import fewest_edits
 from reasonmaxxer.problems import load_problems
 from reasonmaxxer.recipe import parse_config
-from reasonmaxxer.report.intervene import findings
+from reasonmaxxer.report.intervene import words_of
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.rollouts.sampler import Sampler
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
@@ -123,7 +123,7 @@ def test_intervene_holds_what_it_says(models, tmp_path):
         assert made[edit["position"]] == edit["emitted_id"] != edit["host_id"]
     first = read_table(out / "outputs" / "oracle-first-1" / "edits.parquet")
     assert len(first) == len({edit["problem_id"] for edit in edits})
-    words = findings(found)
+    words = words_of(found).texts("findings")
     assert any("identity" in sentence for sentence in words)
     searched = any("by search" in sentence for sentence in words)
     assert searched == (found["fewest"]["failed"] > 0)

@@ -109,7 +109,8 @@ def test_pass_at_k_and_where_the_base_overtakes():
     assert crossing(first) == 2
     assert crossing({"pass_at": [{"k": 1, "difference": {"value": -0.1}}]}) is None
     named = [{"name": "base", "pass_at": []}, {"name": "SFT", "pass_at": first["pass_at"]}]
-    assert comparison._crossings(named).startswith("The base overtakes SFT at k = 2 (")
+    words = comparison.words_of({"arms": named, "protocol": {}, "sampled_problems": 4})
+    assert "over problems. The base overtakes SFT at k = 2 (" in words.text("pass-at-k")
 
 
 def test_arms_without_samples_take_none_from_others():

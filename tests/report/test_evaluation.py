@@ -66,18 +66,18 @@ def found():
 
 
 def test_what_a_score_must_not_be_quoted_without(found):
-    cut, unread, part, flat, published = evaluate.caveats(found)
+    cut, unread, part, flat, published = evaluate.words_of(found).texts("caveats")
     assert cut.startswith("Cut at the limit of 1,024 tokens, and so unfinished: MATH-500 34% of the")
     assert unread.startswith("No answer found: AIME 2024 25% of the completions")
     assert part == "Not whole benchmarks: MATH-500 40 of 500 problems."
     assert flat.startswith("An interval without width (AIME 2024)")
     assert "not measured here" in published
     sound = found | {"published": [], "benchmarks": [benchmark("a", "A", estimate(0.5, 0.4, 0.6))]}
-    assert evaluate.caveats(sound) == []
+    assert evaluate.words_of(sound).texts("caveats") == []
 
 
 def test_scores_stand_beside_the_published_ones(found):
-    table = evaluate.scores_table(found)
+    table = evaluate.scores_table(evaluate.words_of(found))
     assert table.columns[4:] == (
         "published: base",
         "published: SimpleRL-Zoo (GRPO)",
@@ -88,9 +88,9 @@ def test_scores_stand_beside_the_published_ones(found):
         "MATH-500", "pass@1", "40", "0.310 [0.260, 0.360]", "0.298", "0.496", "0.436", "0.502"
     )  # fmt: skip
     averaged = found | {"average": estimate(0.2, 0.1, 0.3, 240)}
-    last = evaluate.scores_table(averaged).rows[-1]
+    last = evaluate.scores_table(evaluate.words_of(averaged)).rows[-1]
     assert last[3:5] == ("0.200 [0.100, 0.300]", "0.182") and last[-1] == "0.282"
-    said = evaluate.findings(averaged)
+    said = evaluate.words_of(averaged).texts("findings")
     assert said[0] == "Average over the six benchmarks of Table 3: 0.200 [0.100, 0.300]."
     # of the base's scores here 0.298 lies within, 0.004 does not
     assert "Qwen2.5-1.5B, base: average 0.182; 1 of 2 published scores lie within" in said[2]
@@ -125,7 +125,7 @@ def test_pass_at_k_gets_columns_and_a_curve(found, tmp_path):
     rows = [{"k": k, **estimate(0.1 * k, 0.1, 0.9)} for k in (1, 4)]
     for one in found["benchmarks"]:
         one["pass_at"] = rows
-    assert evaluate.scores_table(found).columns[3:6] == ("measured here", "pass@1", "pass@4")
+    assert evaluate.scores_table(evaluate.words_of(found)).columns[3:6] == ("measured here", "pass@1", "pass@4")
     write_json(found, tmp_path / "summary.json")
     write_report(tmp_path)
     assert 'id="pass-at-k"' in (tmp_path / "report.html").read_text()

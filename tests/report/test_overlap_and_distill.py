@@ -56,11 +56,11 @@ def found():
 
 
 def test_overlap_is_held_against_chance_at_like_entropy(found):
-    beyond, within = overlap.findings(found)[:2]
+    beyond, within = overlap.words_of(found).texts("findings")[:2]
     assert "31.6% [25.0%, 40.0%]" in beyond and "20.0% [12.0%, 24.0%]" in beyond
     assert "That is more than chance gives at like entropy" in beyond
     assert "That is no more than chance may give at like entropy" in within  # 0.20 under 0.25
-    assert "0.330 [0.330, 0.330] nats" in overlap.findings(found)[2]
+    assert "0.330 [0.330, 0.330] nats" in overlap.words_of(found).texts("findings")[2]
 
 
 def test_overlaps_page_escapes_and_says_where_its_files_are(found, tmp_path):
@@ -117,13 +117,13 @@ def test_distills_page_shows_what_each_student_kept(tmp_path):
     write_json(found, tmp_path / "summary.json")
     history = pa.table({"step": [1, 2, 3], "loss": [0.5, 0.3, 0.1]})
     write_table(history, tmp_path / "students" / "qkvo-8" / "history.parquet")
-    said = distill.findings(found)
+    said = distill.words_of(found).texts("findings")
     assert said[0] == "Base 0.20, teacher 0.60, best student 0.50."
     assert "8,000 parameters (0.50% of the base) reach 0.50, 75% of the gain; 0.100 nats" in said[1]
     page = write_report(tmp_path).read_text()
     assert HOSTILE not in page and "Published, other models" in page and "0.495" in page
     assert "the 8 most likely tokens" in page and "with 90% bootstrap intervals" in page
-    measured = distill.students_table(found).rows[2]
+    measured = distill.students_table(distill.words_of(found)).rows[2]
     assert measured[3:6] == ("0.500 [0.400, 0.600]", "-0.100 [-0.200, +0.000]", "0.1000")
     assert json.loads((tmp_path / "summary.json").read_text()) == found
 

@@ -2,7 +2,12 @@
 
 import pytest
 
-from reasonmaxxer.report.words import caveats, verdict
+from reasonmaxxer.report.run import verdict, words_of
+
+RECIPE = {"seed": 7, "evaluation": {"confidence": 0.95}}
+REST = {
+    "environment": {"hardware": {}}, "cost": {"total": {}, "price": {}}, "difference": {"greedy": {}},
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -16,8 +21,11 @@ from reasonmaxxer.report.words import caveats, verdict
     ],
 )
 def test_the_verdict_is_the_interval_s(low, high, kind, words):
-    arms = {name: {"greedy": {"pass@1": {"value": v, "n": 50}}} for name, v in (("base", 0.14), ("adapted", 0.3))}
-    found = verdict({**arms, "difference": {"greedy": {"low": low, "high": high}}}, 0.95)
+    arms = {
+        name: {"greedy": {"pass@1": {"value": v, "n": 50}}, "sampled": {}}
+        for name, v in (("base", 0.14), ("adapted", 0.3))
+    }
+    found = verdict(words_of({**REST, **arms, "difference": {"greedy": {"low": low, "high": high}}}, RECIPE))
     assert found.kind == kind and words in found.sentence
     assert (found.before, found.after) == ("7", "15") and found.of.startswith("of 50 test problems")
 
@@ -36,12 +44,12 @@ def summary():
         "base": arm(0.5, {"correct": 25, "wrong": 25}),
         "adapted": arm(0.6, {"correct": 30, "wrong": 20}),
         "training": {"steps": 20, "planned_steps": 40, "validation_problems": 30},
-        "cost": {"price": {"estimated": False}},
+        "cost": {"total": {}, "price": {"estimated": False}},
     }
 
 
 def said(summary):
-    return " ".join(caveats(summary, {"seed": 7}))
+    return " ".join(words_of({**REST, **summary}, RECIPE).texts("caveats"))
 
 
 def test_every_run_is_told_of_its_seed_and_its_choice(summary):

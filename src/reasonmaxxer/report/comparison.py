@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from reasonmaxxer.report.content import Content, Panel, Section, Table
 from reasonmaxxer.report.numbers import counted, number, signed
 from reasonmaxxer.report.page import write_report
 from reasonmaxxer.report.tables import cost_cells
+from reasonmaxxer.report.words import Words
 
 Found = Mapping[str, Any]
 """What `comparison.json` holds."""
@@ -42,16 +44,16 @@ def write_comparison(runs: Sequence[Path], out: Path) -> Comparison:
 def content(folder: Path) -> Content:
     """The page of a finished folder of `compare`."""
     found = read_object(folder / "comparison.json", ("schema",))
-    arms = found["arms"]
-    tables = [_accuracy(found), _pass_at(found), _cost(arms), _ratios(found), _published()]
+    arms, words = found["arms"], words_of(found)
+    tables = [_accuracy(words), _pass_at(words), _cost(words), _ratios(words), _published(words)]
     return Content(
         command=f"comparison of {counted(len(arms) - 1, 'arm')} with the base",
         title=found["model"]["name"],
-        lead=lead(found),
+        lead=words.text("lead"),
         findings=[],
         caveats=[],
         sections=[
-            Section("result", "Side by side", _panels(found)),
+            Section("result", "Side by side", list(_panels(words))),
             *(
                 Section(table.name.replace("-table", "-section"), table.title, tables=[table])
                 for table in tables
@@ -62,63 +64,26 @@ def content(folder: Path) -> Content:
     )
 
 
-def lead(found: Found) -> str:
-    """What was measured, in a sentence or two."""
-    protocol = found["protocol"]
-    return (
-        f"{found['test_problems']} test problems, answered greedily; {found['sampled_problems']} of them "
-        f"sampled at temperature {protocol['temperature']}, top-p {protocol['top_p']}; at most "
-        f"{protocol['max_new_tokens']} new tokens; prompt style {protocol['prompt_style']}. Intervals are "
-        f"{protocol['confidence']:.0%} bootstrap over problems, each with its mean over the seeds."
-    )
+def words_of(found: Found) -> Words:
+    """Its words."""
+    crossed = [(arm["name"], crossing(arm)) for arm in found["arms"][1:]]
+    ks = sorted({row["k"] for arm in found["arms"] for row in arm["pass_at"]})
+    return Words("comparison", found, protocol=found["protocol"], crossed=[one for one in crossed if one[1]], ks=ks)
 
 
-def _panels(found: Found) -> list[Panel]:
-    arms = found["arms"]
-    made = [
-        Panel(
-            "accuracy",
-            "Accuracy",
-            figures.arms_accuracy(arms),
-            f"Greedy, n = {found['test_problems']} test problems. Bars: intervals over problems; ticks: "
-            "seeds; dotted: the base.",
-        )
-    ]
+def _panels(words: Words) -> Iterator[Panel]:
+    arms = words.found["arms"]
+    yield words.panel("accuracy", figures.arms_accuracy(arms))
     if any(arm["pass_at"] for arm in arms):
-        made.append(
-            Panel(
-                "pass-at-k",
-                "pass@k",
-                figures.pass_at_k(arms),
-                f"Unbiased estimates over {found['sampled_problems']} test problems; bands: intervals over "
-                f"problems. {_crossings(arms)}",
-            )
-        )
+        yield words.panel("pass-at-k", figures.pass_at_k(arms))
     if any(arm.get("curve") for arm in arms):
         for unit, spent in (("flops", "computation"), ("seconds", "time")):
-            made.append(
-                Panel(
-                    f"cost-{unit}",
-                    f"Accuracy against {spent}",
-                    figures.accuracy_cost(arms, unit),
-                    "Every checkpoint of every arm on the validation problems, by what had been spent by "
-                    "then; trying the checkpoints is not counted. Bands: intervals over problems.",
-                )
-            )
-    return made
+            yield replace(words.panel("cost", figures.accuracy_cost(arms, unit), spent=spent), name=f"cost-{unit}")
 
 
-def _crossings(arms: Sequence[Found]) -> str:
-    crossed = {arm["name"]: crossing(arm) for arm in arms[1:] if arm["pass_at"]}
-    said = [f"the base overtakes {name} at k = {k}" for name, k in crossed.items() if k]
-    if said:
-        return f"{'; '.join(['T' + said[0][1:], *said[1:]])} (of the estimates; their intervals may overlap)."
-    return "The base overtakes no arm that was ahead of it."
-
-
-def _accuracy(found: Found) -> Table:
+def _accuracy(words: Words) -> Table:
     rows: list[tuple[str, ...]] = []
-    for arm in found["arms"]:
+    for arm in words.found["arms"]:
         difference = arm.get("difference")
         paired = ""
         if difference and "gained" in difference:
@@ -134,63 +99,37 @@ def _accuracy(found: Found) -> Table:
                 f"{arm['truncated_share']:.0%}",
             )
         )
-    return Table(
-        "accuracy-table",
-        "Accuracy",
-        ("arm", "seeds", "greedy pass@1", "by seed", "minus base", "gained / lost", "cut"),
-        rows,
-        f"{found['test_problems']} test problems. Differences are paired; p: exact McNemar, of one seed. "
-        "cut: completions that reach the length limit.",
-        headline=True,
-    )
+    return words.table("accuracy-table", rows, headline=True)
 
 
-def _pass_at(found: Found) -> Table:
-    drawn = [arm for arm in found["arms"] if arm["pass_at"]]
+def _pass_at(words: Words) -> Table:
+    drawn = [arm for arm in words.found["arms"] if arm["pass_at"]]
     ks = sorted({row["k"] for arm in drawn for row in arm["pass_at"]})
     rows: list[tuple[str, ...]] = []
     for arm in drawn:
         by_k = {row["k"]: row for row in arm["pass_at"]}
-        crossed = crossing(arm)
-        cells = [f"{by_k[k]['value']:.3f}" if k in by_k else "" for k in ks]
-        difference = arm["pass_at"][-1].get("difference")
+        crossed, difference = crossing(arm), arm["pass_at"][-1].get("difference")
         rows.append(
             (
                 arm["name"],
-                *cells,
+                *(f"{by_k[k]['value']:.3f}" if k in by_k else "" for k in ks),
                 signed(difference) if difference else "",
                 str(crossed) if crossed else "none" if arm is not drawn[0] else "",
             )
         )
-    return Table(
-        "pass-table",
-        "pass@k",
-        ("arm", *(f"k = {k}" for k in ks), "last k minus base", "base overtakes at k"),
-        rows,
-        f"{found['sampled_problems']} test problems at temperature {found['protocol']['temperature']}, "
-        f"top-p {found['protocol']['top_p']}.",
-        headline=True,
-    )
+    return words.table("pass-table", rows, headline=True)
 
 
-def _cost(arms: Sequence[Found]) -> Table:
-    rows: list[tuple[str, ...]] = [
+def _cost(words: Words) -> Table:
+    rows = [
         (arm["name"], *cost_cells(arm["cost"]), f"{arm['validation_cost']['seconds']:,.0f}")
-        for arm in arms
+        for arm in words.found["arms"]
         if "cost" in arm
     ]
-    return Table(
-        "cost-table",
-        "Cost, measured",
-        ("arm", "tokens", "TFLOPs", "seconds", "USD", "validation, seconds"),
-        rows,
-        "Rollouts, scoring and training up to the last checkpoint, mean over seeds; trying checkpoints on "
-        "the validation problems is beside. FLOPs by formula, the rest measured.",
-        headline=True,
-    )
+    return words.table("cost-table", rows, headline=True)
 
 
-def _ratios(found: Found) -> Table:
+def _ratios(words: Words) -> Table:
     rows = [
         (
             f"{ratio['of']} / {ratio['to']}",
@@ -198,39 +137,18 @@ def _ratios(found: Found) -> Table:
             *(_multiple(ratio.get(unit)) for unit in ("flops", "seconds", "usd")),
             f"{ratio['flops']['not_reached']:.0%}",
         )
-        for ratio in found["ratios"]
+        for ratio in words.found["ratios"]
     ]
-    count = found["ratios"][0]["validation_problems"] if rows else 0
-    return Table(
-        "ratio-table",
-        "Cost to be as right",
-        ("cost of / cost to", "accuracy", "FLOPs", "seconds", "USD", "not reached"),
-        rows,
-        f"What an arm costs when it first is as right on the {count} validation problems as the first arm "
-        "is at its last checkpoint, as a multiple of the first arm's cost. Intervals resample problems; "
-        "not reached: the share of resamples in which no checkpoint is as right.",
-        headline=True,
-    )
+    return words.table("ratio-table", rows, headline=True)
 
 
-def _published() -> Table:
-    return Table(
-        "published-table",
-        "Published costs, for reference",
-        ("model", "method", "average of six benchmarks", "USD", "how"),
-        [
-            (
-                row.model,
-                row.method,
-                f"{row.printed:.3f}",
-                f"{row.usd:,.0f}",
-                "estimated" if row.estimated else "measured or reported",
-            )
-            for row in published_costs()
-        ],
-        "arXiv 2605.06241, Table 3: other models, problems and machines. Nothing here was measured by this "
-        "package, and none of it is drawn.",
-    )
+def _published(words: Words) -> Table:
+    how = {True: "estimated", False: "measured or reported"}
+    rows = [
+        (row.model, row.method, f"{row.printed:.3f}", f"{row.usd:,.0f}", how[row.estimated])
+        for row in published_costs()
+    ]
+    return words.table("published-table", rows)
 
 
 def _multiple(ratio: Found | None) -> str:

@@ -9,10 +9,10 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from reasonmaxxer.report import words
 from reasonmaxxer.report.content import Content, Section, Table
 from reasonmaxxer.report.render import print_content, to_terminal
 from reasonmaxxer.report.tables import accuracy_table, cost_table
+from reasonmaxxer.report.words import Words
 from reasonmaxxer.work.status import Sampled, Status
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -34,6 +34,7 @@ def print_summary(summary: Mapping[str, Any], out: Path, console: Console) -> No
     tables = [accuracy_table(summary), cost_table(summary["cost"])]
     section = Section("result", "Result", tables=tables)
     files = {"Figures": str(out / "summary.json"), "Adapter": f"{out / 'training' / 'adapter'} (PEFT folder)"}
+    findings = Words("run", summary, difference=summary["difference"]["greedy"]).texts("findings")
     after = ["", "Next:"]
     if summary["training"]["method"] == "reasonmaxxer":
         files = {
@@ -49,7 +50,7 @@ def print_summary(summary: Mapping[str, Any], out: Path, console: Console) -> No
     else:
         after.append(f"  reasonmaxxer compare RUN... {out}    against other runs of the same model")
     console.print()
-    print_content(Content("run", "", "", words.findings(summary), [], [section]), console, files, after)
+    print_content(Content("run", "", "", findings, [], [section]), console, files, after)
 
 
 def print_status(status: Status, console: Console) -> None:

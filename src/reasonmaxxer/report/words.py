@@ -1,129 +1,102 @@
-"""What a run found, in sentences: the verdict, and what to keep in mind when quoting it."""
+"""What pages say: titles, captions, columns and sentences, from `templates/words/COMMAND.j2`.
+
+Such a file has a Jinja block for each text of a page. A block is a little Markdown: perhaps a title (`# Accuracy`), a
+paragraph or a list of them (`- `), and perhaps the columns of a table (`| model | accuracy |`). Lines that begin with
+`%` are statements. Numbers come in through the filters below; a sentence may ask whether something holds, and
+computes nothing. What a value holds is shown as it is, never read as a template.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from reasonmaxxer.report.content import Verdict
-from reasonmaxxer.report.numbers import signed
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from reasonmaxxer.report import numbers
+from reasonmaxxer.report.content import Panel, Table
 
-def verdict(summary: Mapping[str, Any], confidence: float) -> Verdict:
-    """Whether a run gained, by the paired greedy difference.
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-    Args:
-        summary: what `summary.json` holds.
-        confidence: level of its intervals.
-    """
-    kind: Literal["gain", "loss", "open"]
-    level, n = f"{confidence:.0%}", summary["base"]["greedy"]["pass@1"]["n"]
-    difference = summary["difference"]["greedy"]
-    if difference["low"] > 0:
-        kind, sentence = "gain", f"A gain: the {level} interval of the difference lies above zero."
-    elif difference["high"] < 0:
-        kind, sentence = "loss", f"A loss: the {level} interval of the difference lies below zero."
-    else:
-        kind, sentence = (
-            "open",
-            (
-                f"No difference is shown: the {level} interval of the difference includes zero. More test problems or "
-                "more seeds would narrow it."
-            ),
-        )
-    before, after = (f"{summary[arm]['greedy']['pass@1']['value'] * n:.0f}" for arm in ("base", "adapted"))
-    of = f"of {n} test problems solved greedily, before and after training"
-    return Verdict(kind, sentence, before, after, of)
+FOLDER = Path(__file__).parent / "templates" / "words"
 
 
-def findings(summary: Mapping[str, Any]) -> list[str]:
-    """The paired difference of a run."""
-    d = summary["difference"]["greedy"]
-    return [
-        f"Greedy difference {signed(d)}: {d['gained']} problems gained, {d['lost']} lost, exact McNemar p = "
-        f"{d['p_value']:.2g}"
-    ]
+class Block(NamedTuple):
+    """A block as it reads: title and columns are empty where it has none."""
+
+    title: str
+    texts: list[str]
+    columns: tuple[str, ...]
 
 
-def lead(summary: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
-    """What was done, with how much, and what it took."""
-    rollouts, selection, cost = summary["rollouts"], summary["selection"], summary["cost"]
-    hardware = summary["environment"]["hardware"]
-    machine = hardware.get("gpu") or f"{hardware['threads']} threads of {hardware['cpu']}"
-    usd, estimated = cost["total"]["usd"], " (estimated price)" if cost["price"]["estimated"] else ""
-    return (
-        f"{rollouts['rollouts']} rollouts of the base on {rollouts['problems']} training problems; "
-        f"{selection['sequences']} of them, on {selection['problems']} problems, taught one LoRA adapter of rank "
-        f"{recipe['training']['adapter']['rank']} in {summary['training']['steps']} steps, at the "
-        f"{summary['gate']['decision_share']:.1%} of positions that the gate lets through. "
-        f"{cost['total']['seconds'] / 60:.1f} minutes on {machine}"
-        + ("." if usd is None else f", {usd:.4f} USD{estimated}.")
-    )
-
-
-def price(of: Mapping[str, Any]) -> str:
-    """What an hour of the machine costs, and who says so.
+class Words:
+    """The words of one page.
 
     Args:
-        of: `cost.price` of the summary.
+        command: whose page it is.
+        found: what its `summary.json` holds, `found` in the texts.
+        values: what else they are about, by the names that they use.
     """
-    if of["usd_per_hour"] is None:
-        return "No price is known for this machine; `cost.usd_per_hour` sets one."
-    source = ", ".join(str(of[name]) for name in ("name", "date", "source") if of[name])
-    estimate = ": an estimate, not a bill" if of["estimated"] else ""
-    return f"At {of['usd_per_hour']:.2f} USD an hour for the whole machine ({source}){estimate}."
+
+    def __init__(self, command: str, found: Mapping[str, Any], **values: Any) -> None:
+        self.found, self._values = found, {"found": found, **values}
+        self._template = _environment().get_template(f"{command}.j2")
+
+    def block(self, name: str, **values: Any) -> Block:
+        """A block of the file, which has `_` where the name has a hyphen; `values` are its own."""
+        context = self._template.new_context({**self._values, **values})
+        title, texts, columns = "", list[str](), tuple[str, ...]()
+        for line in map(str.strip, "".join(self._template.blocks[name.replace("-", "_")](context)).split("\n")):
+            if line.startswith("# "):
+                title = line[2:]
+            elif line.startswith("|"):
+                columns += tuple(map(str.strip, line[1:].removesuffix("|").split("|")))
+            elif line.startswith("- ") or (line and not texts):
+                texts.append(line.removeprefix("- "))
+            elif line:
+                texts[-1] += f" {line}"
+        return Block(title, texts, columns)
+
+    def texts(self, name: str, **values: Any) -> list[str]:
+        """The paragraphs of a block; none where nothing in it holds."""
+        return self.block(name, **values).texts
+
+    def text(self, name: str, **values: Any) -> str:
+        """The one paragraph of a block; empty where nothing in it holds."""
+        return " ".join(self.texts(name, **values))
+
+    def panel(self, name: str, figure: Figure, rows: Sequence[tuple[str, ...]] | Table = (), **values: Any) -> Panel:
+        """A figure under its title, with its caption and the numbers behind it, where there are any."""
+        title, texts, columns = self.block(name, **values)
+        numbers = rows if isinstance(rows, Table) else Table(f"{name}-numbers", title, columns, rows)
+        return Panel(name, title, figure, " ".join(texts), numbers if numbers.columns else None)
+
+    def table(
+        self, name: str, rows: Sequence[tuple[str, ...]], headline: bool | tuple[int, ...] = False, **values: Any
+    ) -> Table:
+        """A table under its title, with its note."""
+        title, texts, columns = self.block(name, **values)
+        return Table(name, title, columns, rows, " ".join(texts), headline=headline)
 
 
-def caveats(summary: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[str]:
-    """What a reader must know before quoting the figures, most general first."""
-    n = summary["base"]["greedy"]["pass@1"]["n"]
-    found = [
-        f"One seed ({recipe['seed']}). The intervals are over the {n} test problems alone: another seed "
-        "draws other rollouts and another adapter, and may move the result by more than they say."
-    ]
-    found += _selection(summary)
-    found += _grading(summary)
-    found += _sampled(summary)
-    if summary["cost"]["price"]["estimated"]:
-        found.append("The price of this machine is assumed, not billed.")
-    return found
-
-
-def _selection(summary: Mapping[str, Any]) -> list[str]:
-    training = summary["training"]
-    chosen = (
-        f"The checkpoint was chosen on {training['validation_problems']} validation problems; the "
-        "test problems chose nothing."
+@lru_cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER),
+        undefined=StrictUndefined,
+        line_statement_prefix="%",
+        finalize=lambda value: " ".join(value.split("\n")) if isinstance(value, str) else value,
     )
-    if training["steps"] == training["planned_steps"]:
-        chosen += " It is the last one: more training might do more."
-    return [chosen]
-
-
-def _grading(summary: Mapping[str, Any]) -> list[str]:
-    found = []
-    for arm, name in (("base", "base"), ("adapted", "adapted model")):
-        cut, outcomes = summary[arm]["truncated_share"], summary[arm]["outcomes"]
-        total = sum(outcomes.values())
-        if cut > 0.1:
-            found.append(
-                f"{cut:.0%} of the {name}'s completions on the test problems were cut at the length "
-                "limit: what they would have said is not known. Ending in time is part of the difference."
-            )
-        if outcomes.get("unparsed", 0) > 0.1 * total:
-            share = outcomes["unparsed"] / total
-            found.append(f"In {share:.0%} of the {name}'s completions no answer was found.")
-        failed = outcomes.get("timeout", 0) + outcomes.get("error", 0)
-        if failed:
-            found.append(f"Grading failed on {failed} of the {name}'s {total:,} completions.")
-    return found
-
-
-def _sampled(summary: Mapping[str, Any]) -> list[str]:
-    base, adapted = summary["base"]["sampled"], summary["adapted"]["sampled"]
-    if not base:
-        return ["Only greedy completions were drawn: pass@k with k above 1 is not known."]
-    fell = [n for n in base if adapted[n]["value"] < base[n]["value"]]
-    if fell:
-        return [f"Sampled {', '.join(fell)} fell. Sampled differences are not tested here."]
-    return []
+    environment.filters |= {
+        "share": numbers.share,
+        "number": numbers.number,
+        "signed": numbers.signed,
+        "counted": numbers.counted,
+        "listed": numbers.listed,
+        "fixed": lambda value, digits=2: f"{value:,.{digits}f}",
+        "percent": lambda value, digits=0: f"{value:.{digits}%}",
+    }
+    return environment

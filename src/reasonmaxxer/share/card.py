@@ -10,7 +10,6 @@ from reasonmaxxer.problems.files import is_file_source
 from reasonmaxxer.report.numbers import signed
 from reasonmaxxer.report.render import escape_markdown, table_markdown
 from reasonmaxxer.report.tables import accuracy_table, cost_table
-from reasonmaxxer.report.words import caveats
 
 
 def model_card(
@@ -28,6 +27,8 @@ def model_card(
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
+
+    from reasonmaxxer.report.run import words_of  # here, because it loads matplotlib
 
     def escaped(value: Any) -> Any:
         return value if isinstance(value, Markup) else escape_markdown(str(value))
@@ -52,7 +53,7 @@ def model_card(
         sources={split: _source(recipe["problems"][split]) for split in ("train", "validation", "test")},
         accuracy=table_markdown(accuracy_table(summary, "this model")),
         cost=table_markdown(cost_table(summary["cost"])),
-        caveats=caveats(summary, recipe),
+        caveats=words_of(summary, recipe).texts("caveats"),
     )
 
 
