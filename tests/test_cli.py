@@ -15,7 +15,8 @@ from reasonmaxxer.cli.commands import COMMANDS, read_config
 from reasonmaxxer.config import Recipe
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import EMBEDDED
-from reasonmaxxer.recipe import dump_config
+from reasonmaxxer.recipe import dump_config, load_recipe
+from reasonmaxxer.work.workspace import Workspace
 from tests.tiny import tiny_recipe
 
 
@@ -223,9 +224,8 @@ def test_a_folder_that_is_no_run_is_one_sentence(tmp_path, command):
 )
 def test_full_disk_is_one_sentence(tmp_path, recipe_file, full):
     out = tmp_path / "out"
+    Workspace(out, "run", load_recipe(str(recipe_file)))
     (out / full).parent.mkdir(parents=True)
-    recipe = (Path(recipe_file)).read_text()
-    (out / "recipe.yaml").write_text(recipe)
     (out / full).symlink_to("/dev/full")
     done = reasonmaxxer("run", recipe_file, "--out", out)
     assert done.returncode == 1
@@ -254,9 +254,6 @@ def test_interrupt_says_how_to_go_on(tmp_path, recipe_file):
 
 
 def test_two_processes_do_not_share_a_folder(tmp_path, recipe_file):
-    from reasonmaxxer.recipe import load_recipe
-    from reasonmaxxer.work.workspace import Workspace
-
     directory = Workspace(tmp_path / "out", "run", load_recipe(str(recipe_file)))
     with directory.lock():
         done = reasonmaxxer("run", recipe_file, "--out", tmp_path / "out")

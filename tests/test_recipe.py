@@ -97,6 +97,7 @@ def test_dumped_recipe_reads_back_equal(tmp_path):
         ({"signal": {"trim_longest": 1}}, ["'signal.trim_longest' = 1", "less than 1"]),
         ({"signal": {"gate": {"share": 1.5}}}, ["'signal.gate.share' = 1.5"]),
         ({"signal": {"gate": {"kind": "topk"}}}, ["'signal.gate.kind' = 'topk'", "'threshold'"]),
+        ({"signal": {"gate": {"kind": "treshold"}}}, ["Did you mean 'threshold'?"]),
         ({"signal": {"gate": {"kind": "all", "sweep": [1]}}}, ["sweep has nothing to vary"]),
         ({"signal": {"gate": {"kind": "share", "sweep": [2]}}}, ["between 0 and 1"]),
         ({"training": {"batch_size": 6, "micro_batch_size": 4}}, ["6 is not a multiple of", "4"]),

@@ -308,7 +308,9 @@ def _explain(fault: Any, kind: type[Config]) -> str:
     if fault["type"] == "missing":
         return f"'{key}' is missing."
     wanted = fault["msg"].replace("Input should be", "it must be").replace("a valid dictionary", "{KEY: VALUE, ...}")
-    return f"'{key or kind.__name__.lower()}' = {fault['input']!r}: {wanted}."
+    choices = fault["ctx"]["expected"].split("'")[1::2] if fault["type"] == "literal_error" else ()
+    near = did_you_mean(str(fault["input"]), choices)
+    return f"'{key or kind.__name__.lower()}' = {fault['input']!r}: {wanted}.{near}"
 
 
 def _section(kind: type[Config], path: Sequence[str]) -> type[Config] | None:

@@ -3,12 +3,14 @@
 import json
 import re
 from dataclasses import replace
+from io import StringIO
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from reasonmaxxer.artifacts import read_json, read_table, write_json, write_table
 from reasonmaxxer.cost import StageCost
@@ -19,6 +21,7 @@ from reasonmaxxer.report import comparison
 from reasonmaxxer.report.comparison import content, write_comparison
 from reasonmaxxer.report.content import Table
 from reasonmaxxer.report.render import latex
+from reasonmaxxer.work.pages import show
 
 from .made import GATES, HOSTILE, edited, make_run
 
@@ -283,6 +286,9 @@ def test_every_file_says_the_same_and_hostile_names_stay_text(tmp_path):
         summary["model"]["name"] = HOSTILE
         write_json(summary, path)
     found = write_comparison([tmp_path / "a", tmp_path / "b"], tmp_path / "out")
+    console = Console(file=StringIO(), width=200)
+    show(tmp_path / "out", console)  # as its command did
+    assert "comparison.html" in console.file.getvalue()
     assert json.loads((tmp_path / "out" / "comparison.json").read_text()) == found
     page = (tmp_path / "out" / "comparison.html").read_text(encoding="utf-8")
     assert "<img src=x" not in page and "default-src 'none'" in page

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from reasonmaxxer.artifacts import read_table
 from reasonmaxxer.cli import app
+from reasonmaxxer.config import Recipe
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.problems import problems_from_table
 from reasonmaxxer.rollouts.collect import read_rollouts
@@ -18,6 +19,7 @@ from reasonmaxxer.rollouts.imported import import_rollouts
 from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.share.formats import export, rows_of
 from reasonmaxxer.verify import Verifier
+from reasonmaxxer.work.workspace import Workspace
 
 trl = pytest.importorskip("trl", reason="TRL needs Python 3.11")
 
@@ -137,9 +139,9 @@ def test_what_cannot_be_exported_is_named(tiny_run, tmp_path):
     run, _ = tiny_run
     with pytest.raises(UserError, match=r"'preferences' is none of .* Did you mean 'preference'\?"):
         export(run, "preferences", tmp_path / "x")
-    with pytest.raises(UserError, match=r"no recipe\.yaml"):
+    with pytest.raises(UserError, match=r"no workspace\.json"):
         export(tmp_path, "preference", tmp_path / "x")
-    (tmp_path / "recipe.yaml").write_text("seed: 0\n")
+    Workspace(tmp_path / "begun", "run", Recipe())
     with pytest.raises(UserError, match="has no rollouts yet"):
-        export(tmp_path, "preference", tmp_path / "x")
+        export(tmp_path / "begun", "preference", tmp_path / "x")
     assert not (tmp_path / "x").exists()

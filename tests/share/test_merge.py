@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from reasonmaxxer.artifacts import read_json
 from reasonmaxxer.cli import app
-from reasonmaxxer.config import AdapterConfig, EngineConfig, MeasuredSource, ModelConfig, SuiteConfig
+from reasonmaxxer.config import AdapterConfig, EngineConfig, MeasuredSource, ModelConfig, Recipe, SuiteConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.method.checkpoints import save_adapter
 from reasonmaxxer.method.train import add_adapter
@@ -24,6 +24,7 @@ from reasonmaxxer.share.merge import gap, merge
 from reasonmaxxer.share.source import find_source, without_paths
 from reasonmaxxer.work.evaluate import _Evaluation
 from reasonmaxxer.work.progress import Display
+from reasonmaxxer.work.workspace import Workspace
 from tests.tiny import tiny_folder, tiny_model
 
 ADAPTED = AdapterConfig().target_modules
@@ -162,11 +163,11 @@ def test_what_cannot_be_merged_is_named(folder, tmp_path):
     adapter = adapter_of(folder, tmp_path / "adapter", 0.3)
     with pytest.raises(UserError, match="is there already"):
         merge(find_source(str(adapter)), adapter)
-    with pytest.raises(UserError, match=r"not a run directory: it has no recipe\.yaml"):
+    with pytest.raises(UserError, match=r"not a run directory: it has no workspace\.json"):
         find_source(str(tmp_path))
-    (tmp_path / "recipe.yaml").write_text("seed: 0\n")
+    Workspace(tmp_path / "begun", "run", Recipe())
     with pytest.raises(UserError, match=r"is not finished: it has no summary\.json"):
-        find_source(str(tmp_path))
+        find_source(str(tmp_path / "begun"))
     arguments = ["merge", str(adapter), "--out", str(tmp_path / "m"), "--dtype", "int8"]
     done = CliRunner().invoke(app, arguments)
     assert isinstance(done.exception, UserError) and "int8" in str(done.exception)

@@ -8,15 +8,17 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from reasonmaxxer.artifacts import file_hash, read_json, read_table, write_json, write_table
-from reasonmaxxer.config import MeasuredSource, Recipe, SuiteConfig
+from reasonmaxxer.config import MeasuredSource, OverlapConfig, Recipe, SuiteConfig
 from reasonmaxxer.cost import Price
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models.names import files_behind
 from reasonmaxxer.problems import Problem, problems_table
-from reasonmaxxer.recipe import parse_config
+from reasonmaxxer.recipe import CONFIGS, parse_config
 from reasonmaxxer.work.against import read_evaluation
 from reasonmaxxer.work.folder import open_run, read_claim
+from reasonmaxxer.work.reuse import take_over
 from reasonmaxxer.work.sampling import count_all
+from reasonmaxxer.work.status import read_status
 from reasonmaxxer.work.workspace import Workspace
 from tests.tiny import tiny_folder
 
@@ -236,6 +238,42 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
     assert (tmp_path / "run" / "thesis.tex").read_text() == "x"
 
 
+@pytest.mark.parametrize("values", ["{}", "seed: 0\n", "signal: {gate: {tau: 1}}\n"])
+def test_a_recipe_of_the_users_own_is_no_workspace_and_stays(tmp_path, values):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recipe.yaml").write_text(values)
+    with pytest.raises(UserError, match="was not made by `reasonmaxxer run`"):
+        directory(tmp_path)
+    with pytest.raises(UserError, match=r"no workspace\.json.*`reasonmaxxer run .*recipe\.yaml`"):
+        read_status(tmp_path / "run")
+    assert (tmp_path / "run" / "recipe.yaml").read_text() == values
+
+
+def test_a_command_that_is_refused_before_it_began_leaves_no_folder(tmp_path):
+    for begun in (False, True):
+        run = directory(tmp_path)
+        with pytest.raises(UserError, match="no"), run.lock():
+            if begun:
+                run.run_stage("problems", (), lambda stage: None)
+            raise UserError("no")
+        assert run.path.exists() is begun
+    run = directory(tmp_path)  # which an earlier command made
+    with pytest.raises(UserError), run.lock():
+        raise UserError("no")
+    assert run.is_done("problems")
+
+
+@pytest.mark.parametrize("command", ["run", "distill", "gone"])
+def test_what_another_command_did_is_not_taken_for_the_same(tmp_path, command):
+    """Both have a stage `problems`, and the keys that it depends on here are the defaults there."""
+    there = Workspace(tmp_path / "there", command, CONFIGS.get(command, OverlapConfig)(), stages=("problems",))
+    there.run_stage("problems", (), writes([1]))
+    with pytest.raises(
+        UserError, match=rf"there cannot be reused: .*`reasonmaxxer {command}`.*`reasonmaxxer evaluate`"
+    ):
+        take_over(there.path, evaluation(tmp_path / "out"), {"problems": ("seed",)}, {})
+
+
 # The same of another command, one stage a benchmark, which holds its problems too.
 
 
@@ -262,7 +300,7 @@ def test_a_folder_with_answers_is_refused_to_another_config_and_stays(tmp_path, 
     begin(workspace, f"{stage}/problems.parquet", f"{stage}/rollouts/shard-00000.parquet")
     with pytest.raises(UserError, match=r"holds other results \(batch_size is 64 there and 32 here"):
         evaluation(tmp_path / "out", suite(batch_size=32))
-    with pytest.raises(UserError, match=r"holds other results \(command is evaluate there"):
+    with pytest.raises(UserError, match=r"holds other results \(those of `reasonmaxxer evaluate`\)"):
         Workspace(tmp_path / "out", "diff", suite())
     evaluation(tmp_path / "out")
     assert (workspace.partial(stage) / "rollouts" / "shard-00000.parquet").read_text() == "kept"

@@ -20,7 +20,7 @@ from reasonmaxxer.artifacts import read_object, write_text
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.report.content import Content
 from reasonmaxxer.report.render import print_content, to_html, write_content
-from reasonmaxxer.work.folder import RECIPE, read_claim
+from reasonmaxxer.work.folder import is_workspace, read_claim
 
 FILES = {
     "run": {"Report": "report.html"},
@@ -96,16 +96,21 @@ def print_report(folder: Path, console: Console) -> None:
     print_content(content_of(folder), console, {label: folder / name for label, name in names.items()})
 
 
+def is_comparison(folder: Path) -> bool:
+    """Whether `reasonmaxxer compare` filled a folder, which is no workspace."""
+    return (folder / "comparison.json").is_file()
+
+
 def command_of(folder: Path) -> str:
     """The command that filled a folder; `run` where nothing says otherwise.
 
     Raises:
         UserError: a command that has no page, or one other than `run` that has not finished.
     """
-    if (folder / "comparison.json").is_file():
+    if is_comparison(folder):
         return "comparison"
     path = folder / "summary.json"
-    begun = read_claim(folder).command if (folder / RECIPE).is_file() else "run"
+    begun = read_claim(folder).command if is_workspace(folder) else "run"
     if begun != "run" and not path.is_file():
         raise UserError(
             f"The {begun} in {folder} is not finished. `reasonmaxxer show {folder}` says where it is; give its "

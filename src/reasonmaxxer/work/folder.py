@@ -44,12 +44,15 @@ def open_workspace(path: Path, hashes: bool = True) -> Claim:
     Raises:
         UserError: the folder is no workspace, and it names those that lie in it; or a complete stage is damaged.
     """
-    if not (path / RECIPE).is_file():
-        there = sorted(found.parent for found in path.glob(f"*/{RECIPE}"))
-        below = f" Runs in it: {', '.join(map(str, there[:5]))}." if there else ""
+    if not is_workspace(path):
+        there = sorted(found.parent for found in path.glob(f"*/{CLAIM}"))
+        hint = f" Runs in it: {', '.join(map(str, there[:5]))}." if there else ""
+        if (path / RECIPE).is_file():
+            hint += f" Its {RECIPE} can be run: `reasonmaxxer run {path / RECIPE}`."
+        fault = f"it has no {CLAIM}" if path.is_dir() else "it is a file" if path.exists() else "it does not exist"
         raise UserError(
-            f"{path} is not a run directory: it has no {RECIPE}.{below} A run directory is what "
-            "`reasonmaxxer run`, or another command, calls --out."
+            f"{path} is not a run directory: {fault}.{hint} A run directory is what `reasonmaxxer run`, or another "
+            "command, calls --out."
         )
     claim = read_claim(path)
     for stage in claim.stages:
@@ -70,16 +73,19 @@ def open_run(path: Path, hashes: bool = True) -> dict[str, Any]:
     return dict(claim.config)
 
 
+def is_workspace(path: Path) -> bool:
+    """Whether a command has claimed a folder."""
+    return (path / RECIPE).is_file() and (path / CLAIM).is_file()
+
+
 def read_claim(path: Path) -> Claim:
-    """Whose a workspace is, without a look at its stages; a folder with nothing but a recipe is a run's.
+    """Whose a workspace is, without a look at its stages.
 
     Raises:
         UserError: what it says of itself is damaged.
     """
     remedy = f"Write it again with --print-config, or delete {path}."
     config = read_yaml(path / RECIPE, remedy)
-    if not (path / CLAIM).is_file():
-        return Claim("run", [], {}, config)
     values = read_object(path / CLAIM, ("command", "stages", "contents"), AGAIN.format(path))
     return Claim(values["command"], values["stages"], values["contents"], config)
 

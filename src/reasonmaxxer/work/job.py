@@ -26,7 +26,7 @@ from reasonmaxxer.rollouts.engines import check_engine
 from reasonmaxxer.rollouts.imported import check_imported
 from reasonmaxxer.rollouts.limits import check_max_length, check_prompts
 from reasonmaxxer.verify import Verifier
-from reasonmaxxer.work.folder import RECIPE, RECORD, read_claim
+from reasonmaxxer.work.folder import RECORD, is_workspace, read_claim
 from reasonmaxxer.work.model import ModelInUse
 from reasonmaxxer.work.progress import Display
 from reasonmaxxer.work.sampling import Examiner
@@ -140,7 +140,7 @@ def open_job(
     drawn = None if fixed else _draw(recipe)
     price = price_of(recipe.cost, device, max(process_count(), recipe.rollouts.engine.gpus))
     environment = describe_environment(device, recipe.seed)
-    begun = (run for run in (out, reuse) if run and (run / RECIPE).is_file())
+    begun = (run for run in (out, reuse) if run and is_workspace(run))
     recipe = _with_shards(recipe, begun, device, trust_remote_code)
     workspace = Workspace(
         out,

@@ -14,7 +14,7 @@ from rich.console import Console
 from reasonmaxxer.artifacts import read_object
 from reasonmaxxer.cost.plan import Plan
 from reasonmaxxer.report.comparison import write_comparison
-from reasonmaxxer.report.page import command_of, print_report, write_report
+from reasonmaxxer.report.page import command_of, is_comparison, print_report, write_report
 from reasonmaxxer.report.plan import plan_table, plan_words
 from reasonmaxxer.report.render import to_terminal
 from reasonmaxxer.report.status import print_status, print_summary
@@ -29,7 +29,10 @@ def draw(folder: Path) -> Path:
 
 def show(folder: Path, console: Console) -> None:
     """Print where a command is, and what it found once it is done."""
-    print_status(read_status(folder), console)
+    if is_comparison(folder):
+        print_report(folder, console)
+    else:
+        print_status(read_status(folder), console)
 
 
 def show_end(folder: Path, console: Console) -> None:

@@ -12,7 +12,7 @@ from reasonmaxxer.artifacts import read_table
 from reasonmaxxer.config import Config
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.problems import Problem, problems_table
-from reasonmaxxer.recipe import parse_config
+from reasonmaxxer.recipe import CONFIGS, parse_config
 from reasonmaxxer.work.folder import RECORD, open_workspace
 from reasonmaxxer.work.workspace import Workspace
 
@@ -33,12 +33,17 @@ def take_over(
         problems: of the sources, now, by the path of the table that holds them.
 
     Raises:
-        UserError: the other folder is no workspace or of another kind of config, nothing in it can be used, or a
-            file that it read was edited since.
+        UserError: the other folder is no workspace or of a command that does other things, nothing in it can be
+            used, or a file that it read was edited since.
     """
     claim, ours = open_workspace(there), workspace.config
-    known = {key: value for key, value in claim.config.items() if key in type(ours).model_fields}
-    theirs = parse_config(type(ours), known, str(there))
+    kind = CONFIGS.get(claim.command)
+    if not kind or not (isinstance(ours, kind) or issubclass(kind, type(ours))):
+        raise UserError(
+            f"{there} cannot be reused: it holds what `reasonmaxxer {claim.command}` did, and nothing that "
+            f"`reasonmaxxer {workspace.command}` does."
+        )
+    theirs = parse_config(kind, dict(claim.config), str(there))
     usable = [name for name, keys in depends.items() if (there / name).is_dir() and not differing(theirs, ours, keys)]
     if not usable:
         unlike = ", ".join(differing(theirs, ours, next(iter(depends.values())))) or "results"

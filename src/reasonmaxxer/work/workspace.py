@@ -49,6 +49,7 @@ from reasonmaxxer.work.folder import (
     SUMMARY,
     Claim,
     is_locked,
+    is_workspace,
     open_workspace,
     partial_folder,
     read_claim,
@@ -103,6 +104,7 @@ class Workspace:
         self.path, self.command, self.config, self.stages = path, command, config, stages
         self.device, self.price = device, price
         self.contents = contents(*files)
+        self._made = False
         self._claim()
 
     @contextmanager
@@ -116,7 +118,12 @@ class Workspace:
             open_workspace(self.path)
             if not all(map(self.is_done, self.stages)):  # of a finished command, too, one may have been deleted
                 self.unfinish()
-            yield
+            try:
+                yield
+            except UserError:
+                if self._made and not any(self.is_done(s) or self.partial(s).exists() for s in self.stages):
+                    shutil.rmtree(self.path)  # refused before anything was done
+                raise
 
     @property
     def summary(self) -> dict[str, Any] | None:
@@ -246,11 +253,13 @@ class Workspace:
     def _claim(self) -> None:
         """Make the folder this config's, or refuse."""
         path, values = self.path, self.config.model_dump(mode="json")
-        if (path / RECIPE).is_file():
+        if is_workspace(path):
             there = read_claim(path)
-            differing = [] if there.command == self.command else [f"command is {there.command} there"]
+            other = [] if there.command == self.command else [f"those of `reasonmaxxer {there.command}`"]
             bound = self.config.identity()
-            differing += differences({k: v for k, v in there.config.items() if k in bound or k not in values}, bound)
+            differing = other or differences(
+                {k: v for k, v in there.config.items() if k in bound or k not in values}, bound
+            )
             differing += [f"{file} was edited since" for file in self.edited_since(there)]
             if differing and (is_locked(path) or self._holds_results()):
                 raise UserError(
@@ -266,14 +275,15 @@ class Workspace:
                 if is_locked(path):
                     raise UserError(IN_USE.format(path))
                 self.unfinish()
-        elif path.exists() and (not path.is_dir() or any(path.glob("[!.]*"))):
+        elif path.exists() and (not path.is_dir() or any(found.name != CLAIM for found in path.glob("[!.]*"))):
             raise UserError(
                 f"{path} exists and was not made by `reasonmaxxer {self.command}`. Choose another folder with --out."
             )
+        self._made = not path.exists()
         path.mkdir(parents=True, exist_ok=True)
-        # the recipe first: a folder with nothing else, after a kill in between, yields
-        write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), path / RECIPE)
+        # the claim first: a folder with nothing else, after a kill in between, yields
         write_json({"command": self.command, "stages": self.stages, "contents": self.contents}, path / CLAIM)
+        write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), path / RECIPE)
 
     def edited_since(self, there: Claim) -> list[str]:
         """Files that this command reads, and whose content was another when a workspace was claimed."""
