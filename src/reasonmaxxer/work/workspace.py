@@ -255,12 +255,7 @@ class Workspace:
         path, values = self.path, self.config.model_dump(mode="json")
         if is_workspace(path):
             there = read_claim(path)
-            other = [] if there.command == self.command else [f"those of `reasonmaxxer {there.command}`"]
-            bound = self.config.identity()
-            differing = other or differences(
-                {k: v for k, v in there.config.items() if k in bound or k not in values}, bound
-            )
-            differing += [f"{file} was edited since" for file in self.edited_since(there)]
+            differing = self._differing(there)
             if differing and (is_locked(path) or self._holds_results()):
                 raise UserError(
                     f"{path} holds other results ({'; '.join(differing[:3])}). Choose another folder with --out, "
@@ -284,6 +279,14 @@ class Workspace:
         # the claim first: a folder with nothing else, after a kill in between, yields
         write_json({"command": self.command, "stages": self.stages, "contents": self.contents}, path / CLAIM)
         write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), path / RECIPE)
+
+    def _differing(self, there: Claim) -> list[str]:
+        """How the results that a workspace was claimed for differ from these, a phrase each."""
+        if there.command != self.command:
+            return [f"those of `reasonmaxxer {there.command}`"]
+        bound = {key: value for key, value in there.config.items() if key not in self.config.outside_identity}
+        edited = (f"{file} was edited since" for file in self.edited_since(there))
+        return [*differences(bound, self.config.identity()), *edited]
 
     def edited_since(self, there: Claim) -> list[str]:
         """Files that this command reads, and whose content was another when a workspace was claimed."""
