@@ -262,7 +262,7 @@ def test_a_folder_belongs_to_one_comparison(models, tmp_path):
     microscope.diff(config(models, "a"), out, Display())
     with pytest.raises(UserError, match="max_new_tokens is 8 there and 9 here"):
         microscope.diff(config(models, "a", max_new_tokens=9), out, Display())
-    with pytest.raises(UserError, match="command is diff there"):
+    with pytest.raises(UserError, match="those of `reasonmaxxer diff`"):
         microscope.overlap(config(models, "a", "b"), out, Display())
     (tmp_path / "else").mkdir()
     (tmp_path / "else" / "notes.txt").write_text("mine")

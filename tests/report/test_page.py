@@ -167,7 +167,7 @@ def test_a_notebook_shows_it_in_a_frame(run):
 
 
 def test_folders_that_cannot_be_drawn(run, tmp_path):
-    with pytest.raises(UserError, match=r"not a run directory.*recipe\.yaml"):
+    with pytest.raises(UserError, match=r"not a run directory.*workspace\.json"):
         Report.of(tmp_path)
     with pytest.raises(UserError, match=re.escape(f"Runs in it: {run}")):
         Report.of(run.parent)
