@@ -105,3 +105,17 @@ def test_a_base_is_known_by_the_last_part_of_its_name():
         "amc23": 0.169,
     }  # fmt: skip
     assert published_scores("Qwen/Qwen2.5-1.5B-Instruct") == published_scores("smollm2") == []
+
+
+def test_scores_on_code_are_of_the_instruct_models_and_another_paper():
+    scores = {
+        "0.5": {"humaneval": 0.616, "humaneval-plus": 0.573, "mbpp": 0.524, "mbpp-plus": 0.437},
+        "1.5": {"humaneval": 0.707, "humaneval-plus": 0.665, "mbpp": 0.692, "mbpp-plus": 0.594},
+    }
+    for size, printed in scores.items():
+        for name in (f"Qwen/Qwen2.5-Coder-{size}B-Instruct", f"qwen2.5-coder-{size}b"):
+            (row,) = published_scores(name)
+            assert (row.method, row.scores, row.usd) == ("base", printed, None)
+            assert row.to_dict()["source"].startswith("arXiv 2409.12186, Table 16")
+        # the base model of that name is not the embedded one, which is the Instruct model
+        assert published_scores(f"Qwen/Qwen2.5-Coder-{size}B") == []

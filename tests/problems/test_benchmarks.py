@@ -5,10 +5,11 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 
-from reasonmaxxer.config import MeasuredSource, ProblemsConfig, SourceConfig
+from reasonmaxxer.config import MeasuredSource, ProblemsConfig, SourceConfig, SuiteConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.problems import benchmarks, load_problems, load_splits
 from reasonmaxxer.problems.catalogue import CATALOGUE, DATA_DIR, SUITES, Benchmark
@@ -320,3 +321,7 @@ def test_neither_folder_nor_hub_names_both_remedies(tmp_path):
     assert "Put amc23.jsonl into a folder and name it with REASONMAXXER_DATA" in said
     assert "or make math-ai/amc23 reachable. (" in said and "(None)" not in said
     assert misspelt.endswith("Did you mean 'math500'?")
+
+
+def test_every_suite_can_be_asked_for():
+    assert SuiteConfig.model_fields["suite"].annotation == Literal[tuple(SUITES)] | None

@@ -96,6 +96,24 @@ def test_scores_stand_beside_the_published_ones(found):
     assert "Qwen2.5-1.5B, base: average 0.182; 1 of 2 published scores lie within" in said[2]
 
 
+def test_published_scores_are_of_the_paper_that_printed_them(found):
+    assert "those of arXiv 2605.06241, Table 3: not measured" in evaluate.caveats(found)[-1]
+    for row in found["published"]:
+        del row["source"]  # as in folders of version 0.2
+    assert "Published: Qwen2.5-1.5B, arXiv 2605.06241, Table 3; nothing" in evaluate.scores_table(found).note
+    code = {
+        "benchmarks": [benchmark("humaneval", "HumanEval", estimate(0.5, 0.4, 0.6))],
+        "published": [row.to_dict() for row in published_scores("qwen2.5-coder-0.5b")],
+    }
+    table = evaluate.scores_table(found | code)
+    assert table.columns[4:] == ("published: base",) and table.rows[0][4] == "0.616"
+    assert "Published: Qwen2.5-Coder-0.5B-Instruct, arXiv 2409.12186, Table 16" in table.note
+    assert "arXiv 2409.12186" in evaluate.caveats(found | code)[-1]
+    (figure,) = evaluate.draw(found | code).sections[0].panels
+    labels = [text.get_text() for text in figure.figure.axes[0].get_legend().get_texts()]
+    assert labels == ["measured here", "published: base"]
+
+
 def test_parts_have_a_table_each(found):
     by_level, by_type = evaluate.part_tables(found["benchmarks"])
     assert by_level.title == "MATH-500 by level" and by_type.title == "MATH-500 by answer type"

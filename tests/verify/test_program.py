@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from reasonmaxxer.config import SourceConfig
+from reasonmaxxer.config import SourceConfig, VerifyConfig
 from reasonmaxxer.problems import Problem, load_problems
 from reasonmaxxer.problems.catalogue import DATA_DIR
+from reasonmaxxer.verify import graded_by
 from reasonmaxxer.verify.program import read_program
 
 ADD = Problem("p", "Add.", "", "code", "code", {"entry_point": "add", "tests": "assert add(1, 2) == 3\n"})
@@ -139,6 +140,17 @@ def test_what_defines_something_else_is_a_program_too():
 def test_a_fence_in_a_docstring_belongs_to_the_code():
     code = 'def add(a, b):\n    """Adds.\n\n    ```python\n    add(1, 2)\n    ```\n    """\n    return a + b\n'
     assert read_program(f"```python\n{code}```\nbye", ADD) == code
+
+
+def test_what_grades_is_said_by_kind_of_problem():
+    maths = Problem("m", "1 + 1?", "2", "d")
+    for problems, said in (
+        ([ADD, TOTAL], "program, run with tests"),
+        ([maths], "boxed"),
+        ([maths, ADD], "boxed; program, run with tests"),
+    ):
+        assert graded_by(VerifyConfig(), "qwen_boxed", problems) == said
+    assert graded_by(VerifyConfig(function="a.py:f"), "chat_code", [ADD]) == "a.py:f"
 
 
 HOSTILE = {

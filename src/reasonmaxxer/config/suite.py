@@ -25,9 +25,9 @@ class SuiteConfig(SamplingConfig, MeasuringConfig):
     """The model."""
     adapter: Place | None = None
     """PEFT folder of an adapter on it; none measures the model as it is."""
-    suite: Literal["paper"] | None = None
+    suite: Literal["paper", "code", "code-plus"] | None = None
     """`paper`: GSM8K, MATH-500, Minerva Math, OlympiadBench, AIME 2024, AMC 2023 and AIME 2025; the default where no
-    `problems` are given."""
+    `problems` are given. `code`: HumanEval and MBPP; `code-plus`: the same with EvalPlus's additional tests."""
     problems: Several[MeasuredSource] = ()
     """Instead of a suite: benchmarks by name, word-problems, reasoning-gym/TASK, files or data sets' hub ids, each
     alone or with the keys of a source. Benchmarks are files of the folder that REASONMAXXER_DATA names, else from the

@@ -26,7 +26,8 @@ class Protocol(TypedDict):
         top_p: nucleus mass.
         max_new_tokens: longest completion, tokens.
         stop: strings that ended a completion, beside the model's end-of-sequence tokens.
-        extraction: where the answer was read, or the verifier of one's own that graded.
+        extraction: where the answer was read, that a program was run with its tests, or the verifier of one's own that
+            graded.
         seed: of every draw.
         engine: that sampled, with its version.
         dtype: type of the weights.
@@ -74,7 +75,7 @@ def protocol_of(
         top_p=config.top_p,
         max_new_tokens=config.max_new_tokens,
         stop=list(config.stop),
-        extraction=graded_by(config.verify, config.prompt_style),
+        extraction=graded_by(config.verify, config.prompt_style, problems),
         seed=config.seed,
         engine=engine,
         dtype=dtype,

@@ -1,4 +1,4 @@
-"""What arXiv 2605.06241 prints about other models, for reference beside what is measured, from `published.yaml`."""
+"""What others print about their models, for reference beside what is measured, from `published.yaml`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ TABLE = Path(__file__).parent / "published.yaml"
 
 @dataclass(frozen=True)
 class PublishedScores:
-    """A row of Table 3.
+    """Scores of one model: a row of arXiv 2605.06241, Table 3, or of another paper's table.
 
     Attributes:
+        source: the paper and its table.
         model: the base.
         method: what trained it; `base` for nothing.
         scores: accuracy by benchmark.
@@ -25,6 +26,7 @@ class PublishedScores:
         estimated: whether the cost was worked out from published scripts, and not measured or reported.
     """
 
+    source: str
     model: str
     method: str
     scores: dict[str, float]
@@ -39,7 +41,8 @@ class PublishedScores:
 
     def to_dict(self) -> dict[str, Any]:
         """The scores as JSON values."""
-        return {"model": self.model, "method": self.method, "scores": self.scores, "average": self.average}
+        named = {"source": self.source, "model": self.model, "method": self.method}
+        return {**named, "scores": self.scores, "average": self.average}
 
 
 @dataclass(frozen=True)
@@ -76,13 +79,13 @@ class PublishedStudent:
 
 
 def published_scores(name: str) -> list[PublishedScores]:
-    """The rows of a base in Table 3: itself, and what was trained from it. None for a base that is not there.
+    """The published rows of a base: itself, and what was trained from it. None for a base that is not there.
 
     Args:
-        name: hub id or folder of the base; only its last part counts.
+        name: hub id or folder of the base, of which only the last part counts, or an embedded model.
     """
-    wanted = Path(name).name.casefold()
-    return [row for names, row in _scores() if wanted in names]
+    wanted = {Path(name).name.casefold(), f"embedded {name}"}
+    return [row for names, row in _scores() if wanted & names]
 
 
 def published_costs() -> list[PublishedScores]:
@@ -101,13 +104,13 @@ def published_students() -> list[PublishedStudent]:
 
 
 def _scores() -> Iterator[tuple[set[str], PublishedScores]]:
-    """Every row of Table 3, with the names that its base goes by."""
-    table = _read()
-    for family in table["families"]:
-        names = {name.casefold() for name in family["names"]}
-        for method, row in family["rows"].items():
-            scores = dict(zip(table["columns"], row["scores"], strict=True))
-            yield names, PublishedScores(family["model"], method, **{**row, "scores": scores})
+    """Every row, with the names that its base goes by; as an embedded model it is `embedded NAME`."""
+    for table in _read()["scores"]:
+        for family in table["families"]:
+            names = {name.casefold() for name in family["names"]}
+            for method, row in family["rows"].items():
+                scores = dict(zip(table["columns"], row["scores"], strict=True))
+                yield names, PublishedScores(table["source"], family["model"], method, **{**row, "scores": scores})
 
 
 def _read() -> dict[str, Any]:

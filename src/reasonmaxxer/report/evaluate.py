@@ -15,7 +15,6 @@ from reasonmaxxer.report.numbers import number, signed
 from reasonmaxxer.report.visible import visible_text
 from reasonmaxxer.report.words import Words
 
-SOURCE = "arXiv 2605.06241, Table 3"
 SHOWN = 240
 """Characters at the end of a completion that are shown."""
 OF_EACH = ("data", "problems", "problems_hash", "samples", "metric")
@@ -59,7 +58,7 @@ def words_of(found: Found) -> Words:
     return Words(
         "evaluate",
         found,
-        source=SOURCE,
+        source=_source(found),
         benchmarks=benchmarks,
         protocol=protocol,
         stop=[repr(text) for text in protocol["stop"]],
@@ -121,6 +120,11 @@ def scores_table(words: Words) -> Table:
         averages = (_published(row["average"]) for row in found["published"])
         rows.append((*mean, *[""] * (measured - len(mean)), *averages))
     return words.table("scores-table", rows, headline=tuple(range(measured + bool(found["published"]))))
+
+
+def _source(found: Found) -> str:
+    """Where the published scores stand; folders of version 0.2 and before do not say."""
+    return next((row.get("source", "arXiv 2605.06241, Table 3") for row in found["published"]), "")
 
 
 def _published(score: float | None) -> str:

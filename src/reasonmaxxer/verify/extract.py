@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from reasonmaxxer.config import Extraction, PromptStyle, VerifyConfig
 from reasonmaxxer.problems.answers import finished, last_boxed, last_expression, read_answer
+from reasonmaxxer.problems.problem import Problem
 
 _STYLES: dict[PromptStyle, Extraction] = {
     "qwen_boxed": "boxed",
@@ -20,9 +23,14 @@ def resolve_extraction(extraction: Extraction, prompt_style: PromptStyle) -> Ext
     return _STYLES[prompt_style] if extraction == "auto" else extraction
 
 
-def graded_by(config: VerifyConfig, prompt_style: PromptStyle) -> str:
-    """Where answers are read, or the verifier of one's own that grades without."""
-    return config.function or resolve_extraction(config.extraction, prompt_style)
+def graded_by(config: VerifyConfig, prompt_style: PromptStyle, problems: Iterable[Problem]) -> str:
+    """Where the answers to problems are read, or the verifier of one's own that grades without.
+
+    Of a problem of code the whole program is read (`verify.program`) and run with its tests.
+    """
+    answer = resolve_extraction(config.extraction, prompt_style)
+    read = dict.fromkeys("program, run with tests" if problem.verifier == "code" else answer for problem in problems)
+    return config.function or "; ".join(read)
 
 
 def extract(text: str, extraction: Extraction) -> str | None:

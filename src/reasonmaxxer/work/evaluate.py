@@ -198,6 +198,8 @@ def _measured(evaluation: _Evaluation, workspace: Workspace) -> dict[str, Any]:
         "confidence": config.confidence,
         "benchmarks": [evaluation.result(name, rollouts[name], counts["model"]["dtype"]) for name in problems],
         "average": averaged,
-        "published": [row.to_dict() for row in published_scores(evaluation.named.base)],
+        "published": [
+            row.to_dict() for row in published_scores(evaluation.named.base) if problems.keys() & row.scores
+        ],
     }
     return finish(workspace, found)

@@ -340,7 +340,7 @@ class _Comparison:
         tuned, config = [pair.tuned.identity for pair in pairs], self.config
         protocol = {
             "prompt_style": config.prompt_style,
-            "extraction": graded_by(config.verify, config.prompt_style),
+            "extraction": graded_by(config.verify, config.prompt_style, self.problems),
             "text": config.text,
             "max_new_tokens": config.max_new_tokens,
             "source": config.problems.source,

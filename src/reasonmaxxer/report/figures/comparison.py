@@ -102,7 +102,8 @@ def suite_scores(benchmarks: Arms, published: Sequence[Mapping[str, Any]]) -> Fi
         for score, y in there:
             axes.plot(score, y, marker, markeredgecolor=colour, markeredgewidth=1.4, **hollow)
     axes.plot([], [], "o-", color=BLUE, markersize=7, linewidth=2.2, label="measured here")
-    for marker, colour, label in (*PUBLISHED.values(), OTHERS) if published else ():
+    drawn = {PUBLISHED.get(row["method"], OTHERS) for row in published}
+    for marker, colour, label in (look for look in (*PUBLISHED.values(), OTHERS) if look in drawn):
         axes.plot([], [], marker, markeredgecolor=colour, label=label, **hollow)
     scores = [score for row in published for score in row["scores"].values()]
     highest = max(0.05, *scores, *(b["accuracy"]["high"] for b in benchmarks))
