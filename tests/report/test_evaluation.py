@@ -6,6 +6,7 @@ from rich.console import Console
 from reasonmaxxer.artifacts import write_json
 from reasonmaxxer.measure.published import published_scores
 from reasonmaxxer.report import evaluate
+from reasonmaxxer.report.figures.comparison import suite_scores
 from reasonmaxxer.report.page import print_report, write_report
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\u202e"
@@ -97,20 +98,28 @@ def test_scores_stand_beside_the_published_ones(found):
 
 
 def test_published_scores_are_of_the_paper_that_printed_them(found):
-    assert "those of arXiv 2605.06241, Table 3: not measured" in evaluate.caveats(found)[-1]
+    assert "those of arXiv 2605.06241, Table 3: not measured" in evaluate.words_of(found).texts("caveats")[-1]
     for row in found["published"]:
         del row["source"]  # as in folders of version 0.2
-    assert "Published: Qwen2.5-1.5B, arXiv 2605.06241, Table 3; nothing" in evaluate.scores_table(found).note
+    assert (
+        "Published: Qwen2.5-1.5B, arXiv 2605.06241, Table 3; nothing"
+        in evaluate.scores_table(evaluate.words_of(found)).note
+    )
     code = {
         "benchmarks": [benchmark("humaneval", "HumanEval", estimate(0.5, 0.4, 0.6))],
         "published": [row.to_dict() for row in published_scores("qwen2.5-coder-0.5b")],
     }
-    table = evaluate.scores_table(found | code)
+    table = evaluate.scores_table(evaluate.words_of(found | code))
     assert table.columns[4:] == ("published: base",) and table.rows[0][4] == "0.616"
     assert "Published: Qwen2.5-Coder-0.5B-Instruct, arXiv 2409.12186, Table 16" in table.note
-    assert "arXiv 2409.12186" in evaluate.caveats(found | code)[-1]
-    (figure,) = evaluate.draw(found | code).sections[0].panels
-    labels = [text.get_text() for text in figure.figure.axes[0].get_legend().get_texts()]
+    assert "arXiv 2409.12186" in evaluate.words_of(found | code).texts("caveats")[-1]
+    figure = suite_scores(code["benchmarks"], code["published"])
+    labels = [
+        text.get_text()
+        for legend in (*figure.legends, figure.axes[0].get_legend())
+        if legend
+        for text in legend.get_texts()
+    ]
     assert labels == ["measured here", "published: base"]
 
 
