@@ -4,8 +4,6 @@ Everything is written to a temporary sibling, flushed to disk and renamed, so th
 next run after a kill, never meets half a file. One that was damaged later is refused by name.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -5,8 +5,6 @@ input ends when this process dies, which tells it to end too. It leads a process
 started ends with it.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import signal

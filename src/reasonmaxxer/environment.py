@@ -1,7 +1,5 @@
 """What a run stood on: versions and hardware, for whoever wants to reproduce it."""
 
-from __future__ import annotations
-
 import os
 import platform
 from importlib.metadata import version

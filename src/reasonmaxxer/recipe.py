@@ -5,8 +5,6 @@ by name, and `reasonmaxxer COMMAND CONFIG.yaml --print-config` shows the result.
 describes every key.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin

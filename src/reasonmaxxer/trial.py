@@ -4,8 +4,6 @@ Both are small programs: some loop for ever, or fill the memory. What ends there
 here too.
 """
 
-from __future__ import annotations
-
 import faulthandler
 import json
 import os

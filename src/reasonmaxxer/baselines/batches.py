@@ -6,8 +6,6 @@ gradient, so here those that teach come first, by length, each micro-batch is cu
 is left out. RLOO also scores what it has just sampled once more before it learns from it; it need not.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

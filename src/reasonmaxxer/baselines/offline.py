@@ -7,8 +7,6 @@
 TRL has the losses; the token ids are those that were sampled.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, TypeVar

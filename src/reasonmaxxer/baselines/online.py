@@ -4,8 +4,6 @@ TRL has the loss, the advantages and the optimiser. Prompts are rendered, comple
 given here, by what ReasonMaxxer has too, so that neither arm has the better sampler or verifier.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """TRL, which is an extra."""
 
-from __future__ import annotations
-
 import importlib.util
 
 from reasonmaxxer.errors import UserError

@@ -1,7 +1,5 @@
 """The command line: a thin shell over `work`. Slow imports wait for their use."""
 
-from __future__ import annotations
-
 import errno
 import os
 import sys

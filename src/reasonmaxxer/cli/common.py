@@ -1,7 +1,5 @@
 """What commands share: options, quiet libraries, tables."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Sequence
 from typing import Annotated

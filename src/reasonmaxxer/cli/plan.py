@@ -1,7 +1,5 @@
 """The command that predicts a run before anything is spent."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

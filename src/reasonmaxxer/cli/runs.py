@@ -1,7 +1,5 @@
 """Commands that look: at a folder of results, at runs side by side, at what the package brings."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """Commands that take a run's results elsewhere: merged weights, data for TRL."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

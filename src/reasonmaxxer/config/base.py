@@ -1,7 +1,5 @@
 """What every config is, and the types of its values."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

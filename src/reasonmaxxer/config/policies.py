@@ -3,8 +3,6 @@
 What a name and a budget mean is in `reasonmaxxer.microscope.policies`.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Literal, NamedTuple
 

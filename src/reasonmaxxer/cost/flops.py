@@ -9,8 +9,6 @@ Only what the algorithm needs is counted: masked scores, padding, recomputation,
 softmax are not. A token of a mixture of experts is charged for every expert.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Rates and lengths of a recipe on the device at hand: one batch of its rollouts, a few of its optimiser steps."""
 
-from __future__ import annotations
-
 import time
 from contextlib import closing
 from dataclasses import replace

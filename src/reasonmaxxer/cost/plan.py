@@ -4,8 +4,6 @@ Tokens, FLOPs and bytes follow from the recipe and the model's sizes by formula.
 assumed share of the device's peak, or what `reasonmaxxer.cost.measure` measured; a plan says which.
 """
 
-from __future__ import annotations
-
 import math
 import os
 from dataclasses import asdict, dataclass, replace

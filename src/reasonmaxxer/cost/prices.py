@@ -1,7 +1,5 @@
 """What an hour of the machine costs: a dated price book, or the user's own figure."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Sizes of a model from its configuration alone: no weights are read and none are allocated."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

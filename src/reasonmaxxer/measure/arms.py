@@ -1,7 +1,5 @@
 """Runs of one model read as arms of one comparison: the base, and each recipe over its seeds."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Estimates with intervals: the bootstrap over problems, pass@k, and paired comparison."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction

@@ -1,7 +1,5 @@
 """How a score was measured: one object, stored with every result."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict

@@ -1,7 +1,5 @@
 """What others print about their models, for reference beside what is measured, from `published.yaml`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path

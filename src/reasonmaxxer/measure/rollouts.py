@@ -1,7 +1,5 @@
 """What a model scores on the test problems: greedy pass@1, sampled pass@k and avg@k."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """What a model scores on a benchmark, in all and by part."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any

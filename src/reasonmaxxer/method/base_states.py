@@ -1,7 +1,5 @@
 """The base's final hidden states of rows that will be seen again."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager

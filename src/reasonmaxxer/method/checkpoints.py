@@ -1,7 +1,5 @@
 """Checkpoints of a training: which are whole, and the adapter in them."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 from typing import Any

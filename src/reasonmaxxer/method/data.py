@@ -1,7 +1,5 @@
 """From examples to batches: rows of tokens, and which of their hidden states the loss looks at."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """One training on `transformers.Trainer`, whatever its loss: durable checkpoints, progress, trackers."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ becomes a threshold in nats, and then answers for one sequence at a time. A new 
 of `GateKind` and `GATE_KNOBS` in `reasonmaxxer.config`; pages and figures ask the gate.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass

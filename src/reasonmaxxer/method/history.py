@@ -1,7 +1,5 @@
 """Training metrics as they come: one JSON line a step beside the checkpoints, for those who watch."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from pathlib import Path

@@ -13,8 +13,6 @@ so each chunk of positions goes through the output head once (`models/score.py`)
 the same time, the gradient of its hidden states.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The order in which sequences are trained on: mixed, and neighbours where they share a prompt."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -4,8 +4,6 @@ Checkpoints, exact resume, trackers (`report_to`), gradient checkpointing and se
 those of `transformers.Trainer` and accelerate.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial

@@ -1,7 +1,5 @@
 """Processes of one training, as `accelerate launch` starts them and says so in the environment."""
 
-from __future__ import annotations
-
 import os
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any

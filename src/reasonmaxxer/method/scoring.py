@@ -1,7 +1,5 @@
 """Teacher-forced scoring: entropies of the base for rollouts that came without them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """The edge of competence: problems the base sometimes solves, and the rollouts that teach."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 

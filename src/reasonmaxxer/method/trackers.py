@@ -3,8 +3,6 @@
 Whatever these three keep on this machine lies in the run directory, in a folder named after the tracker.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from pathlib import Path

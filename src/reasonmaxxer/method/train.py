@@ -1,7 +1,5 @@
 """One adapter for one gate: trained with durable checkpoints, taken up where it was killed."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -13,8 +13,6 @@ Checkpoints, exact resume, trackers (`report_to`), gradient checkpointing and se
 those of `transformers.Trainer` and accelerate.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field

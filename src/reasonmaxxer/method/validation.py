@@ -1,7 +1,5 @@
 """Which gate and which checkpoint: the best pass@1 on the validation split."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

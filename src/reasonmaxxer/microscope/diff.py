@@ -3,8 +3,6 @@
 arXiv 2605.06241, Section 3 and Table 2. Texts are read shard by shard, each once by each model.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path

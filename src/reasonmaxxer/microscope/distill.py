@@ -4,8 +4,6 @@ Students are low-rank adapters of the base that learn to say what the teacher sa
 do (`method/packed.py`, `method/fit.py`), on another loss.
 """
 
-from __future__ import annotations
-
 import math
 import warnings
 from collections.abc import Sequence

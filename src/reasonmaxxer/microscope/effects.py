@@ -1,7 +1,5 @@
 """What interventions do to accuracy: a row a policy, paired with both models, and dose and response."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter

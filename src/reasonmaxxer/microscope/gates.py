@@ -1,7 +1,5 @@
 """How well the base's entropy alone finds the positions where the tuned model chooses differently."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

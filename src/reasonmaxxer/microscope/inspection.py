@@ -4,8 +4,6 @@ Training rollouts come with the advantage and the decision points they taught wi
 come in pairs, one of each arm, gained and lost problems first.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest

@@ -4,8 +4,6 @@ arXiv 2605.06241, Section 3: the oracle, random and entropy-gated interventions;
 directions and controls.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path

@@ -3,8 +3,6 @@
 Both come from final hidden states through each model's own head, a few positions at a time (`models/score.py`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from math import log

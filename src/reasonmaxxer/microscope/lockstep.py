@@ -6,8 +6,6 @@ how often edits were found at such entropies before. Where no edit can be, nothi
 out is what deciding token by token would give.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

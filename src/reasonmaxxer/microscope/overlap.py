@@ -6,8 +6,6 @@ edits of A anywhere in the same texts, the other at positions of like entropy. T
 likely token that is not the base's choice.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property

@@ -21,8 +21,6 @@ A policy is said as NAME or NAME:BUDGET; with `reverse-` before it, the models c
 arXiv 2605.06241, Section 3; budgets in both directions as in arXiv 2603.22446.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -9,8 +9,6 @@ The best of many tries is right by luck now and then. A control tries as many, a
 base's most likely token that neither model chose.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """The figures of a comparison of two models: Table 2 of arXiv 2605.06241 and what it leaves out."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable
 from typing import Any

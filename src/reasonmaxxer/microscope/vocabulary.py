@@ -1,7 +1,5 @@
 """The bytes of the tokens that a table mentions, kept beside it: no tokenizer is needed to show them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

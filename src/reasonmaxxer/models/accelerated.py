@@ -6,8 +6,6 @@ gathered for it once a completion. Where it is not to be had (float32, older GPU
 row is one product with a mask, which computes between completions, too, and throws that away.
 """
 
-from __future__ import annotations
-
 import warnings
 from functools import cache
 from inspect import signature

@@ -6,8 +6,6 @@ queries, takes twice as long as the products it stands for, and on a GPU sdpa wo
 each query head.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -6,8 +6,6 @@ are those of the hub's, rounded; which of the two a run used is recorded as the 
 fingerprint.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Sequence

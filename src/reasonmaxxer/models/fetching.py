@@ -1,7 +1,5 @@
 """Large files from elsewhere that arrive whole or not at all; after a kill the same call goes on."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

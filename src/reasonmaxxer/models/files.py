@@ -1,7 +1,5 @@
 """The files that a model is: safetensors that are whole, and what else decides its answers."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,5 @@
 """Which tokens of a row of several stems may see which, in the form that each attention kernel takes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property

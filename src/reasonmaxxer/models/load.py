@@ -1,7 +1,5 @@
 """Models by name: a base, or a PEFT adapter beside its base or merged into it."""
 
-from __future__ import annotations
-
 import copy
 from dataclasses import replace
 from pathlib import Path

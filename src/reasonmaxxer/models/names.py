@@ -1,7 +1,5 @@
 """What a model's name stands for: a base of plain weights, or an adapter and the base that it names."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

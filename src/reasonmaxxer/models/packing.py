@@ -5,8 +5,6 @@ the prompt and to itself, at the positions it would have alone. Hidden states ar
 read one by one; a long row spends less on everything that is not a matrix product.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 

@@ -5,8 +5,6 @@ no decoder can show one at a time. Three alphabets are known: byte-level BPE (GP
 a byte), SentencePiece (`▁` for a space, `<0xNN>` for a byte), and plain words.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass

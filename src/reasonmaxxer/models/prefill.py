@@ -1,7 +1,5 @@
 """Prompts of a queue, read a few at a time, each once for all who wait for it; and tokens behind them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A model that reads tokens a few at a time at positions of one's choosing, and can go back."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

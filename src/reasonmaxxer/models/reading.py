@@ -5,8 +5,6 @@ cache of fixed slots. Which do is not written in their configs, so each is asked
 and its states are compared with those of the rows read alone, by its own attention.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

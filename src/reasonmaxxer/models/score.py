@@ -7,8 +7,6 @@ the microscope and distillation differ only in the function that they hand to on
 `over_positions` for numbers, `head_loss` for numbers with a gradient.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 

@@ -4,8 +4,6 @@ They are D numbers a position where logits are V, so that the states of one mode
 both distributions be formed side by side, a few positions at a time (`models/score.py`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol

@@ -1,7 +1,5 @@
 """Which modules of a model an adapter is put on."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Sequence
 from typing import Any

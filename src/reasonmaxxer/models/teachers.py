@@ -4,8 +4,6 @@ Each is a PEFT folder with the `recipe.yaml` that made it and `teacher.json`: wh
 what it cost.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from reasonmaxxer.artifacts import read_json

@@ -1,7 +1,5 @@
 """The page of a comparison of runs: accuracy, pass@k and cost of every arm, and what others have published."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path

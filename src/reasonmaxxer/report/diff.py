@@ -1,7 +1,5 @@
 """The page of `diff`: how often two models choose differently on the same text, where, and which tokens."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The page of `distill`: how much of a teacher's accuracy small adapters of its base keep."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The page of `evaluate`: scores on benchmarks beside published ones, and what they must not be quoted without."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path

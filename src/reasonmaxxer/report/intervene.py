@@ -1,7 +1,5 @@
 """The page of `intervene`: what becomes of answers when tokens of one model are put into the other's."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path

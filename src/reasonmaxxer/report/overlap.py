@@ -1,7 +1,5 @@
 """The page of `overlap`: how many token edits two models tuned from one base have in common, against chance."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Tokens and numbers in the form in which the token viewer takes them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

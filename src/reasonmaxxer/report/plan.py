@@ -1,7 +1,5 @@
 """A plan as a table and sentences, which never leave open what was measured and what is assumed."""
 
-from __future__ import annotations
-
 from reasonmaxxer.cost.meter import StageCost
 from reasonmaxxer.cost.plan import Plan
 from reasonmaxxer.report.content import Table

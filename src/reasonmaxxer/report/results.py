@@ -1,7 +1,5 @@
 """What the folder of a finished run says, gathered for the report; no model is loaded."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property

@@ -4,8 +4,6 @@ A figure is a `Panel` in the section where it belongs; what draws it is a functi
 what is said about it is a block of `templates/words/run.j2`.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path

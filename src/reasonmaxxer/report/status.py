@@ -1,7 +1,5 @@
 """A command on a terminal: its state on the way, and the end of a run."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Tables that several pages have: accuracy before and after, cost by stage, grades of completions."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 

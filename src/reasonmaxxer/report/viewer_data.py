@@ -4,8 +4,6 @@ A run, `diff` and `intervene` keep different tables. Each becomes a list of `_Te
 viewer's problems, completions and tokens of them, with the same names for the same things.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice

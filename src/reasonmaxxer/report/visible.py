@@ -1,7 +1,5 @@
 """Bytes of tokens as text that shows itself."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence

@@ -5,8 +5,6 @@ given a shard's requests returns the same bytes on the same machine, so a run ki
 started again ends with the same table.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Completions as they grow: each drawn token is kept until a token, a length or a string ends its completion."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any

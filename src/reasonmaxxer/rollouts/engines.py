@@ -1,7 +1,5 @@
 """Which engine samples, by the recipe: a new one is a module, a row of `ENGINES` and a name in `EngineConfig`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Decoding steps as CUDA graphs: what Python launches once a shape is replayed as one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

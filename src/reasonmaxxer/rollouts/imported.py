@@ -1,7 +1,5 @@
 """Rollouts sampled elsewhere, read from JSON Lines: our own keys, or data sets in the formats of TRL."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a model and a recipe leave room for, checked before any problem is answered."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 from reasonmaxxer.config import PromptStyle

@@ -4,8 +4,6 @@ Requests whose prompts are equally long are decoded together, so that nothing is
 them has ended.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from typing import Any

@@ -4,8 +4,6 @@ Every worker loads the model once and decodes whole shards with an engine of its
 as it would here. Ray starts a worker that died again, and gives its shards to others meanwhile.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import pickle

@@ -1,7 +1,5 @@
 """From problems to graded rollouts: requests, an engine's completions, grades, rows of the rollout table."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace

@@ -1,7 +1,5 @@
 """Strings that end a completion, in the bytes of its tokens."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The rollout table: token ids as sampled, what the model thought, and how it was graded."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 

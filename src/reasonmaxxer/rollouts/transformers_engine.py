@@ -9,8 +9,6 @@ meanwhile is cut where it ended. On a CPU every token is looked at, so every row
 that is kept.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial

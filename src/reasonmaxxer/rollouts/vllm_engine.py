@@ -6,8 +6,6 @@ then. Entropies and log-probabilities are not recorded: the model that is traine
 the rollouts that teach have been chosen (`reasonmaxxer.method.scoring`).
 """
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The model card of a run: what was trained, what it scored, and what it took, from `summary.json`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

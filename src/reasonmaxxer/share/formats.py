@@ -4,8 +4,6 @@ https://huggingface.co/docs/trl/dataset_formats. Prompts of chat models are mess
 styles are text. TRL's trainers tokenise the text again; the ids are those that were sampled.
 """
 
-from __future__ import annotations
-
 import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence

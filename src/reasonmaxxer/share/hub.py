@@ -1,7 +1,5 @@
 """What of a run goes to the Hugging Face hub, ready for `hf upload`: weights, model card, figures; never rollouts."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from pathlib import Path

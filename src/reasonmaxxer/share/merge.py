@@ -4,8 +4,6 @@ Everything is computed in float32, whatever type the weights are saved in, so th
 adapter and merged folder is what the merge itself rounded away, and nothing else.
 """
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Sequence
 from pathlib import Path

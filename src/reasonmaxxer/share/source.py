@@ -1,7 +1,5 @@
 """What is shared: a finished run, or a PEFT folder alone."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath

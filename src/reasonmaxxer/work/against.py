@@ -1,7 +1,5 @@
 """One finished evaluation held against another: paired differences on the problems of both."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What every command but the run does with its workspace: open it, and put its figures together."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path

@@ -4,8 +4,6 @@ The teacher is sampled, asked and measured first; then it is let go and the base
 adapter after the other on it.
 """
 
-from __future__ import annotations
-
 import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

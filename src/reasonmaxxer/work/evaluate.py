@@ -1,7 +1,5 @@
 """`reasonmaxxer evaluate`: one model on benchmarks, one stage each."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace

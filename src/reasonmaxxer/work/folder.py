@@ -1,7 +1,5 @@
 """What lies in a workspace, for whoever reads one: whose it is, and whether its stages are as they were left."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

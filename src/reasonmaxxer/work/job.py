@@ -1,7 +1,5 @@
 """What the stages of a run are given: its recipe, its workspace, and the one model."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,7 +1,5 @@
 """What every process but the first does under `accelerate launch`: it helps to train, and leaves."""
 
-from __future__ import annotations
-
 import os
 import time
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The main job, `reasonmaxxer run`: the ring's stages, then viewer, page and what may be shared."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from reasonmaxxer.config import Recipe

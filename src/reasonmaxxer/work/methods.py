@@ -1,7 +1,5 @@
 """What trains an adapter: ReasonMaxxer with one gate, or a baseline; each knows its trainer and its FLOPs."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass

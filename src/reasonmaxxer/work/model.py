@@ -1,7 +1,5 @@
 """The one model that a command holds: loaded at first use, then with and without an adapter on it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path

@@ -3,8 +3,6 @@
 The command line comes here for it, and so knows neither the report nor the microscope.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path

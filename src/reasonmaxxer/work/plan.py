@@ -1,7 +1,5 @@
 """The command that plans a run: by formula and assumed rates, or by rates measured on the device at hand."""
 
-from __future__ import annotations
-
 from reasonmaxxer.config import Recipe
 from reasonmaxxer.cost.measure import measure
 from reasonmaxxer.cost.plan import Plan, assumed_lengths, assumed_rates, device_named, make_plan

@@ -1,7 +1,5 @@
 """Progress: bars with estimates on a terminal, in a file a line a minute at most, or nothing at all."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager

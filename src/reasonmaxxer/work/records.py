@@ -1,7 +1,5 @@
 """What the stages of a run put on record in `stage.json`, and so tell each other and `summary.json`."""
 
-from __future__ import annotations
-
 from typing import Any, TypedDict
 
 GateValues = dict[str, Any]

@@ -1,7 +1,5 @@
 """What a command need not do again because it, or another one, has done it in another workspace."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Mapping, Sequence
 from functools import reduce

@@ -4,8 +4,6 @@ Every stage is a plain function elsewhere; here they are put in order, given the
 to survive a kill. The token viewer and the page of `reasonmaxxer run` are added in `work/main_job.py`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import cast

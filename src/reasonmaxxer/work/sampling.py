@@ -1,7 +1,5 @@
 """Answers of a model to problems, in every command alike: durable, graded, counted by the stage."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A stage at work: where it writes, what it has cost so far, and how far it tells others that it is."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field

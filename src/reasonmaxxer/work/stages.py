@@ -1,7 +1,5 @@
 """The stages of a run other than training, each a function of the job and of what it may write."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The state of a workspace, read while it is at work, after it was stopped or when done; any command's."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass

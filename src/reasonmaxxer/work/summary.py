@@ -1,7 +1,5 @@
 """The figures of a finished run, gathered from its stages: what `summary.json` holds (schema 1)."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, TypedDict, cast
 

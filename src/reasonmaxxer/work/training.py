@@ -1,7 +1,5 @@
 """The training stage: one adapter a gate, or one by a baseline, and the choice among checkpoints."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path

@@ -9,8 +9,6 @@ is written just before that piece takes its name, and counts if the piece is the
 The same for every command, so that `show`, the ledger and `--reuse` need to know none of them.
 """
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

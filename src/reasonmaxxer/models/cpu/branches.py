@@ -5,8 +5,6 @@ compute between completions and throw away, and the overhead of fused kernels, w
 `REASONMAXXER_CPU_KERNELS=0` switches it off.
 """
 
-from __future__ import annotations
-
 from functools import cache
 from typing import Any
 

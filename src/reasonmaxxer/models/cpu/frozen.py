@@ -5,8 +5,6 @@ out for oneDNN at every call, which at few rows takes as long as the product (do
 `REASONMAXXER_CPU_KERNELS=0` switches it off. Saves, everywhere, what PEFT does around the products of an adapter.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any

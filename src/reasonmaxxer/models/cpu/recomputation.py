@@ -5,8 +5,6 @@ among it, and their arithmetic is next to nothing. Here they keep what they read
 same operations, so outputs and gradients are the same to the bit. `REASONMAXXER_CPU_KERNELS=0` switches it off.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import cache, partial

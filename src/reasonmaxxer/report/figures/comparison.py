@@ -1,7 +1,5 @@
 """Figures of several models side by side: accuracy, pass@k, accuracy against cost, scores on benchmarks."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from textwrap import fill
 from typing import Any

@@ -1,7 +1,5 @@
 """Figures of a distillation: what each student kept of its teacher."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

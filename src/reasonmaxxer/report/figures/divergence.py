@@ -1,7 +1,5 @@
 """Figures of a comparison of two models token by token: how often, how far, where."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Figures of interventions: accuracy by policy, dose and response, the fewest edits."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

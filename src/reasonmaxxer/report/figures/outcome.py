@@ -1,7 +1,5 @@
 """Figures of how a run ended: accuracy, changed problems, grades, cost."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Figures of the edits that two tuned models have in common."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Figures of what taught the adapter: the pool of problems, and the gate over token entropy."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

@@ -4,8 +4,6 @@ Figures are drawn in the light palette below. In a page, each of these colours b
 of the same role, so that one drawing serves light, dark and print.
 """
 
-from __future__ import annotations
-
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Figures of training: metrics by step, and the accuracy of checkpoints on the validation problems."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 
