@@ -15,10 +15,10 @@ settings.load_profile("any-machine")
 
 SLOW = {
     "baselines", "browser", "integration", "test_adapters.py", "test_answers.py", "test_cli.py", "test_devices.py",
-    "test_distill.py", "test_embedded.py", "test_file.py", "test_formats.py", "test_load.py", "test_lockstep.py",
-    "test_maths.py", "test_memory.py", "test_own.py", "test_prompts.py", "test_quick.py", "test_ray_engine.py",
-    "test_reading.py", "test_trainer.py", "test_transformers_engine.py", "test_trial.py", "test_verifier.py",
-    "test_vllm_engine.py", "test_worker.py",
+    "test_distill.py", "test_embedded.py", "test_file.py", "test_formats.py", "test_gym.py", "test_load.py",
+    "test_lockstep.py", "test_maths.py", "test_memory.py", "test_own.py", "test_prompts.py", "test_quick.py",
+    "test_ray_engine.py", "test_reading.py", "test_trainer.py", "test_transformers_engine.py", "test_trial.py",
+    "test_verifier.py", "test_vllm_engine.py", "test_worker.py",
 }  # fmt: skip
 """Folders and files whose tests run whole models, start programs or read megabytes; all others are `fast`."""
 

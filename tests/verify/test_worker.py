@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-SETUP = f"import sys; sys.path[:] = {sys.path!r}; from reasonmaxxer.verify.worker import *\n"
+SETUP = f"import sys; sys.path[:] = {sys.path!r}\n"
+SETUP += "from reasonmaxxer.verify.guard import *\nfrom reasonmaxxer.verify.worker import *\n"
 
 
 def run(code):
@@ -57,7 +58,7 @@ def test_memory_is_bounded():
 def test_a_worker_without_a_parent_ends_by_itself():
     request = r'{"verifier": "math", "gold": "5", "extracted": "9^{9^{9^{9}}}", "conventions": {}}'
     done = subprocess.run(
-        [sys.executable, "-c", SETUP + "main.__globals__['_ORPHAN'] = 0.2; main(0.2)"],
+        [sys.executable, "-c", SETUP + "main.__globals__['_ORPHAN'] = 0.2; main(0.2, 'math')"],
         input=request + "\n",
         capture_output=True,
         text=True,
@@ -72,7 +73,11 @@ def test_prints_of_libraries_do_not_reach_the_protocol():
     code = "main.__globals__['_graded'] = lambda grade: (print('noise'), os.write(1, b'noise'), {})[2]"
     request = '{"verifier": "math", "gold": "5", "extracted": "5", "conventions": {}}\n'
     done = subprocess.run(
-        [sys.executable, "-c", f"{SETUP}{code}; main(5.0)"], input=request, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", f"{SETUP}{code}; main(5.0, 'math')"],
+        input=request,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.stdout == '{"ready": true}\n{}\n'
     assert done.stderr.count("noise") == 2

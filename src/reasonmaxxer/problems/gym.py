@@ -18,6 +18,11 @@ PREFIX = "reasoning-gym/"
 DEFAULT_LIMIT = 500
 BATCH = 500
 """Problems generated at once; a batch without a new one means that the task has run dry."""
+EVALUATING = (
+    "binary_matrix", "bitwise_arithmetic", "countdown", "intermediate_integration", "n_queens", "number_sorting",
+    "polynomial_multiplication", "puzzle24", "simple_integration", "spiral_matrix", "string_insertion",
+)  # fmt: skip
+"""Tasks whose scorers evaluate text as Python, the answer or the entry; a test finds them in the library's code."""
 
 
 def gym_problems(config: SourceConfig, seed: int, where: str) -> list[Problem]:

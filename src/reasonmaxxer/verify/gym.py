@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -38,6 +39,12 @@ def score(task: str, entry: Mapping[str, Any], answer: str) -> bool:
         ValueError: an unknown task.
     """
     return float(_scorer(task)(answer=answer, entry=entry)) == 1.0
+
+
+def warm(task: str) -> None:
+    """Import and make what the task's scorer needs; what cannot be made fails again where it is asked."""
+    with suppress(Exception):
+        _scorer(task)
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from reasonmaxxer.child import Child, ChildError
@@ -11,12 +12,33 @@ from reasonmaxxer.errors import UserError
 from reasonmaxxer.verify.outcome import Outcome
 
 START_LIMIT = 60.0  # seconds to start and to import the graders
+_GRACE = 2.0  # seconds in which a worker says itself that an item took too long
+_NEEDED = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
+    "PYTHONHOME",
+    "SYSTEMROOT",
+    "TEMP",
+)
+"""What of the environment reaches a worker that reads answers: no tokens."""
 
 
 class GradingProcess:
-    """One worker, started when it is first asked and again after each death."""
+    """One worker, started when it is first asked and again after each death.
 
-    def __init__(self, timeout: float) -> None:
+    Args:
+        timeout: seconds to grade an item.
+        verifier: which grades them all: `math`, `reasoning_gym` or `function`, the user's own, which alone keeps
+            the user's environment.
+    """
+
+    def __init__(self, timeout: float, verifier: str) -> None:
+        self.verifier = verifier
         self._timeout = timeout
         self._child: Child | None = None
         self._abandoned = False
@@ -45,7 +67,7 @@ class GradingProcess:
                 raise RuntimeError(f"the grading process did not start: {_ending(error)}") from error
             return self.ask(request)  # it died while it was idle, which is not this item's fault
         try:
-            answer = child.receive(self._timeout)
+            answer = child.receive(self._timeout + _GRACE * (self.verifier == "reasoning_gym"))
         except ChildError as error:
             self.close()
             if error.expired:
@@ -85,10 +107,15 @@ class GradingProcess:
         code = f"import sys; sys.path[:] = {sys.path!r}; from reasonmaxxer.verify import worker"
         self._abandoned = False
         return Child(
-            [sys.executable, "-c", f"{code}; worker.main({self._timeout})"],
+            [sys.executable, "-c", f"{code}; worker.main({self._timeout}, {self.verifier!r})"],
             # Hashes fixed, since SymPy's choices may depend on the order of a set.
-            env={**os.environ, "PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1"},
+            env={**self._environment(), "PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1"},
         )
+
+    def _environment(self) -> Mapping[str, str]:
+        if self.verifier == "function":
+            return os.environ
+        return {name: value for name, value in os.environ.items() if name in _NEEDED}
 
 
 def _send(child: Child, request: dict[str, Any]) -> None:

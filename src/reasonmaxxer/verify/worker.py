@@ -1,7 +1,8 @@
 """A grading process: one JSON line in, two out. Whatever hangs or dies here harms one item.
 
 For each request it first imports what the grader needs and says that it is ready, such that the time limit of an
-item, which its parent keeps, covers the grading alone.
+item covers the grading alone. An answer for a scorer of reasoning-gym is graded in a fork of this process: what it
+does to its process cannot reach the next answer.
 """
 
 from __future__ import annotations
@@ -11,27 +12,37 @@ import json
 import logging
 import os
 import signal
-import sys
 from collections.abc import Callable
 from functools import cache
 from typing import Any, TextIO
 
 from reasonmaxxer.child import limit_memory
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.problems.gym import EVALUATING
 from reasonmaxxer.verify import gym
 from reasonmaxxer.verify.conventions import Conventions
+from reasonmaxxer.verify.guard import forbid_code, forbid_side_effects
 from reasonmaxxer.verify.outcome import Outcome, Verdict
 from reasonmaxxer.verify.user_function import ask_function, load_function
 
+Answer = dict[str, "str | None"]
+"""Outcome and detail, as they are sent."""
 _ORPHAN = 10.0  # seconds past the limit after which no parent is left to kill us
 
 
-def main(timeout: float) -> None:
-    """Answer requests until the parent closes the pipe."""
+def main(timeout: float, verifier: str) -> None:
+    """Answer requests until the parent closes the pipe.
+
+    Args:
+        timeout: seconds to grade an item.
+        verifier: which grades them all: `math`, `reasoning_gym` or `function`, the user's own.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     logging.disable(logging.WARNING)
     requests, replies = _take_pipes()
-    forbid_side_effects()
+    forks = verifier == "reasoning_gym" and hasattr(os, "fork")
+    if not forks:
+        forbid_side_effects()
     for line in requests:
         request = json.loads(line)
         try:
@@ -39,12 +50,42 @@ def main(timeout: float) -> None:
         except UserError as error:
             _reply(replies, {"refused": str(error)})
             continue
-        limit_memory()
         _reply(replies, {"ready": True})
-        faulthandler.dump_traceback_later(timeout + _ORPHAN, exit=True)
-        answer = _graded(grade)
-        faulthandler.cancel_dump_traceback_later()
-        _reply(replies, answer)
+        _reply(replies, _graded_in_fork(grade, timeout) if forks else _graded_here(grade, timeout))
+
+
+def _graded_here(grade: Callable[[], Verdict], timeout: float) -> Answer:
+    """What a grader answers; the parent of this process keeps the time limit."""
+    limit_memory()
+    faulthandler.dump_traceback_later(timeout + _ORPHAN, exit=True)
+    answer = _graded(grade)
+    faulthandler.cancel_dump_traceback_later()
+    return answer
+
+
+def _graded_in_fork(grade: Callable[[], Verdict], timeout: float) -> Answer:
+    """What a grader answers in a fork of this process, which an alarm ends at the time limit."""
+    readable, writable = os.pipe()
+    fork = os.fork()
+    if not fork:
+        try:
+            signal.setitimer(signal.ITIMER_REAL, timeout)
+            limit_memory()
+            forbid_side_effects()
+            os.write(writable, json.dumps(_graded(grade)).encode())
+            os._exit(0)
+        finally:
+            os._exit(1)
+    os.close(writable)
+    with os.fdopen(readable) as pipe:
+        answer = pipe.read()
+    status = os.waitstatus_to_exitcode(os.waitpid(fork, 0)[1])
+    if status == -signal.SIGALRM:
+        return {"outcome": Outcome.TIMEOUT.value, "detail": f"grading took longer than {timeout:g} s"}
+    if status:
+        return {"outcome": Outcome.ERROR.value, "detail": f"the grading process died: status {status}"}
+    graded: Answer = json.loads(answer)
+    return graded
 
 
 def _take_pipes() -> tuple[TextIO, TextIO]:
@@ -60,27 +101,6 @@ def _reply(replies: TextIO, message: dict[str, Any]) -> None:
     replies.flush()
 
 
-def forbid_side_effects() -> None:
-    """Make this process unable to write files, start programs or open connections.
-
-    Some scorers of reasoning-gym evaluate the model's answer as Python. This stops accidents, not
-    an attacker who is free to run native code.
-    """
-    sys.dont_write_bytecode = True
-    sys.addaudithook(_refuse)
-
-
-_FAMILIES = ("shutil.", "socket.", "subprocess.", "os.exec", "os.fork", "os.kill", "os.posix_spawn")
-_CALLS = {"os.system", "os.startfile", "os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link"}
-_CALLS |= {"os.symlink", "os.truncate", "os.chmod", "os.chown"}
-
-
-def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
-    writes = event == "open" and bool(int(arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR))
-    if writes or event in _CALLS or event.startswith(_FAMILIES):
-        raise PermissionError(f"a grader may not {event} {arguments[:1]}")
-
-
 def _grader(request: dict[str, Any]) -> Callable[[], Verdict]:
     """What grades a request, with all that it needs imported and warm.
 
@@ -94,9 +114,21 @@ def _grader(request: dict[str, Any]) -> Callable[[], Verdict]:
     if request["verifier"] == "function":
         function = load_function(request["function"])
         return lambda: ask_function(function, request["completion"], request["answer"], request["metadata"])
-    import reasoning_gym  # noqa: F401
+    gym.warm(request["task"])
+    return lambda: _scored(request["task"], request["entry"], request["extracted"])
 
-    return lambda: (gym.score(request["task"], request["entry"], request["extracted"]), None)
+
+def _scored(task: str, entry: dict[str, Any], answer: str) -> Verdict:
+    """What the task's scorer says where it may evaluate nothing but formulas, and nothing at all if it has no need.
+
+    Raises:
+        PermissionError: a scorer that is not known to evaluate text tried to.
+    """
+    refused = forbid_code(formulas=task in EVALUATING)
+    right = gym.score(task, entry, answer)
+    if refused and task not in EVALUATING:
+        raise PermissionError(f"the scorer of {task} was kept from evaluating {refused[0]}")
+    return right, f"not evaluated: {refused[0]}" if refused else None
 
 
 @cache
@@ -105,10 +137,11 @@ def _warm_comparison() -> Callable[[str, str, Conventions], Verdict]:
     from reasonmaxxer.verify.maths import compare
 
     compare(r"\sqrt{2}", r"\sqrt{8}/2")
+    forbid_code(formulas=True)
     return compare
 
 
-def _graded(grade: Callable[[], Verdict]) -> dict[str, str | None]:
+def _graded(grade: Callable[[], Verdict]) -> Answer:
     """The outcome and its reason, for a failure of the grader the exception."""
     try:
         same, detail = grade()
