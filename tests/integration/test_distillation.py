@@ -215,7 +215,7 @@ def test_a_mistake_found_before_the_teacher_works_leaves_the_folder_free(made, t
 
 def test_problems_to_distil_on_are_not_those_that_measure(made, tmp_path):
     config, *_ = made
-    with pytest.raises(UserError, match="share 6 problems"):
+    with pytest.raises(UserError, match=r"^train and test share 6 problems"):
         distill(config.model_copy(update={"test": config.train}), tmp_path / "out")
 
 

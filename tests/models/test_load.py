@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from reasonmaxxer import trial
-from reasonmaxxer.config import AdapterConfig, ModelConfig
+from reasonmaxxer.config import AdapterConfig, DistillationConfig, MicroscopeConfig, ModelConfig, Recipe, SuiteConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.method.train import add_adapter
 from reasonmaxxer.models import OutputHead, base, decoder, eos_ids, load_model, resolve_dtype
@@ -16,6 +16,8 @@ from reasonmaxxer.models.base import table_positions
 from reasonmaxxer.models.head import unlike_head
 from reasonmaxxer.models.reading import reading
 from tests.tiny import FAMILIES, tiny_folder, tiny_model
+
+NOWHERE = ModelConfig(device="cuda:77")
 
 
 @pytest.fixture(scope="module")
@@ -159,11 +161,28 @@ def test_four_bits_are_refused_without_cuda(tmp_path):
         load_model(config)
 
 
+@pytest.mark.parametrize(
+    "config, says",
+    [
+        (Recipe(model=NOWHERE), "model.device = 'cuda:77' is not"),
+        (MicroscopeConfig(base=NOWHERE), "base.device = 'cuda:77' is not"),
+        (DistillationConfig(base=ModelConfig(device="cpu"), teacher=NOWHERE), "teacher.device = 'cuda:77' is not"),
+        (
+            SuiteConfig(model=ModelConfig(device="cpu", quantization="4bit")),
+            "model.quantization = '4bit' needs a CUDA",
+        ),
+    ],
+)
+def test_what_a_machine_cannot_do_is_named_by_the_commands_key(config, says):
+    with pytest.raises(UserError, match=f"^{says}"):
+        base.check_models(config)
+
+
 def test_four_bits_are_refused_without_bitsandbytes(monkeypatch):
     monkeypatch.setattr(base, "resolve_device", lambda config: "cuda")
     monkeypatch.setattr(base, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install 'reasonmaxxer\[quantized\]'"):
-        base.check_quantization(ModelConfig(quantization="4bit"))
+        base.check_device(ModelConfig(quantization="4bit"))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import json
 import pytest
 from transformers import AutoTokenizer
 
-from reasonmaxxer.config import ModelConfig, SamplingConfig, VerifyConfig
+from reasonmaxxer.config import MicroscopeConfig, ModelConfig, Recipe, SamplingConfig, VerifyConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import load_model
 from reasonmaxxer.problems import Problem
@@ -29,7 +29,8 @@ def checked(folder, problems=PROBLEMS, new=5, style="chat_template"):
     """The longest prompt, and what was said of it."""
     loaded = load_model(ModelConfig(name=str(folder), device="cpu", dtype="float32"))
     said = []
-    return check_prompts(problems, loaded, style, new, said.append), said
+    config = MicroscopeConfig(prompt_style=style, max_new_tokens=new)
+    return check_prompts(problems, loaded, config, "prompt_style", "max_new_tokens", said.append), said
 
 
 def test_prompts_that_fit_are_measured(tmp_path):
@@ -48,6 +49,15 @@ def test_completions_beyond_a_table_of_positions_are_refused(tmp_path, monkeypat
     assert checked(folder, new=251) == (5, [])
     with pytest.raises(UserError, match=r"256 positions .*lower max_new_tokens to 251 or less"):
         checked(folder, new=252)
+
+
+def test_a_style_that_does_not_suit_is_named_by_its_key(tmp_path):
+    folder = tiny_folder(tmp_path)
+    (folder / "chat_template.jinja").unlink()
+    loaded = load_model(ModelConfig(name=str(folder), device="cpu"))
+    for config, key in ((MicroscopeConfig(), "prompt_style"), (Recipe(), "problems.prompt_style")):
+        with pytest.raises(UserError, match=rf"^{key}: prompt style 'chat_template' .* no chat template; choose qwen"):
+            check_prompts(PROBLEMS, loaded, config, key, "seed", print)
 
 
 def test_a_tokenizer_of_another_model_is_refused(tmp_path):

@@ -13,7 +13,7 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
-from reasonmaxxer.config import EngineConfig, ModelConfig, RayConfig, SamplingConfig, VllmConfig
+from reasonmaxxer.config import EngineConfig, ModelConfig, RayConfig, SamplingConfig, SuiteConfig, VllmConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import load_model
 from reasonmaxxer.rollouts import ray_engine
@@ -47,12 +47,12 @@ def loaded(tmp_path_factory):
 
 def test_what_a_cluster_has_is_seen_there(monkeypatch):
     nowhere = VllmConfig(python="/nowhere/python")
-    check_engine(EngineConfig(name="vllm", vllm=nowhere, ray=RayConfig(workers=1, address="auto")))
+    check_engine(SuiteConfig(engine=EngineConfig(name="vllm", vllm=nowhere, ray=RayConfig(workers=1, address="auto"))))
     with pytest.raises(UserError, match="cannot be run"):
-        check_engine(EngineConfig(name="vllm", vllm=nowhere, ray=RayConfig(workers=1)))
+        check_engine(SuiteConfig(engine=EngineConfig(name="vllm", vllm=nowhere, ray=RayConfig(workers=1))))
     monkeypatch.setattr(ray_engine, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match="on every machine"):
-        check_engine(EngineConfig(ray=RayConfig(workers=1)))
+    with pytest.raises(UserError, match=r"^engine\.ray\.workers .*on every machine"):
+        check_engine(SuiteConfig(engine=EngineConfig(ray=RayConfig(workers=1))))
 
 
 def workers():

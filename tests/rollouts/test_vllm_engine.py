@@ -15,7 +15,15 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 from reasonmaxxer.artifacts import write_json
-from reasonmaxxer.config import EngineConfig, ModelConfig, SamplingConfig, VllmConfig
+from reasonmaxxer.config import (
+    EngineConfig,
+    ModelConfig,
+    Recipe,
+    RolloutsConfig,
+    SamplingConfig,
+    SuiteConfig,
+    VllmConfig,
+)
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import eos_ids, load_model
 from reasonmaxxer.models.teachers import teachers
@@ -37,12 +45,19 @@ real = pytest.mark.skipif(not PYTHON, reason="REASONMAXXER_VLLM_PYTHON names no 
 
 
 @absent
-def test_refused_before_long_work_where_it_is_not_installed(tmp_path):
-    with pytest.raises(UserError, match="does not find vLLM"):
-        check_engine(EngineConfig(name="vllm"))
+@pytest.mark.parametrize(
+    "key, holding",
+    [
+        ("engine", lambda engine: SuiteConfig(engine=engine)),
+        ("rollouts.engine", lambda engine: Recipe(rollouts=RolloutsConfig(engine=engine))),
+    ],
+)
+def test_refused_before_long_work_where_it_is_not_installed(tmp_path, key, holding):
+    with pytest.raises(UserError, match=rf"^{key}\.name = .*does not find vLLM.* {key}\.vllm\.python"):
+        check_engine(holding(EngineConfig(name="vllm")))
     missing = EngineConfig(name="vllm", vllm=VllmConfig(python=str(tmp_path / "python")))
-    with pytest.raises(UserError, match="cannot be run: No such file"):
-        check_engine(missing)
+    with pytest.raises(UserError, match=rf"^{key}\.vllm\.python = .*cannot be run: No such file"):
+        check_engine(holding(missing))
 
 
 @absent

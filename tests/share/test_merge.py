@@ -163,6 +163,8 @@ def test_what_cannot_be_merged_is_named(folder, tmp_path):
     adapter = adapter_of(folder, tmp_path / "adapter", 0.3)
     with pytest.raises(UserError, match="is there already"):
         merge(find_source(str(adapter)), adapter)
+    with pytest.raises(UserError, match=r"'smollm2-teachr' is not there\. Did you mean 'smollm2-teacher'\?"):
+        find_source("smollm2-teachr")
     with pytest.raises(UserError, match=r"not a run directory: it has no workspace\.json"):
         find_source(str(tmp_path))
     Workspace(tmp_path / "begun", "run", Recipe())

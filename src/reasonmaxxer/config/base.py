@@ -4,11 +4,13 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
+from functools import reduce
 from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Item = TypeVar("Item")
+Section = TypeVar("Section", bound="Config")
 
 Share = Annotated[float, Field(ge=0, le=1)]
 AboveZero = Annotated[float, Field(gt=0)]
@@ -68,6 +70,19 @@ class Config(BaseModel):
         """SHA-256 of the canonical JSON of this config, as hexadecimal."""
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def value(self, key: str) -> Any:
+        """What a dotted key is set to."""
+        return reduce(getattr, key.split("."), self)
+
+    def sections(self, kind: type[Section], prefix: str = "") -> Iterator[tuple[str, Section]]:
+        """Every section of a kind with its key, such as all models."""
+        for name in type(self).model_fields:
+            section = getattr(self, name)
+            if isinstance(section, kind):
+                yield prefix + name, section
+            elif isinstance(section, Config):
+                yield from section.sections(kind, f"{prefix}{name}.")
 
     def code(self) -> Iterator[tuple[str, Code]]:
         """Key and description of all that would run beside this package, sections included."""

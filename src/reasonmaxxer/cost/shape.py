@@ -8,10 +8,10 @@ import yaml
 
 from reasonmaxxer.config import ModelConfig, Recipe
 from reasonmaxxer.cost.flops import ModelFlops
-from reasonmaxxer.errors import UserError, did_you_mean
-from reasonmaxxer.models.embedded import EMBEDDED
+from reasonmaxxer.errors import UserError
 from reasonmaxxer.models.names import hub_name
 from reasonmaxxer.models.targets import target_names
+from reasonmaxxer.models.teachers import near_embedded
 
 TABLE = Path(__file__).parent / "models.yaml"
 LARGEST_SHARD = 512
@@ -109,7 +109,7 @@ def _config(model: ModelConfig, trust_remote_code: bool) -> Any:
     try:
         return AutoConfig.from_pretrained(name, revision=model.revision, trust_remote_code=trust_remote_code)
     except (OSError, ValueError) as error:
-        near = did_you_mean(model.name, [*EMBEDDED, *known])
+        near = near_embedded(model.name, *known)
         raise UserError(
             f"model.name = '{model.name}': its configuration is neither in a folder nor to be had from the hub.{near} "
             f"A folder that holds its config.json alone will do. ({str(error).strip().splitlines()[0]})"

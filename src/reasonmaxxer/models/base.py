@@ -10,12 +10,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reasonmaxxer.config import ModelConfig
-from reasonmaxxer.errors import UserError, did_you_mean
+from reasonmaxxer.config import Config, ModelConfig
+from reasonmaxxer.errors import UserError
 from reasonmaxxer.models.cpu.memory import configure_memory
 from reasonmaxxer.models.embedded import EMBEDDED, resolve_embedded
 from reasonmaxxer.models.files import INDEX, files_of, fingerprint, refuse_other_weights, shards_of
-from reasonmaxxer.models.teachers import teachers
+from reasonmaxxer.models.teachers import near_embedded, teachers
 
 if TYPE_CHECKING:
     import torch
@@ -67,8 +67,7 @@ def load_base(config: ModelConfig, trust_remote_code: bool = False) -> LoadedMod
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     path, name, source = _locate(config)
-    device = resolve_device(config)
-    check_quantization(config)
+    device = check_device(config)
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": config.revision}
     with in_a_sentence(_cannot_load(config)):
         files = _files(path, config.revision)
@@ -148,7 +147,7 @@ def resolve_device(config: ModelConfig) -> str:
     try:
         torch.empty(0, device=config.device)
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"model.device = '{config.device}' is not available: {error}") from error
+        raise UserError(f"device = '{config.device}' is not available: {error}") from error
     return config.device
 
 
@@ -170,21 +169,33 @@ def resolve_dtype(config: ModelConfig, device: str) -> torch.dtype:
     return torch.bfloat16 if fast else torch.float32
 
 
-def check_quantization(config: ModelConfig) -> None:
-    """Refuse weights in four bits where they cannot be had, before long work starts.
+def check_models(config: Config) -> None:
+    """Refuse what no model of a command can be loaded with on this machine, before long work starts.
 
     Raises:
-        UserError: the device is no CUDA device, or bitsandbytes is not installed.
+        UserError: it names the key; as by `check_device`.
     """
-    if config.quantization == "none":
-        return
+    for key, model in config.sections(ModelConfig):
+        try:
+            check_device(model)
+        except UserError as error:
+            raise UserError(f"{key}.{error}") from error
+
+
+def check_device(config: ModelConfig) -> str:
+    """The device of a model, where it and weights in four bits can be had.
+
+    Raises:
+        UserError: the device is not there, or for four bits no CUDA device, or bitsandbytes is not installed.
+    """
     device = resolve_device(config)
+    if config.quantization == "none":
+        return device
     if not device.startswith("cuda"):
-        raise UserError(
-            f"model.quantization = '4bit' needs a CUDA device, and model.device is {device}: take it off the recipe."
-        )
+        raise UserError(f"quantization = '4bit' needs a CUDA device, and the device is {device}: set it to none.")
     if find_spec("bitsandbytes") is None:
-        raise UserError("model.quantization = '4bit' needs bitsandbytes: pip install 'reasonmaxxer[quantized]'.")
+        raise UserError("quantization = '4bit' needs bitsandbytes: pip install 'reasonmaxxer[quantized]'.")
+    return device
 
 
 def _quantized(config: ModelConfig, device: str) -> dict[str, Any]:
@@ -212,13 +223,12 @@ def _locate(config: ModelConfig) -> tuple[str, str, str]:
 
 
 def _cannot_load(config: ModelConfig) -> str:
-    known = [*EMBEDDED, *teachers()]
-    says = f"model.name = '{config.name}' cannot be loaded."
+    says = f"The model '{config.name}' cannot be loaded."
     if Path(config.name).is_dir():
         return f"{says} Download it or save it again, and install what it asks for."
     return (
-        f"{says}{did_you_mean(config.name, known)} It must be a local folder, a hub id that can be "
-        f"reached, or one of: {', '.join(known)}."
+        f"{says}{near_embedded(config.name)} It must be a local folder, a hub id that can be reached, or one of: "
+        f"{', '.join((*EMBEDDED, *teachers()))}."
     )
 
 

@@ -71,7 +71,7 @@ def unlike_head(model: Any) -> str | None:
         dtype = str(model.dtype).removeprefix("torch.")
         raise UserError(
             f"{model.name_or_path} gives logits that are no numbers: its weights hold NaN, or are too "
-            f"large for {dtype}; set model.dtype to float32, or take another copy."
+            f"large for {dtype}; set its dtype to float32, or take another copy."
         )
     tolerance = 1e-4 if model.dtype == torch.float32 else 2e-2
     if torch.allclose(own, ours, rtol=tolerance, atol=tolerance * own.abs().max().item()):

@@ -42,8 +42,8 @@ def load_model(config: ModelConfig, trust_remote_code: bool = False) -> LoadedMo
         return load_base(config, trust_remote_code)
     if config.quantization != "none":
         raise UserError(
-            f"model.name = '{config.name}' is an adapter, which cannot be merged into weights of four "
-            "bits without loss: take model.quantization off, or name a base."
+            f"The model '{config.name}' is an adapter, which cannot be merged into weights of four bits without loss: "
+            "set quantization to none, or name a base."
         )
     merged = merge_adapter(load_adapter(config, adapter, trust_remote_code))
     return replace(merged, name=config.name, config=config)

@@ -7,6 +7,8 @@ what it cost.
 from pathlib import Path
 
 from reasonmaxxer.artifacts import read_json
+from reasonmaxxer.errors import did_you_mean
+from reasonmaxxer.models.embedded import EMBEDDED
 
 FOLDER = Path(__file__).parent / "teachers"
 
@@ -14,6 +16,11 @@ FOLDER = Path(__file__).parent / "teachers"
 def teachers() -> dict[str, Path]:
     """Folder of each teacher, by name."""
     return {path.parent.name: path.parent for path in sorted(FOLDER.glob("*/adapter_config.json"))}
+
+
+def near_embedded(name: str, *others: str) -> str:
+    """Of a model's name that leads nowhere: `` Did you mean 'x'?``, an embedded model, a teacher or one of others."""
+    return did_you_mean(name, (*EMBEDDED, *teachers(), *others))
 
 
 def describe_teacher(folder: Path) -> str:

@@ -96,12 +96,12 @@ def load_samples(sources: Sequence[SourceConfig], limit: int | None, seed: int) 
         UserError: a source fails, or two have one name.
     """
     found: dict[str, list[Problem]] = {}
-    for source in sources:
+    for number, source in enumerate(sources):
         name = source_name(source)
         if name in found:
             raise UserError(f"Two sources of problems are called '{name}'; rename one of them.")
         asked = source.model_copy(update={"limit": limit if is_generated(source.source) else None})
-        problems = load_problems(asked, seed, "problems")
+        problems = load_problems(asked, seed, f"problems.{number}")
         by = "level" if any("level" in problem.metadata for problem in problems) else "subject"
         found[name] = problems if limit is None else stratified(problems, limit, seed, by)
     return found
@@ -124,10 +124,10 @@ def load_splits(config: ProblemsConfig, seed: int) -> Splits:
         UserError: a source fails, an id occurs twice in a split, or two splits share a problem.
     """
     sources = {"train": config.train, "validation": config.validation, "test": config.test}
-    return Splits(**load_disjoint(sources, seed))
+    return Splits(**load_disjoint(sources, seed, "problems."))
 
 
-def load_disjoint(sources: Mapping[str, SourceConfig], seed: int) -> dict[str, list[Problem]]:
+def load_disjoint(sources: Mapping[str, SourceConfig], seed: int, where: str = "") -> dict[str, list[Problem]]:
     """Load several splits by name and refuse any overlap, by id or by normalised text.
 
     Splits that draw from one file, data set or benchmark draw in turn, the last split first, each from
@@ -136,6 +136,7 @@ def load_disjoint(sources: Mapping[str, SourceConfig], seed: int) -> dict[str, l
     Args:
         sources: each split's.
         seed: of the draws whose source has no seed of its own.
+        where: what stands before a split's name in its key, named in errors.
 
     Raises:
         UserError: a source fails, an id occurs twice in a split, or two splits share a problem.
@@ -143,10 +144,10 @@ def load_disjoint(sources: Mapping[str, SourceConfig], seed: int) -> dict[str, l
     drawn: dict[str, list[Problem]] = {}
     for name, source in reversed(list(sources.items())):
         taken = [p for n, of in drawn.items() if _pool(sources[n]) == _pool(source) for p in of]
-        drawn[name] = load_problems(source, seed, f"problems.{name}", taken)
+        drawn[name] = load_problems(source, seed, f"{where}{name}", taken)
     splits = {name: drawn[name] for name in sources}
     for one, other in combinations(splits, 2):
-        _refuse_overlap(splits, sources, one, other)
+        _refuse_overlap(splits, sources, one, other, where)
     return splits
 
 
@@ -160,7 +161,7 @@ def _pool(source: SourceConfig) -> tuple[str | None, ...]:
 
 
 def _refuse_overlap(
-    splits: Mapping[str, list[Problem]], sources: Mapping[str, SourceConfig], one: str, other: str
+    splits: Mapping[str, list[Problem]], sources: Mapping[str, SourceConfig], one: str, other: str, where: str
 ) -> None:
     ids = {p.id for p in splits[other]}
     texts = {normalise(p.text) for p in splits[other]}
@@ -175,6 +176,6 @@ def _refuse_overlap(
     else:
         remedy = "rename one file or name a column of unique ids with id_column"
     raise UserError(
-        f"problems.{one} and problems.{other} share {len(shared)} problems by {'text' if same_text else 'id'}, such "
+        f"{where}{one} and {where}{other} share {len(shared)} problems by {'text' if same_text else 'id'}, such "
         f"as '{shared[0].id}' ({shared[0].text[:80]!r}); {remedy}."
     )

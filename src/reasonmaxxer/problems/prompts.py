@@ -85,6 +85,6 @@ def _chat(style: PromptStyle, text: str, tokenizer: Any) -> list[int]:
             return ids
     fault, cause = faults[0] if faults else ("no chat template", None)
     raise UserError(
-        f"problems.prompt_style is '{style}', but {tokenizer.name_or_path or 'the model'} has {fault}; "
+        f"prompt style '{style}' does not suit {tokenizer.name_or_path or 'the model'}, which has {fault}; "
         f"choose {' or '.join(TEXT_STYLES)}."
     ) from cause

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from reasonmaxxer.config import EngineConfig
+from reasonmaxxer.config import Config, EngineConfig
 from reasonmaxxer.models import LoadedModel
 from reasonmaxxer.rollouts.engine import Engine
 from reasonmaxxer.rollouts.ray_engine import RayEngine, check_ray
@@ -16,13 +16,13 @@ class EngineKind(NamedTuple):
 
     Attributes:
         make: of the config, the model, the tokens that end a completion, and the sequences decoded at once.
-        check: refuses what is not installed, before long work starts.
+        check: refuses what is not installed, before long work starts; told the config's key too.
         in_memory: whether it samples the model as it stands; the others sample its base, and put on it the
             adapter that a request names.
     """
 
     make: Callable[[EngineConfig, LoadedModel, Sequence[int], int], Engine]
-    check: Callable[[EngineConfig], None] = lambda config: None
+    check: Callable[[EngineConfig, str], None] = lambda config, key: None
     in_memory: bool = False
 
 
@@ -48,13 +48,14 @@ def make_engine(config: EngineConfig, loaded: LoadedModel, eos_ids: Sequence[int
     return kind.make(config, loaded, eos_ids, batch_size)
 
 
-def check_engine(config: EngineConfig) -> None:
-    """Refuse an engine that is not installed, before long work starts.
+def check_engine(config: Config) -> None:
+    """Refuse an engine of a command that is not installed, before long work starts.
 
     Raises:
         UserError: it says what to install.
     """
-    if config.ray.workers:
-        check_ray()
-    if not config.ray.address:
-        ENGINES[config.name].check(config)
+    for key, engine in config.sections(EngineConfig):
+        if engine.ray.workers:
+            check_ray(key)
+        if not engine.ray.address:
+            ENGINES[engine.name].check(engine, key)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from reasonmaxxer.config import PromptStyle
+from reasonmaxxer.config import Config
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import LoadedModel
 from reasonmaxxer.models.base import table_positions
@@ -12,8 +12,9 @@ from reasonmaxxer.problems import Problem, render_prompt
 def check_prompts(
     problems: Sequence[Problem],
     loaded: LoadedModel,
-    prompt_style: PromptStyle,
-    max_new_tokens: int,
+    config: Config,
+    prompt_style: str,
+    max_new_tokens: str,
     warn: Callable[[str], None],
 ) -> int:
     """Refuse problems that a model cannot be asked.
@@ -21,8 +22,9 @@ def check_prompts(
     Args:
         problems: all that will be asked.
         loaded: the model.
-        prompt_style: how a problem becomes a prompt.
-        max_new_tokens: of a completion.
+        config: of the command.
+        prompt_style: its key of how a problem becomes a prompt.
+        max_new_tokens: its key of the longest completion, tokens.
         warn: told where completions may leave the positions that the model was made for.
 
     Returns:
@@ -32,7 +34,11 @@ def check_prompts(
         UserError: a prompt has tokens that the model does not know, or a completion may come to positions
             that it does not have.
     """
-    prompts = [render_prompt(prompt_style, p.text, loaded.tokenizer) for p in problems]
+    style, new = config.value(prompt_style), config.value(max_new_tokens)
+    try:
+        prompts = [render_prompt(style, p.text, loaded.tokenizer) for p in problems]
+    except UserError as error:
+        raise UserError(f"{prompt_style}: {error}") from error
     known = len(loaded.model.get_input_embeddings().weight)
     if (largest := max(map(max, prompts))) >= known:
         raise UserError(
@@ -41,10 +47,10 @@ def check_prompts(
         )
     longest = max(map(len, prompts))
     window = getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None)
-    if window and longest + max_new_tokens > window:
+    if window and longest + new > window:
         text = (
-            f"With prompts of up to {longest:,} tokens and {max_new_tokens:,} new ones a completion can "
-            f"leave the {window:,} positions that {loaded.name} was made for; lower max_new_tokens"
+            f"With prompts of up to {longest:,} tokens and {new:,} new ones a completion can "
+            f"leave the {window:,} positions that {loaded.name} was made for; lower {max_new_tokens}"
         )
         if table_positions(loaded.model):
             raise UserError(f"{text} to {window - longest:,} or less, or drop the longest problems.")
@@ -52,18 +58,19 @@ def check_prompts(
     return longest
 
 
-def check_max_length(longest: int, max_length: int) -> None:
+def check_max_length(longest: int, config: Config, key: str) -> None:
     """Refuse to cut sequences within their prompts: nothing would be learnt from them.
 
     Args:
         longest: tokens of the longest prompt.
-        max_length: that training keeps of a sequence.
+        config: of the command.
+        key: its key of the tokens that training keeps of a sequence.
 
     Raises:
         UserError: a prompt is as long as that.
     """
-    if longest >= max_length:
+    if longest >= (kept := config.value(key)):
         raise UserError(
-            f"max_length = {max_length:,} of the training leaves nothing of the completions of a prompt of "
+            f"{key} = {kept:,} leaves nothing of the completions of a prompt of "
             f"{longest:,} tokens: raise it, or drop the longest problems."
         )

@@ -169,15 +169,18 @@ class _Worker:
         self.adapter, self.engine = adapter, self.make_engine()
 
 
-def check_ray() -> None:
+def check_ray(key: str) -> None:
     """Refuse to go to a cluster without Ray, before long work starts.
+
+    Args:
+        key: of the engine, named in errors.
 
     Raises:
         UserError: it is not installed.
     """
     if find_spec("ray") is None:
         raise UserError(
-            "rollouts.engine.ray.workers needs Ray, which is not installed: "
+            f"{key}.ray.workers needs Ray, which is not installed: "
             "pip install 'reasonmaxxer[ray]', on every machine of the cluster."
         )
 

@@ -169,12 +169,16 @@ class VllmEngine(Engine):
             self.close()
             raise UserError(
                 f"vLLM {error}\nIt was run by {self.config.python or sys.executable}; docs/engines.md says "
-                "what is known to fail. Or set rollouts.engine.name to transformers."
+                "what is known to fail. Or set the name of the engine to transformers."
             ) from error
 
 
-def check_vllm(config: EngineConfig) -> None:
+def check_vllm(config: EngineConfig, key: str) -> None:
     """Refuse an interpreter that has no vLLM, before long work starts.
+
+    Args:
+        config: the engine.
+        key: of it, named in errors.
 
     Raises:
         UserError: there is no such interpreter, or it does not find vLLM.
@@ -185,13 +189,13 @@ def check_vllm(config: EngineConfig) -> None:
         installed = not subprocess.run(command, capture_output=True).returncode
     except OSError as error:
         raise UserError(
-            f"rollouts.engine.vllm.python = '{python}' cannot be run: {error.strerror}. Name the "
+            f"{key}.vllm.python = '{python}' cannot be run: {error.strerror}. Name the "
             "interpreter of the environment that vLLM is installed in."
         ) from error
     if not installed:
         raise UserError(
-            f"rollouts.engine.name = 'vllm', but {python} does not find vLLM. Install it in an "
-            "environment of its own and name its interpreter in rollouts.engine.vllm.python "
+            f"{key}.name = 'vllm', but {python} does not find vLLM. Install it in an "
+            f"environment of its own and name its interpreter in {key}.vllm.python "
             "(docs/engines.md), or beside this package: pip install 'reasonmaxxer[vllm]'."
         )
 

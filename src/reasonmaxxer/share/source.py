@@ -10,6 +10,7 @@ import yaml
 from reasonmaxxer.artifacts import read_object, write_json, write_text
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models.names import resolve
+from reasonmaxxer.models.teachers import near_embedded, teachers
 from reasonmaxxer.work.folder import open_run
 
 _PART = r"[^\s/\\'\"(),;<>|]+"
@@ -38,6 +39,11 @@ def find_source(name: str) -> Source:
     adapter, run = resolve(name).adapter, Path(name)
     if adapter:
         return Source(adapter)
+    if not run.exists():
+        raise UserError(
+            f"'{name}' is not there.{near_embedded(name)} Give a run directory, a PEFT folder or one of: "
+            f"{', '.join(teachers())}."
+        )
     read_finished(run)
     return Source(run / "training" / "adapter", run)
 

@@ -10,7 +10,7 @@ from reasonmaxxer.config import Config, CostConfig, ModelConfig
 from reasonmaxxer.cost import price_of
 from reasonmaxxer.environment import describe_environment
 from reasonmaxxer.models import resolve_device
-from reasonmaxxer.models.base import check_quantization
+from reasonmaxxer.models.base import check_models
 from reasonmaxxer.problems import Problem
 from reasonmaxxer.work.folder import SUMMARY
 from reasonmaxxer.work.reuse import Keys, take_over
@@ -48,8 +48,8 @@ def opened(
     Raises:
         UserError: as by `Workspace` and `take_over`, or its problems are others now.
     """
+    check_models(config)
     device = resolve_device(model)
-    check_quantization(model)
     workspace = Workspace(
         out, command, config, stages=stages, files=files, device=device, price=price_of(CostConfig(), device)
     )

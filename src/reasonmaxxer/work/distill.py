@@ -166,9 +166,9 @@ class _Distillation:
         shell = self._shell()
         teacher = self._load(self.config.teacher)
         check_pair(shell, teacher)
-        style, limit = self.config.prompt_style, self.config.max_new_tokens
         every = [*self.problems["train"], *self.problems["test"]]
-        check_max_length(check_prompts(every, teacher, style, limit, self.display.warn), self.config.max_length)
+        longest = check_prompts(every, teacher, self.config, "prompt_style", "max_new_tokens", self.display.warn)
+        check_max_length(longest, self.config, "max_length")
         ends = sorted({i for m in (shell, teacher) for i in eos_ids(m.model, m.tokenizer)})
         asked = self._respondent(teacher.model, shell.tokenizer, ends)
         folder, problems, each = work.folder, self.problems["train"], self.config.rollouts_per_problem

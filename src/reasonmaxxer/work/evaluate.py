@@ -73,7 +73,7 @@ def evaluate(
     problems = load_samples(config.problems, config.limit, config.seed)
     if config.adapter:
         check_adapter(Path(config.adapter))
-    check_engine(config.engine)
+    check_engine(config)
     against = Path(config.against) if config.against else None
     if against:
         refuse_unlike(config, problems, against)
@@ -135,7 +135,7 @@ class _Evaluation:
             loaded = replace(with_adapter(loaded, named.adapter), name=self.config.adapter or self.config.model.name)
         self.display.note(f"{loaded.name} ({loaded.source}), {loaded.model.dtype} on {loaded.model.device}")
         asked = list(chain(*self.problems.values()))
-        check_prompts(asked, loaded, self.config.prompt_style, self.config.max_new_tokens, self.display.warn)
+        check_prompts(asked, loaded, self.config, "prompt_style", "max_new_tokens", self.display.warn)
         return loaded
 
     def answer_benchmark(self, name: str, work: StageWork) -> None:

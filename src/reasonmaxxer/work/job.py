@@ -16,7 +16,7 @@ from reasonmaxxer.method.processes import check_processes, process_count
 from reasonmaxxer.method.selection import Example, examples_from_table
 from reasonmaxxer.method.trackers import check_trackers
 from reasonmaxxer.models import LoadedModel, load_model, resolve_device
-from reasonmaxxer.models.base import check_quantization
+from reasonmaxxer.models.base import check_models
 from reasonmaxxer.models.names import files_behind
 from reasonmaxxer.problems import Splits, load_splits, problems_from_table
 from reasonmaxxer.recipe import parse_config
@@ -94,14 +94,14 @@ class Job:
         recipe, splits = self.recipe, self.splits
         loaded = load_model(recipe.model, trust_remote_code=self.trust_remote_code)
         self.display.note(f"{loaded.name} ({loaded.source}), {loaded.model.dtype} on {loaded.model.device}")
-        style, warn = recipe.problems.prompt_style, self.display.warn
+        style, warn = "problems.prompt_style", self.display.warn
         measured = [*splits.validation, *splits.test]
-        check_prompts(measured, loaded, style, recipe.evaluation.max_new_tokens, warn)
+        check_prompts(measured, loaded, recipe, style, "evaluation.max_new_tokens", warn)
         if recipe.rollouts.imported:
             return loaded
-        longest = check_prompts(splits.train, loaded, style, recipe.rollouts.max_new_tokens, warn)
+        longest = check_prompts(splits.train, loaded, recipe, style, "rollouts.max_new_tokens", warn)
         if recipe.training.method not in ONLINE:
-            check_max_length(longest, recipe.training.max_length)
+            check_max_length(longest, recipe, "training.max_length")
         return loaded
 
 
@@ -129,9 +129,9 @@ def open_job(
     """
     check_trackers(recipe.training.report_to)
     check_trl(recipe.training.method)
-    check_engine(recipe.rollouts.engine)
+    check_engine(recipe)
     check_processes(recipe.training)
-    check_quantization(recipe.model)
+    check_models(recipe)
     device = resolve_device(recipe.model)
     verifier = Verifier(recipe.verify, recipe.problems.prompt_style)
     fixed = (out / "problems" / RECORD).is_file()

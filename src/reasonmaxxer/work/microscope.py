@@ -203,7 +203,7 @@ class _Comparison:
         turns = ", one at a time" if pair.in_turn else ""
         names = f"{pair.base.name} and {pair.tuned.name}"
         self.display.note(f"{names}, {pair.base.model.dtype} on {pair.device}{turns}")
-        check_prompts(self.problems, pair.base, config.prompt_style, config.max_new_tokens, self.display.warn)
+        check_prompts(self.problems, pair.base, config, "prompt_style", "max_new_tokens", self.display.warn)
         self.stack.enter_context(pair.at_work())
         return pair
 

@@ -2,9 +2,7 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
-from functools import reduce
 from pathlib import Path
-from typing import Any
 
 from reasonmaxxer.artifacts import read_table
 from reasonmaxxer.config import Config
@@ -61,11 +59,7 @@ def take_over(
 
 def differing(theirs: Config, ours: Config, keys: Keys) -> list[str]:
     """Those of some keys that two configs differ in."""
-    return [key for key in keys if _value(theirs, key) != _value(ours, key)]
-
-
-def _value(config: Config, key: str) -> Any:
-    return reduce(getattr, key.split("."), config)
+    return [key for key in keys if theirs.value(key) != ours.value(key)]
 
 
 def _other_problems(there: Path, problems: Mapping[str, Sequence[Problem]]) -> list[str]:

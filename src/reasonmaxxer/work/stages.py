@@ -96,7 +96,7 @@ def _imported(job: Job, path: Path) -> list[Rollout]:
         prompt_style=job.recipe.problems.prompt_style,
         eos_ids=job.model.eos_ids,
     )
-    check_max_length(max(len(rollout.prompt_ids) for rollout in rollouts), job.recipe.training.max_length)
+    check_max_length(max(len(rollout.prompt_ids) for rollout in rollouts), job.recipe, "training.max_length")
     return rollouts
 
 
