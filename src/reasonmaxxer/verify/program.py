@@ -41,6 +41,7 @@ _STATEMENT = re.compile(
 """What a line of code begins like, told from prose."""
 _TOKEN = re.compile(r"\"\"\"|'''|\"(?:\\.|[^\"\\\n])*\"?|'(?:\\.|[^'\\\n])*'?|#[^\n]*|[()\[\]{}]|\n(?=\S)")
 _CLOSING = {quote: re.compile(rf"(?<!\\){quote}") for quote in ('"""', "'''")}
+_CHECK = re.compile(r"assert\b|[\w.]+\(")
 _LONGEST_PARSED = 20_000
 """Characters up to which text is parsed to see where it was cut off."""
 _INDENT = 4
@@ -53,45 +54,82 @@ def read_program(completion: str, problem: Problem) -> str | None:
         completion: what a model wrote; after reasoning between `<think>` marks only what follows it counts.
         problem: its metadata hold `entry_point`, and `prompt` and `preamble` where the completion continues a prompt.
     """
-    text = _answered(completion.replace("\r\n", "\n"))
-    name, prompt = str(problem.metadata["entry_point"]), str(problem.metadata.get("prompt", ""))
-    defining = re.compile(
-        rf"^(?:(?:async[ \t]+)?def[ \t]+{re.escape(name)}[ \t]*[(\[]|class[ \t]+{re.escape(name)}\b"
-        rf"|{re.escape(name)}[ \t]*(?::[^=\n]*)?=(?!=))",
-        re.MULTILINE,
-    )
-    before, blocks = _blocks(text)
-    found = next((place for place, block in enumerate(blocks) if defining.search(block.code)), None)
-    width = _indent(prompt.rstrip().rpartition("\n")[2]) or _INDENT
-    plain = found is None or _STATEMENT.match(before.lstrip())
-    if prompt and plain and (body := _continued(before, width)):
-        return prompt + body
-    given = str(problem.metadata.get("preamble", ""))
+    before, blocks = _blocks(_answered(completion.replace("\r\n", "\n")))
+    return next(filter(None, _readings(before, blocks, _Asked(problem))), None)
+
+
+def _readings(before: str, blocks: Sequence[_Block], asked: _Asked) -> Iterator[str | None]:
+    """What may be the program, in the order above.
+
+    Args:
+        before: the text before the first block.
+        blocks: of Python.
+        asked: what is to be defined.
+    """
+    found = next((place for place, block in enumerate(blocks) if asked.is_defined_in(block.code)), None)
+    if found is None or _STATEMENT.match(before.lstrip()):
+        yield asked.continued(_body(before, asked.width))
     if found is not None:
         earlier = [block.code for block in blocks[:found] if _only_defines(block.code)]
-        return given + "".join([*earlier, blocks[found].whole(defining)])
-    if defining.search(before):
-        return given + _Block(_code_in(before, defining) or before).whole(defining)
+        yield asked.whole("".join([*earlier, asked.finished(blocks[found])]))
+    loose = _loose(before, asked)
+    if asked.is_defined_in(loose):
+        yield asked.whole(asked.finished(_Block(loose, closed=False)))
     filled = [block.code for block in blocks if block.code.strip()]
-    if prompt and filled and not _DEFINITION.search(filled[0]):
-        return prompt + _as_body(filled[0], width)
-    return next(filter(_DEFINITION.search, filled), None) or next(iter(filled), None) or _code_in(before, defining)
+    if filled and not _DEFINITION.search(filled[0]):
+        yield asked.continued(_as_body(filled[0], asked.width))
+    yield from filter(_DEFINITION.search, filled)
+    yield from filled
+    yield loose
 
 
-@dataclass
+class _Asked:
+    """What a problem asks for.
+
+    Attributes:
+        width: indentation of the body that continues its prompt.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        name = re.escape(str(problem.metadata["entry_point"]))
+        self._prompt = str(problem.metadata.get("prompt", ""))
+        self._preamble = str(problem.metadata.get("preamble", "")) if self._prompt else ""
+        self._defining = re.compile(
+            rf"^(?:(?:async[ \t]+)?def[ \t]+{name}[ \t]*[(\[]|class[ \t]+{name}\b|{name}[ \t]*(?::[^=\n]*)?=(?!=))",
+            re.MULTILINE,
+        )
+        self.width = _indent(self._prompt.rstrip().rpartition("\n")[2]) or _INDENT
+
+    def is_defined_in(self, code: str) -> bool:
+        """Whether code defines the function."""
+        return self._defining.search(code) is not None
+
+    def continued(self, body: str | None) -> str | None:
+        """The prompt with a body; none without either."""
+        return self._prompt + body if self._prompt and body else None
+
+    def whole(self, code: str) -> str:
+        """Code that defines the function, after what the prompt imports and defines."""
+        return code if "from __future__" in code else self._preamble + code
+
+    def finished(self, block: _Block) -> str:
+        """The code of a block, if it was never closed less a last statement that was cut off.
+
+        That is one that does not parse, and a check or call, which may parse without its last digits.
+        """
+        *_, last = [0, *_outer_lines(block.code)]
+        if block.closed or not self.is_defined_in(block.code[:last]):
+            return block.code
+        long = len(block.code) > _LONGEST_PARSED
+        return block.code[:last] if _CHECK.match(block.code, last) or not (long or _parses(block.code)) else block.code
+
+
+@dataclass(frozen=True)
 class _Block:
-    """A code block, or code without one."""
+    """A code block."""
 
-    code: str = ""
-    closed: bool = False
-
-    def whole(self, defining: re.Pattern[str]) -> str:
-        """The code, less a last statement that was cut off."""
-        if self.closed or len(self.code) > _LONGEST_PARSED or _parses(self.code):
-            return self.code
-        *_, last = [0, *_outer_lines(self.code)]
-        kept = self.code[:last]
-        return kept if defining.search(kept) else self.code
+    code: str
+    closed: bool
 
 
 @dataclass
@@ -159,7 +197,7 @@ def _only_defines(code: str) -> bool:
     return all(_ONLY_DEFINES.match(code, start) for start in (0, *_outer_lines(code)))
 
 
-def _continued(text: str, width: int) -> str | None:
+def _body(text: str, width: int) -> str | None:
     """The body that a text begins with, cut at the first line that cannot belong to it; none if there is none."""
     lines = [line for line in text.split("\n", 200) if line.strip()][:2]
     if not lines:
@@ -175,16 +213,16 @@ def _continued(text: str, width: int) -> str | None:
     return _as_body(text[: next(ends, len(text))], width)
 
 
-def _code_in(text: str, defining: re.Pattern[str]) -> str | None:
+def _loose(text: str, asked: _Asked) -> str:
     """Code without a block, up to a line that is none: what defines the function, else the first there is."""
-    first, at = None, 0
+    first, at = "", 0
     while start := _START.search(text, at):
         ends = (line for line in _outer_lines(text, start.start()) if not _STATEMENT.match(text, line))
         at = next(ends, len(text))
         code = text[start.start() : at]
-        first = first or code
-        if defining.search(code):
+        if asked.is_defined_in(code):
             return code
+        first = first or code
     return first
 
 
