@@ -107,6 +107,11 @@ def test_bodies_and_whole_functions_of_a_prompt(completion):
     assert run(read_program(completion, TOTAL), "total")([1, 2]) == 3
 
 
+def test_indented_prose_is_no_body_where_a_block_defines_the_function():
+    code = f"def total(xs: List[int]) -> int:\n{BODY}"
+    assert read_program(f"    Here it is, indented\n\n```python\n{code}```", TOTAL).endswith(f"\n\n\n{code}")
+
+
 def test_a_last_statement_that_was_cut_off_is_left_out():
     whole = f"{HELPERS}\n\n{CODE}"
     for cut in ("\nprint(add(1,", "\ndef test():\n    assert add(1", '\ns = """'):
