@@ -9,7 +9,11 @@ from typing import Annotated
 import typer
 
 from reasonmaxxer import __version__
-from reasonmaxxer.cli import commands, grade, plan, runs, share
+from reasonmaxxer.cli import commands
+from reasonmaxxer.cli.grade import grade
+from reasonmaxxer.cli.plan import plan
+from reasonmaxxer.cli.runs import compare, models, recipes, report, show
+from reasonmaxxer.cli.share import export, merge
 from reasonmaxxer.errors import UserError
 
 FULL = ("No space left", "PytorchStreamWriter failed", "iostream error", "unexpected pos")
@@ -23,8 +27,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Better reasoning from a language model's own rollouts, without reinforcement learning.",
 )
-for module in (commands, runs, plan, grade, share):
-    module.register(app)
+commands.register(app)
+for command in (show, report, compare, models, recipes, plan, grade, merge, export):
+    app.command()(command)
 
 
 @app.callback(invoke_without_command=True)

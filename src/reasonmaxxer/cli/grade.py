@@ -63,8 +63,11 @@ def grade(
     with Display(Console()).task("grade", len(rows)) as task:
         graded = grade_file(rows, out, config, task.advance)
     names = [outcome.value for outcome in Outcome]
-    cells: list[list[str | int]] = [
-        [benchmark or "(none: exact)", counts.total(), *(counts[name] for name in names)]
+    cells = [
+        (
+            benchmark or "(none: exact)",
+            *(f"{count:,}" for count in (counts.total(), *(counts[name] for name in names))),
+        )
         for benchmark, counts in sorted(graded.outcomes.items())
     ]
     print_table(("benchmark", "rows", *names), cells)
@@ -82,8 +85,3 @@ def _lines(graded: GradedFile) -> list[str]:
     for problem, found in graded.failed[:_SHOWN]:
         lines.append(f"  {problem.id}: {found.detail}")
     return [line[:300] for line in lines] + [str(graded.out)]
-
-
-def register(app: typer.Typer) -> None:
-    """Put the command on the command line."""
-    app.command()(grade)

@@ -51,8 +51,3 @@ def plan(
     show_plan(made, Console())
     if json:
         write_json(made.to_dict(), json)
-
-
-def register(app: typer.Typer) -> None:
-    """Put the command on the command line."""
-    app.command()(plan)

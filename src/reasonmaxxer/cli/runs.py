@@ -76,9 +76,3 @@ def recipes() -> None:
         first = path.read_text(encoding="utf-8").splitlines()[0]
         rows.append((path.stem, first.removeprefix("# "), f"reasonmaxxer run {path.stem}"))
     print_table(("name", "what it does", "command"), rows)
-
-
-def register(app: typer.Typer) -> None:
-    """Put the commands on the command line."""
-    for command in (show, report, compare, models, recipes):
-        app.command()(command)

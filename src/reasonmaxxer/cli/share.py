@@ -78,9 +78,3 @@ def export(
     from reasonmaxxer.share.formats import export as write_rows
 
     typer.echo(f"{write_rows(run, form, out):,} rows: {out}")
-
-
-def register(app: typer.Typer) -> None:
-    """Put the commands on the command line."""
-    for command in (merge, export):
-        app.command()(command)

@@ -16,7 +16,7 @@ from reasonmaxxer.cost.plan import Device, Kind, Lengths, Rates, devices
 from reasonmaxxer.method.fit import FitArguments
 from reasonmaxxer.method.gate import Gate, resolve_gate
 from reasonmaxxer.method.scoring import score_rollouts
-from reasonmaxxer.method.selection import Example
+from reasonmaxxer.method.selection import example_of
 from reasonmaxxer.method.train import add_adapter, train_adapter, training_layout
 from reasonmaxxer.models import LoadedModel, eos_ids, load_model
 from reasonmaxxer.models.states import token_count
@@ -97,11 +97,7 @@ def _train(
     recipe: Recipe, loaded: LoadedModel, rollouts: list[Rollout], meter: Meter, flops: ModelFlops
 ) -> tuple[Gate, float]:
     """The gate, and the seconds of the optimiser steps after the first, whose FLOPs the meter counts."""
-    kept = ("problem_id", "rollout", "prompt_ids", "completion_ids", "entropy", "logprob")
-    examples = [
-        Example(**{name: getattr(rollout, name) for name in kept}, advantage=1.0 - 2.0 * (number % 2))
-        for number, rollout in enumerate(rollouts)
-    ]
+    examples = [example_of(rollout, 1.0 - 2.0 * (number % 2)) for number, rollout in enumerate(rollouts)]
     gate = resolve_gate(recipe.signal.gate.candidates()[0], [e.entropy for e in examples], recipe.seed)
     config = recipe.training.model_copy(update={"epochs": 1.0, "checkpoints": 1, "report_to": ()})
     model = add_adapter(loaded.model, config.adapter, recipe.seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, TypedDict
 
 import numpy as np
@@ -34,30 +34,11 @@ class Comparison(TypedDict):
 
 
 @dataclass(frozen=True)
-class Spent:
-    """What something cost, mean over seeds; `usd` is None where one had no price."""
-
-    tokens: float
-    flops: float
-    seconds: float
-    usd: float | None
-
-    @classmethod
-    def mean(cls, costs: Sequence[StageCost]) -> Spent:
-        """The mean of several costs."""
-        tokens, flops, seconds = (
-            float(np.mean([getattr(cost, name) for cost in costs])) for name in ("tokens", "flops", "seconds")
-        )
-        prices = [cost.usd for cost in costs if cost.usd is not None]
-        return cls(tokens, flops, seconds, float(np.mean(prices)) if len(prices) == len(costs) else None)
-
-
-@dataclass(frozen=True)
 class Checkpoint:
     """Checkpoints of all seeds: step, what had been spent by then, and outcomes [validation problems], all means."""
 
     step: int
-    spent: Spent
+    spent: Values
     correct_P: np.ndarray
 
 
@@ -107,9 +88,9 @@ def _arm(arm: Arm, base: Arm, problems: list[str], drawn: list[str]) -> dict[str
         values["difference"] |= {"gained": gained, "lost": lost, "p_value": mcnemar(gained, lost)}
     return values | {
         "method": arm.runs[0].recipe["training"]["method"],
-        "cost": asdict(Spent.mean([run.cost for run in arm.runs])),
-        "validation_cost": asdict(Spent.mean([run.validation for run in arm.runs])),
-        "curve": [{"step": c.step, **asdict(c.spent), **_estimate(c.correct_P)} for c in _curve(arm.runs)],
+        "cost": _spent([run.cost for run in arm.runs]),
+        "validation_cost": _spent([run.validation for run in arm.runs]),
+        "curve": [{"step": c.step, **c.spent, **_estimate(c.correct_P)} for c in _curve(arm.runs)],
     }
 
 
@@ -142,6 +123,12 @@ def crossing(arm: Mapping[str, Any]) -> int | None:
     return None
 
 
+def _spent(costs: Sequence[StageCost]) -> Values:
+    """Mean over seeds of what something cost; `usd` is None where one had no price."""
+    by_unit = {name: [getattr(cost, name) for cost in costs] for name in ("tokens", *UNITS)}
+    return {name: None if None in values else float(np.mean(values)) for name, values in by_unit.items()}
+
+
 def _estimate(values: np.ndarray) -> Values:
     return {**bootstrap(values, RESAMPLES, CONFIDENCE, 0)}
 
@@ -159,7 +146,7 @@ def _curve(runs: Sequence[Run]) -> list[Checkpoint]:
         points = [run.curve[number] for run in runs]
         correct_P = np.mean([[point.correct[i] for i in ids] for point in points], 0)
         step = round(float(np.mean([point.step for point in points])))
-        checkpoints.append(Checkpoint(step, Spent.mean([point.cost for point in points]), correct_P))
+        checkpoints.append(Checkpoint(step, _spent([point.cost for point in points]), correct_P))
     return checkpoints
 
 
@@ -195,7 +182,7 @@ def _ratios(arms: Sequence[Arm]) -> list[dict[str, Any]]:
 
 def _ratio(target: Checkpoint, rival: Sequence[Checkpoint], unit: str) -> Values | None:
     """Cost of a rival to be as right as a checkpoint, by that checkpoint's cost; None where either has no price."""
-    own, costs = getattr(target.spent, unit), [getattr(c.spent, unit) for c in rival]
+    own, costs = target.spent[unit], [c.spent[unit] for c in rival]
     if not own or None in costs:
         return None
     outcomes_CP, target_P = np.array([c.correct_P for c in rival]), target.correct_P

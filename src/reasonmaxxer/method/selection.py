@@ -6,23 +6,23 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pyarrow as pa
 
+from reasonmaxxer.artifacts import schema
 from reasonmaxxer.config import SignalConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.method.advantages import advantages
 from reasonmaxxer.method.pool import Group, Pool, no_mixed_problem
 from reasonmaxxer.rollouts.table import Rollout
 
-SCHEMA = pa.schema(
-    [
-        pa.field("problem_id", pa.string(), nullable=False),
-        pa.field("rollout", pa.int32(), nullable=False),
-        pa.field("prompt_ids", pa.list_(pa.int32()), nullable=False),
-        pa.field("completion_ids", pa.list_(pa.int32()), nullable=False),
-        pa.field("entropy", pa.list_(pa.float32()), nullable=False),
-        pa.field("logprob", pa.list_(pa.float32()), nullable=False),
-        pa.field("advantage", pa.float64(), nullable=False),
-    ]
+SCHEMA = schema(
+    {
+        "problem_id": pa.string(),
+        "rollout": pa.int32(),
+        **dict.fromkeys(("prompt_ids", "completion_ids"), pa.list_(pa.int32())),
+        **dict.fromkeys(("entropy", "logprob"), pa.list_(pa.float32())),
+        "advantage": pa.float64(),
+    }
 )
+_OF_ROLLOUT = ("problem_id", "rollout", "prompt_ids", "completion_ids", "entropy", "logprob")
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def examples_of(groups: Sequence[Group], config: SignalConfig) -> list[Example]:
         config: clip, trimming and the positive-only ablation.
     """
     examples = [
-        _example(rollout, float(advantage))
+        example_of(rollout, float(advantage))
         for group in groups
         for rollout, advantage in zip(
             group.rollouts, advantages([r.reward for r in group.rollouts], config.advantage_clip), strict=True
@@ -96,18 +96,11 @@ def examples_of(groups: Sequence[Group], config: SignalConfig) -> list[Example]:
     return [e for e in teaching if e.key not in dropped]
 
 
-def _example(rollout: Rollout, advantage: float) -> Example:
+def example_of(rollout: Rollout, advantage: float) -> Example:
+    """A rollout that was scored, as it teaches."""
     if rollout.entropy is None or rollout.logprob is None:
         raise ValueError(f"{rollout.problem_id}#{rollout.rollout} was not scored")
-    return Example(
-        problem_id=rollout.problem_id,
-        rollout=rollout.rollout,
-        prompt_ids=rollout.prompt_ids,
-        completion_ids=rollout.completion_ids,
-        entropy=rollout.entropy,
-        logprob=rollout.logprob,
-        advantage=advantage,
-    )
+    return Example(**{name: getattr(rollout, name) for name in _OF_ROLLOUT}, advantage=advantage)
 
 
 def example_table(examples: Iterable[Example]) -> pa.Table:

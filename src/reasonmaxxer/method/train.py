@@ -7,6 +7,7 @@ import pyarrow as pa
 from peft import LoraConfig, get_peft_model
 from transformers.trainer_utils import set_seed
 
+from reasonmaxxer.artifacts import schema
 from reasonmaxxer.config import AdapterConfig, TrainingConfig
 from reasonmaxxer.method.base_states import BaseStates
 from reasonmaxxer.method.data import training_rows
@@ -23,13 +24,7 @@ METRICS = (
     "loss", "grad_norm", "learning_rate", "kl", "delta_logprob_positive", "delta_logprob_negative", "reward",
     "entropy", "completion_length",
 )  # fmt: skip
-HISTORY = pa.schema(
-    [
-        pa.field("gate", pa.int32(), nullable=False),
-        pa.field("step", pa.int32(), nullable=False),
-        *(pa.field(name, pa.float64()) for name in METRICS),
-    ]
-)
+HISTORY = schema({"gate": pa.int32(), "step": pa.int32(), **dict.fromkeys(METRICS, pa.float64())}, nullable=METRICS)
 
 
 def add_adapter(model: Any, config: AdapterConfig, seed: int) -> Any:

@@ -7,16 +7,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from reasonmaxxer.artifacts import schema
 from reasonmaxxer.method.gate import Gate
 
-SCHEMA = pa.schema(
-    [
-        pa.field("gate", pa.int32(), nullable=False),
-        pa.field("step", pa.int32(), nullable=False),
-        pa.field("problem_id", pa.string(), nullable=False),
-        pa.field("correct", pa.bool_(), nullable=False),
-    ]
-)
+SCHEMA = schema({"gate": pa.int32(), "step": pa.int32(), "problem_id": pa.string(), "correct": pa.bool_()})
 
 
 @dataclass(frozen=True)

@@ -5,23 +5,20 @@ from dataclasses import asdict, dataclass, fields
 
 import pyarrow as pa
 
-SCHEMA = pa.schema(
-    [
-        pa.field("problem_id", pa.string(), nullable=False),
-        pa.field("rollout", pa.int32(), nullable=False),
-        pa.field("seed", pa.int64(), nullable=False),
-        pa.field("prompt_ids", pa.list_(pa.int32()), nullable=False),
-        pa.field("completion_ids", pa.list_(pa.int32()), nullable=False),
-        pa.field("text", pa.string(), nullable=False),
-        pa.field("finish_reason", pa.string(), nullable=False),
-        pa.field("entropy", pa.list_(pa.float32())),
-        pa.field("logprob", pa.list_(pa.float32())),
-        pa.field("outcome", pa.string(), nullable=False),
-        pa.field("extracted", pa.string()),
-        pa.field("engine", pa.string(), nullable=False),
-        pa.field("engine_version", pa.string(), nullable=False),
-        pa.field("engine_settings", pa.string(), nullable=False),
-    ]
+from reasonmaxxer.artifacts import schema
+
+_STRINGS = ("outcome", "extracted", "engine", "engine_version", "engine_settings")
+SCHEMA = schema(
+    {
+        "problem_id": pa.string(),
+        "rollout": pa.int32(),
+        "seed": pa.int64(),
+        **dict.fromkeys(("prompt_ids", "completion_ids"), pa.list_(pa.int32())),
+        **dict.fromkeys(("text", "finish_reason"), pa.string()),
+        **dict.fromkeys(("entropy", "logprob"), pa.list_(pa.float32())),
+        **dict.fromkeys(_STRINGS, pa.string()),
+    },
+    nullable=("entropy", "logprob", "extracted"),
 )
 
 

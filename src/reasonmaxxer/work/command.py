@@ -14,7 +14,7 @@ from reasonmaxxer.models.base import check_models
 from reasonmaxxer.problems import Problem
 from reasonmaxxer.work.folder import SUMMARY
 from reasonmaxxer.work.reuse import Keys, take_over
-from reasonmaxxer.work.workspace import Workspace
+from reasonmaxxer.work.workspace import Options, Workspace
 
 SCHEMA = 1
 
@@ -30,7 +30,7 @@ def opened(
     files: Sequence[str | None],
     problems: Mapping[str, Sequence[Problem]],
     depends: Mapping[str, Keys],
-    reuse: Path | None = None,
+    options: Options,
 ) -> Iterator[Workspace]:
     """A command's workspace, to itself while the block runs.
 
@@ -43,7 +43,7 @@ def opened(
         files: as of `Workspace`.
         problems: of its sources, now, by the path of the table that holds them.
         depends: keys of the config that stages depend on, as of `take_over`.
-        reuse: another workspace, whose stages are taken over where the same would be done again.
+        options: of which `reuse` is looked at.
 
     Raises:
         UserError: as by `Workspace` and `take_over`, or its problems are others now.
@@ -56,8 +56,8 @@ def opened(
     with workspace.lock():
         for table, wanted in problems.items():
             workspace.refuse_other_problems(table, wanted)
-        if reuse and not workspace.summary:
-            take_over(reuse, workspace, depends, problems)
+        if (there := options.get("reuse")) and not workspace.summary:
+            take_over(there, workspace, depends, problems)
         yield workspace
 
 

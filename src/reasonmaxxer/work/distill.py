@@ -13,6 +13,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 import torch
+from typing_extensions import Unpack
 
 from reasonmaxxer import __version__
 from reasonmaxxer.artifacts import read_table, write_table
@@ -46,7 +47,7 @@ from reasonmaxxer.work.command import finish, opened
 from reasonmaxxer.work.progress import Display
 from reasonmaxxer.work.sampling import Examiner, Respondent, greedily, tokens_and_flops_read
 from reasonmaxxer.work.stage_work import StageWork
-from reasonmaxxer.work.workspace import Workspace
+from reasonmaxxer.work.workspace import Options, Workspace, trusts
 
 ROLLOUTS, GREEDY, ADAPTER = "rollouts", "greedy", "adapter"
 OPINIONS, GREEDY_OPINIONS, HISTORY = "opinions.parquet", "greedy-opinions.parquet", "history.parquet"
@@ -86,12 +87,7 @@ class StudentCounts(ArmCounts):
 
 
 def distill(
-    config: DistillationConfig,
-    out: Path,
-    display: Display | None = None,
-    *,
-    reuse: Path | None = None,
-    trust_remote_code: bool = False,
+    config: DistillationConfig, out: Path, display: Display | None = None, **options: Unpack[Options]
 ) -> dict[str, Any]:
     """Distil a teacher into small adapters of its base, measure all of them, and draw what they kept of it.
 
@@ -99,8 +95,7 @@ def distill(
         config: models, problems and the adapters' shapes.
         out: folder to fill; the same config again goes on where it stopped.
         display: where progress shows; none is silent.
-        reuse: another distillation, whose stages are taken over where the same would be done again.
-        trust_remote_code: let the models' repositories run their own code.
+        **options: as of every command.
 
     Returns:
         What `out/summary.json` holds: `rows`, one an arm, each with `name`, `modules`, `rank`,
@@ -121,10 +116,10 @@ def distill(
         files=(config.verify.file, *files_behind(config.base.name, config.teacher.name)),
         problems={f"problems/{name}.parquet": problems for name, problems in splits.items()},
         depends={**depends, **dict.fromkeys(students, _LEARNT)},
-        reuse=reuse,
+        options=options,
     )
     with workspace as there, Verifier(config.verify, config.prompt_style) as verifier:
-        work = _Distillation(config, there, display or Display(), splits, verifier, trust_remote_code)
+        work = _Distillation(config, there, display or Display(), splits, verifier, trusts(options))
         summary = there.summary or work.measured(students)
         write_report(out)
         return summary

@@ -8,6 +8,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import Unpack
+
 from reasonmaxxer.artifacts import write_json, write_table
 from reasonmaxxer.config import MeasuredSource, SourceConfig, SuiteConfig
 from reasonmaxxer.measure.metrics import bootstrap_average
@@ -32,7 +34,7 @@ from reasonmaxxer.work.progress import Display
 from reasonmaxxer.work.records import EvaluationCounts
 from reasonmaxxer.work.sampling import Examiner
 from reasonmaxxer.work.stage_work import StageWork
-from reasonmaxxer.work.workspace import Workspace
+from reasonmaxxer.work.workspace import Options, Workspace, trusts
 
 DEFAULT_SUITE = "paper"
 AVERAGED = SUITES[DEFAULT_SUITE][:6]
@@ -46,12 +48,7 @@ ANSWERS = (
 
 
 def evaluate(
-    config: SuiteConfig,
-    out: Path,
-    display: Display | None = None,
-    *,
-    reuse: Path | None = None,
-    trust_remote_code: bool = False,
+    config: SuiteConfig, out: Path, display: Display | None = None, **options: Unpack[Options]
 ) -> dict[str, Any]:
     """Measure one model on every source of problems, in order.
 
@@ -59,8 +56,7 @@ def evaluate(
         config: model, problems and protocol.
         out: folder to fill; the same config again goes on where it stopped.
         display: where progress shows; none is silent.
-        reuse: another evaluation, whose answers are taken over where the same would be asked again.
-        trust_remote_code: let the model's repository run its own code.
+        **options: as of every command.
 
     Returns:
         What `summary.json` holds.
@@ -86,10 +82,10 @@ def evaluate(
         files=(config.verify.file, *files_behind(config.model.name, config.adapter)),
         problems={f"{name}/{PROBLEMS}": wanted for name, wanted in problems.items()},
         depends=dict.fromkeys(problems, ANSWERS),
-        reuse=reuse,
+        options=options,
     )
     with workspace as there:
-        summary = there.summary or _measured(_Evaluation(config, display, trust_remote_code, problems), there)
+        summary = there.summary or _measured(_Evaluation(config, display, trusts(options), problems), there)
         if against:
             write_json(paired_differences(config, problems, out, against), out / AGAINST)
         write_report(out)

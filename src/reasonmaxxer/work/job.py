@@ -6,6 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import Unpack
+
 from reasonmaxxer.artifacts import read_table
 from reasonmaxxer.baselines.trl import check_trl
 from reasonmaxxer.config import ONLINE, Method, Recipe
@@ -28,7 +30,7 @@ from reasonmaxxer.work.folder import RECORD, is_workspace, read_claim
 from reasonmaxxer.work.model import ModelInUse
 from reasonmaxxer.work.progress import Display
 from reasonmaxxer.work.sampling import Examiner
-from reasonmaxxer.work.workspace import Workspace
+from reasonmaxxer.work.workspace import Options, Workspace, trusts
 
 SPLITS = ("train", "validation", "test")
 
@@ -105,15 +107,7 @@ class Job:
         return loaded
 
 
-def open_job(
-    recipe: Recipe,
-    out: Path,
-    display: Display,
-    *,
-    stages: Sequence[str],
-    reuse: Path | None = None,
-    trust_remote_code: bool = False,
-) -> Job:
+def open_job(recipe: Recipe, out: Path, display: Display, stages: Sequence[str], **options: Unpack[Options]) -> Job:
     """Look into everything that a run needs before any long work starts, then claim its folder.
 
     Args:
@@ -121,8 +115,7 @@ def open_job(
         out: the run directory.
         display: where progress shows.
         stages: that it will have.
-        reuse: another run, whose stages will be taken over.
-        trust_remote_code: let the model's repository run its own code.
+        **options: as of every command.
 
     Raises:
         UserError: bad input; the folder is left alone then.
@@ -138,8 +131,8 @@ def open_job(
     drawn = None if fixed else _draw(recipe)
     price = price_of(recipe.cost, device, max(process_count(), recipe.rollouts.engine.gpus))
     environment = describe_environment(device, recipe.seed)
-    begun = (run for run in (out, reuse) if run and is_workspace(run))
-    recipe = _with_shards(recipe, begun, device, trust_remote_code)
+    begun = (run for run in (out, options.get("reuse")) if run and is_workspace(run))
+    recipe = _with_shards(recipe, begun, device, trusts(options))
     workspace = Workspace(
         out,
         "run",
@@ -154,7 +147,7 @@ def open_job(
     per_shard = recipe.rollouts.rollouts_per_shard
     assert per_shard  # fixed above
     examiner = Examiner(verifier, recipe.problems.prompt_style, recipe.seed, per_shard)
-    return Job(recipe, workspace, display, verifier, examiner, environment, trust_remote_code, drawn)
+    return Job(recipe, workspace, display, verifier, examiner, environment, trusts(options), drawn)
 
 
 def _draw(recipe: Recipe) -> Splits:

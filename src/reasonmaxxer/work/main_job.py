@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from typing_extensions import Unpack
+
 from reasonmaxxer.config import Recipe
 from reasonmaxxer.method.gate import Gate
 from reasonmaxxer.microscope.inspection import choose_specimens, inspect_tokens, write_inspection
@@ -15,24 +17,17 @@ from reasonmaxxer.work.records import TrainingCounts
 from reasonmaxxer.work.sampling import count_scored
 from reasonmaxxer.work.stage_work import StageWork
 from reasonmaxxer.work.summary import RunSummary
+from reasonmaxxer.work.workspace import Options
 
 
-def run(
-    recipe: Recipe,
-    out: Path,
-    display: Display | None = None,
-    *,
-    reuse: Path | None = None,
-    trust_remote_code: bool = False,
-) -> RunSummary:
+def run(recipe: Recipe, out: Path, display: Display | None = None, **options: Unpack[Options]) -> RunSummary:
     """`work.run.run`, then `hub/` and, of ReasonMaxxer's own method, `inspection/` and `report.html`.
 
     Args:
         recipe: what to do; `training.method` says by which method.
         out: the run directory.
         display: where progress shows; none is silent.
-        reuse: another run, whose stages are taken over where the same would be done again.
-        trust_remote_code: let the model's repository run its own code.
+        **options: as of every command.
 
     Returns:
         What `out/summary.json` holds.
@@ -49,7 +44,7 @@ def run(
             write_report(folder)
         write_hub_folder(folder)
 
-    return ring.run(recipe, out, display, reuse=reuse, trust_remote_code=trust_remote_code, also=also, after=after)
+    return ring.run(recipe, out, display, also, after, **options)
 
 
 def inspection(job: Job, work: StageWork) -> None:

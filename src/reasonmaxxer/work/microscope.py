@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from typing_extensions import Unpack
 
 from reasonmaxxer.artifacts import read_json, read_table, write_json, write_table
 from reasonmaxxer.config import InterveneConfig, MicroscopeConfig, OverlapConfig
@@ -46,7 +47,7 @@ from reasonmaxxer.work.command import finish, opened
 from reasonmaxxer.work.progress import Display
 from reasonmaxxer.work.sampling import Examiner, Respondent, count_all, tokens_and_flops_read
 from reasonmaxxer.work.stage_work import StageWork
-from reasonmaxxer.work.workspace import Workspace
+from reasonmaxxer.work.workspace import Options, Workspace, trusts
 
 PER_SHARD = 64
 """Problems whose answers are written at once."""
@@ -62,12 +63,7 @@ DEPENDS = {
 
 
 def diff(
-    config: MicroscopeConfig,
-    out: Path,
-    display: Display | None = None,
-    *,
-    reuse: Path | None = None,
-    trust_remote_code: bool = False,
+    config: MicroscopeConfig, out: Path, display: Display | None = None, **options: Unpack[Options]
 ) -> dict[str, Any]:
     """Compare a base with one tuned model token by token.
 
@@ -75,8 +71,7 @@ def diff(
         config: models, problems and whose answers are read.
         out: folder to fill; the same config again goes on where it stopped.
         display: where progress shows; none is silent.
-        reuse: another comparison, whose stages are taken over where the same would be done again.
-        trust_remote_code: let the models' repositories run their own code.
+        **options: as of every command.
 
     Returns:
         What `summary.json` holds.
@@ -95,16 +90,11 @@ def diff(
         vocabulary = work.vocabulary(("positions",), mentioned_ids(table))
         return work.finish(summarise(table, texts_of(vocabulary), config), work.pair)
 
-    return _done("diff", config, out, display, stages, measured, reuse, trust_remote_code)
+    return _done("diff", config, out, display, stages, measured, options)
 
 
 def intervene(
-    config: InterveneConfig,
-    out: Path,
-    display: Display | None = None,
-    *,
-    reuse: Path | None = None,
-    trust_remote_code: bool = False,
+    config: InterveneConfig, out: Path, display: Display | None = None, **options: Unpack[Options]
 ) -> dict[str, Any]:
     """Put tokens of one model into the other's text while it decodes, and grade what becomes of it.
 
@@ -112,8 +102,7 @@ def intervene(
         config: models, problems and policies.
         out: folder to fill; the same config again goes on where it stopped, also with other policies.
         display: where progress shows; none is silent.
-        reuse: another comparison, whose stages are taken over where the same would be done again.
-        trust_remote_code: let the models' repositories run their own code.
+        **options: as of every command.
 
     Returns:
         What `summary.json` holds.
@@ -140,16 +129,11 @@ def intervene(
         work.vocabulary(texts, _ids_in([*answers.values(), *(o.rollouts for o in outputs)], outputs))
         return work.finish({"problems": len(work.problems), **found, "fewest": fewest}, work.pair)
 
-    return _done("intervene", config, out, display, stages, measured, reuse, trust_remote_code)
+    return _done("intervene", config, out, display, stages, measured, options)
 
 
 def overlap(
-    config: OverlapConfig,
-    out: Path,
-    display: Display | None = None,
-    *,
-    reuse: Path | None = None,
-    trust_remote_code: bool = False,
+    config: OverlapConfig, out: Path, display: Display | None = None, **options: Unpack[Options]
 ) -> dict[str, Any]:
     """Hold the edits of two tuned models of one base against each other.
 
@@ -157,8 +141,7 @@ def overlap(
         config: models, two of them tuned, and problems.
         out: folder to fill; the same config again goes on where it stopped.
         display: where progress shows; none is silent.
-        reuse: another comparison, whose stages are taken over where the same would be done again.
-        trust_remote_code: let the models' repositories run their own code.
+        **options: as of every command.
 
     Returns:
         What `summary.json` holds.
@@ -170,7 +153,7 @@ def overlap(
 
     def measured(work: _Comparison) -> dict[str, Any]:
         rollouts = work.read_text("base-greedy")
-        pairs = (work.pair, work.pair.beside(config.tuned[1], config.base, trust_remote_code))
+        pairs = (work.pair, work.pair.beside(config.tuned[1], config.base, work.trust_remote_code))
 
         def read(stage: StageWork) -> None:
             with pairs[1].at_work(), work.reading("reading three models", stage, 3 * len(rollouts)) as on_read:
@@ -181,7 +164,7 @@ def overlap(
         work.workspace.run_stage("overlap", ("base-greedy",), read)
         return work.finish(work.workspace.counts("overlap"), *pairs)
 
-    return _done("overlap", config, out, display, stages, measured, reuse, trust_remote_code)
+    return _done("overlap", config, out, display, stages, measured, options)
 
 
 @dataclass(frozen=True)
@@ -359,8 +342,7 @@ def _done(
     display: Display | None,
     stages: Sequence[str],
     measured: Callable[[_Comparison], dict[str, Any]],
-    reuse: Path | None,
-    trust_remote_code: bool,
+    options: Options,
 ) -> dict[str, Any]:
     """Read the problems, take the folder, measure unless that is done, draw the page."""
     problems = load_problems(config.problems, config.seed, "problems")
@@ -373,7 +355,7 @@ def _done(
         files=(config.verify.file, config.text, *files_behind(config.base.name, *config.tuned)),
         problems={PROBLEMS: problems},
         depends={name: keys for name, keys in DEPENDS.items() if name in stages},
-        reuse=reuse,
+        options=options,
     )
 
     def fix_problems(work: StageWork) -> None:
@@ -381,7 +363,7 @@ def _done(
 
     with workspace as there, ExitStack() as stack:
         there.run_stage("problems", (), fix_problems)
-        comparison = _Comparison(config, there, display or Display(), problems, stack, trust_remote_code)
+        comparison = _Comparison(config, there, display or Display(), problems, stack, trusts(options))
         summary = there.summary or measured(comparison)
         write_report(out)
         return summary

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
+from typing_extensions import Unpack
+
 from reasonmaxxer.artifacts import write_json
 from reasonmaxxer.config import Recipe
 from reasonmaxxer.work.folder import SUMMARY
@@ -18,6 +20,7 @@ from reasonmaxxer.work.stage_work import StageWork
 from reasonmaxxer.work.stages import evaluation, problems, rollouts, signal
 from reasonmaxxer.work.summary import RunSummary, summarise
 from reasonmaxxer.work.training import training
+from reasonmaxxer.work.workspace import Options
 
 StageFunction = Callable[[Job, StageWork], None]
 
@@ -58,11 +61,9 @@ def run(
     recipe: Recipe,
     out: Path,
     display: Display | None = None,
-    *,
-    reuse: Path | None = None,
-    trust_remote_code: bool = False,
     also: Stages | None = None,
     after: Callable[[Path], None] | None = None,
+    **options: Unpack[Options],
 ) -> RunSummary:
     """Run a recipe in a folder, from wherever an earlier attempt stopped.
 
@@ -70,10 +71,9 @@ def run(
         recipe: what to do; `training.method` says by which method.
         out: the run directory.
         display: where progress shows; none is silent.
-        reuse: another run, whose stages are taken over where the same would be done again.
-        trust_remote_code: let the model's repository run its own code.
         also: stages that come after those of the ring, as in `RING`.
         after: called with the folder of the finished run, which no other process may enter yet.
+        **options: as of every command.
 
     Returns:
         What `out/summary.json` holds.
@@ -82,9 +82,7 @@ def run(
         UserError: bad input, or a pool of problems that nothing can be learnt from.
     """
     functions = {name: RING[name] for name in ring_stages(recipe.training.method)} | dict(also or {})
-    job = open_job(
-        recipe, out, display or Display(), stages=tuple(functions), reuse=reuse, trust_remote_code=trust_remote_code
-    )
+    job, reuse = open_job(recipe, out, display or Display(), tuple(functions), **options), options.get("reuse")
     workspace = job.workspace
     with workspace.lock(), job.verifier:
         if reuse and not workspace.summary:

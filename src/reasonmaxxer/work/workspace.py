@@ -68,6 +68,23 @@ class Ledger(TypedDict):
     price: dict[str, Any]
 
 
+class Options(TypedDict, total=False):
+    """What every command's function takes besides config, folder and display.
+
+    Attributes:
+        reuse: another folder of the command, whose stages are taken over where the same would be done again.
+        trust_remote_code: let the models' repositories run their own code.
+    """
+
+    reuse: Path | None
+    trust_remote_code: bool
+
+
+def trusts(options: Options) -> bool:
+    """Whether code of models' repositories may run."""
+    return options.get("trust_remote_code", False)
+
+
 class Workspace:
     """The folder of one command with one config.
 
