@@ -21,10 +21,16 @@ def quiet_libraries() -> None:
     enable_progress_bars()  # those of downloads
 
 
-def print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str | int]]) -> None:
     """Print rows on the terminal, none of their cells cut; columns of numbers are aligned on the right."""
     from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
-    from reasonmaxxer.work.pages import show_table
-
-    show_table(columns, rows, Console())
+    table = Table()
+    for number, name in enumerate(columns):
+        counts = all(isinstance(row[number], int) for row in rows)
+        table.add_column(name, overflow="fold", justify="right" if counts else "left")
+    for row in rows:
+        table.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else cell) for cell in row))
+    Console().print(table)

@@ -63,11 +63,8 @@ def grade(
     with Display(Console()).task("grade", len(rows)) as task:
         graded = grade_file(rows, out, config, task.advance)
     names = [outcome.value for outcome in Outcome]
-    cells = [
-        (
-            benchmark or "(none: exact)",
-            *(f"{count:,}" for count in (counts.total(), *(counts[name] for name in names))),
-        )
+    cells: list[list[str | int]] = [
+        [benchmark or "(none: exact)", counts.total(), *(counts[name] for name in names)]
         for benchmark, counts in sorted(graded.outcomes.items())
     ]
     print_table(("benchmark", "rows", *names), cells)

@@ -12,7 +12,6 @@ from rich.console import Console
 from reasonmaxxer.artifacts import read_object
 from reasonmaxxer.cost.plan import Plan
 from reasonmaxxer.report.comparison import write_comparison
-from reasonmaxxer.report.content import Table
 from reasonmaxxer.report.page import command_of, is_comparison, print_report, write_report
 from reasonmaxxer.report.plan import plan_table, plan_words
 from reasonmaxxer.report.render import to_terminal
@@ -46,11 +45,6 @@ def compare(runs: Sequence[Path], out: Path, console: Console) -> None:
     """Put runs side by side: write the pages and print the headline."""
     write_comparison(runs, out)
     print_report(out, console)
-
-
-def show_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], console: Console) -> None:
-    """Print any table."""
-    console.print(to_terminal(Table("table", "", columns, rows)))
 
 
 def show_plan(plan: Plan, console: Console) -> None:
