@@ -56,14 +56,12 @@ def specimens(problems: Sequence[Problem], rollouts: Sequence[Rollout]) -> list[
     by_outcome: dict[str, list[Rollout]] = defaultdict(list)
     for rollout in rollouts:
         by_outcome[rollout.outcome].append(rollout)
+    kept = ("extracted", "outcome", "truncated", "text")
     return [
         {
             "problem_id": first.problem_id,
             "answer": answers[first.problem_id],
-            "extracted": first.extracted,
-            "outcome": first.outcome,
-            "truncated": first.truncated,
-            "text": first.text,
+            **{name: getattr(first, name) for name in kept},
         }
         for first, *_ in sorted(by_outcome.values(), key=len, reverse=True)
     ]

@@ -121,11 +121,8 @@ class _Watch(TrainerCallback):  # type: ignore[misc]
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.is_world_process_zero:
-            record, on_checkpoint = (
-                checkpoint_record(self.fitting.folder, state.global_step),
-                self.fitting.on_checkpoint,
-            )
-            write_json(on_checkpoint(record) if on_checkpoint else {}, record)
+            path = checkpoint_record(self.fitting.folder, state.global_step)
+            write_json(self.fitting.on_checkpoint(path) if self.fitting.on_checkpoint else {}, path)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any) -> None:
         if "loss" not in logs:

@@ -205,7 +205,8 @@ class Policy:
         if self.budget == "entropy":
             return entropy >= self._least(self.reference.entropies, problem_id)
         if self.name == "matched":
-            return bool(progress.draws[t, 0] < self._matched_share(entropy))
+            place = int(np.searchsorted(ENTROPY_BINS, entropy))
+            return bool(progress.draws[t, 0] < self.reference.edited_by_bin[place])
         return True
 
     def edit(self, progress: Progress, problem_id: str, t: int, at: Position) -> int | None:
@@ -226,9 +227,6 @@ class Policy:
         """The smallest that counts: of the K largest, or of all where there are fewer; less `SLACK`."""
         own = values.get(problem_id, ())[: int(self.value)]
         return own[-1] - SLACK if own else 0.0
-
-    def _matched_share(self, entropy: float) -> float:
-        return self.reference.edited_by_bin[int(np.searchsorted(ENTROPY_BINS, entropy))]
 
 
 def folder_name(spelling: str) -> str:

@@ -44,12 +44,9 @@ def content(folder: Path) -> Content:
     found = read_object(folder / "comparison.json", ("schema",))
     arms, words = found["arms"], words_of(found)
     tables = [_accuracy(words), _pass_at(words), _cost(words), _ratios(words), _published(words)]
-    return Content(
+    return words.content(
         command=f"comparison of {counted(len(arms) - 1, 'arm')} with the base",
         title=found["model"]["name"],
-        lead=words.text("lead"),
-        findings=[],
-        caveats=[],
         sections=[
             Section("result", "Side by side", list(_panels(words))),
             *(

@@ -58,12 +58,8 @@ def content(folder: Path) -> Content:
     """The page of a finished folder of `diff`."""
     found = read_object(folder / "summary.json", ("schema",))
     words = words_of(found)
-    return Content(
-        command="diff",
+    return words.content(
         title=pair_name(found),
-        lead=words.text("lead"),
-        findings=words.texts("findings"),
-        caveats=words.texts("caveats"),
         sections=[
             Section("result", "How often they differ", [_classes(words), _ranks(words)], [table_2(words)]),
             Section("where", "Where they differ", [_entropy(folder, words), _tenths(words)], [_outcomes(words)]),

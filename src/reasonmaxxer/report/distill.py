@@ -19,12 +19,8 @@ def content(folder: Path) -> Content:
     published = words.table(
         "published-table", [(row.name, row.parameters, f"{row.accuracy:.3f}") for row in published_students()]
     )
-    return Content(
-        command="distill",
+    return words.content(
         title=f"{found['base']['name']} → {found['teacher']['name']}",
-        lead=words.text("lead"),
-        findings=words.texts("findings"),
-        caveats=words.texts("caveats"),
         sections=[
             Section("result", "What the students kept", _panels(folder, words), [students_table(words), published])
         ],

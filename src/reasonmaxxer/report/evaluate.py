@@ -36,12 +36,8 @@ def content(folder: Path) -> Content:
         Section("read", "Read some", tables=[_specimens(words)]),
         Section("protocol", "Protocol", tables=[_protocol(words)]),
     ]
-    return Content(
-        command="evaluate",
+    return words.content(
         title=found["model"]["name"],
-        lead=words.text("lead"),
-        findings=words.texts("findings"),
-        caveats=words.texts("caveats"),
         sections=[section for section in sections if section.panels or section.tables],
         facts=measured_with(
             {"model": found["model"]}, {**shared, **environment["hardware"], **environment["versions"]}

@@ -33,12 +33,8 @@ def content(folder: Path) -> Content:
     """The page of a finished folder of `intervene`."""
     found = read_object(folder / "summary.json", ("schema",))
     words = words_of(found)
-    return Content(
-        command="intervene",
+    return words.content(
         title=pair_name(found),
-        lead=words.text("lead"),
-        findings=words.texts("findings"),
-        caveats=words.texts("caveats"),
         sections=[
             Section("result", "What the tokens do", [_accuracy(words)], [policy_table(words)]),
             *_doses(words),

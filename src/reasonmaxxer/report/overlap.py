@@ -23,12 +23,8 @@ def content(folder: Path) -> Content:
     found = read_object(folder / "summary.json", ("schema",))
     words = words_of(found)
     models = {"base": found["base"], **dict(zip("AB", found["tuned"], strict=True))}
-    return Content(
-        command="overlap",
+    return words.content(
         title=f"{found['base']['name']}: A {models['A']['name']}, B {models['B']['name']}",
-        lead=words.text("lead"),
-        findings=words.texts("findings"),
-        caveats=words.texts("caveats"),
         sections=[
             Section(
                 "result",

@@ -68,12 +68,9 @@ def draw(results: Results, viewer: str = "") -> Content:
         _health(words),
         _again(recipe, words),
     ]
-    return Content(
+    return words.content(
         command=f"report of one run, seed {recipe['seed']}",
         title=summary["model"]["name"],
-        lead=words.text("lead"),
-        findings=words.texts("findings"),
-        caveats=words.texts("caveats"),
         sections=[section for section in sections if section.name != "tokens" or viewer],
         facts=measured_with({"model": summary["model"]}, {**environment["hardware"], **environment["versions"]}),
         verdict=verdict(words),

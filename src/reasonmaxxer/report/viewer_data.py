@@ -185,7 +185,8 @@ def _edits_data(folder: Path, summary: Row, limit: int | None) -> dict[str, Any]
     changes = {id: change(_is_right(row), _is_right(answers["tuned"][id])) for id, row in answers["base"].items()}
     chosen = sorted(changes, key=lambda id: not changes[id])[:limit]
     edits = {}
-    for name in _shown_policies([row["name"] for row in summary["rows"][2:]]):
+    names = [row["name"] for row in summary["rows"][2:]]
+    for name in [n for n in SHOWN_POLICIES if n in names] or names[: len(SHOWN_POLICIES)]:
         outputs = folder / "outputs" / folder_name(name)
         answers[name], edits[name] = _answers(outputs), _edits(outputs)
     texts: list[_Text] = []
@@ -200,10 +201,6 @@ def _edits_data(folder: Path, summary: Row, limit: int | None) -> dict[str, Any]
             texts.append(_Text(("", id), name, title, made[id], decisions, own, beside))
     keyed = {("", id): to for id, to in changes.items()}
     return {"left_out": len(changes) - len(chosen), **_shown(texts, _problems(folder), keyed, folder / "vocabulary")}
-
-
-def _shown_policies(names: Sequence[str]) -> Sequence[str]:
-    return [name for name in SHOWN_POLICIES if name in names] or names[: len(SHOWN_POLICIES)]
 
 
 def _answers(folder: Path) -> dict[str, Row]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from reasonmaxxer.report import numbers
-from reasonmaxxer.report.content import Panel, Table
+from reasonmaxxer.report.content import Content, Panel, Section, Table, Verdict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,7 +42,7 @@ class Words:
     """
 
     def __init__(self, command: str, found: Mapping[str, Any], **values: Any) -> None:
-        self.found, self._values = found, {"found": found, **values}
+        self.found, self._command, self._values = found, command, {"found": found, **values}
         self._template = _environment().get_template(f"{command}.j2")
 
     def block(self, name: str, **values: Any) -> Block:
@@ -67,6 +67,20 @@ class Words:
     def text(self, name: str, **values: Any) -> str:
         """The one paragraph of a block; empty where nothing in it holds."""
         return " ".join(self.texts(name, **values))
+
+    def content(
+        self,
+        title: str,
+        sections: Sequence[Section],
+        facts: Sequence[tuple[str, str]],
+        command: str = "",
+        verdict: Verdict | None = None,
+    ) -> Content:
+        """The page: lead, findings and caveats, as far as the file has blocks of these names, and sections."""
+        lead, findings, caveats = (
+            self.texts(name) if name in self._template.blocks else [] for name in ("lead", "findings", "caveats")
+        )
+        return Content(command or self._command, title, " ".join(lead), findings, caveats, sections, facts, verdict)
 
     def panel(self, name: str, figure: Figure, rows: Sequence[tuple[str, ...]] | Table = (), **values: Any) -> Panel:
         """A figure under its title, with its caption and the numbers behind it, where there are any."""

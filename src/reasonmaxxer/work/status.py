@@ -139,17 +139,14 @@ def _sampled(path: Path, claim: Claim, at_work: bool) -> list[Sampled]:
     for stage in claim.stages:
         folder = path / stage if (path / stage).is_dir() else partial_folder(path / stage)
         told = read_json(folder / AT_WORK) if (folder / AT_WORK).is_file() else {"expected": {}, "folder": None}
-        shards = (shard for shard in sorted(folder.rglob("shard-*.parquet")) if _holds_completions(shard))
-        written = (shard.parent.relative_to(folder).as_posix() for shard in shards)
+        shards = sorted(folder.rglob("shard-*.parquet"))
+        completions = (shard for shard in shards if "completion_ids" in pq.read_schema(shard).names)
+        written = (shard.parent.relative_to(folder).as_posix() for shard in completions)
         for name in dict.fromkeys([*told["expected"], *written]):
             finished = told["finished"] if at_work and name == told["folder"] else 0
             shown = "/".join(part for part in (stage, *Path(name).parts) if part != SCRATCH)
             found.append(_read(shown, folder / name, told["expected"].get(name), finished))
     return found
-
-
-def _holds_completions(shard: Path) -> bool:
-    return "completion_ids" in pq.read_schema(shard).names
 
 
 def _read(name: str, folder: Path, total: int | None, finished: int) -> Sampled:
