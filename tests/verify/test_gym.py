@@ -3,19 +3,24 @@
 import ast
 import inspect
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import reasoning_gym
 from reasoning_gym.factory import DATASETS
 
 from reasonmaxxer.config import VerifyConfig
+from reasonmaxxer.errors import UserError
 from reasonmaxxer.problems.gym import EVALUATING
 from reasonmaxxer.problems.problem import Problem
-from reasonmaxxer.verify import Outcome, Verifier
+from reasonmaxxer.sandbox import backend, bubblewrap
+from reasonmaxxer.verify import Outcome, Verifier, process
 from reasonmaxxer.verify.guard import is_formula
 
+needs_sandbox = pytest.mark.skipif(not backend().program, reason=f"no sandbox: {backend().version}")
 WITHOUT_GOLD = {"boxnet", "graph_color", "propositional_logic", "rubiks_cube", "rush_hour"}
 REFUSE_JSON = {"arc_agi", "rearc"}  # their scorers compare tuples, and `gym_problems` refuses them
 
@@ -32,10 +37,7 @@ def grader():
         yield one
 
 
-def worker(grader):
-    return next(one.pid for one in grader._workers if one.verifier == "reasoning_gym")
-
-
+@needs_sandbox
 def test_every_task_pays_its_own_answers(grader):
     tasks = sorted({*DATASETS} - WITHOUT_GOLD - REFUSE_JSON - {"composite"})
     own = [problem(task, index) for task in tasks for index in range(8 if task in EVALUATING else 1)]
@@ -45,6 +47,48 @@ def test_every_task_pays_its_own_answers(grader):
     assert [grade.detail for grade in grades if grade.detail] == []
 
 
+@needs_sandbox
+def test_the_worker_runs_in_the_sandbox_and_sees_neither_tokens_nor_other_files(grader, tmp_path, monkeypatch):
+    grader.grade_answers([(problem("gcd"), "7")])
+    (inside,) = descendants(grader._workers[0].pid, "reasonmaxxer.verify")
+    assert not (Path(f"/proc/{inside}/root") / tmp_path.relative_to("/")).exists()
+    assert sorted(re.findall(r"^ *(\w+):", Path(f"/proc/{inside}/net/dev").read_text(), re.M)) == ["lo"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("verifier", ["math", "reasoning_gym", "function"])
+def test_only_the_users_own_verifier_sees_the_users_environment(verifier, monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    (tmp_path / "own.py").write_text("def grade(completion, answer, metadata):\n    return True\n")
+    function = f"{tmp_path / 'own.py'}:grade" if verifier == "function" else None
+    asked = problem("gcd") if verifier == "reasoning_gym" else Problem("p", "?", r"\sqrt{2}", "d")
+    with Verifier(VerifyConfig(workers=1, function=function), "qwen_boxed") as one:
+        one.grade([(asked, r"\boxed{\frac{\sqrt8}{2}}")])
+        running = descendants(one._workers[0].pid, "reasonmaxxer.verify")
+        seen = [b"hf_secret" in Path(f"/proc/{pid}/environ").read_bytes() for pid in running]
+    assert seen == [verifier == "function"]
+
+
+def descendants(pid, said):
+    """Processes below a process, itself included, whose last argument contains a text: bubblewrap's own do too."""
+    below = [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    mine = [pid] if said in command[-2].decode() and b"bwrap" not in command[0] else []
+    return [*mine, *(found for child in below for found in descendants(child, said))]
+
+
+def test_without_a_sandbox_only_scorers_that_evaluate_nothing_are_asked(monkeypatch):
+    monkeypatch.setattr(bubblewrap, "backend", lambda: bubblewrap.Backend("", "no bwrap is installed"))
+    monkeypatch.setattr(process, "backend", bubblewrap.backend)
+    plain, evaluates = problem("gcd"), problem("countdown")
+    with Verifier(VerifyConfig(workers=1), "qwen_boxed") as one:
+        grades = one.grade_answers([(plain, plain.answer), (plain, BUY), (plain, plain.answer), (plain, "0")])
+        with pytest.raises(UserError, match=r"/countdown, which evaluates .* needs a sandbox, .*no bwrap"):
+            one.grade_answers([(plain, plain.answer), (evaluates, evaluates.answer)])
+    assert [grade.outcome.value for grade in grades] == ["correct", "wrong", "correct", "wrong"]
+
+
+@needs_sandbox
 def test_an_integral_that_is_left_to_do_is_no_answer(grader):
     """The library's own answer may be one, and its scorer would pay for the question said back."""
     asked = problem("intermediate_integration", 4)
@@ -103,17 +147,18 @@ def test_only_formulas_may_be_evaluated():
     assert [text for text in FORMULAS + NESTED if not evaluated(text)] == []
 
 
+@needs_sandbox
 @pytest.mark.parametrize("task", sorted(EVALUATING))
 def test_no_code_in_an_answer_is_run(grader, task):
     right, wrong = (problem(task), problem(task).answer), (problem(task), "[7, 7]")
     grades = grader.grade_answers([right])
-    pid = worker(grader)
+    pid = grader._workers[0].pid
     some = slice(None, None, 1 if task in ("countdown", "string_insertion") else 4)
     texts = ACTS[some] + NESTED[some]
     grades += grader.grade_answers([item for text in texts for item in ((problem(task), text), wrong, right)])
     assert {grade.outcome for grade in grades[0::3]} == {Outcome.CORRECT}
     assert {grade.outcome for grade in grades[1::3] + grades[2::3]} == {Outcome.WRONG}
-    assert worker(grader) == pid
+    assert grader._workers[0].pid == pid
 
 
 HARD = [
@@ -123,6 +168,7 @@ HARD = [
 ]  # fmt: skip
 
 
+@needs_sandbox
 @pytest.mark.parametrize("task", ["countdown", "string_insertion"])
 def test_what_hangs_allocates_or_recurses_harms_no_other(grader, task):
     right, wrong = (problem(task), problem(task).answer), (problem(task), "[7, 7]")

@@ -20,7 +20,7 @@ GRACE = 2.0
 
 
 _IMPORT = "from reasonmaxxer.sandbox.inside import"
-_LASTING = ThreadPoolExecutor(1, "sandbox")
+LASTING = ThreadPoolExecutor(1, "sandbox")
 """Starts the judges: bubblewrap dies with the thread that started it, and those that grade come and go."""
 
 
@@ -103,7 +103,7 @@ class ProgramTester:
         code = f"{_IMPORT} judge; judge.main({self._bounds}, {theirs.fileno()})"
         with theirs, sandboxed(code, processes=True) as (command, descriptors):
             inherited = (*descriptors, theirs.fileno())
-            return _LASTING.submit(Child, command, pass_fds=inherited).result(), ours
+            return LASTING.submit(Child, command, pass_fds=inherited).result(), ours
 
     def _stop_judge(self) -> None:
         assert self._judge

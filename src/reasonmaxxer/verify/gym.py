@@ -9,6 +9,8 @@ from functools import cache
 from typing import Any
 
 from reasonmaxxer.problems.answers import last_boxed
+from reasonmaxxer.problems.gym import EVALUATING
+from reasonmaxxer.sandbox import require_sandbox
 
 _PREFIX = re.compile(r"\W*(?:the\s+)?(?:final\s+)?answer\s*(?:is\b\s*:?|:)\s*", re.IGNORECASE)
 
@@ -39,6 +41,16 @@ def score(task: str, entry: Mapping[str, Any], answer: str) -> bool:
         ValueError: an unknown task.
     """
     return float(_scorer(task)(answer=answer, entry=entry)) == 1.0
+
+
+def check_task(task: str) -> None:
+    """Refuse a task that cannot be graded on this machine.
+
+    Raises:
+        UserError: its scorer evaluates text, and there is no sandbox to do it in.
+    """
+    if task in EVALUATING:
+        require_sandbox(f"The scorer of reasoning-gym/{task}, which evaluates text as Python,")
 
 
 def warm(task: str) -> None:

@@ -4,49 +4,43 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import reasonmaxxer
 from reasonmaxxer.child import Child, ChildError
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.sandbox.bubblewrap import backend, sandboxed
+from reasonmaxxer.sandbox.programs import LASTING
 from reasonmaxxer.verify.outcome import Outcome
 
 START_LIMIT = 60.0  # seconds to start and to import the graders
 _GRACE = 2.0  # seconds in which a worker says itself that an item took too long
-_NEEDED = (
-    "PATH",
-    "HOME",
-    "LANG",
-    "LC_ALL",
-    "LC_CTYPE",
-    "TMPDIR",
-    "LD_LIBRARY_PATH",
-    "PYTHONHOME",
-    "SYSTEMROOT",
-    "TEMP",
-)
+_NEEDED = "PATH HOME LANG LC_ALL LC_CTYPE TMPDIR LD_LIBRARY_PATH PYTHONHOME SYSTEMROOT TEMP"
 """What of the environment reaches a worker that reads answers: no tokens."""
+# Hashes fixed, since SymPy's choices may depend on the order of a set.
+_FIXED = {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1"}
 
 
 class GradingProcess:
-    """One worker, started when it is first asked and again after each death.
+    """One worker for each verifier, started when it is first asked and again after each death.
+
+    That of `math` reads answers; that of `reasoning_gym` runs in the sandbox, where there is one; that of `function`,
+    the user's own, alone keeps the user's environment.
 
     Args:
         timeout: seconds to grade an item.
-        verifier: which grades them all: `math`, `reasoning_gym` or `function`, the user's own, which alone keeps
-            the user's environment.
     """
 
-    def __init__(self, timeout: float, verifier: str) -> None:
-        self.verifier = verifier
+    def __init__(self, timeout: float) -> None:
         self._timeout = timeout
-        self._child: Child | None = None
+        self._children: dict[str, Child] = {}
         self._abandoned = False
 
     @property
     def pid(self) -> int | None:
-        """Process id, none while there is no process."""
-        return self._child.pid if self._child else None
+        """Id of the process that was started first, none while there is none."""
+        return next((child.pid for child in self._children.values()), None)
 
     def ask(self, request: dict[str, Any]) -> tuple[Outcome, str | None]:
         """Outcome and detail of one request.
@@ -55,21 +49,24 @@ class GradingProcess:
             UserError: the grader cannot be loaded.
             RuntimeError: the process could not be started.
         """
-        fresh = self._child is None
-        child = self._child = self._child or self._started()
+        verifier = request["verifier"]
+        fresh = verifier not in self._children
+        if fresh:
+            self._children[verifier] = self._started(verifier)
+        child = self._children[verifier]
         try:
             _send(child, request)
         except ChildError as error:
-            self.close()
+            self._stop(verifier)
             if self._abandoned:
                 return Outcome.ERROR, "grading was abandoned"
             if fresh:
                 raise RuntimeError(f"the grading process did not start: {_ending(error)}") from error
             return self.ask(request)  # it died while it was idle, which is not this item's fault
         try:
-            answer = child.receive(self._timeout + _GRACE * (self.verifier == "reasoning_gym"))
+            answer = child.receive(self._timeout + _GRACE * (verifier == "reasoning_gym"))
         except ChildError as error:
-            self.close()
+            self._stop(verifier)
             if error.expired:
                 return Outcome.TIMEOUT, f"grading took longer than {self._timeout:g} s"
             return Outcome.ERROR, f"the grading process died: {_ending(error)}"
@@ -81,7 +78,7 @@ class GradingProcess:
         Raises:
             UserError: it cannot be loaded.
         """
-        child = self._started()
+        child = self._started("function")
         try:
             _send(child, {"verifier": "function", "function": named})
         except ChildError as error:
@@ -92,30 +89,34 @@ class GradingProcess:
             child.stop()
 
     def kill(self) -> None:
-        """Kill the process, from any thread, and abandon what it is grading."""
-        if child := self._child:
+        """Kill the processes, from any thread, and abandon what they are grading."""
+        for child in list(self._children.values()):
             self._abandoned = True
             child.kill()
 
     def close(self) -> None:
-        """Kill the process and release its pipes."""
-        if self._child:
-            self._child.stop()
-        self._child = None
+        """Kill the processes and release their pipes."""
+        for verifier in list(self._children):
+            self._stop(verifier)
 
-    def _started(self) -> Child:
-        code = f"import sys; sys.path[:] = {sys.path!r}; from reasonmaxxer.verify import worker"
+    def _stop(self, verifier: str) -> None:
+        self._children.pop(verifier).stop()
+
+    def _started(self, verifier: str) -> Child:
         self._abandoned = False
-        return Child(
-            [sys.executable, "-c", f"{code}; worker.main({self._timeout}, {self.verifier!r})"],
-            # Hashes fixed, since SymPy's choices may depend on the order of a set.
-            env={**self._environment(), "PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1"},
-        )
+        code = f"import sys; sys.path[:] = {sys.path!r}; from reasonmaxxer.verify import worker; "
+        code += f"worker.main({self._timeout}, {verifier!r})"
+        if verifier == "reasoning_gym" and backend().program:
+            with sandboxed(code, readable=_packages(), environment=_FIXED, processes=True) as (command, descriptors):
+                return LASTING.submit(Child, command, pass_fds=descriptors).result()
+        kept = os.environ if verifier == "function" else set(_NEEDED.split()) & set(os.environ)
+        return Child([sys.executable, "-c", code], env={**{name: os.environ[name] for name in kept}, **_FIXED})
 
-    def _environment(self) -> Mapping[str, str]:
-        if self.verifier == "function":
-            return os.environ
-        return {name: value for name, value in os.environ.items() if name in _NEEDED}
+
+def _packages() -> list[str]:
+    """Folders of installed packages and the one that holds this package; not the user's own folders."""
+    installed = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
+    return [*filter(os.path.isdir, installed), str(Path(reasonmaxxer.__file__).parents[1])]
 
 
 def _send(child: Child, request: dict[str, Any]) -> None:

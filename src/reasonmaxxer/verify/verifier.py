@@ -34,7 +34,7 @@ class Verifier(AbstractContextManager["Verifier"]):
     dies is an error, and the others are untouched. Outcomes do not depend on order or workers.
 
     Args:
-        config: extraction, time limit and number of processes for each verifier.
+        config: extraction, time limit and number of processes.
         prompt_style: what `auto` extraction follows.
 
     Raises:
@@ -44,13 +44,12 @@ class Verifier(AbstractContextManager["Verifier"]):
     def __init__(self, config: VerifyConfig, prompt_style: PromptStyle) -> None:
         self._extraction = resolve_extraction(config.extraction, prompt_style)
         self._config = config
-        kinds = ["function"] if config.function else ["math", "reasoning_gym"]
-        self._workers = [GradingProcess(config.timeout, kind) for kind in kinds for _ in range(config.workers)]
+        self._workers = [GradingProcess(config.timeout) for _ in range(config.workers)]
         if config.function:
             self._workers[0].check_function(config.function)
-        self._idle: dict[str, SimpleQueue[GradingProcess]] = {kind: SimpleQueue() for kind in kinds}
+        self._idle: SimpleQueue[GradingProcess] = SimpleQueue()
         for worker in self._workers:
-            self._idle[worker.verifier].put(worker)
+            self._idle.put(worker)
 
     def __exit__(self, *exception: object) -> None:
         self.close()
@@ -64,7 +63,8 @@ class Verifier(AbstractContextManager["Verifier"]):
         """One grade an item, in order.
 
         Raises:
-            UserError: a reasoning-gym problem without `task` and `entry` in its metadata.
+            UserError: a reasoning-gym problem without `task` and `entry` in its metadata, or whose scorer needs a
+                sandbox where none can run.
             RuntimeError: a worker could not be started.
         """
         if self._config.function:
@@ -75,7 +75,8 @@ class Verifier(AbstractContextManager["Verifier"]):
         """The same of answers that were read before, none where there was none.
 
         Raises:
-            UserError: a reasoning-gym problem without `task` and `entry` in its metadata.
+            UserError: a reasoning-gym problem without `task` and `entry` in its metadata, or whose scorer needs a
+                sandbox where none can run.
             RuntimeError: a worker could not be started.
         """
         return self._graded([self._at_once_or_request(problem, answer) for problem, answer in items])
@@ -109,7 +110,7 @@ class Verifier(AbstractContextManager["Verifier"]):
         return [item if isinstance(item, Grade) else next(answers) for item in items]
 
     def _ask_all(self, requests: Sequence[Request]) -> list[Grade]:
-        pool = ThreadPoolExecutor(self._config.workers, "verifier")
+        pool = ThreadPoolExecutor(len(self._workers), "verifier")
         try:
             return list(pool.map(self._ask, requests))
         except BaseException:  # such as Ctrl-C: do not wait for what is still being graded
@@ -121,12 +122,11 @@ class Verifier(AbstractContextManager["Verifier"]):
             pool.shutdown()
 
     def _ask(self, request: Request) -> Grade:
-        idle = self._idle[request["verifier"]]
-        worker = idle.get()
+        worker = self._idle.get()
         try:
             outcome, detail = worker.ask(request)
         finally:
-            idle.put(worker)
+            self._idle.put(worker)
         return Grade(outcome, request.get("extracted"), detail)
 
 
@@ -138,4 +138,5 @@ def _for_gym(problem: Problem, answer: str) -> Request:
             f"Problem '{problem.id}' is graded by reasoning_gym but its metadata has no {error}; "
             "add it, or set its verifier to 'math'."
         ) from error
+    gym.check_task(task)
     return {"verifier": "reasoning_gym", "task": task, "entry": entry, "extracted": answer}

@@ -82,7 +82,7 @@ def _graded_in_fork(grade: Callable[[], Verdict], timeout: float) -> Answer:
     status = os.waitstatus_to_exitcode(os.waitpid(fork, 0)[1])
     if status == -signal.SIGALRM:
         return {"outcome": Outcome.TIMEOUT.value, "detail": f"grading took longer than {timeout:g} s"}
-    if status:
+    if status or not answer:
         return {"outcome": Outcome.ERROR.value, "detail": f"the grading process died: status {status}"}
     graded: Answer = json.loads(answer)
     return graded
