@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from reasonmaxxer.artifacts import flat, read_json, read_object, read_table
+from reasonmaxxer.artifacts import flat, read_json, read_table
 from reasonmaxxer.config import Recipe, TrainingConfig, VerifyConfig
 from reasonmaxxer.cost import StageCost
 from reasonmaxxer.errors import UserError
@@ -19,7 +19,7 @@ from reasonmaxxer.measure.metrics import pass_at_k
 from reasonmaxxer.models.files import is_adapter
 from reasonmaxxer.recipe import parse_config
 from reasonmaxxer.rollouts.collect import read_columns
-from reasonmaxxer.work.folder import open_run, read_claim
+from reasonmaxxer.work.folder import finished_run, read_claim
 from reasonmaxxer.work.records import TrainingCounts
 
 BASE = "base"
@@ -153,9 +153,7 @@ def _base(runs: Sequence[Run]) -> Arm:
 
 
 def _read(path: Path) -> Run:
-    values = open_run(path)
-    if not (path / "summary.json").is_file():
-        raise UserError(f"The run in {path} is not finished: give its command again to go on.")
+    summary, values = finished_run(path)
     recipe = parse_config(Recipe, values, str(path / "recipe.yaml")).model_dump(mode="json")
     record = read_json(path / "training" / "stage.json")
     counts: TrainingCounts = record["counts"]
@@ -168,7 +166,7 @@ def _read(path: Path) -> Run:
     run = Run(
         path=path,
         recipe=recipe,
-        model=read_object(path / "summary.json", ("schema",))["model"],
+        model=summary["model"],
         base=_answers(path / "evaluation", "base"),
         adapted=_answers(path / "evaluation", "adapted"),
         cost=reduce(add, [*before, spent]),

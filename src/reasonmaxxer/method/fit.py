@@ -60,10 +60,7 @@ def trainer_arguments(config: TrainingConfig, model: Any, steps: int, fitting: F
     batch = math.gcd(share, config.micro_batch_size)
     return {
         "output_dir": str(fitting.folder),
-        "learning_rate": config.learning_rate,
-        "weight_decay": config.weight_decay,
-        "warmup_steps": config.warmup_steps,
-        "max_grad_norm": config.max_grad_norm,
+        **{key: getattr(config, key) for key in ("learning_rate", "weight_decay", "warmup_steps", "max_grad_norm")},
         "per_device_train_batch_size": batch,
         "gradient_accumulation_steps": share // batch,
         "gradient_checkpointing": config.gradient_checkpointing or None,

@@ -20,7 +20,7 @@ from reasonmaxxer.artifacts import read_object, write_text
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.report.content import Content
 from reasonmaxxer.report.render import print_content, to_html, write_content
-from reasonmaxxer.work.folder import is_workspace, read_claim
+from reasonmaxxer.work.folder import is_workspace, read_claim, refuse_unfinished
 
 FILES = {
     "run": {"Report": "report.html"},
@@ -111,11 +111,8 @@ def command_of(folder: Path) -> str:
         return "comparison"
     path = folder / "summary.json"
     begun = read_claim(folder).command if is_workspace(folder) else "run"
-    if begun != "run" and not path.is_file():
-        raise UserError(
-            f"The {begun} in {folder} is not finished. `reasonmaxxer show {folder}` says where it is; give its "
-            f"`reasonmaxxer {begun}` command again to go on."
-        )
+    if begun != "run":
+        refuse_unfinished(folder, begun)
     command = str(read_object(path).get("command", "run")) if path.is_file() else "run"
     if command not in FILES:
         raise UserError(f"{path} is of '{command}', which has no page. Commands with one are {', '.join(FILES)}.")

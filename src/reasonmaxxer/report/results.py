@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from reasonmaxxer.artifacts import read_json, read_object, read_table
+from reasonmaxxer.artifacts import read_json, read_table
 from reasonmaxxer.config import EvaluationConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.measure.metrics import Estimate
 from reasonmaxxer.measure.rollouts import checkpoint_accuracy
 from reasonmaxxer.report.content import Answer, Example
 from reasonmaxxer.rollouts.collect import read_columns
-from reasonmaxxer.work.folder import open_run
+from reasonmaxxer.work.folder import finished_run
 
 CHANGES = {(False, True): "gained", (True, False): "lost", (True, True): "both", (False, False): "neither"}
 """What became of a problem, by whether base and adapted model solve it."""
@@ -115,12 +115,7 @@ def read_results(run: Path) -> Results:
     Raises:
         UserError: it is no run directory, or its run is not finished.
     """
-    recipe = open_run(run)
-    if not (run / "summary.json").is_file():
-        raise UserError(
-            f"The run in {run} is not finished. `reasonmaxxer show {run}` says where it is; give its "
-            "`reasonmaxxer run` command again to go on."
-        )
+    summary, recipe = finished_run(run)
     method = recipe["training"]["method"]
     if method != "reasonmaxxer":
         raise UserError(
@@ -128,8 +123,5 @@ def read_results(run: Path) -> Results:
             "beside others."
         )
     return Results(
-        path=run,
-        summary=read_object(run / "summary.json", ("schema",)),
-        recipe=recipe,
-        gates=read_json(run / "signal" / "stage.json")["counts"]["gates"],
+        path=run, summary=summary, recipe=recipe, gates=read_json(run / "signal" / "stage.json")["counts"]["gates"]
     )

@@ -9,7 +9,8 @@ from reasonmaxxer.artifacts import read_json, whole_folder, write_json, write_te
 from reasonmaxxer.models.files import ADAPTER_CONFIG, read_settings
 from reasonmaxxer.models.names import resolve
 from reasonmaxxer.share.card import model_card
-from reasonmaxxer.share.source import copy_figures, read_finished, without_paths
+from reasonmaxxer.share.source import copy_figures, without_paths
+from reasonmaxxer.work.folder import finished_run
 
 FOLDER = "hub"
 """In a run directory: what may be uploaded of it."""
@@ -47,7 +48,7 @@ def add_card(run: Path, folder: Path, name: str, base: str, merged: dict[str, An
     Raises:
         UserError: an unfinished run.
     """
-    summary, recipe = map(without_paths, read_finished(run))
+    summary, recipe = map(without_paths, finished_run(run))
     copy_figures(summary, recipe, folder)
     name = re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII)  # as a repository may be called
     card = model_card(name, base, summary, recipe, merged, _is_on_hub(base))

@@ -7,11 +7,11 @@ from typing import Any
 
 import yaml
 
-from reasonmaxxer.artifacts import read_object, write_json, write_text
+from reasonmaxxer.artifacts import write_json, write_text
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models.names import resolve
 from reasonmaxxer.models.teachers import near_embedded, teachers
-from reasonmaxxer.work.folder import open_run
+from reasonmaxxer.work.folder import finished_run
 
 _PART = r"[^\s/\\'\"(),;<>|]+"
 _PATH = re.compile(rf"(?<![\w:/\\.~-])(?:[A-Za-z]:)?[/\\](?:{_PART}[/\\])+({_PART})")
@@ -44,23 +44,8 @@ def find_source(name: str) -> Source:
             f"'{name}' is not there.{near_embedded(name)} Give a run directory, a PEFT folder or one of: "
             f"{', '.join(teachers())}."
         )
-    read_finished(run)
+    finished_run(run)
     return Source(run / "training" / "adapter", run)
-
-
-def read_finished(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """`summary.json` and the resolved recipe of a finished run.
-
-    Raises:
-        UserError: the folder is no run directory, or the run is not finished.
-    """
-    recipe = open_run(run)
-    if not (run / "summary.json").is_file():
-        raise UserError(
-            f"{run} is not finished: it has no summary.json. `reasonmaxxer show {run}` says where it is; "
-            "the same `reasonmaxxer run` command goes on."
-        )
-    return read_object(run / "summary.json", ("schema",)), recipe
 
 
 def copy_figures(summary: dict[str, Any], recipe: dict[str, Any], folder: Path) -> None:

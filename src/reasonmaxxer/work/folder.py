@@ -71,6 +71,30 @@ def open_run(path: Path, hashes: bool = True) -> dict[str, Any]:
     return dict(claim.config)
 
 
+def finished_run(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """`summary.json` and the resolved recipe of a finished run.
+
+    Raises:
+        UserError: as by `open_run`, or it is not finished.
+    """
+    recipe = open_run(path)
+    refuse_unfinished(path, "run")
+    return read_object(path / SUMMARY, ("schema",)), recipe
+
+
+def refuse_unfinished(path: Path, command: str) -> None:
+    """Refuse the folder of a command that has not come to its end.
+
+    Raises:
+        UserError: it has no summary.
+    """
+    if not (path / SUMMARY).is_file():
+        raise UserError(
+            f"The {command} in {path} is not finished: it has no {SUMMARY}. `reasonmaxxer show {path}` says where it "
+            f"is; give its `reasonmaxxer {command}` command again to go on."
+        )
+
+
 def is_workspace(path: Path) -> bool:
     """Whether a command has claimed a folder."""
     return (path / RECIPE).is_file() and (path / CLAIM).is_file()
