@@ -161,7 +161,7 @@ def test_a_merged_folder_has_a_card(finished, tmp_path):
 
 
 def test_what_is_no_finished_run_is_named(finished, tmp_path):
-    with pytest.raises(UserError, match=r"no recipe\.yaml"):
+    with pytest.raises(UserError, match=r"it has no workspace\.json"):
         hub.add_card(tmp_path, tmp_path, "words", "some/base")
     (finished / "summary.json").unlink()
     with pytest.raises(UserError, match="is not finished"):
