@@ -76,3 +76,19 @@ def test_a_file_cut_short_is_refused_by_name(tmp_path, kept):
             read(path)
     with pytest.raises(FileNotFoundError):
         read_table(tmp_path / "none.parquet")
+
+
+@pytest.mark.parametrize(
+    "out, says",
+    [
+        ("folder", "folder is a folder"),
+        ("file/x.json", "file cannot be made"),
+        ("file/in/x.json", "in cannot be made"),
+    ],
+)
+def test_what_cannot_be_written_is_one_sentence(tmp_path, out, says):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UserError, match=f"{says}.*(Name|Choose)"):
+        write_json({}, tmp_path / out)
+    assert (tmp_path / "file").read_text() == "mine"

@@ -105,6 +105,7 @@ def test_dumped_recipe_reads_back_equal(tmp_path):
         ({"evaluation": {"temperature": 0, "samples": 8}}, ["at temperature 0 all 8 samples", "set samples to 0"]),
         ({"rollouts": {"temperature": 0}}, ["all rollouts of a problem are the same", "above 0"]),
         ({"training": {"adapter": {"rank": 10**7}}}, ["adapter.rank' = 10000000", "to 16384"]),
+        ({"model": {"name": ""}}, ["'model.name' = ''", "at least 1 character"]),
         ({"rollouts": None}, ["'rollouts' = None: it is a section"]),
         ({"rollouts": 5}, ["'rollouts' = 5: it is a section", "{temperature: VALUE, ...}", "top_p"]),
         ({"problems": {"train": [1]}}, ["'problems.train' = [1]: it is a section", "{source: VALUE, ...}"]),

@@ -4,6 +4,7 @@ Everything is written to a temporary sibling, flushed to disk and renamed, so th
 next run after a kill, never meets half a file. One that was damaged later is refused by name.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -27,10 +28,41 @@ AGAIN = "Delete {} and give the same command again: it makes it anew."
 IN_USE = "{} is in use by another process. Wait for it, or choose another --out."
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, to write into; one that is there stays.
+
+    Raises:
+        UserError: it cannot be made, or not be written into.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        raise UserError(f"The folder {path} cannot be made ({error.strerror}). Choose another place.") from error
+    if not os.access(path, os.W_OK):
+        raise UserError(f"The folder {path} is read-only. Choose another place, or change its permissions.")
+
+
+def check_target(path: Path) -> None:
+    """Refuse a file that cannot be written, for what takes long to make; its folder is made.
+
+    Raises:
+        UserError: it is a folder, or as by `make_folder`.
+    """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder. Name a file.")
+    make_folder(path.parent)
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A sibling to write, `.NAME.tmp`, that takes the name, flushed to disk, when the block ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """A sibling to write, `.NAME.tmp`, that takes the name, flushed to disk, when the block ends.
+
+    Raises:
+        UserError: as by `check_target`.
+    """
+    check_target(path)
     temporary = path.with_name(f".{path.name}.tmp")
     yield temporary
     with temporary.open("rb") as file:
@@ -128,7 +160,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     After a kill it is still there, with what was left in it.
     """
     partial = path.with_name(f".{path.name}.partial")
-    partial.mkdir(parents=True, exist_ok=True)
+    make_folder(partial)
     yield partial
     partial.replace(path)
 

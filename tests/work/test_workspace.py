@@ -249,6 +249,12 @@ def test_a_recipe_of_the_users_own_is_no_workspace_and_stays(tmp_path, values):
     assert (tmp_path / "run" / "recipe.yaml").read_text() == values
 
 
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UserError, match="cannot be made"):
+        directory(tmp_path / "file" / "in")
+
+
 def test_a_command_that_is_refused_before_it_began_leaves_no_folder(tmp_path):
     for begun in (False, True):
         run = directory(tmp_path)

@@ -44,6 +44,7 @@ def grade(
     """
     from rich.console import Console
 
+    from reasonmaxxer.artifacts import check_target
     from reasonmaxxer.config import VerifyConfig
     from reasonmaxxer.recipe import load_config
     from reasonmaxxer.verify import Outcome
@@ -51,6 +52,7 @@ def grade(
     from reasonmaxxer.work.progress import Display
 
     out = out or file.with_name(f"{file.stem}.graded.jsonl")
+    check_target(out)
     if out.resolve() == file.resolve():
         raise UserError(f"--out {out} is the file that is read; name another.")
     name, overrides, others = sort_arguments(arguments or [])

@@ -39,13 +39,15 @@ def plan(
     """
     from rich.console import Console
 
-    from reasonmaxxer.artifacts import write_json
+    from reasonmaxxer.artifacts import check_target, write_json
     from reasonmaxxer.recipe import load_recipe
     from reasonmaxxer.work.pages import show_plan
     from reasonmaxxer.work.plan import plan as make
 
     name, overrides, _ = sort_arguments(arguments or [], recipes=True)
     recipe = load_recipe(name or "default", overrides, allow_code=not measured)  # code runs with --measure alone
+    if json:
+        check_target(json)
     quiet_libraries()
     made = make(recipe, device, measured, mean_tokens, prompt_tokens, trust_remote_code)
     show_plan(made, Console())

@@ -17,7 +17,7 @@ AboveZero = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
-Place = Annotated[str, AfterValidator(os.path.expanduser)]
+Place = Annotated[str, Field(min_length=1), AfterValidator(os.path.expanduser)]
 """A name that may be a path, in which `~` is the home folder."""
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reasonmaxxer.artifacts import whole_folder, write_json
+from reasonmaxxer.artifacts import make_folder, whole_folder, write_json
 from reasonmaxxer.config import ModelConfig, PromptStyle, SamplingConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import LoadedModel, eos_ids, load_model
@@ -58,6 +58,7 @@ def merge(
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is there already. Choose another folder with --out, or delete it.")
+    make_folder(out.parent)
     display = display or Display()
     base = resolve(source.adapter)
     config = ModelConfig(name=str(source.adapter), dtype="float32")

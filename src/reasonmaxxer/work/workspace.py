@@ -30,6 +30,7 @@ from reasonmaxxer.artifacts import (
     files_hash,
     folder_files,
     folder_lock,
+    make_folder,
     read_object,
     read_table,
     write_json,
@@ -290,7 +291,7 @@ class Workspace:
                 f"{path} exists and was not made by `reasonmaxxer {self.command}`. Choose another folder with --out."
             )
         self._made = not path.exists()
-        path.mkdir(parents=True, exist_ok=True)
+        make_folder(path)
         # the claim first: a folder with nothing else, after a kill in between, yields
         write_json({"command": self.command, "stages": self.stages, "contents": self.contents}, path / CLAIM)
         write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), path / RECIPE)
