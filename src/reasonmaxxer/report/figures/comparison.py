@@ -59,8 +59,7 @@ def pass_at_k(arms: Arms) -> Figure:
     axes.set_xscale("log", base=2)
     axes.set_xticks(ticks, [str(k) for k in ticks])
     axes.minorticks_off()
-    axes.set(xlabel="k, completions allowed", ylabel="pass@k")
-    return figure
+    return style.finished(figure, axes, xlabel="k, completions allowed", ylabel="pass@k")
 
 
 @style.styled
@@ -78,8 +77,7 @@ def accuracy_cost(arms: Arms, unit: str) -> Figure:
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.minorticks_off()
-    axes.set(xlabel=f"{name}: rollouts, scoring and training", ylabel="validation accuracy")
-    return figure
+    return style.finished(figure, axes, xlabel=f"{name}: rollouts, scoring and training", ylabel="validation accuracy")
 
 
 @style.styled
@@ -106,7 +104,7 @@ def suite_scores(benchmarks: Arms, published: Sequence[Mapping[str, Any]]) -> Fi
     scores = [score for row in published for score in row["scores"].values()]
     highest = max(0.05, *scores, *(b["accuracy"]["high"] for b in benchmarks))
     axes.set_xlim(-0.012, min(1.16, 0.05 + 1.13 * highest))
-    style.legend(axes, 2)
+    style.legend_above(axes, 2)
     return figure
 
 
@@ -119,7 +117,7 @@ def _curves(curves: Sequence[tuple[Mapping[str, Any], Sequence[float], Arms]]) -
         colour, line, marker = _look(number)
         if x:
             style.band(axes, x, estimates, colour, linestyle=line, marker=marker, label=label)
-    style.legend(axes, 1)
+    style.legend_above(axes, 1)
     return figure, axes
 
 

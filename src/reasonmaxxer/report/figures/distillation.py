@@ -50,9 +50,14 @@ def accuracy_by_parameters(rows: Rows) -> Figure:
     axes.xaxis.set_major_formatter(EngFormatter())
     axes.minorticks_off()
     highest = max(row["accuracy"]["high"] for row in rows)
-    axes.set(xlabel="parameters of the adapter", ylabel="accuracy", ylim=(0, min(1.05, 0.1 + highest)))
-    style.legend(axes, 2)
-    return figure
+    return style.finished(
+        figure,
+        axes,
+        legend=2,
+        xlabel="parameters of the adapter",
+        ylabel="accuracy",
+        ylim=(0, min(1.05, 0.1 + highest)),
+    )
 
 
 @style.styled
@@ -68,9 +73,7 @@ def students_kl(histories: Mapping[str, Sequence[tuple[int, float]]]) -> Figure:
         colour = COLOURS[number % len(COLOURS)]
         axes.plot(*zip(*points, strict=True), color=colour, linewidth=1.4, linestyle=line, label=name)
     axes.set_ylim(bottom=0)
-    axes.set(xlabel="step", ylabel="KL(teacher || student), nats")
-    style.legend(axes, 2)
-    return figure
+    return style.finished(figure, axes, legend=2, xlabel="step", ylabel="KL(teacher || student), nats")
 
 
 def _base_and_teacher(rows: Rows) -> list[float]:

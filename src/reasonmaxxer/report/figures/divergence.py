@@ -50,10 +50,7 @@ def choice_ranks(ranks: Mapping[str, Mapping[str, int]]) -> Figure:
     figure, axes = style.blank()
     style.pairs_of_bars(axes, [name.replace(">", "> ") for name in names], sides)
     axes.axvline(names.index("5") + 0.5, color=INK, linewidth=1, linestyle=DOTTED)
-    axes.set(xlabel="rank", ylabel="share of positions that differ")
-    axes.yaxis.set_major_formatter(PercentFormatter(1, 0))
-    style.legend(axes, 1)
-    return figure
+    return style.finished(figure, axes, legend=1, percent="y", xlabel="rank", ylabel="share of positions that differ")
 
 
 @style.styled
@@ -76,10 +73,15 @@ def entropy_by_class(unshifted_N: np.ndarray, changed_N: np.ndarray) -> Figure:
         axes.stairs(height, edges, fill=True, color=colour, alpha=0.25)
         axes.stairs(height, edges, color=colour, linewidth=1.6, linestyle=line, label=name)
         axes.axvline(float(values_N.mean()), color=colour, linewidth=1.2, linestyle=(0, (1, 1.5)))
-    axes.set(xlim=(0, edges[-1]), xlabel="entropy of the base, nats", ylabel="share of those positions")
-    axes.yaxis.set_major_formatter(PercentFormatter(1, 0))
-    style.legend(axes, 2)
-    return figure
+    return style.finished(
+        figure,
+        axes,
+        legend=2,
+        percent="y",
+        xlim=(0, edges[-1]),
+        xlabel="entropy of the base, nats",
+        ylabel="share of those positions",
+    )
 
 
 @style.styled
@@ -120,10 +122,7 @@ def gate_threshold(gate: Mapping[str, Any]) -> Figure:
     if gate["curve"] and gate["curve"][-1]["tau"] > PAPER_TAU:
         axes.axvline(PAPER_TAU, color=INK, linewidth=1, linestyle=DOTTED)
     axes.set_xlim(left=0)
-    axes.set(ylim=(0, 1.02), xlabel="tau, nats")
-    axes.yaxis.set_major_formatter(PercentFormatter(1, 0))
-    style.legend(axes, 3)
-    return figure
+    return style.finished(figure, axes, legend=3, percent="y", ylim=(0, 1.02), xlabel="tau, nats")
 
 
 @style.styled

@@ -66,9 +66,7 @@ def dose_response(curves: Sequence[Row], own: float, other: float) -> Figure:
             axes.plot(x[-1], last, "o", markeredgecolor=INK, markerfacecolor=ON, markersize=7)
     axes.set_ylim(bottom=0)
     axes.set_xlim(left=0)
-    axes.set(xlabel="changed tokens an answer, mean", ylabel="accuracy")
-    style.legend(axes, 2)
-    return figure
+    return style.finished(figure, axes, legend=2, xlabel="changed tokens an answer, mean", ylabel="accuracy")
 
 
 @style.styled
@@ -92,6 +90,4 @@ def fewest_edits_histogram(histogram: Mapping[str, int], control: Mapping[str, i
         axes.bar_label(bars, padding=3, color=INK)
     axes.margins(y=0.15)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set(xlabel="tokens put in", ylabel="problems")
-    style.legend(axes, 2)
-    return figure
+    return style.finished(figure, axes, legend=2, xlabel="tokens put in", ylabel="problems")

@@ -37,9 +37,9 @@ def accuracy(summary: Mapping[str, Any]) -> Figure:
             style.value_after(axes, y, high, f"{value:.2f}", fontweight="bold" if arm == "adapted" else "normal")
     style.line_per_name(axes, [name for name, _, _ in rows])
     highest = max(max(base["high"], adapted["high"]) for _, base, adapted in rows)
-    axes.set(xlim=(0, min(1.1, 0.09 + 1.05 * highest)), xlabel="share of test problems")
-    style.legend(axes, 2)
-    return figure
+    return style.finished(
+        figure, axes, legend=2, xlim=(0, min(1.1, 0.09 + 1.05 * highest)), xlabel="share of test problems"
+    )
 
 
 @style.styled
@@ -54,7 +54,7 @@ def changes(counts: Mapping[str, int]) -> Figure:
     axes.set(xlim=(0, sum(counts.values())), xlabel="test problems", yticks=[])
     axes.spines["left"].set_visible(False)
     axes.grid(False)
-    style.legend(axes, 4)
+    style.legend_above(axes, 4)
     return figure
 
 
@@ -73,7 +73,7 @@ def outcomes(counts: Mapping[str, Mapping[str, int]]) -> Figure:
     style.line_per_name(axes, list(counts))
     axes.set(xlim=(0, 1), xlabel="share of completions")
     axes.grid(False)
-    style.legend(axes, len(seen))
+    style.legend_above(axes, len(seen))
     return figure
 
 
@@ -89,8 +89,7 @@ def cost(stages: Sequence[Mapping[str, Any]]) -> Figure:
     bars = axes.barh(range(len(stages)), seconds, 0.62, color=BLUE)
     axes.bar_label(bars, [f" {_duration(s)}" for s in seconds], padding=2, color=INK)
     style.line_per_name(axes, [stage["stage"] for stage in stages])
-    axes.set(xlim=(0, 1.18 * max(seconds)), xlabel="seconds")
-    return figure
+    return style.finished(figure, axes, xlim=(0, 1.18 * max(seconds)), xlabel="seconds")
 
 
 def _stack(

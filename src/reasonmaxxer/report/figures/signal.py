@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reasonmaxxer.method.gate import Gate
-from reasonmaxxer.report.figures.style import BLUE, GREY, INK, blank, legend, styled
+from reasonmaxxer.report.figures.style import BLUE, GREY, INK, blank, legend_above, styled
 from reasonmaxxer.report.results import PoolProblem
 
 ENTROPY_BINS = 48
@@ -35,7 +35,7 @@ def pass_rates(pool: Sequence[PoolProblem]) -> Figure:
     axes.set(xlabel="rollouts solved" + ("" if "/" in labels[0] else ", %"), ylabel="training problems")
     axes.locator_params("y", integer=True)
     axes.grid(False, axis="x")
-    legend(axes, 2)
+    legend_above(axes, 2)
     return figure
 
 

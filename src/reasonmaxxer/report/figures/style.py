@@ -68,6 +68,16 @@ def blank(height: float = 2.9) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
+def finished(figure: Figure, axes: Axes, *, legend: int = 0, percent: str = "", **labels: Any) -> Figure:
+    """A figure with its labels and limits, its legend in so many columns, and its `x` or `y` axis in percent."""
+    axes.set(**labels)
+    if percent:
+        getattr(axes, f"{percent}axis").set_major_formatter(PercentFormatter(1, 0))
+    if legend:
+        legend_above(axes, legend)
+    return figure
+
+
 def estimates_by_name(
     rows: Sequence[Row], label: str, *, step: float = 0.42, room: float = 0.8, form: str = ".2f"
 ) -> tuple[Figure, Axes]:
@@ -105,9 +115,7 @@ def shares_by_name(rows: Mapping[str, Estimate], colours: Sequence[str], label: 
         axes.plot([estimate["low"], estimate["high"]], [y, y], color=INK, linewidth=1.4)
         value_after(axes, y, estimate["high"], f"{estimate['value']:.2%}")
     line_per_name(axes, list(rows))
-    axes.set(xlim=(0, 1.18), xlabel=label, xticks=[0, 0.2, 0.4, 0.6, 0.8, 1])
-    axes.xaxis.set_major_formatter(PercentFormatter(1, 0))
-    return figure
+    return finished(figure, axes, percent="x", xlim=(0, 1.18), xlabel=label, xticks=[0, 0.2, 0.4, 0.6, 0.8, 1])
 
 
 def value_after(axes: Axes, y: float, end: float, text: str, **look: Any) -> None:
@@ -152,7 +160,7 @@ def names_only(axes: Axes) -> None:
     axes.grid(False, axis="y")
 
 
-def legend(axes: Axes, columns: int) -> None:
+def legend_above(axes: Axes, columns: int) -> None:
     """A legend above the panel, where it covers no data."""
     axes.legend(
         loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.2,

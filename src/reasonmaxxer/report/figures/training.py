@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reasonmaxxer.measure.metrics import Estimate
-from reasonmaxxer.report.figures.style import BLUE, DOTTED, GREY, INK, MUTED, RED, blank, legend, styled
+from reasonmaxxer.report.figures.style import BLUE, DOTTED, GREY, INK, MUTED, RED, blank, legend_above, styled
 
 History = Sequence[Mapping[str, Any]]
 
@@ -30,7 +30,7 @@ def delta_logprob(history: History, gate: int, step: int) -> Figure:
         _lines(axes, history, gate, f"delta_logprob_{side}", colour, style, name)
     _steps(axes, step)
     axes.set_ylabel("Δ log p, nats")
-    legend(axes, 2)
+    legend_above(axes, 2)
     return figure
 
 
@@ -75,7 +75,7 @@ def validation(tried: Mapping[tuple[int, int], Estimate], names: Sequence[str], 
     last = max(s for _, s in tried)
     axes.set(xlim=(0, 1.04 * last), ylim=(0, min(1.02, 0.05 + highest)), ylabel="greedy pass@1")
     if len(names) > 1:
-        legend(axes, 2)
+        legend_above(axes, 2)
     return figure
 
 
