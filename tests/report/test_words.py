@@ -1,8 +1,9 @@
-"""The verdict and its caveats in words."""
+"""Texts of pages, read from their files; the verdict of a run and its caveats."""
 
 import pytest
 
 from reasonmaxxer.report.run import verdict, words_of
+from reasonmaxxer.report.words import FOLDER, Words
 
 RECIPE = {"seed": 7, "evaluation": {"confidence": 0.95}}
 REST = {
@@ -77,3 +78,29 @@ def test_no_samples_says_what_is_not_known(summary):
     for name in ("base", "adapted"):
         summary[name]["sampled"] = {}
     assert "Only greedy completions" in said(summary)
+
+
+def test_a_block_is_a_title_paragraphs_and_columns():
+    words = Words("overlap", {}, jsd={"tau": 0.8})
+    assert words.block("jsd-table") == (
+        "Jensen-Shannon divergence, nats",
+        ["Means over positions."],
+        ("models", "entropy above 0.8 nats", "all positions"),
+    )
+    first, second = words.texts("caveats")
+    assert first.startswith("Both models read") and second.endswith(
+        "a model that edits nearly everywhere overlaps with any other."
+    )
+
+
+def test_what_a_value_holds_is_neither_a_template_nor_structure():
+    words = Words("evaluate", {}, against={"model": {"name": "{{ 7 * 7 }}\n| x |\n# y"}})
+    title, _, columns = words.block("against-table")
+    assert title == "Minus {{ 7 * 7 }} | x | # y" and columns[0] == "benchmark" and len(columns) == 5
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.j2")), ids=lambda path: path.stem)
+def test_every_block_is_asked_for(path):
+    asking = "".join((FOLDER.parents[1] / name).read_text() for name in (f"{path.stem}.py", "words.py"))
+    blocks = [line.split()[2] for line in path.read_text().splitlines() if line.startswith("% block ")]
+    assert blocks and [name for name in blocks if f'"{name}"' not in asking.replace("-", "_")] == []
