@@ -31,6 +31,10 @@ def problem(task, index=0):
     return Problem(f"{task} {index}", entry["question"], str(entry["answer"]), task, "reasoning_gym", metadata)
 
 
+def pid(verifier, name="reasoning_gym"):
+    return next(worker.pid for worker in verifier._workers if worker.verifier == name)
+
+
 @pytest.fixture(scope="module")
 def grader():
     with Verifier(VerifyConfig(timeout=4, workers=1), "qwen_boxed") as one:
@@ -50,7 +54,7 @@ def test_every_task_pays_its_own_answers(grader):
 @needs_sandbox
 def test_the_worker_runs_in_the_sandbox_and_sees_neither_tokens_nor_other_files(grader, tmp_path, monkeypatch):
     grader.grade_answers([(problem("gcd"), "7")])
-    (inside,) = descendants(grader._workers[0].pid, "reasonmaxxer.verify")
+    (inside,) = descendants(pid(grader), "reasonmaxxer.verify")
     assert not (Path(f"/proc/{inside}/root") / tmp_path.relative_to("/")).exists()
     assert sorted(re.findall(r"^ *(\w+):", Path(f"/proc/{inside}/net/dev").read_text(), re.M)) == ["lo"]
 
@@ -64,16 +68,16 @@ def test_only_the_users_own_verifier_sees_the_users_environment(verifier, monkey
     asked = problem("gcd") if verifier == "reasoning_gym" else Problem("p", "?", r"\sqrt{2}", "d")
     with Verifier(VerifyConfig(workers=1, function=function), "qwen_boxed") as one:
         one.grade([(asked, r"\boxed{\frac{\sqrt8}{2}}")])
-        running = descendants(one._workers[0].pid, "reasonmaxxer.verify")
-        seen = [b"hf_secret" in Path(f"/proc/{pid}/environ").read_bytes() for pid in running]
+        running = descendants(pid(one, verifier), "reasonmaxxer.verify")
+        seen = [b"hf_secret" in Path(f"/proc/{each}/environ").read_bytes() for each in running]
     assert seen == [verifier == "function"]
 
 
-def descendants(pid, said):
+def descendants(top, said):
     """Processes below a process, itself included, whose last argument contains a text: bubblewrap's own do too."""
-    below = [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    mine = [pid] if said in command[-2].decode() and b"bwrap" not in command[0] else []
+    below = [int(p) for p in Path(f"/proc/{top}/task/{top}/children").read_text().split()]
+    command = Path(f"/proc/{top}/cmdline").read_bytes().split(b"\0")
+    mine = [top] if said in command[-2].decode() and b"bwrap" not in command[0] else []
     return [*mine, *(found for child in below for found in descendants(child, said))]
 
 
@@ -152,13 +156,13 @@ def test_only_formulas_may_be_evaluated():
 def test_no_code_in_an_answer_is_run(grader, task):
     right, wrong = (problem(task), problem(task).answer), (problem(task), "[7, 7]")
     grades = grader.grade_answers([right])
-    pid = grader._workers[0].pid
+    started = pid(grader)
     some = slice(None, None, 1 if task in ("countdown", "string_insertion") else 4)
     texts = ACTS[some] + NESTED[some]
     grades += grader.grade_answers([item for text in texts for item in ((problem(task), text), wrong, right)])
     assert {grade.outcome for grade in grades[0::3]} == {Outcome.CORRECT}
     assert {grade.outcome for grade in grades[1::3] + grades[2::3]} == {Outcome.WRONG}
-    assert grader._workers[0].pid == pid
+    assert pid(grader) == started
 
 
 HARD = [

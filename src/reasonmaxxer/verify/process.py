@@ -23,24 +23,24 @@ _FIXED = {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1"}
 
 
 class GradingProcess:
-    """One worker for each verifier, started when it is first asked and again after each death.
-
-    That of `math` reads answers; that of `reasoning_gym` runs in the sandbox, where there is one; that of `function`,
-    the user's own, alone keeps the user's environment.
+    """One worker, started when it is first asked and again after each death.
 
     Args:
         timeout: seconds to grade an item.
+        verifier: which grades them all: `math`; `reasoning_gym`, in the sandbox where there is one; or `function`,
+            the user's own, which alone keeps the user's environment.
     """
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, timeout: float, verifier: str) -> None:
+        self.verifier = verifier
         self._timeout = timeout
-        self._children: dict[str, Child] = {}
+        self._child: Child | None = None
         self._abandoned = False
 
     @property
     def pid(self) -> int | None:
-        """Id of the process that was started first, none while there is none."""
-        return next((child.pid for child in self._children.values()), None)
+        """Process id, none while there is no process."""
+        return self._child.pid if self._child else None
 
     def ask(self, request: dict[str, Any]) -> tuple[Outcome, str | None]:
         """Outcome and detail of one request.
@@ -49,24 +49,21 @@ class GradingProcess:
             UserError: the grader cannot be loaded.
             RuntimeError: the process could not be started.
         """
-        verifier = request["verifier"]
-        fresh = verifier not in self._children
-        if fresh:
-            self._children[verifier] = self._started(verifier)
-        child = self._children[verifier]
+        fresh = self._child is None
+        child = self._child = self._child or self._started()
         try:
             _send(child, request)
         except ChildError as error:
-            self._stop(verifier)
+            self.close()
             if self._abandoned:
                 return Outcome.ERROR, "grading was abandoned"
             if fresh:
                 raise RuntimeError(f"the grading process did not start: {_ending(error)}") from error
             return self.ask(request)  # it died while it was idle, which is not this item's fault
         try:
-            answer = child.receive(self._timeout + _GRACE * (verifier == "reasoning_gym"))
+            answer = child.receive(self._timeout + _GRACE * (self.verifier == "reasoning_gym"))
         except ChildError as error:
-            self._stop(verifier)
+            self.close()
             if error.expired:
                 return Outcome.TIMEOUT, f"grading took longer than {self._timeout:g} s"
             return Outcome.ERROR, f"the grading process died: {_ending(error)}"
@@ -78,7 +75,7 @@ class GradingProcess:
         Raises:
             UserError: it cannot be loaded.
         """
-        child = self._started("function")
+        child = self._started()
         try:
             _send(child, {"verifier": "function", "function": named})
         except ChildError as error:
@@ -89,27 +86,25 @@ class GradingProcess:
             child.stop()
 
     def kill(self) -> None:
-        """Kill the processes, from any thread, and abandon what they are grading."""
-        for child in list(self._children.values()):
+        """Kill the process, from any thread, and abandon what it is grading."""
+        if child := self._child:
             self._abandoned = True
             child.kill()
 
     def close(self) -> None:
-        """Kill the processes and release their pipes."""
-        for verifier in list(self._children):
-            self._stop(verifier)
+        """Kill the process and release its pipes."""
+        if self._child:
+            self._child.stop()
+        self._child = None
 
-    def _stop(self, verifier: str) -> None:
-        self._children.pop(verifier).stop()
-
-    def _started(self, verifier: str) -> Child:
+    def _started(self) -> Child:
         self._abandoned = False
         code = f"import sys; sys.path[:] = {sys.path!r}; from reasonmaxxer.verify import worker; "
-        code += f"worker.main({self._timeout}, {verifier!r})"
-        if verifier == "reasoning_gym" and backend().program:
+        code += f"worker.main({self._timeout}, {self.verifier!r})"
+        if self.verifier == "reasoning_gym" and backend().program:
             with sandboxed(code, readable=_packages(), environment=_FIXED, processes=True) as (command, descriptors):
                 return LASTING.submit(Child, command, pass_fds=descriptors).result()
-        kept = os.environ if verifier == "function" else set(_NEEDED.split()) & set(os.environ)
+        kept = os.environ if self.verifier == "function" else set(_NEEDED.split()) & set(os.environ)
         return Child([sys.executable, "-c", code], env={**{name: os.environ[name] for name in kept}, **_FIXED})
 
 

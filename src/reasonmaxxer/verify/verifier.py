@@ -34,7 +34,7 @@ class Verifier(AbstractContextManager["Verifier"]):
     dies is an error, and the others are untouched. Outcomes do not depend on order or workers.
 
     Args:
-        config: extraction, time limit and number of processes.
+        config: extraction, time limit and number of processes for each verifier.
         prompt_style: what `auto` extraction follows.
 
     Raises:
@@ -44,12 +44,13 @@ class Verifier(AbstractContextManager["Verifier"]):
     def __init__(self, config: VerifyConfig, prompt_style: PromptStyle) -> None:
         self._extraction = resolve_extraction(config.extraction, prompt_style)
         self._config = config
-        self._workers = [GradingProcess(config.timeout) for _ in range(config.workers)]
+        kinds = ["function"] if config.function else ["math", "reasoning_gym"]
+        self._workers = [GradingProcess(config.timeout, kind) for kind in kinds for _ in range(config.workers)]
         if config.function:
             self._workers[0].check_function(config.function)
-        self._idle: SimpleQueue[GradingProcess] = SimpleQueue()
+        self._idle: dict[str, SimpleQueue[GradingProcess]] = {kind: SimpleQueue() for kind in kinds}
         for worker in self._workers:
-            self._idle.put(worker)
+            self._idle[worker.verifier].put(worker)
 
     def __exit__(self, *exception: object) -> None:
         self.close()
@@ -110,7 +111,7 @@ class Verifier(AbstractContextManager["Verifier"]):
         return [item if isinstance(item, Grade) else next(answers) for item in items]
 
     def _ask_all(self, requests: Sequence[Request]) -> list[Grade]:
-        pool = ThreadPoolExecutor(len(self._workers), "verifier")
+        pool = ThreadPoolExecutor(self._config.workers, "verifier")
         try:
             return list(pool.map(self._ask, requests))
         except BaseException:  # such as Ctrl-C: do not wait for what is still being graded
@@ -122,11 +123,12 @@ class Verifier(AbstractContextManager["Verifier"]):
             pool.shutdown()
 
     def _ask(self, request: Request) -> Grade:
-        worker = self._idle.get()
+        idle = self._idle[request["verifier"]]
+        worker = idle.get()
         try:
             outcome, detail = worker.ask(request)
         finally:
-            self._idle.put(worker)
+            idle.put(worker)
         return Grade(outcome, request.get("extracted"), detail)
 
 
