@@ -133,6 +133,11 @@ def read_object(path: Path, keys: Sequence[str] = (), remedy: str = AGAIN.format
     return value
 
 
+def yaml_text(values: Mapping[str, Any]) -> str:
+    """Values in YAML, in their order."""
+    return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+
+
 def read_yaml(path: Path, remedy: str) -> dict[str, Any]:
     """Read a mapping in YAML.
 

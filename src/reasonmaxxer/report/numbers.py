@@ -31,9 +31,9 @@ def _interval(estimate: Estimate, form: str) -> str:
     return f"{value} [{low}, {high}]"
 
 
-def counted(count: int, one: str, many: str | None = None) -> str:
+def counted(count: int, one: str) -> str:
     """`1 problem`, `2,000 problems`."""
-    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+    return f"{count:,} {one if count == 1 else f'{one}s'}"
 
 
 def listed(parts: list[str]) -> str:

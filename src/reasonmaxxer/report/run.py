@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import yaml
 
-from reasonmaxxer.artifacts import flat
+from reasonmaxxer.artifacts import flat, yaml_text
 from reasonmaxxer.config import Recipe
 from reasonmaxxer.method.gate import Gate
 from reasonmaxxer.report.content import Content, Example, Panel, Section, Verdict, measured_with
@@ -212,14 +212,13 @@ def _again(recipe: dict[str, Any], words: Words) -> Section:
     default, here = flat(Recipe().model_dump(mode="json")), flat(recipe)
     keys = [key for key in {**default, **here} if default.get(key) != here.get(key)]
     changed = [(key, _yaml(default.get(key)), _yaml(here.get(key))) for key in keys]
-    text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
     return Section(
         "again",
         "Run it again",
         note=words.text("again"),
         code="reasonmaxxer run RUN/recipe.yaml --out again",
         tables=[words.table("changed-keys", changed)] if changed else [],
-        parts=[Section("recipe", "The whole recipe", code=text, folded=True)],
+        parts=[Section("recipe", "The whole recipe", code=yaml_text(recipe), folded=True)],
     )
 
 

@@ -5,11 +5,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from reasonmaxxer.artifacts import read_json, whole_folder, write_json, write_text
+from reasonmaxxer.artifacts import read_json, whole_folder, write_json, write_text, yaml_text
 from reasonmaxxer.models.files import ADAPTER_CONFIG, read_settings
 from reasonmaxxer.models.names import resolve
 from reasonmaxxer.share.card import model_card
-from reasonmaxxer.share.source import copy_figures, without_paths
+from reasonmaxxer.share.source import without_paths
 from reasonmaxxer.work.folder import finished_run
 
 FOLDER = "hub"
@@ -49,7 +49,8 @@ def add_card(run: Path, folder: Path, name: str, base: str, merged: dict[str, An
         UserError: an unfinished run.
     """
     summary, recipe = map(without_paths, finished_run(run))
-    copy_figures(summary, recipe, folder)
+    write_json(summary, folder / "summary.json")
+    write_text(yaml_text(recipe), folder / "recipe.yaml")
     name = re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII)  # as a repository may be called
     card = model_card(name, base, summary, recipe, merged, _is_on_hub(base))
     write_text(card, folder / "README.md")

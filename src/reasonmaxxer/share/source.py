@@ -5,9 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-import yaml
-
-from reasonmaxxer.artifacts import write_json, write_text
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models.names import resolve
 from reasonmaxxer.models.teachers import near_embedded, teachers
@@ -46,13 +43,6 @@ def find_source(name: str) -> Source:
         )
     finished_run(run)
     return Source(run / "training" / "adapter", run)
-
-
-def copy_figures(summary: dict[str, Any], recipe: dict[str, Any], folder: Path) -> None:
-    """Put `summary.json` and `recipe.yaml` of a run into a folder."""
-    write_json(summary, folder / "summary.json")
-    text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
-    write_text(text, folder / "recipe.yaml")
 
 
 def without_paths(value: Any) -> Any:

@@ -59,13 +59,13 @@ def open_workspace(path: Path, hashes: bool = True) -> Claim:
     return claim
 
 
-def open_run(path: Path, hashes: bool = True) -> dict[str, Any]:
+def open_run(path: Path) -> dict[str, Any]:
     """The resolved recipe of a run, once its stages are found whole, as by `open_workspace`.
 
     Raises:
         UserError: as by `open_workspace`, or it was filled by another command than `run`.
     """
-    claim = open_workspace(path, hashes)
+    claim = open_workspace(path)
     if claim.command != "run":
         raise UserError(f"{path} is not a run directory: `reasonmaxxer {claim.command}` filled it.")
     return dict(claim.config)

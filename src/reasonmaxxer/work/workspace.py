@@ -19,8 +19,6 @@ from operator import add
 from pathlib import Path
 from typing import Any, TypedDict
 
-import yaml
-
 from reasonmaxxer import __version__
 from reasonmaxxer.artifacts import (
     CONTENT,
@@ -35,6 +33,7 @@ from reasonmaxxer.artifacts import (
     read_table,
     write_json,
     write_text,
+    yaml_text,
 )
 from reasonmaxxer.config import Config
 from reasonmaxxer.cost import Meter, Price, StageCost
@@ -294,7 +293,7 @@ class Workspace:
         make_folder(path)
         # the claim first: a folder with nothing else, after a kill in between, yields
         write_json({"command": self.command, "stages": self.stages, "contents": self.contents}, path / CLAIM)
-        write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), path / RECIPE)
+        write_text(yaml_text(values), path / RECIPE)
 
     def _differing(self, there: Claim) -> list[str]:
         """How the results that a workspace was claimed for differ from these, a phrase each."""
