@@ -64,10 +64,11 @@ def main() -> None:
     from reasonmaxxer.config import ModelConfig
     from reasonmaxxer.models.load import load_adapter
     from reasonmaxxer.rollouts.collect import read_rollouts
-    from reasonmaxxer.share.source import find_source, read_finished
+    from reasonmaxxer.share.source import find_source
+    from reasonmaxxer.work.folder import finished_run
 
     source = find_source(str(arguments.run))
-    summary, recipe = read_finished(arguments.run)
+    summary, recipe = finished_run(arguments.run)
     limit = recipe["evaluation"]["max_new_tokens"]
     answers = {
         name: read_rollouts(arguments.run / "evaluation" / f"{name}-greedy")[: arguments.limit]
