@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from reasonmaxxer import __version__
+from reasonmaxxer.sandbox import backend
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "math-verify", "numpy", "pyarrow")
 
 
 def describe_environment(device: str, seed: int) -> dict[str, Any]:
-    """JSON values: `versions`, `hardware`, `seed`.
+    """JSON values: `versions`, `hardware`, `sandbox` (what runs models' programs, or why nothing can), `seed`.
 
     Args:
         device: torch device of the run.
@@ -31,7 +32,7 @@ def describe_environment(device: str, seed: int) -> dict[str, Any]:
         hardware["gpu"] = torch.cuda.get_device_name(device)
     versions = {name: version(name) for name in PACKAGES}
     own = {"reasonmaxxer": __version__, "python": platform.python_version()}
-    return {"versions": own | versions, "hardware": hardware, "seed": seed}
+    return {"versions": own | versions, "hardware": hardware, "sandbox": backend().version, "seed": seed}
 
 
 def _cpu_name() -> str:

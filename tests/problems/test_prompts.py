@@ -118,18 +118,13 @@ def test_a_tokenizer_that_ends_every_text_does_not_end_the_prompt(style):
 STUB = 'def f(a):\n    """ Twice a. """\n'
 
 
-def test_chat_code_asks_for_a_script_and_puts_code_into_a_block():
+def test_chat_code_asks_for_a_function_and_puts_code_into_a_block():
     tokenizer = byte_tokenizer(TEMPLATE)
-    asked = (
-        "Solve the following problem with a self-contained Python script. Write the script in one Markdown code "
-        "block.\n\n"
-    )
-    assert tokenizer.decode(render_prompt("chat_code", MATHS, tokenizer)) == (
-        f"<s>user: {asked}{MATHS}\n<s>assistant:"
-    )
-    assert tokenizer.decode(render_prompt("chat_code", STUB, tokenizer)) == (
-        f"<s>user: {asked}```python\n{STUB}```\n<s>assistant:"
-    )
+    before = "<s>user: You are an expert Python programmer, and here is your task: "
+    after = "\n\nAnswer with the function alone, in one Markdown code block.\n<s>assistant:"
+    stub = f"Complete this function.\n\n```python\n{STUB}```"
+    assert tokenizer.decode(render_prompt("chat_code", MATHS, tokenizer)) == before + MATHS + after
+    assert tokenizer.decode(render_prompt("chat_code", STUB, tokenizer)) == before + stub + after
 
 
 def test_code_completion_is_the_text_to_its_last_line_break():

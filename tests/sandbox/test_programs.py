@@ -17,7 +17,7 @@ PROGRAMS = yaml.safe_load((Path(__file__).parent / "programs.yaml").read_text(en
 
 @pytest.fixture(scope="module")
 def tester():
-    made = ProgramTester(3.0)
+    made = ProgramTester(20.0)
     yield made
     made.close()
 

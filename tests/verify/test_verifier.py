@@ -20,6 +20,10 @@ SLOW = r"9^{9^{9^{9}}}"  # math-verify computes it, and never ends
 CORRECT, WRONG, UNPARSED = Outcome.CORRECT, Outcome.WRONG, Outcome.UNPARSED
 
 
+def processes(verifier):
+    return [worker for worker in verifier._workers if isinstance(worker, GradingProcess)]
+
+
 def maths(gold):
     return Problem(id="p", text="?", answer=gold, domain="test")
 
@@ -96,7 +100,7 @@ def test_integers_are_graded_exactly(n):
     with verifier("llama_abel") as plain:
         text = f"Let me think. The answer is {n}."
         grades = plain.grade([(maths(str(n)), text), (maths(str(n + 1)), text)])
-        assert {worker.pid for worker in plain._workers} == {None}
+        assert {worker.pid for worker in processes(plain)} == {None}
     assert grades == [Grade(CORRECT, str(n)), Grade(WRONG, str(n))]
 
 
@@ -155,7 +159,7 @@ def test_a_worker_killed_from_outside_is_an_error_of_one_item():
         one.grade([good] * 4)  # starts both
         thread, grades = _in_background(one, [good, boxed("5", SLOW), *[good] * 6])
         time.sleep(1)  # by now only the slow item is being graded
-        busy = [worker.pid for worker in one._workers if worker.pid and _runs(worker.pid)]
+        busy = [worker.pid for worker in processes(one) if worker.pid and _runs(worker.pid)]
         assert len(busy) == 1
         os.kill(busy[0], 9)
         thread.join(20)

@@ -23,9 +23,8 @@ CHAT_STYLES = {
     "chat_template": ("", ""),
     "chat_boxed": ("", "\nPlease reason step by step, and put your final answer within \\boxed{}."),
     "chat_code": (
-        "Solve the following problem with a self-contained Python script. Write the script in one Markdown code "
-        "block.\n\n",
-        "",
+        "You are an expert Python programmer, and here is your task: ",
+        "\n\nAnswer with the function alone, in one Markdown code block.",
     ),
 }
 """What the user's message says before and after the problem in the styles of chat models."""
@@ -59,7 +58,7 @@ def render_prompt(style: PromptStyle, text: str, tokenizer: Any) -> list[int]:
 def user_message(style: PromptStyle, text: str) -> str:
     """What the user says in a style of chat models; of `chat_code`, code to be continued stands in a code block."""
     if style == "chat_code" and before_function(text) is not None:
-        text = f"```python\n{text.rstrip()}\n```"
+        text = f"Complete this function.\n\n```python\n{text.rstrip()}\n```"
     return text.join(CHAT_STYLES[style])
 
 

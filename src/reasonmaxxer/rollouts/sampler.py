@@ -31,7 +31,7 @@ def graded(rollouts: Sequence[Rollout], problems: Mapping[str, Problem], verifie
     """
     grades = verifier.grade([(problems[rollout.problem_id], rollout.text) for rollout in rollouts])
     return [
-        replace(rollout, outcome=grade.outcome.value, extracted=grade.extracted)
+        replace(rollout, outcome=grade.outcome.value, extracted=grade.extracted, detail=grade.detail)
         for rollout, grade in zip(rollouts, grades, strict=True)
     ]
 

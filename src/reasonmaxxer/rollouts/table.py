@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from reasonmaxxer.artifacts import schema
 
-_STRINGS = ("outcome", "extracted", "engine", "engine_version", "engine_settings")
+_STRINGS = ("outcome", "extracted", "detail", "engine", "engine_version", "engine_settings")
 SCHEMA = schema(
     {
         "problem_id": pa.string(),
@@ -18,7 +18,7 @@ SCHEMA = schema(
         **dict.fromkeys(("entropy", "logprob"), pa.list_(pa.float32())),
         **dict.fromkeys(_STRINGS, pa.string()),
     },
-    nullable=("entropy", "logprob", "extracted"),
+    nullable=("entropy", "logprob", "extracted", "detail"),
 )
 
 
@@ -37,7 +37,8 @@ class Rollout:
         entropy: T raw entropies in nats, or None where they were not recorded.
         logprob: T raw log-probabilities in nats of the sampled tokens, or None likewise.
         outcome: `correct`, `wrong`, `unparsed`, `timeout` or `error`; empty before it is graded.
-        extracted: the answer the verifier read, if any.
+        extracted: the answer the verifier read, if any; of code, the program.
+        detail: why it has this outcome, where the verifier says so.
         engine: what sampled it, or `imported`.
         engine_version: its version.
         engine_settings: what the completion depends on beside prompt, seed and weights, as JSON; empty
@@ -55,6 +56,7 @@ class Rollout:
     logprob: list[float] | None = None
     outcome: str = ""
     extracted: str | None = None
+    detail: str | None = None
     engine: str = ""
     engine_version: str = ""
     engine_settings: str = ""

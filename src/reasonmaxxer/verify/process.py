@@ -11,7 +11,7 @@ import reasonmaxxer
 from reasonmaxxer.child import Child, ChildError
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.sandbox.bubblewrap import backend, sandboxed
-from reasonmaxxer.sandbox.programs import LASTING
+from reasonmaxxer.sandbox.programs import LASTING, ProgramTester
 from reasonmaxxer.verify.outcome import Outcome
 
 START_LIMIT = 60.0  # seconds to start and to import the graders
@@ -112,6 +112,22 @@ def _packages() -> list[str]:
     """Folders of installed packages and the one that holds this package; not the user's own folders."""
     installed = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
     return [*filter(os.path.isdir, installed), str(Path(reasonmaxxer.__file__).parents[1])]
+
+
+class ProgramGrader:
+    """What grades one program at a time, by its tests in the sandbox; asked as a `GradingProcess` is."""
+
+    verifier = "code"
+
+    def __init__(self, timeout: float) -> None:
+        self._tester = ProgramTester(timeout)
+        self.kill, self.close = self._tester.kill, self._tester.close
+
+    def ask(self, request: dict[str, Any]) -> tuple[Outcome, str | None]:
+        """Outcome and detail of one request."""
+        names = ("extracted", "tests", "entry_point", "preamble")
+        tested = self._tester.test(*(request[name] for name in names))
+        return Outcome(tested.outcome), tested.detail
 
 
 def _send(child: Child, request: dict[str, Any]) -> None:

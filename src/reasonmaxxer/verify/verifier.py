@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import asdict
@@ -13,14 +13,17 @@ from reasonmaxxer.config import PromptStyle, VerifyConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.problems.expressions import LONGEST_ANSWER
 from reasonmaxxer.problems.problem import Problem
+from reasonmaxxer.sandbox import require_sandbox
 from reasonmaxxer.verify import gym
 from reasonmaxxer.verify.conventions import conventions_of
 from reasonmaxxer.verify.extract import extract, resolve_extraction
 from reasonmaxxer.verify.literals import plainly_equivalent
 from reasonmaxxer.verify.outcome import Grade, Outcome
-from reasonmaxxer.verify.process import GradingProcess
+from reasonmaxxer.verify.process import GradingProcess, ProgramGrader
+from reasonmaxxer.verify.program import read_program
 
 Item = tuple[Problem, str]
+
 
 Request = dict[str, Any]
 """What a worker is asked, as JSON: `verifier` says which grader, the other keys are that grader's."""
@@ -32,6 +35,7 @@ class Verifier(AbstractContextManager["Verifier"]):
     Two plain numbers are compared at once. Everything else goes to a worker process, one item at a
     time, which is killed when it exceeds the time limit: that item is a timeout, one whose worker
     dies is an error, and the others are untouched. Outcomes do not depend on order or workers.
+    Programs run in the sandbox, each in a process of its own.
 
     Args:
         config: extraction, time limit and number of processes for each verifier.
@@ -45,10 +49,14 @@ class Verifier(AbstractContextManager["Verifier"]):
         self._extraction = resolve_extraction(config.extraction, prompt_style)
         self._config = config
         kinds = ["function"] if config.function else ["math", "reasoning_gym"]
-        self._workers = [GradingProcess(config.timeout, kind) for kind in kinds for _ in range(config.workers)]
+        processes = [GradingProcess(config.timeout, kind) for kind in kinds for _ in range(config.workers)]
         if config.function:
-            self._workers[0].check_function(config.function)
-        self._idle: dict[str, SimpleQueue[GradingProcess]] = {kind: SimpleQueue() for kind in kinds}
+            processes[0].check_function(config.function)
+        programs = [ProgramGrader(config.timeout) for _ in range(config.workers)]
+        self._workers: list[GradingProcess | ProgramGrader] = [*processes, *programs]
+        self._idle: dict[str, SimpleQueue[GradingProcess | ProgramGrader]] = {
+            worker.verifier: SimpleQueue() for worker in self._workers
+        }
         for worker in self._workers:
             self._idle[worker.verifier].put(worker)
 
@@ -83,6 +91,8 @@ class Verifier(AbstractContextManager["Verifier"]):
         return self._graded([self._at_once_or_request(problem, answer) for problem, answer in items])
 
     def _extract(self, problem: Problem, text: str) -> str | None:
+        if problem.verifier == "code":
+            return read_program(text, problem)
         if problem.verifier == "reasoning_gym":
             return gym.stated_answer(text)
         return extract(text, self._extraction)
@@ -90,7 +100,10 @@ class Verifier(AbstractContextManager["Verifier"]):
     def _at_once_or_request(self, problem: Problem, answer: str | None) -> Grade | Request:
         """The grade where no worker is needed to know it, else what a worker is asked."""
         if answer is None:
-            return Grade(Outcome.UNPARSED, None, "no answer was found in the completion")
+            wanted = "program" if problem.verifier == "code" else "answer"
+            return Grade(Outcome.UNPARSED, None, f"no {wanted} was found in the completion")
+        if problem.verifier == "code":
+            return _for_tests(problem, answer)
         if problem.verifier == "reasoning_gym":
             return _for_gym(problem, answer)
         if len(answer) > LONGEST_ANSWER:
@@ -130,6 +143,22 @@ class Verifier(AbstractContextManager["Verifier"]):
         finally:
             idle.put(worker)
         return Grade(outcome, request.get("extracted"), detail)
+
+
+def check_gradable(problems: Iterable[Problem], config: VerifyConfig) -> None:
+    """Refuse problems that cannot be graded on this machine, before anything is sampled.
+
+    Raises:
+        UserError: some are programs, and no sandbox can run them.
+    """
+    if not config.function and any(problem.verifier == "code" for problem in problems):
+        require_sandbox("Running programs that a model wrote")
+
+
+def _for_tests(problem: Problem, program: str) -> Request:
+    tests = [problem.metadata[name] for name in ("tests", "hidden_tests") if name in problem.metadata]
+    request = {"verifier": "code", "extracted": program, "tests": tests}
+    return {**request, **{name: problem.metadata.get(name, "") for name in ("entry_point", "preamble")}}
 
 
 def _for_gym(problem: Problem, answer: str) -> Request:

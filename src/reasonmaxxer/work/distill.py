@@ -42,7 +42,7 @@ from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.rollouts.limits import check_max_length, check_prompts
 from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
-from reasonmaxxer.verify import Verifier
+from reasonmaxxer.verify import Verifier, check_gradable
 from reasonmaxxer.work.command import finish, opened
 from reasonmaxxer.work.progress import Display
 from reasonmaxxer.work.sampling import Examiner, Respondent, greedily, tokens_and_flops_read
@@ -105,6 +105,7 @@ def distill(
         UserError: bad input, or models that do not belong together.
     """
     splits = load_disjoint({"train": config.train, "test": config.test}, config.seed)
+    check_gradable([*splits["train"], *splits["test"]], config.verify)
     students = {student_stage(shape): shape for shape in config.shapes}
     depends = {"problems": ("seed", "train", "test"), **dict.fromkeys(("teacher", "base"), _MEASURED)}
     workspace = opened(

@@ -26,7 +26,7 @@ from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.rollouts.engines import check_engine
 from reasonmaxxer.rollouts.limits import check_prompts
 from reasonmaxxer.rollouts.table import Rollout
-from reasonmaxxer.verify import Verifier
+from reasonmaxxer.verify import Verifier, check_gradable
 from reasonmaxxer.work.against import AGAINST, paired_differences, refuse_unlike
 from reasonmaxxer.work.command import finish, opened
 from reasonmaxxer.work.model import ModelInUse
@@ -67,6 +67,7 @@ def evaluate(
     display = display or Display()
     config = with_problems(config)
     problems = load_samples(config.problems, config.limit, config.seed)
+    check_gradable([problem for listed in problems.values() for problem in listed], config.verify)
     if config.adapter:
         check_adapter(Path(config.adapter))
     check_engine(config)

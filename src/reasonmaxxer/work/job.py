@@ -25,7 +25,7 @@ from reasonmaxxer.recipe import parse_config
 from reasonmaxxer.rollouts.engines import check_engine
 from reasonmaxxer.rollouts.imported import check_imported
 from reasonmaxxer.rollouts.limits import check_max_length, check_prompts
-from reasonmaxxer.verify import Verifier
+from reasonmaxxer.verify import Verifier, check_gradable
 from reasonmaxxer.work.folder import RECORD, is_workspace, read_claim
 from reasonmaxxer.work.model import ModelInUse
 from reasonmaxxer.work.progress import Display
@@ -153,7 +153,9 @@ def open_job(recipe: Recipe, out: Path, display: Display, stages: Sequence[str],
 def _draw(recipe: Recipe) -> Splits:
     """The problems, as their sources have them now, once rollouts that were made elsewhere are found."""
     check_imported(recipe.rollouts.imported)
-    return load_splits(recipe.problems, recipe.seed)
+    splits = load_splits(recipe.problems, recipe.seed)
+    check_gradable([*splits.train, *splits.validation, *splits.test], recipe.verify)
+    return splits
 
 
 def _with_shards(recipe: Recipe, begun: Iterable[Path], device: str, trust_remote_code: bool) -> Recipe:

@@ -42,7 +42,7 @@ from reasonmaxxer.rollouts.imported import import_rollouts
 from reasonmaxxer.rollouts.limits import check_prompts
 from reasonmaxxer.rollouts.table import Rollout, rollout_table
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
-from reasonmaxxer.verify import Verifier, graded_by
+from reasonmaxxer.verify import Verifier, check_gradable, graded_by
 from reasonmaxxer.work.command import finish, opened
 from reasonmaxxer.work.progress import Display
 from reasonmaxxer.work.sampling import Examiner, Respondent, count_all, tokens_and_flops_read
@@ -346,6 +346,7 @@ def _done(
 ) -> dict[str, Any]:
     """Read the problems, take the folder, measure unless that is done, draw the page."""
     problems = load_problems(config.problems, config.seed, "problems")
+    check_gradable(problems, config.verify)
     workspace = opened(
         out,
         command,

@@ -130,8 +130,9 @@ class Program:
         Raises:
             BaseException: what it raises.
         """
+        reply = self.ask(do="load", code=code)
         with _readable():
-            return {str(name) for name in self.ask(do="load", code=code)["names"]}
+            return {str(name) for name in reply["names"]}
 
     def get(self, name: str, number: int = 0) -> Any:
         """An attribute of an object; one of the program's names by default."""
