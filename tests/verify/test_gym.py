@@ -17,7 +17,7 @@ from reasonmaxxer.errors import UserError
 from reasonmaxxer.problems.gym import EVALUATING
 from reasonmaxxer.problems.problem import Problem
 from reasonmaxxer.sandbox import backend, bubblewrap
-from reasonmaxxer.verify import Outcome, Verifier, process
+from reasonmaxxer.verify import Outcome, Verifier, check_gradable, process
 from reasonmaxxer.verify.guard import is_formula
 
 needs_sandbox = pytest.mark.skipif(not backend().program, reason=f"no sandbox: {backend().version}")
@@ -85,6 +85,9 @@ def test_without_a_sandbox_only_scorers_that_evaluate_nothing_are_asked(monkeypa
     monkeypatch.setattr(bubblewrap, "backend", lambda: bubblewrap.Backend("", "no bwrap is installed"))
     monkeypatch.setattr(process, "backend", bubblewrap.backend)
     plain, evaluates = problem("gcd"), problem("countdown")
+    check_gradable([plain], VerifyConfig())
+    with pytest.raises(UserError, match=r"/countdown, which evaluates .* needs a sandbox"):
+        check_gradable([plain, evaluates], VerifyConfig())
     with Verifier(VerifyConfig(workers=1), "qwen_boxed") as one:
         grades = one.grade_answers([(plain, plain.answer), (plain, BUY), (plain, plain.answer), (plain, "0")])
         with pytest.raises(UserError, match=r"/countdown, which evaluates .* needs a sandbox, .*no bwrap"):

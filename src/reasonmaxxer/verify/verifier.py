@@ -149,10 +149,13 @@ def check_gradable(problems: Iterable[Problem], config: VerifyConfig) -> None:
     """Refuse problems that cannot be graded on this machine, before anything is sampled.
 
     Raises:
-        UserError: some are programs, and no sandbox can run them.
+        UserError: some are programs, or of a task whose scorer evaluates text, and no sandbox can run.
     """
-    if not config.function and any(problem.verifier == "code" for problem in problems):
-        require_sandbox("Running programs that a model wrote")
+    for problem in () if config.function else problems:
+        if problem.verifier == "code":
+            require_sandbox("Running programs that a model wrote")
+        if problem.verifier == "reasoning_gym":
+            gym.check_task(problem.metadata.get("task", ""))
 
 
 def _for_tests(problem: Problem, program: str) -> Request:
