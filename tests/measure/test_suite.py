@@ -1,5 +1,7 @@
 """Scores of benchmarks, the published table, and what a protocol holds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from reasonmaxxer.config import SuiteConfig
 from reasonmaxxer.measure.metrics import bootstrap, bootstrap_average
 from reasonmaxxer.measure.protocol import problems_hash
 from reasonmaxxer.measure.published import published_costs, published_scores
+from reasonmaxxer.measure.rollouts import wrong_by_kind
 from reasonmaxxer.measure.suite import measure, specimens
 from reasonmaxxer.problems import Problem
 from reasonmaxxer.rollouts.table import Rollout
@@ -44,6 +47,17 @@ def test_a_benchmark_by_hand():
     assert list(found["by"]) == ["level"]
     assert found["outcomes"] == {"correct": 3, "unparsed": 1, "wrong": 2}
     assert found["truncated_share"] == pytest.approx(1 / 6) and found["mean_tokens"] == 3
+
+
+def test_wrong_programs_are_counted_by_what_they_raised():
+    details = ["NameError: name 'y'", "AssertionError: assert f(2) == 4", "AssertionError: ", "not evaluated: eval",
+               None, f"{'E' * 61}: too long a name", "AssertionError: graded later"]  # fmt: skip
+    rollouts = [replace(rollout(n, "wrong"), detail=detail) for n, detail in enumerate(details)]
+    rollouts[-1] = replace(rollouts[-1], outcome="timeout")
+    assert wrong_by_kind(rollouts) == {"AssertionError": 2, "NameError": 1}
+    found = measure([problem(n) for n in range(7)], rollouts, config())
+    assert found["wrong_by_kind"] == {"AssertionError": 2, "NameError": 1} and found["outcomes"]["wrong"] == 6
+    assert "wrong_by_kind" not in measure([problem(0)], [rollout(0, "wrong")], config())
 
 
 def test_problems_without_a_part_make_one_of_their_own():

@@ -4,6 +4,7 @@ import pytest
 
 from reasonmaxxer.report.content import Table
 from reasonmaxxer.report.render import latex, markdown
+from reasonmaxxer.report.tables import kinds_tables
 from reasonmaxxer.report.visible import token_text
 
 
@@ -38,3 +39,20 @@ def test_signs_that_latex_lacks_are_spelled():
 )
 def test_white_space_of_a_token_is_seen(text, shown):
     assert token_text(text) == shown
+
+
+def test_the_commonest_kinds_of_wrong_programs_have_a_row():
+    kinds = {"AssertionError": 20, **{f"E{n}Error": 9 - n for n in range(7)}}  # E0Error 9 .. E6Error 3
+    parts = {
+        "A": {"outcomes": {"wrong": 70}, "wrong_by_kind": kinds},
+        "B": {"outcomes": {"wrong": 8}, "wrong_by_kind": {"E6Error": 8}},
+        "maths": {"outcomes": {"wrong": 5}},
+    }
+    (table,) = kinds_tables(parts)
+    assert table.columns == ("kind", "A", "B")
+    # of both 20, 3 + 8 = 11, 9, 8, 7 and 6; of A 70 - 53 = 17 are left, of B none
+    assert table.rows == [
+        ("AssertionError", "20", "0"), ("E6Error", "3", "8"), ("E0Error", "9", "0"), ("E1Error", "8", "0"),
+        ("E2Error", "7", "0"), ("E3Error", "6", "0"), ("other", "17", "0"),
+    ]  # fmt: skip
+    assert kinds_tables({"maths": parts["maths"]}) == []

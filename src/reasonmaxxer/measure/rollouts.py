@@ -1,5 +1,6 @@
 """What a model scores on the test problems: greedy pass@1, sampled pass@k and avg@k."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -11,6 +12,8 @@ from reasonmaxxer.measure.metrics import Estimate, bootstrap, pass_at_k
 from reasonmaxxer.rollouts.table import Rollout
 
 Metrics = dict[str, Estimate]
+_KIND = re.compile(r"([^\W\d]\w{0,59}):")
+"""How a reason begins that names an exception; longer names are a program's own, and are not counted."""
 
 
 def greedy_metrics(rollouts: Sequence[Rollout], config: EvaluationConfig, seed: int) -> Metrics:
@@ -71,7 +74,11 @@ def pass_at(k: int, rewards: Iterable[Sequence[float]]) -> np.ndarray:
 
 
 def rollout_summary(rollouts: Sequence[Rollout]) -> dict[str, Any]:
-    """Counts and shares that tell whether rollouts can be trusted and learnt from."""
+    """Counts and shares that tell whether rollouts can be trusted and learnt from.
+
+    `wrong_by_kind` is there only if some wrong ones say their kind.
+    """
+    kinds = wrong_by_kind(rollouts)
     rates = mean_rewards(rewards_by_problem(rollouts).values())
     return {
         "problems": len(rates),
@@ -81,4 +88,15 @@ def rollout_summary(rollouts: Sequence[Rollout]) -> dict[str, Any]:
         "mean_pass_rate": float(rates.mean()),
         "mixed_share": float(((rates > 0) & (rates < 1)).mean()),
         "outcomes": dict(sorted(Counter(r.outcome for r in rollouts).items())),
+        **({"wrong_by_kind": kinds} if kinds else {}),
     }
+
+
+def wrong_by_kind(rollouts: Iterable[Rollout]) -> dict[str, int]:
+    """Wrong completions by the kind that their `detail` begins with (`NameError: ...`), commonest first.
+
+    A program that fails an assert of its tests is an `AssertionError`. Completions that say no kind are not counted.
+    """
+    found = (_KIND.match(rollout.detail or "") for rollout in rollouts if rollout.outcome == "wrong")
+    counts = Counter(kind[1] for kind in found if kind)
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))

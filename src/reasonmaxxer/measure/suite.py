@@ -34,7 +34,7 @@ def measure(problems: Sequence[Problem], rollouts: Sequence[Rollout], config: Su
 
     Returns:
         `accuracy`, `pass_at`, `by` (scores by level, subject and type of answer), and of all completions
-        `outcomes`, `truncated_share` and `mean_tokens`.
+        `outcomes`, `truncated_share`, `mean_tokens` and, of programs, `wrong_by_kind`.
     """
     by_problem = rewards_by_problem(rollouts)
     rewards = [by_problem[problem.id] for problem in problems]
@@ -47,6 +47,7 @@ def measure(problems: Sequence[Problem], rollouts: Sequence[Rollout], config: Su
         "outcomes": found["outcomes"],
         "truncated_share": found["truncated_share"],
         "mean_tokens": found["tokens"] / found["rollouts"],
+        **{name: found[name] for name in ("wrong_by_kind",) if name in found},
     }
 
 

@@ -10,6 +10,7 @@ from reasonmaxxer.measure.suite import TRUNCATED
 from reasonmaxxer.report import figures
 from reasonmaxxer.report.content import Content, Panel, Section, Table, measured_with
 from reasonmaxxer.report.numbers import number, signed
+from reasonmaxxer.report.tables import kinds_tables
 from reasonmaxxer.report.visible import visible_text
 from reasonmaxxer.report.words import Words
 
@@ -28,11 +29,12 @@ def content(folder: Path) -> Content:
     words, benchmarks, environment = words_of(found), found["benchmarks"], found["environment"]
     shared = {name: value for name, value in benchmarks[0]["protocol"].items() if name not in OF_EACH}
     graded = words.panel("graded", figures.outcomes({b["title"]: b["outcomes"] for b in benchmarks}))
+    graded_tables = [_outcomes_table(words), *kinds_tables({b["title"]: b for b in benchmarks})]
     sections = [
         Section("scores", "Scores", list(_scores(words)), [scores_table(words)]),
         Section("against", "Paired", tables=[_against(words, read_object(path))] if path.is_file() else []),
         Section("parts", "By part", tables=part_tables(benchmarks), beside=True),
-        Section("outcomes", "How completions were graded", [graded], [_outcomes_table(words)]),
+        Section("outcomes", "How completions were graded", [graded], graded_tables),
         Section("read", "Read some", tables=[_specimens(words)]),
         Section("protocol", "Protocol", tables=[_protocol(words)]),
     ]

@@ -18,7 +18,7 @@ from reasonmaxxer.report.content import Content, Example, Panel, Section, Verdic
 from reasonmaxxer.report.figures import outcome, signal, training
 from reasonmaxxer.report.numbers import number
 from reasonmaxxer.report.results import Results, read_results
-from reasonmaxxer.report.tables import accuracy_table, cost_table, outcomes_table
+from reasonmaxxer.report.tables import accuracy_table, cost_table, kinds_tables, outcomes_table
 from reasonmaxxer.report.words import Words
 
 KINDS = {
@@ -205,7 +205,7 @@ def _health(words: Words) -> Section:
     total = sum(sum(of.values()) for of in counts.values())
     graded = words.panel("outcomes", outcome.outcomes(counts), table, completions=total)
     cost = words.panel("cost", outcome.cost(summary["cost"]["stages"]), cost_table(summary["cost"]))
-    return Section("health", "Grades and cost", [graded, cost], note=words.text("price"))
+    return Section("health", "Grades and cost", [graded, cost], kinds_tables(parts), note=words.text("price"))
 
 
 def _again(recipe: dict[str, Any], words: Words) -> Section:

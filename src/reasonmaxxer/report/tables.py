@@ -1,11 +1,14 @@
 """Tables that several pages have: accuracy before and after, cost by stage, grades of completions."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from reasonmaxxer.report.content import Table
 from reasonmaxxer.report.numbers import number
 
+SHOWN_KINDS = 6
+"""Kinds of wrong programs that have a row."""
 Summary = Mapping[str, Any]
 """What `summary.json` of a run holds."""
 
@@ -82,3 +85,29 @@ def outcomes_table(name: str, first: str, parts: Mapping[str, Mapping[str, Any]]
         for label, part in parts.items()
     ]
     return Table(name, "Outcomes", (first, *outcomes, "cut at the limit"), rows)
+
+
+def kinds_tables(parts: Mapping[str, Mapping[str, Any]]) -> list[Table]:
+    """Why programs are wrong, commonest first; no table where no completion says so.
+
+    Args:
+        parts: `outcomes` and perhaps `wrong_by_kind` of each set of completions, by its name.
+    """
+    parts = {label: part for label, part in parts.items() if part.get("wrong_by_kind")}
+    total = sum((Counter(part["wrong_by_kind"]) for part in parts.values()), Counter[str]())
+    if not total:
+        return []
+    shown = sorted(total, key=lambda kind: (-total[kind], kind))[:SHOWN_KINDS]
+    counts = [[part["wrong_by_kind"].get(kind, 0) for kind in shown] for part in parts.values()]
+    others = [part["outcomes"]["wrong"] - sum(of) for part, of in zip(parts.values(), counts, strict=True)]
+    columns = [[*of, other] for of, other in zip(counts, others, strict=True)]
+    rows = [
+        (name, *(f"{number:,}" for number in row))
+        for name, *row in zip([*shown, "other"], *columns, strict=True)
+        if any(row)
+    ]
+    note = (
+        "Programs that run and fail a test are an AssertionError; the others raised what is named, or could not be "
+        "compared. Each rollout's detail has the test."
+    )
+    return [Table("wrong-kinds", "Wrong programs by kind", ("kind", *parts), rows, note, headline=True)]

@@ -2,6 +2,8 @@
 
 from typing import Any, TypedDict
 
+from typing_extensions import NotRequired
+
 GateValues = dict[str, Any]
 """`Gate.to_dict()`; `Gate(**values)` reads it back."""
 
@@ -16,6 +18,7 @@ class RolloutCounts(TypedDict):
     mean_pass_rate: float
     mixed_share: float
     outcomes: dict[str, int]
+    wrong_by_kind: NotRequired[dict[str, int]]
 
 
 class SelectionCounts(TypedDict):

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, TypedDict, cast
 
 import numpy as np
+from typing_extensions import NotRequired
 
 from reasonmaxxer.config import Recipe
 from reasonmaxxer.measure.metrics import Difference, paired_difference
@@ -36,6 +37,7 @@ class ArmSummary(TypedDict):
     sampled: Metrics
     truncated_share: float
     outcomes: dict[str, int]
+    wrong_by_kind: NotRequired[dict[str, int]]
 
 
 class PairedDifference(Difference):
@@ -114,11 +116,14 @@ def _arm(folder: Path, arm: str, recipe: Recipe) -> ArmSummary:
     greedy = read_rollouts(folder / f"{arm}-greedy")
     sampled = read_rollouts(folder / f"{arm}-sampled") if config.samples else []
     health = rollout_summary(greedy + sampled)
-    return ArmSummary(
-        greedy=greedy_metrics(greedy, config, seed),
-        sampled=sampled_metrics(sampled, config, seed) if sampled else {},
-        truncated_share=health["truncated_share"],
-        outcomes=health["outcomes"],
+    found = {name: health[name] for name in ("truncated_share", "outcomes", "wrong_by_kind") if name in health}
+    return cast(
+        ArmSummary,
+        {
+            "greedy": greedy_metrics(greedy, config, seed),
+            "sampled": sampled_metrics(sampled, config, seed) if sampled else {},
+            **found,
+        },
     )
 
 
