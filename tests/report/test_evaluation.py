@@ -156,3 +156,45 @@ def test_pass_at_k_gets_columns_and_a_curve(found, tmp_path):
     write_json(found, tmp_path / "summary.json")
     write_report(tmp_path)
     assert 'id="pass-at-k"' in (tmp_path / "report.html").read_text()
+
+
+def programs(found):
+    """The figures of a benchmark of code, with a hostile program of indented lines that is wrong."""
+    specimen = {
+        "problem_id": "MBPP/1", "problem": f"Double it.\n\nassert f(2) == 4{HOSTILE}",
+        "answer": "def f(x):\n\treturn 2 * x",
+        "code": True, "extracted": "def f(x): ...", "outcome": "wrong", "truncated": False,
+        "detail": f"NameError: name 'y' {HOSTILE}",
+        "text": f"```python\ndef f(x):\n    if x:\n\treturn y\n```{HOSTILE}",
+    }  # fmt: skip
+    mbpp = benchmark("mbpp", "MBPP", estimate(0.2, 0.1, 0.3), specimens=[specimen],
+                     outcomes={"correct": 8, "wrong": 22, "unparsed": 8, "timeout": 2},
+                     wrong_by_kind={"AssertionError": 15, "NameError": 6})  # fmt: skip
+    return found | {"benchmarks": [mbpp], "published": []}
+
+
+def test_programs_keep_their_lines_and_are_no_markup(found, tmp_path):
+    write_json(programs(found), tmp_path / "summary.json")
+    write_report(tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert "<pre>```python\ndef f(x):\n    if x:\n\treturn y\n```&lt;/script&gt;" in page
+    assert '<p class="problem program">Double it.\n\nassert f(2) == 4&lt;' in page
+    assert "<pre>def f(x):\n\treturn 2 * x</pre>" in page and "why: <code>NameError: name &#39;y&#39; &lt;" in page
+    assert "<img" not in page and "\u202e" not in page and "answer read" not in page
+
+
+def test_of_programs_the_page_says_what_is_wrong(found):
+    words = evaluate.words_of(programs(found))
+    assert words.texts("caveats")[0].startswith("No program found: MBPP 20% of the completions")
+    assert "pass" in evaluate._outcomes_table(words).note and "answer" not in evaluate._outcomes_table(words).note
+
+
+def test_the_terminal_counts_wrong_programs(found, tmp_path):
+    write_json(programs(found), tmp_path / "summary.json")
+    write_report(tmp_path)
+    console = Console(record=True, width=160)
+    print_report(tmp_path, console)
+    text = console.export_text()
+    for shown in (text, (tmp_path / "results.md").read_text(), (tmp_path / "report.html").read_text()):
+        assert "AssertionError" in shown and "Wrong programs by kind" in shown and "other" in shown
+    assert "| AssertionError | 15 |\n| NameError | 6 |\n| other | 1 |" in (tmp_path / "results.md").read_text()

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.report.content import Answer, Example
 from reasonmaxxer.report.page import Report, write_report
 from reasonmaxxer.report.render import to_html
 from reasonmaxxer.report.results import read_results
@@ -180,3 +181,21 @@ def test_folders_that_cannot_be_drawn(run, tmp_path):
 
 def test_marks_that_text_needs_are_kept():
     assert visible_text("a\n\tb\u200dc\r\x00\x7f\u2066") == "a\n\tb\u200dc⟨U+000D⟩⟨U+0000⟩⟨U+007F⟩⟨U+2066⟩"
+
+
+def test_of_programs_a_run_shows_why_they_are_wrong(run):
+    results = read_results(run)
+    code = "def f(x):\n    return y\n" + "    # more\n" * 200
+    answers = [Answer(arm, code, outcome, "f", False, why) for arm, outcome, why in
+               (("base", "wrong", "NameError: name 'y'"), ("adapted", "correct", None))]  # fmt: skip
+    results.__dict__["examples"] = [Example("gained", "MBPP/1", HOSTILE, "def f(x): <b>", tuple(answers), code=True)]
+    results.summary["base"]["wrong_by_kind"] = {"NameError": results.summary["base"]["outcomes"]["wrong"]}
+    text = to_html(draw(results))
+    assert HOSTILE not in text and "def f(x): <b>" not in text
+    assert "def f(x):\n    return y\n    # more\n" in text  # folded at a line's end
+    assert re.search(r"    # more\n<span class=\"more\">", text)
+    shown = Page(text).text()
+    for said in ("why: NameError: name 'y'", "reference solution MBPP/1", "Wrong programs by kind"):
+        assert said in shown
+    (changed,) = [table for table in draw(results).tables if table.name == "changed-table"]
+    assert changed.columns[3:] == ("base", "adapted") and changed.rows[0][3:] == ("NameError: name 'y'", "correct")

@@ -53,15 +53,17 @@ def measure(problems: Sequence[Problem], rollouts: Sequence[Rollout], config: Su
 
 def specimens(problems: Sequence[Problem], rollouts: Sequence[Rollout]) -> list[dict[str, Any]]:
     """The first completion of each outcome, commonest first: what to read before believing a score."""
-    answers = {problem.id: problem.answer for problem in problems}
+    asked = {problem.id: problem for problem in problems}
     by_outcome: dict[str, list[Rollout]] = defaultdict(list)
     for rollout in rollouts:
         by_outcome[rollout.outcome].append(rollout)
-    kept = ("extracted", "outcome", "truncated", "text")
+    kept = ("extracted", "outcome", "detail", "truncated", "text")
     return [
         {
             "problem_id": first.problem_id,
-            "answer": answers[first.problem_id],
+            "problem": asked[first.problem_id].text,
+            "answer": asked[first.problem_id].answer,
+            "code": asked[first.problem_id].verifier == "code",
             **{name: getattr(first, name) for name in kept},
         }
         for first, *_ in sorted(by_outcome.values(), key=len, reverse=True)

@@ -20,7 +20,7 @@ from reasonmaxxer.rollouts.table import SCHEMA, Rollout
 
 PER_SHARD = 256
 """Texts read by one model before the other reads them."""
-_OF_ROLLOUT = ("problem_id", "rollout", "outcome", "extracted", "finish_reason")
+_OF_ROLLOUT = ("problem_id", "rollout", "outcome", "extracted", "detail", "finish_reason")
 _INTEGERS = ("base_top", "tuned_top", "base_rank", "tuned_rank", "forward_rank", "backward_rank")
 _TYPES = {"kind": pa.int8(), **dict.fromkeys(_INTEGERS, pa.int32())}
 

@@ -84,25 +84,27 @@ def panel(
 
 @dataclass(frozen=True)
 class Answer:
-    """A graded completion of one model: its text, outcome, the answer read, and whether the limit cut it."""
+    """A graded completion of one model: its text, outcome and why, the answer read, and whether the limit cut it."""
 
     arm: str
     text: str
     outcome: str
     extracted: str | None
     truncated: bool
+    detail: str | None = None
 
 
 @dataclass(frozen=True)
 class Example:
-    """A problem with the answers of several models side by side.
+    """A problem with the answers of one or several models side by side.
 
     Attributes:
-        kind: what became of it: `gained`, `lost`, `both` or `neither`.
+        kind: what became of it: `gained`, `lost`, `both` or `neither`; of one model, the outcome.
         problem_id: its id.
         text: the problem.
         gold: the answer that is right.
         answers: of each model.
+        code: whether the answers are programs, which keep their lines.
     """
 
     kind: str
@@ -110,6 +112,7 @@ class Example:
     text: str
     gold: str
     answers: tuple[Answer, ...]
+    code: bool = False
 
 
 @dataclass(frozen=True)

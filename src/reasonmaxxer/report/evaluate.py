@@ -8,7 +8,7 @@ from typing import Any
 from reasonmaxxer.artifacts import read_object
 from reasonmaxxer.measure.suite import TRUNCATED
 from reasonmaxxer.report import figures
-from reasonmaxxer.report.content import Content, Panel, Section, Table, measured_with
+from reasonmaxxer.report.content import Answer, Content, Example, Panel, Section, Table, measured_with
 from reasonmaxxer.report.numbers import number, signed
 from reasonmaxxer.report.tables import kinds_tables
 from reasonmaxxer.report.visible import visible_text
@@ -29,18 +29,25 @@ def content(folder: Path) -> Content:
     words, benchmarks, environment = words_of(found), found["benchmarks"], found["environment"]
     shared = {name: value for name, value in benchmarks[0]["protocol"].items() if name not in OF_EACH}
     graded = words.panel("graded", figures.outcomes({b["title"]: b["outcomes"] for b in benchmarks}))
+    answers, programs = _specimens(benchmarks)
     graded_tables = [_outcomes_table(words), *kinds_tables({b["title"]: b for b in benchmarks})]
     sections = [
         Section("scores", "Scores", list(_scores(words)), [scores_table(words)]),
         Section("against", "Paired", tables=[_against(words, read_object(path))] if path.is_file() else []),
         Section("parts", "By part", tables=part_tables(benchmarks), beside=True),
         Section("outcomes", "How completions were graded", [graded], graded_tables),
-        Section("read", "Read some", tables=[_specimens(words)]),
+        Section(
+            "read",
+            "Read some",
+            tables=[replace(words.table("specimens-table", answers), tokens=(2, 3, 4))] if answers else [],
+            note=words.text("specimens_note") if programs else "",
+            examples=programs,
+        ),
         Section("protocol", "Protocol", tables=[_protocol(words)]),
     ]
     return words.content(
         title=found["model"]["name"],
-        sections=[section for section in sections if section.panels or section.tables],
+        sections=[section for section in sections if section.panels or section.tables or section.examples],
         facts=measured_with(
             {"model": found["model"]}, {**shared, **environment["hardware"], **environment["versions"]}
         ),
@@ -69,6 +76,7 @@ def words_of(found: Found) -> Words:
             for b in benchmarks
             if b["of"] not in (None, b["problems"])
         ],
+        code=all(one.get("code") for b in benchmarks for one in b["specimens"]),
         flat=[b["title"] for b in benchmarks if b["accuracy"]["low"] == b["accuracy"]["high"]],
         ks=sorted({row["k"] for b in benchmarks for row in b["pass_at"]}),
         outcomes=list(figures.OUTCOME_COLOURS),
@@ -164,19 +172,27 @@ def _outcomes_table(words: Words) -> Table:
     return words.table("outcomes-table", rows, headline=True)
 
 
-def _specimens(words: Words) -> Table:
+def _specimens(benchmarks: Sequence[Found]) -> tuple[list[tuple[str, ...]], list[Example]]:
+    """What to read: a row each, and of programs, which no cell can hold, the whole with its problem."""
+    every = [(b["title"], one) for b in benchmarks for one in b["specimens"]]
     rows = [
         (
-            f"{b['title']}, {visible_text(one['problem_id'])}",
+            f"{title}, {visible_text(one['problem_id'])}",
             one["outcome"] + (", cut" if one["truncated"] else ""),
             visible_text(one["answer"]),
             "none" if one["extracted"] is None else visible_text(one["extracted"]),
             ("… " if len(one["text"]) > SHOWN else "") + visible_text(one["text"][-SHOWN:]),
         )
-        for b in words.found["benchmarks"]
-        for one in b["specimens"]
+        for title, one in every
+        if not one.get("code")
     ]
-    return replace(words.table("specimens-table", rows), tokens=(2, 3, 4))
+    programs = [_program(title, one) for title, one in every if one.get("code")]
+    return rows, programs
+
+
+def _program(title: str, one: Found) -> Example:
+    answer = Answer(title, one["text"], one["outcome"], one["extracted"], one["truncated"], one["detail"])
+    return Example(one["outcome"], one["problem_id"], one["problem"], one["answer"], (answer,), code=True)
 
 
 def _protocol(words: Words) -> Table:

@@ -91,22 +91,28 @@ class Results:
     @cached_property
     def examples(self) -> list[Example]:
         """The test problems, in order, with both greedy completions."""
-        problems = read_table(self.path / "problems" / "test.parquet", ["id", "text", "answer"]).to_pylist()
+        problems = read_table(
+            self.path / "problems" / "test.parquet", ["id", "text", "answer", "verifier"]
+        ).to_pylist()
         base, adapted = (self._greedy(arm) for arm in ("base", "adapted"))
         return [_example(p, base[p["id"]], adapted[p["id"]]) for p in problems]
 
     def _greedy(self, arm: str) -> dict[str, Answer]:
-        columns = ("problem_id", "text", "outcome", "extracted", "finish_reason")
+        columns = ("problem_id", "text", "outcome", "extracted", "finish_reason", "detail")
         rows = read_columns(self.path / "evaluation" / f"{arm}-greedy", columns)
         return {
-            r["problem_id"]: Answer(arm, r["text"], r["outcome"], r["extracted"], r["finish_reason"] == "length")
-            for r in rows
+            r["problem_id"]: Answer(
+                arm, r["text"], r["outcome"], r["extracted"], r["finish_reason"] == "length", r.get("detail")
+            )
+            for r in rows  # of version 0.2 and before without detail
         }
 
 
 def _example(problem: dict[str, Any], base: Answer, adapted: Answer) -> Example:
     kind = CHANGES[base.outcome == "correct", adapted.outcome == "correct"]
-    return Example(kind, problem["id"], problem["text"], problem["answer"], (base, adapted))
+    return Example(
+        kind, problem["id"], problem["text"], problem["answer"], (base, adapted), problem["verifier"] == "code"
+    )
 
 
 def read_results(run: Path) -> Results:

@@ -5,7 +5,7 @@ what is said about it is a block of `templates/words/run.j2`.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -88,6 +88,7 @@ def words_of(summary: Mapping[str, Any], recipe: Mapping[str, Any]) -> Words:
         level=recipe["evaluation"]["confidence"],
         n=base["greedy"]["pass@1"]["n"],
         difference=summary["difference"]["greedy"],
+        programs="wrong_by_kind" in {**base, **adapted},
         machine=summary["environment"]["hardware"],
         total=summary["cost"]["total"],
         price=summary["cost"]["price"],
@@ -112,20 +113,21 @@ def verdict(words: Words) -> Verdict:
 
 def _result(results: Results, words: Words) -> Section:
     changed = [one for one in results.examples if one.kind in ("gained", "lost")]
-    rows = [
-        (
-            one.kind,
-            one.problem_id,
-            _shortened(one.text),
-            _shortened(one.gold, 80),
-            *("none" if a.extracted is None else _shortened(a.extracted, 80) for a in one.answers),
-        )
-        for one in changed[:LISTED]
-    ]
-    table = words.table("changed-table", rows, changed=len(changed), listed=LISTED)
+    rows = [(one.kind, one.problem_id, _shortened(one.text), *_answered(one)) for one in changed[:LISTED]]
+    code = any(one.code for one in changed)
+    table = words.table("changed-table", rows, changed=len(changed), listed=LISTED, code=code)
     accuracy = words.panel("accuracy", outcome.accuracy(results.summary), accuracy_table(results.summary))
     parts = [Section("changed", table.title, tables=[table], folded=True)] if changed else []
     return Section("result", "Did it gain?", [accuracy, _changes(results, words)], parts=parts)
+
+
+def _answered(one: Example) -> Iterator[str]:
+    """The gold answer and those of the models; of programs, too long for a cell, how they were graded."""
+    if not one.code:
+        yield _shortened(one.gold, 80)
+    for answer in one.answers:
+        read = (answer.detail or answer.outcome) if one.code else answer.extracted
+        yield "none" if read is None else _shortened(read, 80)
 
 
 def _shortened(text: str, longest: int = LONGEST) -> str:
