@@ -175,7 +175,7 @@ def _outcomes_table(words: Words) -> Table:
 def _specimens(benchmarks: Sequence[Found]) -> tuple[list[tuple[str, ...]], list[Example]]:
     """What to read: a row each, and of programs, which no cell can hold, the whole with its problem."""
     every = [(b["title"], one) for b in benchmarks for one in b["specimens"]]
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             f"{title}, {visible_text(one['problem_id'])}",
             one["outcome"] + (", cut" if one["truncated"] else ""),
