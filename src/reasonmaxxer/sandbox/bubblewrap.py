@@ -102,7 +102,7 @@ def sandboxed(
         code: for this interpreter, with the standard library and `reasonmaxxer.sandbox.inside` to import from.
         readable: further files and folders that it sees, at their own paths.
         environment: its variables, beside the few that it always has.
-        processes: whether it may start further processes.
+        processes: whether it may start further processes, and sees them in /proc.
         program: bwrap to use; None is the one that runs here.
     """
     interpreter = os.path.realpath(sys.executable)
@@ -111,7 +111,8 @@ def sandboxed(
         program or backend().program,
         *("--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--new-session", "--clearenv"),
         *("--cap-drop", "ALL", "--uid", "65534", "--gid", "65534", "--hostname", "sandbox"),
-        *("--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev"),
+        *(("--proc", "/proc") if processes else ()),  # whose /proc/1/mem leads to a process without limits
+        *("--dev", "/dev", "--remount-ro", "/dev"),
         *(part for path in _LIBRARIES for part in ("--ro-bind-try", path, path)),
         *(part for path in (*prefixes, *map(str, readable)) for part in ("--ro-bind", path, path)),
         *("--ro-bind", str(Path(__file__).parent / "inside"), f"{_PATH}/reasonmaxxer/sandbox/inside"),
@@ -122,7 +123,7 @@ def sandboxed(
     try:
         with os.fdopen(writer, "wb") as sink:  # a filter is far shorter than a pipe holds
             sink.write(seccomp_filter(processes))
-        start = f"import sys; sys.path.insert(0, {_PATH!r}); {code}"
-        yield [*command, "--seccomp", str(reader), "--", interpreter, "-I", "-S", "-c", start], (reader,)
+        start = f"import sys; sys.path[0] = {_PATH!r}; {code}"  # not -I, which ignores the seed of hashes
+        yield [*command, "--seccomp", str(reader), "--", interpreter, "-s", "-S", "-c", start], (reader,)
     finally:
         os.close(reader)

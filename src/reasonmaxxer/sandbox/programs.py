@@ -70,9 +70,10 @@ class ProgramTester:
             answer = {"outcome": "error", "detail": f"the process that holds the tests died: {error}"}
         finally:
             timer.cancel()
+            timer.join()  # what it kills must be this program, not the next
             self._kill_program()
-            program.wait()
             self._program = None
+            program.wait()
         if late.is_set():
             return Tested("timeout", f"the program took longer than {self._timeout:g} s")
         return Tested(answer["outcome"], answer["detail"])

@@ -1,7 +1,8 @@
 """The filter of system calls that bubblewrap installs: classic BPF, since no maintained package offers one.
 
-It takes away what no other limit counts or confines: new processes, memory outside the address space, sockets
-(`AF_VSOCK` knows no network namespace), and parts of the kernel that a program under test has no use for.
+It takes away what no other limit counts or confines: new processes, memory outside the address space (that of System
+V queues and semaphores, extended attributes, watches and spliced pages is the kernel's), sockets (`AF_VSOCK` knows no
+network namespace), other processes' memory, the kernel's log, and parts that a program under test has no use for.
 """
 
 from __future__ import annotations
@@ -18,20 +19,25 @@ _X32 = 0x40000000  # bit of the other numbering that x86-64 kernels know
 
 _SAME_EVERYWHERE = {
     "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "open_tree": 428, "move_mount": 429,
-    "fsopen": 430, "fsmount": 432, "process_madvise": 440, "mount_setattr": 442, "memfd_secret": 447,
+    "fsopen": 430, "fsmount": 432, "pidfd_getfd": 438, "process_madvise": 440, "mount_setattr": 442,
+    "memfd_secret": 447, "setxattrat": 463,
 }  # fmt: skip
 _DENIED = {
     "x86_64": {
-        "shmget": 29, "socket": 41, "ptrace": 101, "personality": 135, "pivot_root": 155, "chroot": 161, "mount": 165,
-        "umount2": 166, "mq_open": 240, "add_key": 248, "request_key": 249, "keyctl": 250, "unshare": 272,
-        "perf_event_open": 298, "name_to_handle_at": 303, "open_by_handle_at": 304, "setns": 308,
+        "shmget": 29, "socket": 41, "semget": 64, "msgget": 68, "ptrace": 101, "syslog": 103, "personality": 135,
+        "pivot_root": 155, "chroot": 161, "mount": 165, "umount2": 166, "setxattr": 188, "lsetxattr": 189,
+        "fsetxattr": 190, "io_setup": 206, "mq_open": 240, "add_key": 248, "request_key": 249, "keyctl": 250,
+        "inotify_init": 253, "unshare": 272, "vmsplice": 278, "inotify_init1": 294, "perf_event_open": 298,
+        "fanotify_init": 300, "name_to_handle_at": 303, "open_by_handle_at": 304, "setns": 308,
         "process_vm_readv": 310, "process_vm_writev": 311, "memfd_create": 319, "bpf": 321, "userfaultfd": 323,
     },
     "aarch64": {
-        "umount2": 39, "mount": 40, "pivot_root": 41, "chroot": 51, "personality": 92, "unshare": 97, "ptrace": 117,
-        "mq_open": 180, "shmget": 194, "socket": 198, "add_key": 217, "request_key": 218, "keyctl": 219,
-        "perf_event_open": 241, "name_to_handle_at": 264, "open_by_handle_at": 265, "setns": 268,
-        "process_vm_readv": 270, "process_vm_writev": 271, "memfd_create": 279, "bpf": 280, "userfaultfd": 282,
+        "io_setup": 0, "setxattr": 5, "lsetxattr": 6, "fsetxattr": 7, "inotify_init1": 26, "umount2": 39, "mount": 40,
+        "pivot_root": 41, "chroot": 51, "vmsplice": 75, "personality": 92, "unshare": 97, "syslog": 116, "ptrace": 117,
+        "mq_open": 180, "msgget": 186, "semget": 190, "shmget": 194, "socket": 198, "add_key": 217, "request_key": 218,
+        "keyctl": 219, "perf_event_open": 241, "fanotify_init": 262, "name_to_handle_at": 264,
+        "open_by_handle_at": 265, "setns": 268, "process_vm_readv": 270, "process_vm_writev": 271, "memfd_create": 279,
+        "bpf": 280, "userfaultfd": 282,
     },
 }  # fmt: skip
 _FORKS = {"x86_64": {"fork": 57, "vfork": 58}, "aarch64": {}}

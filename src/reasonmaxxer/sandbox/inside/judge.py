@@ -17,6 +17,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from types import CodeType
 from typing import Any
 
 from reasonmaxxer.sandbox.inside.program import limit
@@ -89,7 +90,7 @@ def _run_tests(request: Mapping[str, Any], program: Program) -> None:
     trusted: dict[str, Any] = {"__name__": "tests"}
     try:
         trees = [ast.parse(text, f"<tests{number}>") for number, text in enumerate(request["tests"])]
-        exec(compile(request["preamble"], "<preamble>", "exec"), trusted)
+        exec(_compiled(request["preamble"], "<preamble>"), trusted)
     except Exception as error:
         raise BrokenError(f"the tests cannot be read: {error!r}") from error
     names, entry_point = program.load(request["code"]), request["entry_point"]
@@ -98,7 +99,11 @@ def _run_tests(request: Mapping[str, Any], program: Program) -> None:
     for number, tree in enumerate(trees):
         random.seed(0)  # every program meets the same draws
         programs = {name: program.get(name) for name in (_free(tree, trusted) & names) | {entry_point}}
-        exec(compile(tree, f"<tests{number}>", "exec"), {**trusted, **programs})
+        exec(_compiled(tree, f"<tests{number}>"), {**trusted, **programs})
+
+
+def _compiled(code: str | ast.Module, name: str) -> CodeType:
+    return compile(code, name, "exec", dont_inherit=True)  # nor this module's `__future__`
 
 
 def _free(tree: ast.AST, trusted: dict[str, Any]) -> set[str]:
@@ -128,8 +133,11 @@ class Program:
         """Run the program; the names that it defines.
 
         Raises:
+            BrokenError: nothing of it was run.
             BaseException: what it raises.
         """
+        if self._channel.receive() != "ready":  # told before there is a program that could tell
+            raise BrokenError("the program's sandbox did not start")
         reply = self.ask(do="load", code=code)
         with _readable():
             return {str(name) for name in reply["names"]}

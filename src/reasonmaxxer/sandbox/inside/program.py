@@ -36,6 +36,7 @@ def main(memory: int, files: int, seconds: int) -> None:
         os.dup2(null, descriptor)
     limit(memory, files, seconds)
     objects: list[Any] = []
+    channel.send("ready")
     while (request := channel.receive()) is not None:
         try:
             channel.send({"nonce": request["nonce"], **_done(request, objects)})
