@@ -55,8 +55,8 @@ def comparison(rng, count):
     }
 
 
-def write_run(folder, completions, words=WORDS, special=(SPECIAL,), texts=None):
-    """Fill a folder; the vocabulary's ids are 100 + place. Returns the folder."""
+def write_run(folder, completions, words=WORDS, special=(SPECIAL,), texts=None, **problem):
+    """Fill a folder; the vocabulary's ids are 100 + place, and `problem` is of every problem. Returns the folder."""
     rng = np.random.default_rng(0)
     rows = []
     for given in completions:
@@ -72,7 +72,8 @@ def write_run(folder, completions, words=WORDS, special=(SPECIAL,), texts=None):
     write_table(table, folder / "inspection" / "vocabulary.parquet")
     for split in ("train", "test"):
         ids = dict.fromkeys(c["problem_id"] for c in completions if c["split"] == split)
-        problems = [Problem(id, (texts or {}).get(id, f"What is {id}?"), "3", "numbers") for id in ids]
+        fields = {"answer": "3", "domain": "numbers", **problem}
+        problems = [Problem(id, (texts or {}).get(id, f"What is {id}?"), **fields) for id in ids]
         write_table(problems_table(problems), folder / "problems" / f"{split}.parquet")
     gate = {"kind": "threshold", "tau": 0.8, "decision_share": 0.3, "seed": 0}
     write_json({"counts": {"gate": gate}}, folder / "training" / "stage.json")
@@ -104,3 +105,30 @@ def small_run(folder):
         for arm, outcome, ids in zip(SAMPLED_BY, pair, (long, forked), strict=True)
     ]
     return write_run(folder, train + test)
+
+
+CODE = [
+    b"```python", b"\n", b"def", b" first", b"(", b"x", b"):", b"\n   ", b" if", b" not", b" x", b":", b"\n       ",
+    b" return", b" None", b"\n   ", b" x", b"[", b"0", b"]", b"\n\n", b"\treturn", b" + 1" * 40, b"\n", b"```",
+    b"<|end|>",
+]  # fmt: skip
+
+
+def code_run(folder):
+    """A training problem and a test problem of code: programs that part in a line and at an indentation."""
+    start = [*range(11)]  # to `if not x`
+    whole = [*start, 11, 12, 13, 14, 7, 13, 16, 17, 18, 19, 23, 24, 25]
+    inside = [*start, 17, 18, 19, 11, 12, 13, 14, 20, 21, 16, 23, 24]  # other tokens after `if not x`
+    at_break = [*whole[:15], 20, 21, 16, 22, 23, 24]  # another line break after `return None`
+    wrong = {"outcome": "wrong", "detail": "NameError: name 'y' is not defined; assert first([]) is None"}
+    rows = [
+        completion("t", "train", number=0, ids=whole, advantage=1.0, outcome="correct"),
+        completion("t", "train", number=1, ids=inside, advantage=-1.0, **wrong),
+        completion("e", "test", "base", ids=at_break, **wrong),
+        completion("e", "test", "adapted", ids=whole, outcome="correct"),
+    ]
+    text = 'def first(x):\n    """The first element.\n    >>> first([1])\n    1\n    """\n'
+    solution = "def first(x):\n\treturn x[0] if x else None" + "  # <b>" * 40
+    return write_run(
+        folder, rows, CODE, (25,), {"t": text, "e": text}, answer=solution, domain="code", verifier="code"
+    )

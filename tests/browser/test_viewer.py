@@ -8,7 +8,7 @@ import pytest
 
 from reasonmaxxer.report.viewer import TokenViewer, viewer_fragment
 from reasonmaxxer.report.viewer_data import viewer_data
-from tests.viewer_run import SPECIAL, completion, small_run, write_run
+from tests.viewer_run import CODE, SPECIAL, code_run, completion, small_run, write_run
 
 
 @pytest.fixture(scope="module")
@@ -338,3 +338,61 @@ def test_hundreds_of_rollouts_open_at_once(tmp_path, page_factory):
     assert page.locator(".rollout").count() == 400
     assert page.locator(".token").count() == 150  # only the selected one is drawn
     assert opened < 10 and taken < 200  # far above what a quiet machine needs
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_program_keeps_its_shape(tmp_path, page_factory, width):
+    viewer = TokenViewer.of(code_run(tmp_path / "run"))
+    page = page_factory(viewer.save(tmp_path / "v.html"), width, 900)
+    page.locator("[aria-label=Split] [data-value=test]").click()  # the base's, with a line of 170 characters
+    program = b"".join(CODE[:15]).decode()  # to `return None`
+    text = page.locator(".text.code")
+    assert text.evaluate("t => t.textContent").startswith(program)
+    ends = page.locator(".token:not(:has(.return))")
+    assert ends.evaluate_all("spans => spans.every(s => s.getClientRects().length === 1)")  # nothing wraps
+    assert page.locator(".token:has(.return)").evaluate_all(
+        "spans => spans.every(s => s.getClientRects()[0].width > 4)"
+    )
+    assert text.evaluate("t => t.scrollWidth > t.clientWidth") and text.evaluate("t => t.scrollLeft") == 0
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    left = page.locator(".token", has_text="if").bounding_box()["x"]
+    assert left == pytest.approx(page.locator(".token").first.bounding_box()["x"] + 3 * 8.73, abs=1)
+    for _ in range(20):
+        page.keyboard.press("ArrowRight")  # to the line break behind the long line
+    box, inner = text.bounding_box(), page.locator(".token.current").bounding_box()
+    assert box["x"] <= inner["x"] and inner["x"] + inner["width"] <= box["x"] + box["width"] + 1
+
+
+def test_a_fork_in_a_program_moves_nothing(tmp_path, page_factory):
+    page = page_factory(TokenViewer.of(code_run(tmp_path / "run")).save(tmp_path / "v.html"), 1280, 900)
+    after = page.locator(".pane").first.locator(".token").nth(12)  # of the first training rollout, in the fork's line
+    before = after.evaluate("t => t.getClientRects()[0].x - t.closest('.text').getBoundingClientRect().x")
+    page.keyboard.press("s")
+    assert page.locator(".token.fork").first.get_attribute("data-i") == "11"
+    assert after.evaluate("t => t.getClientRects()[0].x - t.closest('.text').getBoundingClientRect().x") == before
+    label = page.locator(".token.fork").first.evaluate("t => getComputedStyle(t, '::before').content")
+    assert label == '"fork"'
+
+
+def test_of_programs_the_viewer_says_why_and_shows_the_reference(tmp_path, page_factory):
+    page = page_factory(TokenViewer.of(code_run(tmp_path / "run")).save(tmp_path / "v.html"), 1280, 900)
+    assert page.locator(".why").count() == 0  # the first is right
+    page.keyboard.press("j")
+    assert page.locator(".why").inner_text() == "NameError: name 'y' is not defined; assert first([]) is None"
+    assert "answer" not in page.locator(".reading").inner_text()
+    assert page.locator(".question p").first.inner_text().splitlines()[1] == '    """The first element.'
+    page.locator(".question summary").click()
+    shown = page.locator(".question pre")
+    assert shown.inner_text().startswith("def first(x):\n\treturn x[0] if x else None  # <b>")
+    assert shown.evaluate("p => getComputedStyle(p).whiteSpace") == "pre" and page.locator(".question b").count() == 0
+
+
+def test_white_space_of_a_program_keeps_its_columns(tmp_path, page_factory):
+    page = page_factory(TokenViewer.of(code_run(tmp_path / "run")).save(tmp_path / "v.html"), 1280, 900)
+    page.keyboard.press("j")
+    page.keyboard.press("j")  # the test problem's: its line begins with a tab
+    places = "() => [...document.querySelectorAll('.token')].map(t => t.getBoundingClientRect().right)"
+    before = page.evaluate(places)
+    page.keyboard.press("w")
+    assert page.locator(".token", has_text="return").last.evaluate("t => t.textContent") == "\u2192\treturn"
+    assert page.evaluate(places) == pytest.approx(before, abs=1)

@@ -20,7 +20,7 @@ from reasonmaxxer.microscope.policies import HIGHLIGHTED, POLICIES, folder_name
 from reasonmaxxer.report.pieces import Pieces, thousandths
 from reasonmaxxer.rollouts.collect import read_columns
 
-ANSWER_COLUMNS = ("problem_id", "completion_ids", "outcome", "extracted", "finish_reason")
+ANSWER_COLUMNS = ("problem_id", "completion_ids", "outcome", "extracted", "detail", "finish_reason")
 SHOWN_POLICIES = (*HIGHLIGHTED, *(name for name, kind in POLICIES.items() if kind.control))
 """Policies that the viewer of an intervention prefers to show."""
 
@@ -66,7 +66,8 @@ class _Text:
         problem: that it answers.
         name: short name in the list of completions.
         title: over its text.
-        row: `ids`, `outcome`, `extracted`, `finish_reason`; of one that both models have read, all of `POSITIONS`.
+        row: `ids`, `outcome`, `extracted`, `detail`, `finish_reason`; of one that both models have read, all of
+            `POSITIONS`.
         decisions: positions that are outlined.
         edits: what an intervention decided in it, rows of `EDITS`; None where there was no intervention.
         beside: place of the completion to compare it with; None leaves the choice to the viewer.
@@ -91,8 +92,9 @@ def viewer_data(folder: Path, limit: int | None = None, tokens: int | None = Non
       completions side by side; `left_out`, texts (of `intervene`, problems) that are not shown
     - `gate`: `kind` and `tau` of the gate that training chose
     - `pieces`: `[token id, text, kind]`
-    - `problems`: `id`, `split`, `text`, `answer`, `change` (`gained`, `lost` or empty)
-    - `rollouts`: `problem`, `name`, `title`, `outcome`, `extracted`, `truncated`, `advantage`, `tokens`,
+    - `problems`: `id`, `split`, `text`, `answer`, `code` (whether that is a program), `change` (`gained`, `lost` or
+      empty)
+    - `rollouts`: `problem`, `name`, `title`, `outcome`, `extracted`, `detail`, `truncated`, `advantage`, `tokens`,
       `decisions` (positions), `split` (`[first, last, text]` of tokens that are characters only together). Of
       completions that both models have read also, by token, `kind` (0 unshifted, 1 reranked, 2 shifted),
       `jsd`, `forward` (rank of the tuned model's choice under the base), and for `base` and `tuned` the lists
@@ -241,6 +243,7 @@ def _shown(
                 "split": key[0],
                 "text": problems[key]["text"],
                 "answer": problems[key]["answer"],
+                "code": problems[key]["verifier"] == "code",
                 "change": changes.get(key, ""),
             }
             for key in numbers
@@ -259,6 +262,7 @@ def _rollout(text: _Text, problem: int, pieces: Pieces) -> dict[str, Any]:
         "title": text.title,
         "outcome": row["outcome"],
         "extracted": row["extracted"],
+        "detail": row.get("detail"),  # tables of version 0.2 have none
         "truncated": row["finish_reason"] == "length",
         "advantage": None if taught is None else round(taught, 4),
         "tokens": pieces.places(row["ids"]),

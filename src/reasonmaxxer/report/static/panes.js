@@ -19,13 +19,21 @@ function companions(data, rollout) {
 
 function shownText(text, whitespace) {
   if (!whitespace) return text;
-  return spaced(text).replaceAll("\u23ce", "\u23ce\n");
+  return text.replaceAll(" ", "\u00b7").replaceAll("\t", "\u2192\t").replaceAll("\n", "\u23ce\n");
+}
+
+// A program's text: a mark at each line's end, so that a token that is nothing else is seen. A last line break
+// is left to the pane, or the token would have an empty box on the next line.
+function codeLines(text, whitespace) {
+  const [first, ...rest] = text.split("\n").map((line) => shownText(line, whitespace));
+  return [first, ...rest.flatMap((line, n) =>
+    [element("i", { class: "return" }), line || n < rest.length - 1 ? `\n${line}` : ""])];
 }
 
 function tokenSpan(data, rollout, i, fork, view) {
   const [, text, kind] = data.pieces[rollout.tokens[i]];
   const span = element("span", { class: "token", "data-i": String(i), tabIndex: -1 },
-    shownText(text, view.whitespace));
+    ...(isCode(data, rollout) ? codeLines(text, view.whitespace) : [shownText(text, view.whitespace)]));
   if (kind === 1) span.classList.add("bytes");
   if (kind === 2) span.classList.add("special");
   if (rollout.isDecision[i]) span.classList.add("decision");
@@ -36,9 +44,12 @@ function tokenSpan(data, rollout, i, fork, view) {
   return span;
 }
 
+const isCode = (data, rollout) => data.problems[rollout.problem].code;
+
 function paneHead(data, rollout) {
+  const code = isCode(data, rollout);
   const read = rollout.extracted === null ? "no answer read" : `answer ${rollout.extracted}`;
-  const facts = [read, `${rollout.tokens.length} tokens`];
+  const facts = [...(code ? [] : [read]), `${rollout.tokens.length} tokens`];
   if (rollout.decisions.length || rollout.base) {
     facts.push(`${rollout.decisions.length} ${data.mark[rollout.decisions.length === 1 ? 0 : 1]}`);
   }
@@ -48,16 +59,19 @@ function paneHead(data, rollout) {
     element("strong", {}, rollout.title),
     element("span", { class: isRight(rollout) ? "tag right" : "tag wrong" },
       `${isRight(rollout) ? "\u2713" : "\u2717"} ${rollout.outcome}`),
-    element("span", { class: "facts" }, facts.join(" \u00b7 ")));
+    element("span", { class: "facts" }, facts.join(" \u00b7 ")),
+    ...(code && rollout.detail ? [element("p", { class: "why", title: rollout.detail }, rollout.detail)] : []));
 }
 
 // `view`: shade, whitespace, fork (position or null), arms, entropyTop and tau for the strip.
 function drawPane(data, rollout, view, onPick) {
   const spans = rollout.tokens.map((_, i) => tokenSpan(data, rollout, i, view.fork, view));
-  const text = element("div", { class: "text", role: "group", "aria-label": "Tokens" });
+  const code = isCode(data, rollout);
+  const text = element("div", { class: code ? "text code" : "text", role: "group", "aria-label": "Tokens" });
   for (const span of spans) {
-    if (span.textContent.startsWith("\u00b7")) text.append(element("wbr")); // a dot is no space
+    if (!code && span.textContent.startsWith("\u00b7")) text.append(element("wbr")); // a dot is no space
     text.append(span);
+    if (code && data.pieces[rollout.tokens[span.dataset.i]][1].endsWith("\n")) text.append("\n");
   }
   if (view.fork !== null && view.fork >= spans.length) {
     text.append(element("span", { class: "fork end" }, "(ends here)"));

@@ -66,7 +66,8 @@ function drawList(list, data, shown, onSelect) {
     const problem = data.problems[number];
     const kind = problem.change || problem.split;
     const head = element("div", { class: "problem", title: problem.text },
-      ...(kind ? [element("span", { class: `tag ${kind}` }, kind)] : []), problem.text);
+      ...(kind ? [element("span", { class: `tag ${kind}` }, kind)] : []),
+      problem.code ? `${problem.id} ${problem.text}` : problem.text);
     const buttons = rollouts.map((r) => rolloutButton(r, data.rollouts.indexOf(r), onSelect));
     return element("div", { role: "group", "aria-label": `${problem.split} problem ${problem.id}`.trim() },
       head, element("div", { class: "rollouts", role: "presentation" }, ...buttons));
@@ -89,6 +90,7 @@ function markSelected(list, data, selected, partner) {
 // Scrolls a box, never the page around it.
 function scrollInside(box, target, middle = false) {
   const [outer, inner] = [box.getBoundingClientRect(), target.getBoundingClientRect()];
+  if (inner.left < outer.left || inner.right > outer.right) box.scrollLeft += inner.left - outer.left - outer.width / 3;
   if (!middle && inner.top >= outer.top && inner.bottom <= outer.bottom) return;
   box.scrollTop += inner.top - outer.top - (outer.height - inner.height) / (middle ? 2.5 : 2);
 }

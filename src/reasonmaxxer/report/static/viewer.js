@@ -139,8 +139,14 @@ function drawQuestion(fork) {
   const problem = state.selected && data.problems[state.selected.problem];
   problemBox.replaceChildren();
   if (!problem) return;
-  const facts = element("p", { class: "facts" }, `${problem.id} \u00b7 answer ${problem.answer}`);
+  const facts = element("p", { class: "facts" },
+    problem.code ? problem.id : `${problem.id} \u00b7 answer ${problem.answer}`);
+  problemBox.classList.toggle("code", problem.code);
   problemBox.append(element("p", {}, problem.text), facts);
+  if (problem.code && problem.answer) {
+    problemBox.append(element("details", {}, element("summary", {}, "reference solution"),
+      element("pre", {}, problem.answer)));
+  }
   if (!state.partner) return;
   const others = companions(data, state.selected);
   const menu = element("select", { "aria-label": "Completion beside it" }, ...others.map((other, n) =>
