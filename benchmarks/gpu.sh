@@ -5,8 +5,8 @@
 #
 # STORE is what unpack.sh has filled (default: ~/.cache/reasonmaxxer-gpu); OUT (default: runs/gpu) receives a
 # handful of files as they come. PYTHON is the interpreter that has PyTorch, BUDGET the seconds that all may
-# take, MODEL and RECIPE what is measured. QUICK=1 does each stage in miniature. Without CUDA the CPU is
-# measured. docs/devices.md has the rest.
+# take, MODEL and RECIPE what is measured, ONLY which stages are done. QUICK=1 does each in miniature. Without CUDA
+# the CPU is measured. docs/devices.md has the rest.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/gpu_stages.sh"
 
@@ -18,7 +18,8 @@ decoding "$model" 256 90
 cuda_tests 60
 decoding "$model" 64 70
 training "$model" 90
-gsm8k 240
+gsm8k 150
+mbpp 120
 decoding "$model" 256 60 --cuda-graphs
 
 default=(default)

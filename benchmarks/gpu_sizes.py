@@ -10,17 +10,19 @@ problems that the recipe names: as many steps as fit.
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from gpu_figures import medians, read_lines
 
 from reasonmaxxer.config import Recipe
+from reasonmaxxer.problems.catalogue import CATALOGUE
 from reasonmaxxer.recipe import load_recipe
 
 TRAIN, VALIDATION, SELECTED = 150, 50, 50
 """The paper's problems."""
 TEST = 1319
-"""GSM8K's."""
+"""GSM8K's; of another benchmark its own."""
 GROUP, BATCH = 20, 8
 """The paper's rollouts a problem and sequences a step."""
 ROWS, SHARD = 256, 4096
@@ -28,8 +30,12 @@ ROWS, SHARD = 256, 4096
 ONLINE_GROUPS, ONLINE_CHECKPOINTS = 4, 4
 """Problems a step of GRPO, and checkpoints tried."""
 
-TOKENS = 250
-"""Tokens of a completion."""
+TOKENS, PROGRAM_TOKENS = 250, 65
+"""Tokens of a completion; of one that ends with its program, as of MBPP."""
+PROGRAM_STEP = 0.45
+"""Seconds of a step of programs, MBPP's prompts of 164 tokens with them, over those of the step that was measured."""
+PROGRAM_GRADING = 1 / 30
+"""Seconds in which a core grades a program."""
 TAIL = 2.0
 """Seconds of sampling over those at the measured rate: the last sequences decode alone."""
 TRL = 2.0
@@ -51,13 +57,14 @@ def sizes(recipe: Recipe, completion: float, step: float, seconds: float) -> dic
     """
     gates = len(recipe.signal.gate.candidates())
     tried = gates * recipe.training.checkpoints
-    whole = (TRAIN * GROUP + tried * VALIDATION + 2 * TEST) * completion
+    test = _test_problems(recipe)
+    whole = (TRAIN * GROUP + tried * VALIDATION + 2 * test) * completion
     whole += gates * SELECTED * GROUP / BATCH * step
     share = min(1.0, max(0.0, seconds - START) / whole)
     return {
         "problems.train.limit": max(16, int(share * TRAIN)),
         "problems.validation.limit": max(8, int(share * VALIDATION)),
-        "problems.test.limit": max(50, int(share * TEST)),
+        "problems.test.limit": max(50, int(share * test)),
         "signal.problems": max(8, int(share * SELECTED)),
         "rollouts.rollouts_per_problem": GROUP,
         "rollouts.batch_size": ROWS,
@@ -66,6 +73,11 @@ def sizes(recipe: Recipe, completion: float, step: float, seconds: float) -> dic
         "training.micro_batch_size": BATCH,
         "evaluation.samples": 0,
     }
+
+
+def _test_problems(recipe: Recipe) -> int:
+    source = recipe.problems.test
+    return CATALOGUE[source.source].size(source.split) if source.source in CATALOGUE else TEST
 
 
 def online(recipe: Recipe, completion: float, step: float, seconds: float) -> dict[str, int]:
@@ -94,8 +106,12 @@ def main() -> None:
     lines = read_lines(arguments.figures)
     rate = medians(lines, f"rollouts-{ROWS}", "tokens_per_second").get("ours", SLOW_RATE)
     step = medians(lines, "training", "step_seconds").get("ours", SLOW_STEP)
-    times = (TOKENS * TAIL / rate, step, arguments.seconds)
     recipe = load_recipe(arguments.recipe)
+    completion = TOKENS * TAIL / rate
+    if recipe.problems.prompt_style == "chat_code":
+        completion = PROGRAM_TOKENS * TAIL / rate + PROGRAM_GRADING / (os.cpu_count() or 1)
+        step *= PROGRAM_STEP
+    times = (completion, step, arguments.seconds)
     found = online(recipe, *times) if arguments.online else sizes(recipe, *times)
     print("\n".join(f"{key}={value}" for key, value in found.items()))
 

@@ -4,6 +4,7 @@
 #     stage NAME LIMIT COMMAND...      # ends after LIMIT seconds; is left out if less is left than that
 #     end_stages                       # status 1 if a stage failed or was cut
 #
+# ONLY is a regular expression: stages whose names do not match are passed over.
 # FOLDER/stages.tsv gets a line a stage as soon as it ends, FOLDER/log.txt what the stages print.
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -34,6 +35,7 @@ begin_stages() {
 stage() {
     local name=$1 limit=$(($2 * slack)) start=$SECONDS status=0 result=done from
     shift 2
+    if [[ ! $name =~ ${ONLY:-} ]]; then return; fi
     if ((start + limit > deadline)); then
         leave_out "$name" "$((deadline - start)) s of $limit left"
         return
@@ -106,20 +108,50 @@ training() { # MODEL LIMIT: 8 sequences, 4,096 tokens together
         --lines "$out/figures.jsonl"
 }
 
-gsm8k() { # LIMIT: the recipe, with as many problems as fit; a run that is there is taken up
-    local made=$work/gsm8k/recipe.yaml
-    local options=("$made")
-    if [[ ! -f $made ]]; then
-        options=("$recipe" model.name="$model")
-        if [[ -n ${QUICK:-} ]]; then
-            options+=("${tiny[@]}")
-        else
-            mapfile -t -O 2 options < <(sizes "$recipe" "$1")
+gsm8k() { # LIMIT
+    trained gsm8k "$recipe" "$1"
+}
+
+mbpp() { # LIMIT: as gsm8k; where no sandbox can run, the rollouts alone, to be graded on another machine
+    local why options=("verify.workers=$(nproc)")
+    if why=$("$python" -c "
+from reasonmaxxer.sandbox import backend
+raise SystemExit(None if backend().program else backend().version)" 2>&1); then
+        if [[ -n ${QUICK:-} ]]; then # in earnest, as far as there are mixed problems among so many
+            options+=(problems.train.limit=6 rollouts.max_new_tokens=100 verify.function=null)
         fi
+        trained mbpp mbpp "$1" "${options[@]}"
+    else
+        leave_out "recipe mbpp" "no sandbox: ${why//[$'\n\t']/ }"
+        ungraded mbpp mbpp "$1"
     fi
-    model_stage "$model" "recipe gsm8k" "$1" "$python" -m reasonmaxxer run "${options[@]}" \
-        --out "$work/gsm8k"
-    keep gsm8k "$work/gsm8k"
+}
+
+trained() { # NAME RECIPE LIMIT [KEY=VALUE...]: with as many problems as fit; a run that is there is taken up
+    local options
+    sized "$@"
+    model_stage "$model" "recipe $1" "$3" "$python" -m reasonmaxxer run "${options[@]}" --out "$work/$1"
+    keep "$1" "$work/$1"
+}
+
+ungraded() { # NAME RECIPE LIMIT: rollouts for `rollouts.imported`; the run ends after them, as nothing is correct
+    local options
+    sized "$1-ungraded" "$2" "$3" verify.function="$here/quick_verifier.py:nothing"
+    model_stage "$model" "rollouts $1, ungraded" "$3" bash -c '"${@:3}" --out "$1"
+        "$3" -m reasonmaxxer export "$1" --out "$2"' bash "$work/$1-ungraded" "$out/$1-rollouts.jsonl" \
+        "$python" -m reasonmaxxer run "${options[@]}"
+}
+
+sized() { # NAME RECIPE LIMIT [KEY=VALUE...]: put into `options` the recipe of a run, or the one that it has
+    options=("$work/$1/recipe.yaml")
+    if [[ -f ${options[0]} ]]; then return; fi
+    options=("$2" model.name="$model")
+    if [[ -n ${QUICK:-} ]]; then
+        options+=("${tiny[@]}")
+    else
+        mapfile -t -O 2 options < <(sizes "$2" "$3")
+    fi
+    options+=("${@:4}")
 }
 
 sizes() { # RECIPE LIMIT [--online]: what to set, for four fifths of the time

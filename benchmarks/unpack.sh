@@ -19,11 +19,12 @@ fail() {
 }
 
 keep() { # KIND: put the bundle's files of a kind into the store, each whole or absent
-    local file name
-    mkdir -p "$store/$1"
-    for file in "$bundle/$1"/*; do
-        name=$(basename "$file")
-        cp "$file" "$store/$1/.$name" && mv "$store/$1/.$name" "$store/$1/$name"
+    local name target
+    (cd "$bundle/$1" && find . -type f) | while read -r name; do
+        target=$store/$1/$name
+        mkdir -p "${target%/*}"
+        cp "$bundle/$1/$name" "${target%/*}/.partial"
+        mv "${target%/*}/.partial" "$target"
     done
 }
 

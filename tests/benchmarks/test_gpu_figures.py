@@ -60,6 +60,13 @@ def test_the_whole_run_fits_a_fast_machine_and_a_share_a_slow_one():
     assert sized["signal.problems"] == 11
 
 
+def test_test_problems_are_those_of_the_recipes_benchmark():
+    recipe = load_recipe("mbpp", ("signal.gate.sweep=[]",))
+    # 3,000 + 2 * 50 + 2 * 500 completions of 0.05 s and 125 steps of 0.36 s are 250 s; 45 more to start
+    assert sizes(recipe, 0.05, 0.36, 295)["problems.test.limit"] == 500
+    assert sizes(recipe, 0.05, 0.36, 170)["problems.test.limit"] == 250
+
+
 def test_steps_of_grpo_fit_beside_its_evaluation():
     limits = ("problems.test.limit=100", "problems.validation.limit=25")
     recipe = load_recipe("default", (*limits, "rollouts.rollouts_per_problem=20"))

@@ -21,7 +21,7 @@ def packed(tmp_path):
     data.write_text("{}\n" * 100)
     model.write_bytes(random.Random(0).randbytes(2500))
     bundles = Bundles(tmp_path / "bundles", SPARE_BYTES + ROOM)
-    bundles.add("data", [data])
+    bundles.add("data", {"code/rows.jsonl": data})
     bundles.cut(model)
     return bundles.seal(), model.read_bytes()
 
@@ -55,7 +55,7 @@ def test_pieces_are_joined_in_any_order_and_again(packed, tmp_path):
     lines = [done.stdout.strip() for done in said]
     assert lines == [f"small.gguf: {n} of 3 pieces" for n in (1, 2, 2)] + ["small.gguf: whole"]
     assert (store / "models" / "small.gguf").read_bytes() == model
-    assert (store / "data" / "rows.jsonl").read_text() == "{}\n" * 100
+    assert (store / "data" / "code" / "rows.jsonl").read_text() == "{}\n" * 100
     again = unpack(folders[1], store)
     assert (again.returncode, again.stdout) == (0, "")
     assert (store / "models" / "small.gguf").read_bytes() == model

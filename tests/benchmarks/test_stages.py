@@ -9,10 +9,10 @@ from pathlib import Path
 STAGES = Path(__file__).parents[2] / "benchmarks" / "gpu_stages.sh"
 
 
-def run(script, folder):
+def run(script, folder, **environment):
     """Status, lines of stages.tsv less their head, and log of a script over the shared functions."""
     source = f"set -euo pipefail; source {STAGES}; begin_stages {folder}/out 60\n{script}\nend_stages"
-    environment = {k: v for k, v in os.environ.items() if k != "QUICK"}
+    environment = {k: v for k, v in os.environ.items() if k not in ("QUICK", "ONLY")} | environment
     environment |= {"STORE": str(folder / "store"), "PYTHON": sys.executable}
     done = subprocess.run(["bash", "-c", source], env=environment, capture_output=True, text=True)
     told = (folder / "out" / "stages.tsv").read_text().splitlines()
@@ -50,4 +50,31 @@ def test_a_stage_whose_limit_is_more_than_is_left_is_left_out(tmp_path):
         ["needy", f"left out: no none in {tmp_path}/store"],
     ]
     assert not (tmp_path / "made").exists()
+    assert done.returncode == 0
+
+
+def test_stages_that_are_not_asked_for_are_passed_over(tmp_path):
+    script = "stage 'recipe one' 5 true\nstage 'recipe two' 5 true\nstage machine 5 false"
+    done, told, _ = run(script, tmp_path, ONLY="two|three")
+    assert [line[:2] for line in told] == [["recipe two", "done"]]
+    assert done.returncode == 0
+
+
+def test_without_a_sandbox_rollouts_are_sampled_and_not_graded(tmp_path):
+    """Python is a script here, which finds no sandbox and tells what it is asked."""
+    python = tmp_path / "python"
+    python.write_text(
+        "#!/bin/bash\ncase \"$*\" in\n*SystemExit*) echo 'no bwrap is installed' >&2; exit 1 ;;\n"
+        '*gpu_sizes*) echo problems.train.limit=7 ;;\n*gpu_figures*) ;;\n*) echo "asked: $*" ;;\nesac\n'
+    )
+    python.chmod(0o755)
+    (tmp_path / "store" / "models" / "qwen2.5-coder-0.5b").mkdir(parents=True)
+    done, told, log = run(f"python={python}\nmbpp 20", tmp_path)
+    assert [line[:2] for line in told] == [
+        ["recipe mbpp", "left out: no sandbox: no bwrap is installed"],
+        ["rollouts mbpp, ungraded", "done"],
+    ]
+    first, second = [line for line in log.splitlines() if line.startswith("asked:")]
+    assert "run mbpp model.name=qwen2.5-coder-0.5b problems.train.limit=7 verify.function=" in first
+    assert second.endswith(f"--out {tmp_path}/out/mbpp-rollouts.jsonl")
     assert done.returncode == 0
