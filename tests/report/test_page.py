@@ -195,7 +195,12 @@ def test_of_programs_a_run_shows_why_they_are_wrong(run):
     assert "def f(x):\n    return y\n    # more\n" in text  # folded at a line's end
     assert re.search(r"    # more\n<span class=\"more\">", text)
     shown = Page(text).text()
-    for said in ("why: NameError: name 'y'", "reference solution MBPP/1", "Wrong programs by kind"):
+    for said in (
+        "why: NameError: name 'y'",
+        "reference solution MBPP/1",
+        "Wrong programs by kind",
+        "no program found",
+    ):
         assert said in shown
     (changed,) = [table for table in draw(results).tables if table.name == "changed-table"]
     assert changed.columns[3:] == ("base", "adapted") and changed.rows[0][3:] == ("NameError: name 'y'", "correct")

@@ -107,7 +107,10 @@ def pool_warnings(pool: Pool, planned: int, wanted: int, max_new_tokens: int) ->
             "what they would have said after it is not seen. Raise it if answers are missing."
         )
     if pool.unparsed > MANY:
-        warnings.append(f"No answer was found in {pool.unparsed:.0%} of rollouts. See verify.extraction.")
+        warnings.append(
+            f"No answer was found in {pool.unparsed:.0%} of rollouts. See verify.extraction, of programs "
+            "problems.prompt_style."
+        )
     return warnings
 
 

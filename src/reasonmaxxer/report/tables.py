@@ -33,7 +33,8 @@ def accuracy_table(summary: Summary, adapted: str = "adapted") -> Table:
     unparsed = (arm["outcomes"].get("unparsed", 0) / sum(arm["outcomes"].values()) for arm in arms)
     rows = [(name, *(number(estimate, 3) for estimate in pair)) for name, *pair in metric_rows(summary)]
     rows.append(("cut at the length limit", *(f"{arm['truncated_share']:.0%}" for arm in arms)))
-    rows.append(("no answer found", *(f"{share:.0%}" for share in unparsed)))
+    wanted = "program" if any("wrong_by_kind" in arm for arm in arms) else "answer"
+    rows.append((f"no {wanted} found", *(f"{share:.0%}" for share in unparsed)))
     title = f"Accuracy on {arms[0]['greedy']['pass@1']['n']} test problems"
     return Table("accuracy-table", title, ("metric", "base", adapted), rows, headline=True)
 
@@ -107,7 +108,7 @@ def kinds_tables(parts: Mapping[str, Mapping[str, Any]]) -> list[Table]:
         if any(row)
     ]
     note = (
-        "Programs that run and fail a test are an AssertionError; the others raised what is named, or could not be "
-        "compared. Each rollout's detail has the test."
+        "AssertionError: a test failed. Other names: the exception that the program, or a test of what it returned, "
+        "raised. The column detail of the rollouts has the line."
     )
     return [Table("wrong-kinds", "Wrong programs by kind", ("kind", *parts), rows, note, headline=True)]
