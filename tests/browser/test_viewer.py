@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 
+from reasonmaxxer.report.render import FOLDER
 from reasonmaxxer.report.viewer import TokenViewer, viewer_fragment
 from reasonmaxxer.report.viewer_data import viewer_data
 from tests.viewer_run import CODE, SPECIAL, code_run, completion, small_run, write_run
@@ -346,7 +347,7 @@ def test_a_program_keeps_its_shape(tmp_path, page_factory, width):
     page = page_factory(viewer.save(tmp_path / "v.html"), width, 900)
     page.locator("[aria-label=Split] [data-value=test]").click()  # the base's, with a line of 170 characters
     program = b"".join(CODE[:15]).decode()  # to `return None`
-    text = page.locator(".text.code")
+    text = page.locator(".text.source")
     assert text.evaluate("t => t.textContent").startswith(program)
     ends = page.locator(".token:not(:has(.return))")
     assert ends.evaluate_all("spans => spans.every(s => s.getClientRects().length === 1)")  # nothing wraps
@@ -396,3 +397,16 @@ def test_white_space_of_a_program_keeps_its_columns(tmp_path, page_factory):
     page.keyboard.press("w")
     assert page.locator(".token", has_text="return").last.evaluate("t => t.textContent") == "\u2192\treturn"
     assert page.evaluate(places) == pytest.approx(before, abs=1)
+
+
+def test_the_style_of_a_report_leaves_programs_in_its_viewer_alone(tmp_path, page_factory):
+    fragment = viewer_fragment(viewer_data(code_run(tmp_path / "run")))
+    css = (FOLDER / "report.css").read_text(encoding="utf-8")
+    report = tmp_path / "report.html"
+    report.write_text(f"<!doctype html><meta charset=utf-8><style>{css}</style>{fragment}", encoding="utf-8")
+    alone = TokenViewer(viewer_data(tmp_path / "run")).save(tmp_path / "alone.html")
+    shown = """() => ['.source', '.text', '.question p', '.token', '.question pre'].map(name => {
+        const style = getComputedStyle(document.querySelector(name))
+        return [style.backgroundColor, style.padding, style.fontFamily, style.fontSize, style.whiteSpace, style.margin]
+    })"""
+    assert page_factory(report).evaluate(shown) == page_factory(alone).evaluate(shown)

@@ -67,7 +67,7 @@ function paneHead(data, rollout) {
 function drawPane(data, rollout, view, onPick) {
   const spans = rollout.tokens.map((_, i) => tokenSpan(data, rollout, i, view.fork, view));
   const code = isCode(data, rollout);
-  const text = element("div", { class: code ? "text code" : "text", role: "group", "aria-label": "Tokens" });
+  const text = element("div", { class: code ? "text source" : "text", role: "group", "aria-label": "Tokens" });
   for (const span of spans) {
     if (!code && span.textContent.startsWith("\u00b7")) text.append(element("wbr")); // a dot is no space
     text.append(span);

@@ -141,8 +141,9 @@ function drawQuestion(fork) {
   if (!problem) return;
   const facts = element("p", { class: "facts" },
     problem.code ? problem.id : `${problem.id} \u00b7 answer ${problem.answer}`);
-  problemBox.classList.toggle("code", problem.code);
-  problemBox.append(element("p", {}, problem.text), facts);
+  problemBox.classList.toggle("source", problem.code);
+  const text = problem.code ? problem.text.replace(/^\s*\n/, "") : problem.text;
+  problemBox.append(element("p", {}, text), facts);
   if (problem.code && problem.answer) {
     problemBox.append(element("details", {}, element("summary", {}, "reference solution"),
       element("pre", {}, problem.answer)));
