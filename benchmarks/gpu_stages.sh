@@ -54,7 +54,7 @@ stage() {
 }
 
 leave_out() { # NAME WHY
-    tell_stage "$1" "left out: $2" 0 -
+    if [[ $1 =~ ${ONLY:-} ]]; then tell_stage "$1" "left out: $2" 0 -; fi
 }
 
 tell_stage() { # NAME RESULT SECONDS LIMIT

@@ -51,9 +51,14 @@ def tiny_model(family="llama", vocab=97, seed=0, scale=12.0, **extra):
     return model.eval().requires_grad_(False)
 
 
-def tiny_folder(path, family="llama"):
-    """A saved model that knows three numbers and little else, with its tokenizer: it guesses."""
-    words = ["<pad>", "<s>", "</s>", "<unk>", "1", "2", "3", "so"]
+NUMBERS = ("1", "2", "3", "so")
+PROGRAMS = ("    return 1 #", "    return 2 #", "    return n #", "so")
+"""Words of a model that writes the body of a function; the next words are its comment."""
+
+
+def tiny_folder(path, family="llama", known=NUMBERS):
+    """A saved model that knows a few words and little else, with its tokenizer: it guesses."""
+    words = ["<pad>", "<s>", "</s>", "<unk>", *known]
     tokenizer = Tokenizer(WordLevel({word: i for i, word in enumerate(words)}, "<unk>"))
     tokenizer.pre_tokenizer = WhitespaceSplit()
     fast = PreTrainedTokenizerFast(
@@ -79,14 +84,32 @@ def tiny_problems(path, count, start=0):
     return path
 
 
-def tiny_recipe(folder, **sections):
-    """A recipe whose whole run takes seconds: tiny model, tiny files, few rollouts."""
-    tiny_folder(folder / "model")
+def tiny_programs(path, count, start=0):
+    """A JSON Lines file of functions to be completed, of which every other must return 1 and the rest 2."""
+    lines = (
+        json.dumps(
+            {
+                "id": f"p{n}",
+                "problem": f"def f{n}(n):\n",
+                "entry_point": f"f{n}",
+                "tests": f"assert f{n}(1) == {1 + n % 2}",
+            }
+        )
+        for n in range(start, start + count)
+    )
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def tiny_recipe(folder, code=False, **sections):
+    """A recipe whose whole run takes seconds: tiny model, tiny files, few rollouts; of programs if so asked."""
+    tiny_folder(folder / "model", known=PROGRAMS if code else NUMBERS)
+    written = tiny_programs if code else tiny_problems
     splits = {"train": (6, 0), "validation": (4, 100), "test": (5, 200)}
     values = {
         "model": {"name": str(folder / "model"), "device": "cpu", "dtype": "float32"},
         "problems": {
-            name: {"source": str(tiny_problems(folder / f"{name}.jsonl", *where)), "limit": None}
+            name: {"source": str(written(folder / f"{name}.jsonl", *where)), "limit": None}
             for name, where in splits.items()
         },
         "rollouts": {

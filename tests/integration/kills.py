@@ -1,12 +1,14 @@
 """Runs of a tiny model killed (-9) at random file operations, each held to an unbroken one.
 
-    python -m tests.integration.kills 64
+    python -m tests.integration.kills 64 [code]
 
-An attempt is killed just before one of its next operations on the run's files (opened for writing, renamed
-or removed), drawn at random, and taken up by the next. Whatever ends must have the tables, the adapter and
-the ledger of the unbroken run.
+With `code` the problems are programs, graded in the sandbox. An attempt is killed just before one of its next
+operations on the run's files (opened for writing, renamed or removed), drawn at random, and taken up by the next.
+Whatever ends must have the tables, the adapter and the ledger of the unbroken run. No attempt may leave a process
+behind, such as a sandbox.
 """
 
+import ctypes
 import multiprocessing
 import os
 import random
@@ -15,6 +17,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import psutil
+
 from reasonmaxxer.artifacts import file_hash, read_json
 from reasonmaxxer.recipe import dump_config, load_recipe
 from reasonmaxxer.work.main_job import run
@@ -22,6 +26,9 @@ from tests.tiny import tiny_recipe
 
 FARTHEST = 60
 """Operations until a kill, at most; a run has about two hundred."""
+PATIENCE = 20
+"""Seconds in which what an attempt has started must end after it."""
+ADOPT = 36  # PR_SET_CHILD_SUBREAPER: who loses its parent below this process becomes its child
 
 
 def killed_at(count, out):
@@ -62,21 +69,24 @@ def apart(function, *arguments):
     process = multiprocessing.get_context("fork").Process(target=function, args=arguments)
     process.start()
     process.join()
+    _, left = psutil.wait_procs(psutil.Process().children(recursive=True), PATIENCE)
+    assert not left, left
     return process.exitcode
 
 
-def make_recipe(folder):
+def make_recipe(folder, code):
     """Write the recipe of a run that takes seconds."""
-    (folder / "recipe.yaml").write_text(dump_config(tiny_recipe(folder)), encoding="utf-8")
+    (folder / "recipe.yaml").write_text(dump_config(tiny_recipe(folder, code)), encoding="utf-8")
 
 
-def main(kills):
+def main(kills, code):
     """Kill so many times, and tell how the runs between them ended."""
+    ctypes.CDLL(None).prctl(ADOPT, 1)
     draws, done, ended, unlike = random.Random(0), 0, 0, 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         recipe, unbroken, out = (folder / part for part in ("recipe.yaml", "unbroken", "run-0"))
-        assert apart(make_recipe, folder) == apart(attempt, recipe, unbroken, 0) == 0
+        assert apart(make_recipe, folder, code) == apart(attempt, recipe, unbroken, 0) == 0
         wanted = outcome(unbroken)
         while done < kills or out.exists():
             count = draws.randint(1, FARTHEST) if done < kills else 0
@@ -96,4 +106,4 @@ def main(kills):
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1])))
+    sys.exit(main(int(sys.argv[1]), "code" in sys.argv[2:]))

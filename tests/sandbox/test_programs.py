@@ -1,9 +1,13 @@
 """Programs in the sandbox: what is right passes; nothing else buys a verdict, and nothing leaves."""
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -151,3 +155,18 @@ def test_nothing_is_left_when_it_ends():
         graded(tester, RIGHT)
     tester.close()
     assert _open_descriptors() <= before
+
+
+def test_nothing_outlives_the_process_that_grades():
+    source = (
+        f"from reasonmaxxer.sandbox import ProgramTester; ProgramTester(600).test('while True: pass', {DOUBLES}, 'f')"
+    )
+    grading = subprocess.Popen([sys.executable, "-c", source], env={**os.environ, "PYTHONPATH": ":".join(sys.path)})
+    deadline = time.monotonic() + 60
+    while len(started := psutil.Process(grading.pid).children(recursive=True)) < 5:  # 2 for each sandbox, and a fork
+        assert time.monotonic() < deadline, started
+        time.sleep(0.05)
+    grading.kill()
+    grading.wait()
+    _, left = psutil.wait_procs(started, 20)
+    assert not left
