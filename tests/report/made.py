@@ -1,6 +1,6 @@
 """A finished run whose every number is chosen by hand; no model took part."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from reasonmaxxer.artifacts import folder_files, read_json, write_json, write_table
 from reasonmaxxer.config import Recipe
@@ -45,8 +45,8 @@ def spent(gate, step):
     return StageCost("training", 10 * done, 1e9 * done, 2.0 * done, 4.0 * done, 2**30, 0.001 * done)
 
 
-def problems(*names):
-    return problems_table([Problem(name, f"What is {name}?", "7", "sums", "math") for name in names])
+def problems(*names, verifier="math"):
+    return problems_table([Problem(name, f"What is {name}?", "7", "sums", verifier) for name in names])
 
 
 def edited(path):
@@ -56,7 +56,7 @@ def edited(path):
         write_json({**read_json(record), "files": files}, record)
 
 
-def make_run(path, *, gates=GATES, samples=2, texts=None, **recipe):
+def make_run(path, *, gates=GATES, samples=2, texts=None, wrong=None, **recipe):
     """Write the run directory and return the recipe behind it.
 
     Args:
@@ -64,6 +64,7 @@ def make_run(path, *, gates=GATES, samples=2, texts=None, **recipe):
         gates: those trained, the last one chosen.
         samples: sampled completions a test problem.
         texts: completion of the adapted model by test problem.
+        wrong: why wrong rollouts are wrong, for answers that are programs.
         recipe: sections or keys of the recipe to set.
     """
     recipe = Recipe.model_validate(
@@ -75,12 +76,17 @@ def make_run(path, *, gates=GATES, samples=2, texts=None, **recipe):
     )
     stages = ("problems", "rollouts", "signal", "training", "evaluation")
     directory = Workspace(path, "run", recipe, stages=stages, price=Price("cpu-core", 0.1, estimated=True))
-    pool = [rollout(p, i, i < right) for p, right in POOL.items() for i in range(4)]
+
+    def graded(*given):
+        made = rollout(*given)
+        return made if made.reward else replace(made, detail=wrong)
+
+    pool = [graded(p, i, i < right) for p, right in POOL.items() for i in range(4)]
     splits = {"train": POOL, "validation": ("v0", "v1"), "test": TEST}
 
     def write_problems(work):
         for name, ids in splits.items():
-            write_table(problems(*ids), work.folder / f"{name}.parquet")
+            write_table(problems(*ids, verifier="code" if wrong else "math"), work.folder / f"{name}.parquet")
         work.counts = {name: len(ids) for name, ids in splits.items()}
 
     def write_rollouts(work):
@@ -129,11 +135,11 @@ def make_run(path, *, gates=GATES, samples=2, texts=None, **recipe):
         work.counts = {"model": model}
         for arm, name in enumerate(("base", "adapted")):
             own = (texts or {}) if name == "adapted" else {}
-            greedy = [rollout(p, 0, solved[arm], own.get(p, "so 7")) for p, solved in TEST.items()]
+            greedy = [graded(p, 0, solved[arm], own.get(p, "so 7")) for p, solved in TEST.items()]
             folder = work.folder / f"{name}-greedy"
             write_table(rollout_table(greedy), folder / "shard-00000.parquet")
             if samples:
-                drawn = [rollout(p, i, s[arm]) for p, s in TEST.items() for i in range(samples)]
+                drawn = [graded(p, i, s[arm]) for p, s in TEST.items() for i in range(samples)]
                 folder = work.folder / f"{name}-sampled"
                 write_table(rollout_table(drawn), folder / "shard-00000.parquet")
 

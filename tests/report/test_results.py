@@ -38,3 +38,15 @@ def test_both_answers_to_each_test_problem(results):
     assert (first.text, first.gold, first.answers[0].text) == ("What is e0?", "7", "so 7")
     assert first.answers[1].text == HOSTILE and first.answers[1].extracted == "7"
     assert not first.answers[1].truncated
+
+
+def test_of_programs_it_is_known_why_they_are_wrong(results, tmp_path):
+    make_run(tmp_path / "run", wrong="NameError: name 'y'")
+    code = read_results(tmp_path / "run")
+    assert all(one.code for one in code.examples) and not any(one.code for one in results.examples)
+    assert [answer.detail for answer in code.examples[0].answers] == ["NameError: name 'y'", None]
+    summary = code.summary
+    # of base and adapted 3 and 2 of the 5 test problems are wrong, greedily and twice sampled; of 16 rollouts 9
+    kinds = {part: summary[part]["wrong_by_kind"] for part in ("base", "adapted", "rollouts")}
+    assert kinds == {"base": {"NameError": 9}, "adapted": {"NameError": 6}, "rollouts": {"NameError": 9}}
+    assert not any("wrong_by_kind" in results.summary[part] for part in kinds)
