@@ -15,6 +15,7 @@ from reasonmaxxer.sandbox import ProgramTester, backend, programs
 
 pytestmark = pytest.mark.skipif(not backend().program, reason=f"no sandbox: {backend().version}")
 DOUBLES = ["assert f(2) == 4\nassert f([1]) == [1, 1]"]
+CLOSE = ["import math\nassert abs(f(2) - 4) < 1e-6 and 4 in {f(2)} and math.isclose(f(2), 4)"]
 RIGHT = "def f(x): return x * 2"
 PROGRAMS = yaml.safe_load((Path(__file__).parent / "programs.yaml").read_text(encoding="utf-8"))
 
@@ -58,6 +59,7 @@ def test_a_wrong_program_fails_with_its_reason(tester, code, kind):
 def test_a_verdict_cannot_be_bought(tester, trick):
     hidden = ["assert f(3) == 6"] if "shown" in trick else []
     assert graded(tester, PROGRAMS["tricks"][trick], DOUBLES + hidden).outcome == "wrong"
+    assert graded(tester, PROGRAMS["tricks"][trick], CLOSE + hidden).outcome == "wrong"
     assert graded(tester, RIGHT).outcome == "correct"
     assert graded(tester, "def f(x): return 7").outcome == "wrong"
 
@@ -110,7 +112,9 @@ def f(x):
 
 def test_tests_that_cannot_run_are_an_error(tester):
     assert graded(tester, RIGHT, ["assert f(1) =="]).outcome == "error"
-    assert graded(tester, RIGHT, ["assert f(lambda: 1)"]).outcome == "error"
+    assert graded(tester, RIGHT, ["assert f(object())"]).outcome == "error"
+    assert graded(tester, RIGHT, ["import itertools\nassert f(itertools.count())"]).outcome == "error"
+    assert graded(tester, "class f: pass", ["class A(f): pass"]).outcome == "error"
 
 
 def test_a_sandbox_that_does_not_start_is_an_error(monkeypatch):
@@ -127,6 +131,22 @@ def test_tests_use_the_standard_library_and_the_preamble_not_the_programs(tester
         preamble = "def helper(x): return x == 2"
         assert graded(tester, cheat, [tests], preamble=preamble).outcome == "wrong"
         assert graded(tester, RIGHT, [tests], preamble=preamble).outcome == "correct"
+
+
+def test_a_program_that_ends_has_failed_whatever_the_tests_catch(tester):
+    tests = ["try:\n  value = f(2)\nexcept:\n  value = 4\nassert value == 4"]
+    assert graded(tester, "import os\ndef f(x): os._exit(0)", tests) == (
+        "wrong",
+        "Ended: the program ended its process",
+    )
+
+
+def test_types_differ_that_compare_otherwise(tester):
+    code = "from collections import OrderedDict, namedtuple\nP = namedtuple('P', 'a b')\n"
+    code += "def f(x): return OrderedDict([(2, 1), (1, 2)]) if x else P(1, 2)"
+    ordered = "from collections import OrderedDict\nassert f(1) == OrderedDict([(1, 2), (2, 1)])"
+    assert graded(tester, code, [ordered]).outcome == "wrong"
+    assert graded(tester, code, ["assert type(f(0)) is tuple"]).outcome == "wrong"
 
 
 def test_every_set_of_tests_must_pass(tester):

@@ -1,27 +1,46 @@
-"""Values between a program and its tests, as JSON: copies of exact builtin types, whatever was sent.
+"""Values between a program and its tests, as JSON: copies of exact types of Python's, whatever was sent.
 
-A value of any other type stays where it is, and a reference to it crosses.
+A value of any other type stays where it is, and something that stands for it crosses.
 """
 
 from __future__ import annotations
 
 import builtins
+import collections
+import functools
+import importlib
 import json
 import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # `typing` takes longer to import than all the rest
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from typing import Any
 
 LONGEST = 2**24
 """Bytes of one message at most."""
-_ENDLESS = 2**20  # items drawn from an iterator after which it counts as endless
 _NOTHING: dict[Any, Any] = {}
-_VIEWS = (type(_NOTHING.keys()), type(_NOTHING.values()), type(_NOTHING.items()))
 _COLLECTIONS: dict[str, Callable[[list[Any]], Any]] = {
-    "list": list, "tuple": tuple, "set": set, "frozenset": frozenset, "iterator": iter,
+    "list": list, "tuple": tuple, "set": set, "frozenset": frozenset, "iterator": iter, "slice": lambda of: slice(*of),
+    "dict_keys": lambda keys: dict.fromkeys(keys).keys(), "dict_items": lambda items: dict(items).items(),
+    "dict_values": lambda values: dict(enumerate(values)).values(),
 }  # fmt: skip
+_ITERABLE = (list, tuple, set, frozenset, type(_NOTHING.keys()), type(_NOTHING.values()), type(_NOTHING.items()))
+_STANDARD: dict[str, Callable[[Any], list[Any]]] = {
+    "decimal.Decimal": lambda value: [str(value)],
+    "fractions.Fraction": lambda value: [value.numerator, value.denominator],
+    "datetime.date": lambda value: [value.year, value.month, value.day],
+    "datetime.time": lambda value: [value.hour, value.minute, value.second, value.microsecond, value.tzinfo],
+    "datetime.datetime": lambda value: [*value.timetuple()[:6], value.microsecond, value.tzinfo],
+    "datetime.timedelta": lambda value: [value.days, value.seconds, value.microseconds],
+    "datetime.timezone": lambda value: [value.utcoffset(None)],
+    "collections.deque": lambda value: [list(value), value.maxlen],
+    "collections.Counter": lambda value: [dict(value)],
+    "collections.OrderedDict": lambda value: [dict(value)],
+    "collections.defaultdict": lambda value: [value.default_factory, dict(value)],
+}
+"""Types of the standard library, and the arguments that make an equal value."""
+_CONSTANTS = {"Ellipsis": Ellipsis, "NotImplemented": NotImplemented}
 _TYPES = {name: value for name, value in vars(builtins).items() if isinstance(value, type)}
 _SCALARS: dict[str, Callable[[Any], Any]] = {
     "int": lambda text: int(text, 16),
@@ -29,6 +48,7 @@ _SCALARS: dict[str, Callable[[Any], Any]] = {
     "bytes": bytes.fromhex,
     "bytearray": bytearray.fromhex,
     "type": _TYPES.__getitem__,
+    "constant": _CONSTANTS.__getitem__,
 }
 
 
@@ -36,15 +56,12 @@ class UnsendableError(Exception):
     """A value that cannot cross."""
 
 
-def encode(value: Any, refer: Callable[[Any], int]) -> Any:
+def encode(value: Any, refer: Callable[[Any], Any]) -> Any:
     """JSON of a value; a subclass of a builtin type is sent as that type.
 
     Args:
         value: any.
-        refer: number of the reference to a value of another type.
-
-    Raises:
-        UnsendableError: an endless iterator.
+        refer: JSON of what stands for a value of another type.
     """
     if value is None or isinstance(value, bool):
         return value
@@ -60,34 +77,37 @@ def encode(value: Any, refer: Callable[[Any], int]) -> Any:
         return {"bytes" if isinstance(value, bytes) else "bytearray": bytes(value).hex()}
     if isinstance(value, range):
         return {"range": [hex(part) for part in (value.start, value.stop, value.step)]}
+    if isinstance(value, slice):
+        return {"slice": [encode(part, refer) for part in (value.start, value.stop, value.step)]}
+    if isinstance(value, type):
+        return {"type": value.__name__} if _TYPES.get(value.__name__) is value else refer(value)
+    name = f"{type(value).__module__}.{type(value).__qualname__}"
+    if parts := _STANDARD.get(name):
+        return {name: [encode(part, refer) for part in parts(value)]}
+    fields = getattr(type(value), "_fields", None)
+    if isinstance(value, tuple) and isinstance(fields, tuple):
+        return {"namedtuple": [type(value).__name__, *fields, *(encode(item, refer) for item in value)]}
     if isinstance(value, dict):
         return {"dict": [[encode(key, refer), encode(item, refer)] for key, item in value.items()]}
-    for kind in (list, tuple, set, frozenset):
+    for kind in _ITERABLE:
         if isinstance(value, kind):
             return {kind.__name__: [encode(item, refer) for item in value]}
-    if isinstance(value, type) and _TYPES.get(value.__name__) is value:
-        return {"type": value.__name__}
-    if hasattr(type(value), "__next__") or isinstance(value, _VIEWS):
-        return {"iterator": [encode(item, refer) for item in _drawn(value)]}
-    return {"reference": refer(value)}
+    for name, constant in _CONSTANTS.items():
+        if value is constant:
+            return {"constant": name}
+    return refer(value)
 
 
-def _drawn(iterator: Any) -> Iterator[Any]:
-    for number, item in enumerate(iterator):
-        if number >= _ENDLESS:
-            raise UnsendableError("an iterator without end")
-        yield item
-
-
-def decode(node: Any, resolve: Callable[[int], Any]) -> Any:
-    """The value of its JSON; everything in it is of an exact builtin type, or what `resolve` gives.
+def decode(node: Any, resolve: Callable[[str, Any], Any]) -> Any:
+    """The value of its JSON; everything in it is of an exact type of Python's, or what `resolve` gives.
 
     Args:
         node: as `json.loads` gives it.
-        resolve: what stands here for the reference of a number.
+        resolve: what stands here for a value of another type, by the one key of its JSON and what is under it.
 
     Raises:
-        AttributeError, KeyError, RecursionError, TypeError, ValueError: it is not what `encode` makes.
+        ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError: it is not what `encode`
+            makes.
     """
     if node is None or isinstance(node, (bool, int, str)):
         return node
@@ -100,7 +120,19 @@ def decode(node: Any, resolve: Callable[[int], Any]) -> Any:
         return range(*(int(part, 16) for part in inner))
     if kind == "complex":
         return complex(*(float.fromhex(part) for part in inner))
-    return resolve(inner) if kind == "reference" else _SCALARS[kind](inner)
+    if kind == "namedtuple":
+        name, *parts = inner
+        fields = tuple(parts[: len(parts) // 2])
+        return _named(name, fields)(*(decode(item, resolve) for item in parts[len(fields) :]))
+    if kind in _STANDARD:
+        module, _, name = kind.partition(".")
+        return getattr(importlib.import_module(module), name)(*(decode(item, resolve) for item in inner))
+    return _SCALARS[kind](inner) if kind in _SCALARS else resolve(kind, inner)
+
+
+@functools.cache
+def _named(name: str, fields: tuple[str, ...]) -> Any:
+    return collections.namedtuple(name, fields)
 
 
 class Channel:

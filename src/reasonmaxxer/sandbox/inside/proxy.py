@@ -1,0 +1,274 @@
+"""The program as its tests see it: values of Python's own types, and references to what is of another.
+
+What a reference does is what the program says. It says values, which are compared here; it is never told what is
+expected, since then it would decide.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import itertools
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from reasonmaxxer.sandbox.inside.values import Channel, decode, encode
+
+_ENDLESS = 2**20
+"""Items drawn from an iterator of the tests' after which it counts as endless."""
+
+
+class FailureError(BaseException):
+    """The program did not do what a program has to do. Its arguments are kind and message."""
+
+
+class BrokenError(BaseException):
+    """The tests themselves cannot be run."""
+
+
+class Program:
+    """The program, at the other end of a channel.
+
+    Attributes:
+        failure: the first one, which counts even if the tests catch it.
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        self.failure: BaseException | None = None
+        self._channel = channel
+        self._turn = threading.RLock()  # for tests that have threads
+        self._references: dict[int, Reference] = {}
+        self._exceptions: dict[tuple[str, ...], type[BaseException]] = {}
+        self._functions: list[Callable[..., Any]] = []  # of the tests, which the program may call
+
+    def load(self, code: str) -> set[str]:
+        """Run the program; the names that it defines.
+
+        Raises:
+            BrokenError: nothing of it was run.
+            BaseException: what it raises.
+        """
+        if self._channel.receive() != "ready":  # told before there is a program that could tell
+            raise BrokenError("the program's sandbox did not start")
+        reply = self._ask(do="load", code=code)
+        with self._readable():
+            return {str(name) for name in reply["names"]}
+
+    def get(self, name: str) -> Any:
+        """What one of the program's names stands for."""
+        return self.call("getattr", self._resolve("reference", 0), name)
+
+    def call(self, of: int | str, /, *arguments: Any, **named: Any) -> Any:
+        """What an object, or a builtin function, returns; a list, dict, set or deque that it changes changes here too.
+
+        Raises:
+            BaseException: what it raises, of the nearest builtin type or of one made here for the program's.
+        """
+        given = [encode(value, self._refer) for value in arguments]
+        also = {key: encode(value, self._refer) for key, value in named.items()}
+        reply = self._ask(do="call", of=of, given=given, named=also)
+        with self._readable():
+            changed = [decode(node, self._resolve) for node in reply.get("changed", [])]
+            value = decode(reply["value"], self._resolve)
+        for argument, now in zip([*arguments, *named.values()], changed, strict=False):
+            if now is not None and type(now) is type(argument) and hasattr(argument, "clear"):
+                argument.clear()
+                (argument.update if hasattr(argument, "update") else argument.extend)(now)
+        return value
+
+    def _ask(self, **request: Any) -> dict[str, Any]:
+        """The reply to a request; what the program asks of the tests before it is answered.
+
+        Raises:
+            FailureError: the program is gone, or what came is no reply to this request.
+            BaseException: what the program raised.
+        """
+        nonce = secrets.token_hex(8)
+        with self._turn:
+            self._send({"nonce": nonce, **request})
+            while "function" in (reply := self._received()):
+                self._send(self._called(reply))
+        with self._readable():
+            if reply["nonce"] != nonce:
+                raise ValueError("a reply to what was not asked")
+            error = self._error(reply) if "raised" in reply else None
+        if error:
+            raise error
+        return reply
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        with contextlib.suppress(OSError):  # gone: nothing is received
+            self._channel.send(message)
+
+    def _received(self) -> dict[str, Any]:
+        with self._readable():
+            message = self._channel.receive()
+            if message is None:
+                raise self._failed("Ended", "the program ended its process")
+            return dict(message)
+
+    def _called(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """What a function of the tests' returns to the program, or raises."""
+        with self._readable():
+            function = self._functions[message["function"]]
+            given = [decode(node, self._resolve) for node in message["given"]]
+            named = {key: decode(node, self._resolve) for key, node in message["named"].items()}
+        try:
+            return {"value": encode(function(*given, **named), self._refer)}
+        except Exception as error:
+            kind = next(kind for kind in type(error).__mro__ if vars(builtins).get(kind.__name__) is kind)
+            return {"raised": kind.__name__, "message": str(error)}
+
+    def _error(self, reply: Mapping[str, Any]) -> BaseException:
+        """An `Exception` of the nearest type that can be made; else, as for `SystemExit`, the program has failed."""
+        kinds, message = reply["raised"], str(reply["message"])
+        for place in range(len(kinds)):
+            kind = self._kind(kinds[place:])
+            if not issubclass(kind, Exception):
+                break
+            with contextlib.suppress(TypeError):  # one that takes more than a message
+                error = kind(message)
+                vars(error)["reference"] = decode(reply["error"], self._resolve)
+                return error
+        return self._failed(str(kinds[0]), message)
+
+    def _kind(self, kinds: Sequence[str]) -> type[BaseException]:
+        """The exception of a name, else one made of the next."""
+        known = vars(builtins).get(kinds[0])
+        if isinstance(known, type) and issubclass(known, BaseException):
+            return known
+        names = tuple(kinds)
+        if names not in self._exceptions:
+            parts = {"__getattr__": lambda self, name: getattr(vars(self)["reference"], name)}
+            self._exceptions[names] = type(names[0], (self._kind(names[1:]),), parts)
+        return self._exceptions[names]
+
+    def _resolve(self, kind: str, inner: Any) -> Any:
+        """What stands here for an object of the program's."""
+        if kind == "exception":
+            return self._kind(inner)
+        if kind == "coroutine":
+            return self._awaited(int(inner))
+        if kind != "reference":
+            raise ValueError(f"a value of no kind: {kind:.80}")
+        return self._references.setdefault(int(inner), Reference(self, int(inner)))
+
+    async def _awaited(self, number: int) -> Any:
+        return self.call("run", self._resolve("reference", number))
+
+    def _refer(self, value: Any) -> Any:
+        """JSON of what the tests pass that is of no type of Python's."""
+        if isinstance(value, Reference):
+            return {"reference": _parts(value)[1]}
+        if isinstance(value, Iterator):
+            items = list(itertools.islice(value, _ENDLESS))
+            if len(items) == _ENDLESS:
+                raise BrokenError("the tests pass an iterator without end to the program, which cannot be sent")
+            return {"iterator": [encode(item, self._refer) for item in items]}
+        if not callable(value):
+            raise BrokenError(f"the tests pass a {type(value).__name__} to the program, which cannot be sent")
+        self._functions.append(value)
+        return {"function": len(self._functions) - 1}
+
+    def _failed(self, kind: str, message: str) -> FailureError:
+        error = FailureError(kind, message)
+        self.failure = self.failure or error
+        return error
+
+    @contextlib.contextmanager
+    def _readable(self) -> Iterator[None]:
+        """Whatever a program sends that cannot be read is its failure."""
+        try:
+            yield
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+            raise self._failed("Unreadable", f"what the program returned: {error}") from error
+
+    def refuse(self) -> FailureError:
+        """What is raised where a test would tell the program what is expected."""
+        return self._failed("TypeError", "an object of a type of the program's own cannot be compared")
+
+
+def _parts(reference: Reference) -> tuple[Program, int]:
+    parts: tuple[Program, int] = object.__getattribute__(reference, "_parts")
+    return parts
+
+
+def _asked(function: str) -> Callable[..., Any]:
+    """A method that the program's object does by a builtin function."""
+    return lambda self, *given: _parts(self)[0].call(function, self, *given)
+
+
+def _operated(name: str) -> Callable[..., Any]:
+    """An operator on two objects of the program's; any other operand may be what is expected."""
+
+    def operator(self: Reference, other: object) -> Any:
+        if not isinstance(other, Reference):
+            raise _parts(self)[0].refuse()
+        return self.__getattr__(name)(other)
+
+    return operator
+
+
+class Reference:
+    """An object of the program: it can be called, read, iterated and tested for truth.
+
+    It equals itself and cannot be compared with anything else.
+    """
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, program: Program, number: int) -> None:
+        object.__setattr__(self, "_parts", (program, number))
+
+    def __call__(self, /, *arguments: Any, **named: Any) -> Any:
+        """What the program returns."""
+        program, number = _parts(self)
+        return program.call(number, *arguments, **named)
+
+    __getattr__ = _asked("getattr")
+    __setattr__ = _asked("setattr")
+    __bool__ = _asked("bool")
+    __len__ = _asked("len")
+    __next__ = _asked("next")
+    __str__ = _asked("str")
+    __repr__ = _asked("repr")
+
+    def __iter__(self) -> Iterator[Any]:
+        """Its items, drawn one at a time and later a few more."""
+        program, _ = _parts(self)
+        iterator, count = program.call("iter", self), 0
+        if not isinstance(iterator, Reference):
+            raise program.refuse()
+        while items := program.call("draw", iterator, 1 + count // 64):
+            yield from items
+            count += len(items)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.__getattr__("__getitem__")(key)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.__getattr__("__setitem__")(key, value)
+
+    def __delitem__(self, key: Any) -> None:
+        self.__getattr__("__delitem__")(key)
+
+    def __instancecheck__(self, instance: object) -> bool:
+        """Of a class: whether an object of the program's is one of its own."""
+        return isinstance(instance, Reference) and _parts(self)[0].call("isinstance", instance, self) is True
+
+    def __eq__(self, other: object) -> bool:
+        if self is not other:
+            raise _parts(self)[0].refuse()
+        return True
+
+    def _refuse(self, *_: object) -> Any:
+        raise _parts(self)[0].refuse()
+
+    def __mro_entries__(self, bases: tuple[object, ...]) -> tuple[type, ...]:
+        raise BrokenError("the tests derive a class from one of the program's, which stays where it is")
+
+    __hash__ = object.__hash__
+    __lt__ = __le__ = __gt__ = __ge__ = _refuse
+    __add__, __sub__, __mul__, __truediv__ = map(_operated, ("__add__", "__sub__", "__mul__", "__truediv__"))
