@@ -177,6 +177,18 @@ def test_nothing_is_left_when_it_ends():
     assert _open_descriptors() <= before
 
 
+def test_dead_processes_do_not_gather_where_nobody_collects_orphans():
+    source = (  # which fall to this process, as to process 1 of a container
+        "import ctypes, psutil; from reasonmaxxer.sandbox import ProgramTester; ctypes.CDLL(None).prctl(36, 1)\n"
+        f"tester = ProgramTester(20)\nfor _ in range(16): tester.test({RIGHT!r}, {DOUBLES}, 'f')\n"
+        "print(len(psutil.Process().children()))"
+    )
+    environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", source], env=environment, capture_output=True, text=True, check=True)
+    # what holds the tests, and a few programs that ended by themselves before they were killed
+    assert int(done.stdout) < 12
+
+
 def test_nothing_outlives_the_process_that_grades():
     source = (
         f"from reasonmaxxer.sandbox import ProgramTester; ProgramTester(600).test('while True: pass', {DOUBLES}, 'f')"

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from reasonmaxxer.child import Child, ChildError
@@ -89,10 +90,13 @@ class ProgramTester:
             judge[0].kill()
 
     def _kill_program(self) -> None:
-        """Kill bubblewrap, with which everything in its sandbox dies."""
+        """Kill the sandbox's first process, with which everything in it dies; bubblewrap collects it and ends.
+
+        Were bubblewrap killed, its child would be left to process 1, which in many a container collects nothing.
+        """
         if program := self._program:
             with suppress(ProcessLookupError):
-                os.killpg(program.pid, signal.SIGKILL)
+                os.kill(_child_of(program.pid) or program.pid, signal.SIGKILL)
 
     def close(self) -> None:
         """End the judge; another test starts it again."""
@@ -124,3 +128,12 @@ class ProgramTester:
                 pass_fds=descriptors,
                 start_new_session=True,
             )
+
+
+def _child_of(pid: int) -> int | None:
+    """The first child of a process of one thread; none where it has none yet, or the kernel does not tell."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    except OSError:
+        return None
+    return int(children[0]) if children else None
