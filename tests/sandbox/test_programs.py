@@ -141,6 +141,12 @@ def test_a_program_that_ends_has_failed_whatever_the_tests_catch(tester):
     )
 
 
+def test_a_function_of_pythons_that_tests_pass_runs_in_the_program(tester):
+    code = "def f(run, x): return run('[exec(\"import sys; sys.leave = 1\"), ' + x + '][1]')"
+    tests = ["import sys\nassert f(eval, '2') == 2 and not hasattr(sys, 'leave')"]
+    assert graded(tester, code, tests).outcome == "correct"
+
+
 def test_types_differ_that_compare_otherwise(tester):
     code = "from collections import OrderedDict, namedtuple\nP = namedtuple('P', 'a b')\n"
     code += "def f(x): return OrderedDict([(2, 1), (1, 2)]) if x else P(1, 2)"

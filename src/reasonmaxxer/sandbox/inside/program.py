@@ -8,6 +8,7 @@ from __future__ import annotations
 import builtins
 import collections
 import contextlib
+import importlib
 import itertools
 import os
 import resource
@@ -52,6 +53,7 @@ def limit(memory: int, files: int, seconds: int) -> None:
         resource.RLIMIT_NPROC: 64,
         resource.RLIMIT_NOFILE: 64,
         resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_SIGPENDING: 64,
     }
     for what, bound in bounds.items():
         hard = resource.getrlimit(what)[1]
@@ -115,10 +117,13 @@ class _Served:
             return {"exception": [kind.__name__ for kind in value.__mro__]}
         return {"coroutine" if isinstance(value, types.CoroutineType) else "reference": number}
 
-    def _resolve(self, kind: str, number: int) -> Any:
-        """The object for which something stands: one of the program's, or a function of the tests'."""
+    def _resolve(self, kind: str, number: Any) -> Any:
+        """The object for which something stands: one of the program's, of Python's, or a function of the tests'."""
         if kind == "reference":
             return self._objects[number]
+        if kind == "library":
+            module, name = number
+            return getattr(importlib.import_module(module), name)
 
         def function(*given: Any, **named: Any) -> Any:
             sent = [encode(item, self._refer) for item in given]

@@ -10,6 +10,7 @@ import builtins
 import contextlib
 import itertools
 import secrets
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -73,7 +74,8 @@ class Program:
             changed = [decode(node, self._resolve) for node in reply.get("changed", [])]
             value = decode(reply["value"], self._resolve)
         for argument, now in zip([*arguments, *named.values()], changed, strict=False):
-            if now is not None and type(now) is type(argument) and hasattr(argument, "clear"):
+            same = isinstance(now, set) and now == argument  # whose order is told, and means nothing
+            if now is not None and type(now) is type(argument) and hasattr(argument, "clear") and not same:
                 argument.clear()
                 (argument.update if hasattr(argument, "update") else argument.extend)(now)
         return value
@@ -169,6 +171,9 @@ class Program:
             return {"iterator": [encode(item, self._refer) for item in items]}
         if not callable(value):
             raise BrokenError(f"the tests pass a {type(value).__name__} to the program, which cannot be sent")
+        module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", "")
+        if module in sys.stdlib_module_names and getattr(sys.modules.get(module), name, None) is value:
+            return {"library": [module, name]}  # the program's own: `eval` must not be called here
         self._functions.append(value)
         return {"function": len(self._functions) - 1}
 
