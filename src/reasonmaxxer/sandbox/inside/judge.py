@@ -19,7 +19,8 @@ from types import CodeType
 from typing import Any
 
 from reasonmaxxer.sandbox.inside.program import limit
-from reasonmaxxer.sandbox.inside.proxy import BrokenError, FailureError, Program
+from reasonmaxxer.sandbox.inside.proxy import Program
+from reasonmaxxer.sandbox.inside.reference import BrokenError, FailureError
 from reasonmaxxer.sandbox.inside.values import Channel
 
 

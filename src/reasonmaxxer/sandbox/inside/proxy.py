@@ -1,8 +1,4 @@
-"""The program as its tests see it: values of Python's own types, and references to what is of another.
-
-What a reference does is what the program says. It says values, which are compared here; it is never told what is
-expected, since then it would decide.
-"""
+"""The program as its tests see it: values of Python's own types, and references to what is of another."""
 
 from __future__ import annotations
 
@@ -15,18 +11,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from reasonmaxxer.sandbox.inside.reference import BrokenError, FailureError, Reference, parts_of
 from reasonmaxxer.sandbox.inside.values import Channel, decode, encode
 
 _ENDLESS = 2**20
 """Items drawn from an iterator of the tests' after which it counts as endless."""
-
-
-class FailureError(BaseException):
-    """The program did not do what a program has to do. Its arguments are kind and message."""
-
-
-class BrokenError(BaseException):
-    """The tests themselves cannot be run."""
 
 
 class Program:
@@ -163,7 +152,7 @@ class Program:
     def _refer(self, value: Any) -> Any:
         """JSON of what the tests pass that is of no type of Python's."""
         if isinstance(value, Reference):
-            return {"reference": _parts(value)[1]}
+            return {"reference": parts_of(value)[1]}
         if isinstance(value, Iterator):
             items = list(itertools.islice(value, _ENDLESS))
             if len(items) == _ENDLESS:
@@ -193,87 +182,3 @@ class Program:
     def refuse(self) -> FailureError:
         """What is raised where a test would tell the program what is expected."""
         return self._failed("TypeError", "an object of a type of the program's own cannot be compared")
-
-
-def _parts(reference: Reference) -> tuple[Program, int]:
-    parts: tuple[Program, int] = object.__getattribute__(reference, "_parts")
-    return parts
-
-
-def _asked(function: str) -> Callable[..., Any]:
-    """A method that the program's object does by a builtin function."""
-    return lambda self, *given: _parts(self)[0].call(function, self, *given)
-
-
-def _operated(name: str) -> Callable[..., Any]:
-    """An operator on two objects of the program's; any other operand may be what is expected."""
-
-    def operator(self: Reference, other: object) -> Any:
-        if not isinstance(other, Reference):
-            raise _parts(self)[0].refuse()
-        return self.__getattr__(name)(other)
-
-    return operator
-
-
-class Reference:
-    """An object of the program: it can be called, read, iterated and tested for truth.
-
-    It equals itself and cannot be compared with anything else.
-    """
-
-    __slots__ = ("_parts",)
-
-    def __init__(self, program: Program, number: int) -> None:
-        object.__setattr__(self, "_parts", (program, number))
-
-    def __call__(self, /, *arguments: Any, **named: Any) -> Any:
-        """What the program returns."""
-        program, number = _parts(self)
-        return program.call(number, *arguments, **named)
-
-    __getattr__ = _asked("getattr")
-    __setattr__ = _asked("setattr")
-    __bool__ = _asked("bool")
-    __len__ = _asked("len")
-    __next__ = _asked("next")
-    __str__ = _asked("str")
-    __repr__ = _asked("repr")
-
-    def __iter__(self) -> Iterator[Any]:
-        """Its items, drawn one at a time and later a few more."""
-        program, _ = _parts(self)
-        iterator, count = program.call("iter", self), 0
-        if not isinstance(iterator, Reference):
-            raise program.refuse()
-        while items := program.call("draw", iterator, 1 + count // 64):
-            yield from items
-            count += len(items)
-
-    def __getitem__(self, key: Any) -> Any:
-        return self.__getattr__("__getitem__")(key)
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        self.__getattr__("__setitem__")(key, value)
-
-    def __delitem__(self, key: Any) -> None:
-        self.__getattr__("__delitem__")(key)
-
-    def __instancecheck__(self, instance: object) -> bool:
-        """Of a class: whether an object of the program's is one of its own."""
-        return isinstance(instance, Reference) and _parts(self)[0].call("isinstance", instance, self) is True
-
-    def __eq__(self, other: object) -> bool:
-        if self is not other:
-            raise _parts(self)[0].refuse()
-        return True
-
-    def _refuse(self, *_: object) -> Any:
-        raise _parts(self)[0].refuse()
-
-    def __mro_entries__(self, bases: tuple[object, ...]) -> tuple[type, ...]:
-        raise BrokenError("the tests derive a class from one of the program's, which stays where it is")
-
-    __hash__ = object.__hash__
-    __lt__ = __le__ = __gt__ = __ge__ = _refuse
-    __add__, __sub__, __mul__, __truediv__ = map(_operated, ("__add__", "__sub__", "__mul__", "__truediv__"))
