@@ -75,7 +75,7 @@ def _print_progress(status: Status, console: Console) -> None:
     stages = [(one.stage, one.state, _counted(one.seconds), _counted(one.tokens)) for one in status.stages]
     tables = [Table("stages", "", ("stage", "state", "seconds so far", "tokens so far"), stages)]
     if status.sampled:
-        columns = ("set", "done", "right", "mixed problems", "no answer", "cut")
+        columns = ("set", "done", "right", "mixed problems", "unparsed", "cut")
         sampled = [_sampled(part) for part in status.sampled]
         tables.append(Table("completions", "Completions so far", columns, sampled))
     for table in tables:
