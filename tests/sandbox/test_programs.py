@@ -77,10 +77,10 @@ def test_nothing_leaves_the_sandbox(tester, escape):
     "import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)\nimport time\ntime.sleep(60)",
 ])  # fmt: skip
 def test_a_program_that_does_not_end_is_late(code):
-    tester = ProgramTester(0.7)
+    tester = ProgramTester(3.0)
     start = time.monotonic()
     assert graded(tester, f"{code}\n{RIGHT}").outcome == "timeout"
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 15
     assert graded(tester, RIGHT).outcome == "correct"
     tester.close()
 
@@ -90,7 +90,7 @@ def test_a_gigabyte_of_output_harms_nothing(tester):
 
 
 def test_tests_are_timed_too():
-    tester = ProgramTester(0.7)
+    tester = ProgramTester(3.0)
     assert graded(tester, RIGHT, ["while True: pass"]).outcome == "timeout"
     assert graded(tester, RIGHT).outcome == "correct"
     tester.close()
@@ -175,7 +175,7 @@ def test_a_judge_outlives_the_thread_that_first_asked_and_its_own_death(tester):
 
 
 def test_nothing_is_left_when_it_ends():
-    tester = ProgramTester(2.0)
+    tester = ProgramTester(5.0)
     before = _open_descriptors()
     for _ in range(5):
         graded(tester, RIGHT)

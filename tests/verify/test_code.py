@@ -37,7 +37,7 @@ def test_programs_are_graded_in_order_with_their_reasons():
         (HELPED, block("def double(x):\n    return 4")),
         (Problem("m", "", "12", "maths"), "The answer is 12."),
     ]
-    with Verifier(VerifyConfig(timeout=2.0), "chat_code") as verifier:
+    with Verifier(VerifyConfig(timeout=5.0), "chat_code") as verifier:
         grades = verifier.grade(programs)
     assert [grade.outcome.value for grade in grades] == [
         "correct", "wrong", "wrong", "unparsed", "timeout", "wrong", "correct", "wrong", "correct", "correct",
