@@ -97,15 +97,15 @@ def test_training_reads_a_prompt_once_for_all_its_completions():
 
 
 def test_meter_measures_its_block():
+    started = time.perf_counter()
     with Meter("rollouts", "cpu", usd_per_hour=3600.0) as meter:
-        started = time.perf_counter()
         block = np.ones(64 * 2**20, dtype=np.uint8)
         meter.add(tokens=3, flops=5.0)
         meter.add(tokens=4)
         cost = meter.snapshot()
         longest = time.perf_counter() - started
     assert (cost.stage, cost.tokens, cost.flops) == ("rollouts", 7, 5.0)
-    assert 0 < cost.seconds <= longest + 1e-3
+    assert 0 < cost.seconds <= longest
     assert cost.usd == pytest.approx(cost.seconds)  # a dollar a second
     assert cost.peak_memory_bytes > len(block)
 

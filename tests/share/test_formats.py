@@ -29,7 +29,7 @@ OUTCOMES = {"a": ["correct", "wrong", "unparsed"], "b": ["wrong", "timeout"], "c
 def rollout(problem, index, outcome):
     return Rollout(
         problem, index, 7, [1, 4], [index + 3, 2], f"{problem}{index}", "stop", None, None, outcome, None,
-        "vllm", "0.11",
+        engine="vllm", engine_version="0.11",
     )  # fmt: skip
 
 

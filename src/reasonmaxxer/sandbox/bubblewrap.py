@@ -113,10 +113,11 @@ def sandboxed(
         *("--cap-drop", "ALL", "--uid", "65534", "--gid", "65534", "--hostname", "sandbox"),
         *(("--proc", "/proc") if processes else ()),  # whose /proc/1/mem leads to a process without limits
         *("--dev", "/dev", "--remount-ro", "/dev"),
+        *("--size", str(FILES), "--tmpfs", "/tmp"),  # before what may lie below it
         *(part for path in _LIBRARIES for part in ("--ro-bind-try", path, path)),
         *(part for path in (*prefixes, *map(str, readable)) for part in ("--ro-bind", path, path)),
         *("--ro-bind", str(Path(__file__).parent / "inside"), f"{_PATH}/reasonmaxxer/sandbox/inside"),
-        *("--size", str(FILES), "--tmpfs", "/tmp", "--remount-ro", "/", "--chdir", "/tmp"),
+        *("--remount-ro", "/", "--chdir", "/tmp"),
         *(part for name, value in {**_ENVIRONMENT, **environment}.items() for part in ("--setenv", name, value)),
     ]
     reader, writer = os.pipe()
