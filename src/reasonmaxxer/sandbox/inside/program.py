@@ -12,6 +12,7 @@ import importlib
 import itertools
 import os
 import resource
+import signal
 import sys
 import types
 
@@ -82,7 +83,8 @@ class _Served:
                 self._channel.send({"nonce": request["nonce"], **self._done(request)})
             except BaseException as error:  # SystemExit too: a program that ends itself has failed
                 self._channel.send({"nonce": request["nonce"], **self._raised(error)})
-        os._exit(0)
+        while True:  # until it is killed: bubblewrap leaves a program that ends by itself to process 1
+            signal.pause()
 
     def _done(self, request: dict[str, Any]) -> dict[str, Any]:
         """The reply to one request.
