@@ -31,7 +31,7 @@ class ProblemsConfig(Config):
     prompt_style: PromptStyle = "chat_template"
     """Prompt of base, teacher and adapted model alike. Paper: `qwen_boxed` for Qwen base models, `llama_abel` for
     Mistral, `chat_template` for chat models. `chat_boxed` asks a chat model for steps and a box. For programs:
-    `chat_code` asks a chat model for a script in a code block, `code_completion` is the problem alone, for base
+    `chat_code` asks a chat model for the function in a code block, `code_completion` is the problem alone, for base
     models."""
 
 

@@ -19,7 +19,8 @@ def teachers() -> dict[str, Path]:
 
 
 def near_embedded(name: str, *others: str) -> str:
-    """Of a model's name that leads nowhere: `` Did you mean 'x'?``, an embedded model, a teacher or one of others."""
+    """Suggest what a model's name that leads nowhere may stand for (`` Did you mean 'x'?``): an embedded model, a
+    teacher, or one of others."""
     return did_you_mean(name, (*EMBEDDED, *teachers(), *others))
 
 

@@ -112,16 +112,21 @@ def gold_answer(text: str) -> str | None:
 
 def finished(text: str) -> str:
     """What follows the thinking, nothing if it never ends; digits plain, each formula on one line."""
-    marks = list(_THINKING.finditer(text))
-    if marks and "/" not in marks[-1][0]:
-        return ""
-    text = plain_digits(text[marks[-1].end() if marks else 0 :])
+    text = plain_digits(after_thinking(text))
     text = _EMPHASIS.sub("", _CALCULATOR.sub("", text))
     pieces, start = [], 0
     for begin, _, _, end in formulas(text):
         pieces += [text[start:begin], text[begin:end].replace("\n", " ")]
         start = end
     return "".join(pieces) + text[start:]
+
+
+def after_thinking(text: str) -> str:
+    """What follows the thinking between `<think>` marks; nothing if it never ends."""
+    marks = list(_THINKING.finditer(text))
+    if not marks:
+        return text
+    return text[marks[-1].end() :] if "/" in marks[-1][0] else ""
 
 
 def plain_digits(text: str) -> str:

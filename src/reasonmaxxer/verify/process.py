@@ -114,19 +114,15 @@ def _packages() -> list[str]:
     return [*filter(os.path.isdir, installed), str(Path(reasonmaxxer.__file__).parents[1])]
 
 
-class ProgramGrader:
+class ProgramGrader(ProgramTester):
     """What grades one program at a time, by its tests in the sandbox; asked as a `GradingProcess` is."""
 
     verifier = "code"
 
-    def __init__(self, timeout: float) -> None:
-        self._tester = ProgramTester(timeout)
-        self.kill, self.close = self._tester.kill, self._tester.close
-
     def ask(self, request: dict[str, Any]) -> tuple[Outcome, str | None]:
         """Outcome and detail of one request."""
         names = ("extracted", "tests", "entry_point", "preamble")
-        tested = self._tester.test(*(request[name] for name in names))
+        tested = self.test(*(request[name] for name in names))
         return Outcome(tested.outcome), tested.detail
 
 

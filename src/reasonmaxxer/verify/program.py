@@ -19,6 +19,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from reasonmaxxer.problems.answers import after_thinking
 from reasonmaxxer.problems.code import UNPARSED
 from reasonmaxxer.problems.problem import Problem
 
@@ -54,7 +55,7 @@ def read_program(completion: str, problem: Problem) -> str | None:
         completion: what a model wrote; after reasoning between `<think>` marks only what follows it counts.
         problem: its metadata hold `entry_point`, and `prompt` and `preamble` where the completion continues a prompt.
     """
-    before, blocks = _blocks(_answered(completion.replace("\r\n", "\n")))
+    before, blocks = _blocks(after_thinking(completion.replace("\r\n", "\n")))
     return next(filter(None, _readings(before, blocks, _Asked(problem))), None)
 
 
@@ -142,13 +143,6 @@ class _Open:
 
     def block(self, closed: bool) -> _Block:
         return _Block(_dedented(self.lines, self.indent), closed)
-
-
-def _answered(text: str) -> str:
-    """What follows the reasoning; nothing if that never ends."""
-    _, end, answer = text.rpartition("</think>")
-    answer = answer if end else text
-    return "" if "<think>" in answer else answer
 
 
 def _blocks(text: str) -> tuple[str, list[_Block]]:

@@ -24,7 +24,6 @@ from reasonmaxxer.verify.program import read_program
 
 Item = tuple[Problem, str]
 
-
 Request = dict[str, Any]
 """What a worker is asked, as JSON: `verifier` says which grader, the other keys are that grader's."""
 

@@ -87,7 +87,7 @@ class Reference:
         self.__getattr__("__delitem__")(key)
 
     def __instancecheck__(self, instance: object) -> bool:
-        """Of a class: whether an object of the program's is one of its own."""
+        """Whether an object of the program's is an instance of this class of the program's."""
         return isinstance(instance, Reference) and parts_of(self)[0].call("isinstance", instance, self) is True
 
     def __eq__(self, other: object) -> bool:
