@@ -224,6 +224,7 @@ def test_other_sources_and_pass_at_k(model, tmp_path):
             groups.setdefault(rollout.problem_id, []).append(rollout.reward)
         assert one["value"] == pytest.approx(benchmark["accuracy"]["value"])
         assert four["value"] == np.mean([max(rewards) for rewards in groups.values()])
+        assert [row["k"] for row in benchmark["maj_at"]] == [2, 4]
     assert found["benchmarks"][1]["protocol"]["data"] == {"source": "word-problems", "split": "test"}
     assert found["published"] == []  # of none of these problems
 

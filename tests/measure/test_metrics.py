@@ -1,5 +1,6 @@
 """Estimates against enumeration, exact fractions and the normal approximation."""
 
+from collections import Counter
 from fractions import Fraction
 from itertools import combinations, product
 from math import comb, sqrt
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reasonmaxxer.measure.metrics import bootstrap, mcnemar, paired_difference, pass_at_k
+from reasonmaxxer.measure.metrics import bootstrap, majority_at_k, mcnemar, paired_difference, pass_at_k
 
 RESAMPLES = 20_000
 
@@ -45,6 +46,35 @@ def test_pass_at_k_is_unbiased(p):
 def test_pass_at_k_refuses(n, c, k, named):
     with pytest.raises(ValueError, match=named):
         pass_at_k(n, c, k)
+
+
+def by_every_subset(right, wrong, silent, k):
+    answers = ["right"] * right + [n for n, count in enumerate(wrong) for _ in range(count)] + [None] * silent
+    shares = []
+    for subset in combinations(answers, k):
+        votes = Counter(answer for answer in subset if answer is not None)
+        winners = [answer for answer, count in votes.items() if count == max(votes.values())]
+        shares.append(Fraction(winners.count("right"), max(1, len(winners))))
+    return sum(shares) / len(shares)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "silent"),
+    [(3, [2, 1], 1), (2, [2, 2], 0), (1, [1, 1, 1, 1], 2), (0, [3], 1), (4, [], 3), (0, [], 3), (2, [4, 1, 1], 0)],
+)
+def test_majority_at_k_is_the_share_of_subsets_whose_winner_is_right(right, wrong, silent):
+    for k in range(1, right + sum(wrong) + silent + 1):
+        assert majority_at_k(right, wrong, silent, k) == float(by_every_subset(right, wrong, silent, k))
+
+
+def test_majority_at_k_by_hand():
+    assert majority_at_k(2, [1], 0, 3) == 1  # 2 votes to 1
+    assert majority_at_k(1, [1], 0, 2) == 0.5  # a tie
+    assert majority_at_k(1, [1, 1], 0, 3) == pytest.approx(1 / 3)
+    assert majority_at_k(1, [1], 2, 4) == 0.5 and majority_at_k(1, [], 3, 4) == 1  # those without an answer abstain
+    assert majority_at_k(10, [11, 3], 0, 1) == pytest.approx(10 / 24)  # one vote is one sample
+    with pytest.raises(ValueError, match="k=4 with n=3"):
+        majority_at_k(1, [2], 0, 4)
 
 
 @pytest.mark.parametrize("values", [[0.0, 1.0, 5.0], [0.0, 0.0, 1.0, 1.0], [0.1, 0.7, 0.2, 1.3]])

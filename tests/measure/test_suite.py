@@ -32,11 +32,16 @@ def config(**more):
     return SuiteConfig(problems=[{"source": "a.jsonl"}], bootstrap=500, **more)
 
 
+def ungraded(answers):
+    assert not answers  # these rollouts have none
+    return []
+
+
 def test_a_benchmark_by_hand():
     problems = [problem(0, level=2), problem(1, level=1), problem(2, level=1)]
     outcomes = {0: ("correct", "wrong"), 1: ("unparsed", "wrong"), 2: ("correct", "correct")}
     rollouts = [rollout(n, o, i) for n, of in outcomes.items() for i, o in enumerate(of)]
-    found = measure(problems, rollouts, config(samples=2, ks=(1, 2)))
+    found = measure(problems, rollouts, config(samples=2, ks=(1, 2)), ungraded)
     assert found["accuracy"]["value"] == pytest.approx((0.5 + 0 + 1) / 3)
     assert [(row["k"], row["value"]) for row in found["pass_at"]] == [
         (1, pytest.approx(0.5)), (2, pytest.approx(2 / 3))
@@ -44,6 +49,7 @@ def test_a_benchmark_by_hand():
     assert [(p["name"], p["n"], p["value"]) for p in found["by"]["level"]] == [
         ("1", 2, 0.5), ("2", 1, 0.5)
     ]  # fmt: skip
+    assert found["maj_at"][0]["k"] == 2 and found["maj_at"][0]["value"] == pytest.approx(2 / 3)  # 1, 0 and 1
     assert list(found["by"]) == ["level"]
     assert found["outcomes"] == {"correct": 3, "unparsed": 1, "wrong": 2}
     assert found["truncated_share"] == pytest.approx(1 / 6) and found["mean_tokens"] == 3
@@ -55,14 +61,20 @@ def test_wrong_programs_are_counted_by_what_they_raised():
     rollouts = [replace(rollout(n, "wrong"), detail=detail) for n, detail in enumerate(details)]
     rollouts[-1] = replace(rollouts[-1], outcome="timeout")
     assert wrong_by_kind(rollouts) == {"AssertionError": 2, "NameError": 1}
-    found = measure([problem(n) for n in range(7)], rollouts, config())
+    found = measure([problem(n) for n in range(7)], rollouts, config(), ungraded)
     assert found["wrong_by_kind"] == {"AssertionError": 2, "NameError": 1} and found["outcomes"]["wrong"] == 6
-    assert "wrong_by_kind" not in measure([problem(0)], [rollout(0, "wrong")], config())
+    assert "wrong_by_kind" not in measure([problem(0)], [rollout(0, "wrong")], config(), ungraded)
+
+
+def test_programs_and_answers_that_only_a_function_reads_do_not_vote():
+    rollouts = [rollout(0, "correct", 0), rollout(0, "wrong", 1)]
+    for asked, more in ((replace(problem(0), verifier="code"), {}), (problem(0), {"verify": {"function": "f.py:f"}})):
+        assert "maj_at" not in measure([asked], rollouts, config(samples=2, ks=(1, 2), **more), ungraded)
 
 
 def test_problems_without_a_part_make_one_of_their_own():
     problems = [problem(0, subject="a"), problem(1)]
-    found = measure(problems, [rollout(0, "correct"), rollout(1, "wrong")], config())
+    found = measure(problems, [rollout(0, "correct"), rollout(1, "wrong")], config(), ungraded)
     assert [(p["name"], p["value"]) for p in found["by"]["subject"]] == [("a", 1.0), ("not given", 0.0)]
 
 

@@ -153,6 +153,11 @@ def test_pass_at_k_gets_columns_and_a_curve(found, tmp_path):
     for one in found["benchmarks"]:
         one["pass_at"] = rows
     assert evaluate.scores_table(evaluate.words_of(found)).columns[3:6] == ("measured here", "pass@1", "pass@4")
+    found["benchmarks"][1]["maj_at"] = [{"k": 4, **estimate(0.45, 0.4, 0.5)}]
+    table = evaluate.scores_table(evaluate.words_of(found))
+    assert table.columns[4:7] == ("pass@1", "pass@4", "maj@4")
+    assert [row[6] for row in table.rows[:2]] == ["", "0.450 [0.400, 0.500]"]
+    assert {len(row) for row in table.rows} == {len(table.columns)}
     write_json(found, tmp_path / "summary.json")
     write_report(tmp_path)
     assert 'id="pass-at-k"' in (tmp_path / "report.html").read_text()

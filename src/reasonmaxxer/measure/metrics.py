@@ -1,6 +1,7 @@
 """Estimates with intervals: the bootstrap over problems, pass@k, and paired comparison."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from typing import TypedDict
@@ -162,6 +163,41 @@ def pass_at_k(n: int, c: int, k: int) -> float:
     if n - c < k:
         return 1.0
     return 1.0 - math.prod(1.0 - k / i for i in range(n - c + 1, n + 1))
+
+
+def majority_at_k(right: int, wrong: Sequence[int], silent: int, k: int) -> float:
+    """Chance that the most frequent answer among k samples is right, over all subsets of the n samples drawn.
+
+    Of answers that tie, each wins alike, as where the first drawn of them wins (arXiv 2203.11171, 2206.14858). Samples
+    without an answer do not vote; where none votes, the majority is wrong.
+
+    Args:
+        right: samples with the right answer.
+        wrong: samples with each of the wrong answers.
+        silent: samples without an answer.
+        k: samples that vote.
+
+    Raises:
+        ValueError: k below 1, or fewer than k samples.
+    """
+    n = right + sum(wrong) + silent
+    if k < 1 or n < k:
+        raise ValueError(f"maj@k needs 1 <= k <= n, not k={k} with n={n} samples")
+    won = Fraction(0)
+    for votes in range(1, min(right, k) + 1):
+        ways = Counter({(0, 0): 1})  # of choosing so many wrong samples of which so many answers have as many votes
+        for count in wrong:
+            more: Counter[tuple[int, int]] = Counter()
+            for (chosen, tied), number in ways.items():
+                for own in range(min(count, votes, k - votes - chosen) + 1):
+                    more[chosen + own, tied + (own == votes)] += number * math.comb(count, own)
+            ways = more
+        share = sum(
+            Fraction(number * math.comb(silent, k - votes - chosen), 1 + tied)
+            for (chosen, tied), number in ways.items()
+        )
+        won += math.comb(right, votes) * share
+    return float(won / math.comb(n, k))
 
 
 def mcnemar(gained: int, lost: int) -> float:

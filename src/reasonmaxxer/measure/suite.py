@@ -9,6 +9,7 @@ import numpy as np
 from reasonmaxxer.config import SuiteConfig
 from reasonmaxxer.measure.metrics import bootstrap
 from reasonmaxxer.measure.rollouts import mean_rewards, pass_at, rewards_by_problem, rollout_summary
+from reasonmaxxer.measure.votes import GradeAnswers, majority_at
 from reasonmaxxer.problems import Problem
 from reasonmaxxer.rollouts.table import Rollout
 
@@ -24,25 +25,33 @@ def pass_rates(problems: Sequence[Problem], rollouts: Iterable[Rollout]) -> np.n
     return mean_rewards(rewards[problem.id] for problem in problems)
 
 
-def measure(problems: Sequence[Problem], rollouts: Sequence[Rollout], config: SuiteConfig) -> dict[str, Any]:
+def measure(
+    problems: Sequence[Problem], rollouts: Sequence[Rollout], config: SuiteConfig, grade: GradeAnswers
+) -> dict[str, Any]:
     """Scores of one benchmark as JSON values, with intervals over its problems.
 
     Args:
         problems: all that were asked.
         rollouts: as many of each.
         config: which k, and how intervals are drawn.
+        grade: says which answers are the same, where several are voted on.
 
     Returns:
-        `accuracy`, `pass_at`, `by` (scores by level, subject and type of answer), and of all completions
-        `outcomes`, `truncated_share`, `mean_tokens` and, of programs, `wrong_by_kind`.
+        `accuracy`, `pass_at`, `maj_at` (where answers are read, and k is above 1), `by` (scores by level, subject and
+        type of answer), and of all completions `outcomes`, `truncated_share`, `mean_tokens` and, of programs,
+        `wrong_by_kind`.
     """
     by_problem = rewards_by_problem(rollouts)
     rewards = [by_problem[problem.id] for problem in problems]
     rates = mean_rewards(rewards)
     found = rollout_summary(rollouts)
+    read = not config.verify.function and all(problem.verifier != "code" for problem in problems)
+    voting = [k for k in config.ks if k > 1] if read else []
+    voted = zip(voting, majority_at(voting, problems, rollouts, grade) if voting else (), strict=True)
     return {
         "accuracy": _estimate(rates, config),
         "pass_at": [{"k": k} | _estimate(pass_at(k, rewards), config) for k in config.ks],
+        **({"maj_at": [{"k": k} | _estimate(rates, config) for k, rates in voted]} if voting else {}),
         "by": {name: part for name in PARTS if (part := _by(name, problems, rates, config))},
         "outcomes": found["outcomes"],
         "truncated_share": found["truncated_share"],

@@ -79,8 +79,14 @@ def words_of(found: Found) -> Words:
         code=all(one.get("code") for b in benchmarks for one in b["specimens"]),
         flat=[b["title"] for b in benchmarks if b["accuracy"]["low"] == b["accuracy"]["high"]],
         ks=sorted({row["k"] for b in benchmarks for row in b["pass_at"]}),
+        voting=voting(benchmarks),
         outcomes=list(figures.OUTCOME_COLOURS),
     )
+
+
+def voting(benchmarks: Sequence[Found]) -> list[int]:
+    """Every k of maj@k; problems of code and folders of version 0.2 and before have none."""
+    return sorted({row["k"] for b in benchmarks for row in b.get("maj_at", ())})
 
 
 def _beside_published(found: Found) -> Iterator[tuple[Found, int, int]]:
@@ -106,7 +112,7 @@ def _scores(words: Words) -> Iterator[Panel]:
 
 def scores_table(words: Words) -> Table:
     """Every score, with the published ones of the same base, of which a terminal shows the first: the base's own."""
-    found = words.found
+    found, ks = words.found, voting(words.found["benchmarks"])
     rows = [
         (
             b["title"],
@@ -114,11 +120,13 @@ def scores_table(words: Words) -> Table:
             f"{b['problems']:,}",
             number(b["accuracy"], 3),
             *(number(row, 3) for row in b["pass_at"]),
+            *(number(row, 3) for row in b.get("maj_at", ())),
+            *[""] * (len(ks) - len(b.get("maj_at", ()))),
             *(_published(row["scores"].get(b["name"])) for row in found["published"]),
         )
         for b in found["benchmarks"]
     ]
-    measured = 4 + len({row["k"] for b in found["benchmarks"] for row in b["pass_at"]})
+    measured = 4 + len({row["k"] for b in found["benchmarks"] for row in b["pass_at"]}) + len(ks)
     if found["average"]:
         mean = ("average of six", "mean", f"{found['average']['n']:,}", number(found["average"], 3))
         averages = (_published(row["average"]) for row in found["published"])

@@ -159,12 +159,14 @@ class _Evaluation:
         config, source, problems = self.config, self.source(name), self.problems[name]
         engine = ", ".join(sorted({f"{r.engine} {r.engine_version}" for r in rollouts}))
         benchmark = CATALOGUE.get(source.source)
+        with Verifier(config.verify, config.prompt_style) as verifier:
+            scores = measure(problems, rollouts, config, verifier.grade_answers)
         result = {
             "name": name,
             "title": benchmark.title if benchmark else name,
             "problems": len(problems),
             "of": benchmark.size(source.split) if benchmark else None,
-            **measure(problems, rollouts, config),
+            **scores,
             "specimens": specimens(problems, rollouts),
             "protocol": protocol_of(config, source, problems, engine=engine, dtype=dtype),
         }
