@@ -33,7 +33,7 @@ ABLATIONS: dict[str, dict[str, str]] = {
     },
     "random share": {"50%": GATE.format(kind="random", share=0.5)},
     "loss": {
-        "correct rollouts only": "signal.positive_only=true",
+        "correct rollouts only": "signal.negative_weight=0",
         "no anchor": "training.anchor_weight=0",
         "no negative floor": "training.negative_floor=0",
         "full sequence, no anchor": f"{ALL},training.anchor_weight=0",

@@ -66,7 +66,7 @@ def run_stages(loaded: LoadedModel, recipe: Recipe, problems: Sequence[Problem],
     marks = [time.perf_counter()]
     rollouts = _sample(loaded, recipe, problems, folder)
     marks.append(time.perf_counter())
-    examples = examples_of(select_groups(group_rollouts(rollouts), len(problems)), recipe.signal)
+    examples = examples_of(select_groups(group_rollouts(rollouts), len(problems)), recipe.signal, recipe.seed)
     gate = resolve_gate(recipe.signal.gate, [e.entropy for e in examples], 0)
     marks.append(time.perf_counter())
     _train(loaded, recipe, examples, gate, folder / "training")

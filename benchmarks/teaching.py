@@ -38,7 +38,7 @@ def real_examples(loaded: LoadedModel, recipe: Recipe, count: int, cache: Path) 
         )
         rollouts = collect(problems, cache / f"{loaded.fingerprint[:12]}-{count}", LARGEST_SHARD, sampler)
     groups = select_groups(group_rollouts(rollouts), count // each)
-    return examples_of(groups, recipe.signal)[:count]
+    return examples_of(groups, recipe.signal, recipe.seed)[:count]
 
 
 def synthetic_examples(vocabulary: int, count: int, each: int = 8, longest: int = 50) -> list[Example]:

@@ -1,7 +1,7 @@
 """Variants of training on the same rollouts, measured on validation problems, over several seeds.
 
     python benchmarks/variants.py --out DIR training.learning_rate=1e-3 \\
-        training.learning_rate=1e-3,training.negative_floor=0.05 signal.positive_only=true
+        training.learning_rate=1e-3,training.negative_floor=0.05 signal.negative_weight=0
 
 A variant is one or more keys of `signal` or `training`, joined by commas, laid over the default recipe.
 Each seed draws its own problems, samples the base's rollouts once, and trains one adapter a variant to its
@@ -123,7 +123,7 @@ class Bench:
     def teach(self, recipe: Recipe, rollouts: Sequence[Rollout], folder: Path) -> list[dict[str, Any]]:
         """Train an adapter in place on what rollouts of a pool teach."""
         groups = select_groups(group_rollouts(rollouts), recipe.signal.problems)
-        examples = examples_of(groups, recipe.signal)
+        examples = examples_of(groups, recipe.signal, recipe.seed)
         gate = resolve_gate(recipe.signal.gate, [e.entropy for e in examples], self.seed)
         self.loaded.model = add_adapter(self.loaded.model, recipe.training.adapter, self.seed)
         shutil.rmtree(folder, ignore_errors=True)

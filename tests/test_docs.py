@@ -14,7 +14,7 @@ import typer
 import yaml
 
 from reasonmaxxer.cli import app, commands
-from reasonmaxxer.config import GATE_KNOBS, EngineConfig, GateKind, Recipe
+from reasonmaxxer.config import GATE_KNOBS, AdvantageName, EngineConfig, GateKind, ObjectiveName, Recipe
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.method.gate import KINDS
 from reasonmaxxer.microscope.policies import POLICIES
@@ -176,7 +176,13 @@ def test_what_the_reference_describes_exists(text, page):
 
 
 @pytest.mark.parametrize(
-    "page, names", [("gate.md", KINDS), ("evaluation.md", CATALOGUE), ("microscope.md", POLICIES)]
+    "page, names",
+    [
+        ("gate.md", KINDS),
+        ("objectives.md", get_args(ObjectiveName) + get_args(AdvantageName)),
+        ("evaluation.md", CATALOGUE),
+        ("microscope.md", POLICIES),
+    ],
 )
 def test_what_is_chosen_by_name_has_a_row(page, names):
     text = (DOCS / page).read_text(encoding="utf-8")

@@ -85,7 +85,7 @@ def sampled(model, tokenizer, verifier, seed=0, each=16):
 def taught(model, tokenizer, verifier):
     from reasonmaxxer.config import SignalConfig
 
-    return examples_of(group_rollouts(sampled(model, tokenizer, verifier)), SignalConfig())
+    return examples_of(group_rollouts(sampled(model, tokenizer, verifier)), SignalConfig(), 0)
 
 
 def train(method, model, tokenizer, verifier, folder, settings=None, on_step=None, **hooks):

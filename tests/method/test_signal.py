@@ -36,22 +36,26 @@ def group(problem, pattern, **extra):
     return [rollout(problem, i, mark == "1", **extra) for i, mark in enumerate(pattern)]
 
 
+def advantages_of(rewards, seed=0, **config):
+    return advantages(rewards, SignalConfig(**config), np.random.default_rng(seed))
+
+
 def test_advantages_by_hand():
     # rewards 1,0,0,0: mean 1/4, population std sqrt(3)/4; A = sqrt(3) and -1/sqrt(3).
-    np.testing.assert_allclose(advantages([1, 0, 0, 0], 2.5), [3**0.5, -(3**-0.5), -(3**-0.5), -(3**-0.5)], rtol=1e-5)
+    np.testing.assert_allclose(advantages_of([1, 0, 0, 0]), [3**0.5, -(3**-0.5), -(3**-0.5), -(3**-0.5)], rtol=1e-5)
 
 
 def test_advantages_are_clipped_and_zero_without_contrast():
     # one in ten: (1 - 0.1) / 0.3 = 3, clipped to 2.5
-    assert advantages([1] + [0] * 9, 2.5)[0] == 2.5
-    assert (advantages([1, 1, 1], 2.5) == 0).all()
+    assert advantages_of([1] + [0] * 9)[0] == 2.5
+    assert (advantages_of([1, 1, 1]) == 0).all()
 
 
 @given(st.lists(st.booleans(), min_size=2, max_size=20))
 def test_advantages_sum_to_zero_and_permute_with_rewards(rewards):
-    a = advantages(rewards, 100)
+    a = advantages_of(rewards, advantage_clip=100)
     assert abs(a.sum()) < 1e-6
-    np.testing.assert_allclose(advantages(rewards[::-1], 100), a[::-1], atol=1e-12)
+    np.testing.assert_allclose(advantages_of(rewards[::-1], advantage_clip=100), a[::-1], atol=1e-12)
 
 
 def test_selection_takes_mixed_problems_nearest_one_half():
@@ -93,30 +97,81 @@ def test_no_mixed_problem_says_what_to_change(rollouts, remedy):
 
 def test_advantages_come_from_the_whole_group_before_trimming():
     rollouts = [rollout("a", i, i == 0, length=3 + i) for i in range(4)]
-    whole = advantages([1, 0, 0, 0], 2.5)
-    examples = examples_of(group_rollouts(rollouts), SignalConfig(trim_longest=0.5))
+    whole = advantages_of([1, 0, 0, 0])
+    examples = examples_of(group_rollouts(rollouts), SignalConfig(trim_longest=0.5), 0)
     assert [e.rollout for e in examples] == [0, 1]  # the two longest are gone
     np.testing.assert_allclose([e.advantage for e in examples], whole[:2])
 
 
-def test_positive_only_keeps_correct_rollouts():
+def test_boltzmann_weights_by_hand():
+    # exp(r / (1 / ln 3)) = 3 for the right one and 1 for the others; over their mean 3/2: 2 and 2/3
+    weights = advantages_of([1, 0, 0, 0], advantage="boltzmann", boltzmann_temperature=1 / np.log(3))
+    np.testing.assert_allclose(weights, [2, 2 / 3, 2 / 3, 2 / 3])
+    assert (
+        advantages_of([1, 1], advantage="boltzmann", boltzmann_temperature=1e-3) == 1
+    ).all()  # exp(1000) is not met
+
+
+def test_negative_advantages_carry_their_weight():
+    np.testing.assert_allclose(advantages_of([1, 0, 0, 0], negative_weight=3), [3**0.5, *[-(3**0.5)] * 3], rtol=1e-5)
+
+
+def test_shuffled_advantages_are_the_same_ones_elsewhere():
+    shuffled = [advantages_of([1, 0, 0, 0], seed, advantage="shuffled") for seed in range(40)]
+    assert all(sorted(a) == sorted(advantages_of([1, 0, 0, 0])) for a in shuffled)
+    assert {int(a.argmax()) for a in shuffled} == {0, 1, 2, 3}
+
+
+def test_random_rewards_do_not_see_the_rewards():
+    for seed in range(5):
+        right = advantages_of([1, 1, 1, 0], seed, advantage="random")
+        assert (right == advantages_of([0, 0, 0, 1], seed, advantage="random")).all()
+    drawn = np.stack([advantages_of([1] * 8, seed, advantage="random") for seed in range(200)])
+    assert 0.45 < (drawn > 0).mean() < 0.55
+
+
+def test_controls_draw_by_seed_and_problem():
+    config = SignalConfig(advantage="shuffled")
+    alone = examples_of(group_rollouts(group("a", "11000000")), config, 0)
+    beside = examples_of(group_rollouts([*group("b", "1000"), *group("a", "11000000")]), config, 0)
+    assert [e.advantage for e in beside if e.problem_id == "a"] == [e.advantage for e in alone]
+    others = [examples_of(group_rollouts(group("a", "11000000")), config, seed) for seed in range(1, 5)]
+    assert any([e.advantage for e in other] != [e.advantage for e in alone] for other in others)
+
+
+def test_a_negative_weight_of_zero_keeps_correct_rollouts():
     groups = group_rollouts(group("a", "1100"))
-    examples = examples_of(groups, SignalConfig(positive_only=True))
+    examples = examples_of(groups, SignalConfig(negative_weight=0), 0)
     assert [e.rollout for e in examples] == [0, 1]
 
 
 def test_zero_advantages_are_left_out():
-    assert examples_of(group_rollouts(group("a", "11")), SignalConfig()) == []
+    assert examples_of(group_rollouts(group("a", "11")), SignalConfig(), 0) == []
 
 
 def test_example_table_round_trip():
-    examples = examples_of(group_rollouts(group("a", "10")), SignalConfig())
+    examples = examples_of(group_rollouts(group("a", "10")), SignalConfig(), 0)
     back = examples_from_table(example_table(examples))
     assert [e.key for e in back] == ["a#0", "a#1"]
     assert [e.advantage for e in back] == [e.advantage for e in examples]
 
 
 ENTROPIES = [[0.1, 0.9, 1.5], [2.0, 0.8], [0.3, 3.0, 0.2, 1.0, 0.8]]
+
+
+def test_gates_of_the_same_size_elsewhere():
+    def decided(kind, share):
+        gate = resolve_gate(GateConfig(kind=kind, share=share), ENTROPIES, 0)
+        return [gate.decisions(e, "k").tolist() for e in ENTROPIES], gate.decision_share
+
+    lowest, share = decided("lowest", 0.3)  # 0.1, 0.2 and 0.3 of ten
+    assert lowest == [[True, False, False], [False, False], [True, False, True, False, False]]
+    assert share == 0.3
+    # 0.4 of three, two and five positions: one, one and two
+    first, share = decided("first", 0.4)
+    assert first == [[True, False, False], [True, False], [True, True, False, False, False]]
+    assert share == 0.4
+    assert decided("last", 0.4)[0] == [positions[::-1] for positions in first]
 
 
 def test_threshold_gate():

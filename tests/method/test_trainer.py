@@ -112,6 +112,34 @@ def test_rows_read_as_on_an_accelerator_teach_the_same(read, tmp_path, monkeypat
         torch.testing.assert_close(others[name], gradient, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("objective", ["topr", "ppo"])
+def test_objectives_weigh_by_the_ratio_to_what_sampled(objective, tmp_path):
+    base = tiny_model(scale=4.0)
+    data = [{**row, "base_logprob": base_logprobs(base, row)} for row in rows()]
+    model = adapted(copy.deepcopy(base))
+    loss, gradients = loss_and_gradients(make_trainer(model, data, tmp_path, objective=objective), data)
+    exact = copy.deepcopy(model).double()
+    expected = torch.stack([sequence_loss(exact, base.double(), row, objective=objective) for row in data]).mean()
+    expected.backward()
+    assert loss == pytest.approx(expected.item(), rel=1e-4)
+    for name, parameter in exact.named_parameters():
+        if parameter.requires_grad:
+            torch.testing.assert_close(gradients[name].double(), parameter.grad, rtol=1e-3, atol=1e-6)
+
+
+def base_logprobs(base, row):
+    """Log-probability of each completion token."""
+    ids = torch.tensor([row["prompt_ids"] + row["completion_ids"]])
+    with torch.no_grad():
+        logp = base(ids).logits[0].log_softmax(-1)
+    return [logp[t - 1, ids[0, t]].item() for t in range(len(row["prompt_ids"]), ids.shape[1])]
+
+
+def test_an_objective_of_ratios_needs_what_they_are_of(tmp_path):
+    with pytest.raises(UserError, match="base_logprob"):
+        make_trainer(adapted(tiny_model()), rows(), tmp_path, objective="topr")
+
+
 def test_anchor_over_the_completion_only(tmp_path):
     data = rows(3, seed=4)
     base = tiny_model()

@@ -13,6 +13,7 @@ from reasonmaxxer.config.run import (
     GATE_KNOBS,
     ONLINE,
     AdapterConfig,
+    AdvantageName,
     BaselineConfig,
     CostConfig,
     EvaluationConfig,
@@ -20,6 +21,7 @@ from reasonmaxxer.config.run import (
     GateKind,
     InspectionConfig,
     Method,
+    ObjectiveName,
     ProblemsConfig,
     Recipe,
     RolloutsConfig,
@@ -46,11 +48,11 @@ from reasonmaxxer.config.shared import (
 from reasonmaxxer.config.suite import MeasuredSource, SuiteConfig
 
 __all__ = [
-    "ATTENTION", "GATE_KNOBS", "ONLINE", "AdapterConfig", "BaselineConfig", "Code", "Config", "CostConfig",
-    "DistillationConfig", "EngineConfig", "EvaluationConfig", "Extraction", "GateConfig", "GateKind",
+    "ATTENTION", "GATE_KNOBS", "ONLINE", "AdapterConfig", "AdvantageName", "BaselineConfig", "Code", "Config",
+    "CostConfig", "DistillationConfig", "EngineConfig", "EvaluationConfig", "Extraction", "GateConfig", "GateKind",
     "InspectionConfig", "IntervalConfig", "InterveneConfig", "MeasuredSource", "MeasuringConfig", "Method",
-    "MicroscopeConfig", "ModelConfig", "OptimizerConfig", "Order", "OverlapConfig", "Percent", "Positive",
-    "ProblemsConfig", "PromptStyle", "RayConfig", "Recipe", "RolloutsConfig", "SamplingConfig", "ShapeConfig",
-    "Share", "SignalConfig", "SourceConfig", "SuiteConfig", "TrainingConfig", "Units", "VerifyConfig",
-    "VllmConfig",
+    "MicroscopeConfig", "ModelConfig", "ObjectiveName", "OptimizerConfig", "Order", "OverlapConfig", "Percent",
+    "Positive", "ProblemsConfig", "PromptStyle", "RayConfig", "Recipe", "RolloutsConfig", "SamplingConfig",
+    "ShapeConfig", "Share", "SignalConfig", "SourceConfig", "SuiteConfig", "TrainingConfig", "Units",
+    "VerifyConfig", "VllmConfig",
 ]  # fmt: skip

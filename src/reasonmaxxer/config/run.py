@@ -60,11 +60,11 @@ class RolloutsConfig(SamplingConfig):
         return self
 
 
-GateKind = Literal["threshold", "share", "random", "all"]
+GateKind = Literal["threshold", "share", "lowest", "random", "first", "last", "all"]
 GATE_KNOBS: dict[GateKind, Literal["tau", "share"] | None] = {
     "threshold": "tau",
     "share": "share",
-    "random": "share",
+    **dict.fromkeys(("lowest", "random", "first", "last"), "share"),
     "all": None,
 }
 """The key that a kind of gate reads, and that its sweep varies."""
@@ -74,12 +74,12 @@ class GateConfig(Config):
     """Which completion positions are decision points."""
 
     kind: GateKind = "threshold"
-    """`threshold`: entropy above tau; `share`: the most entropic share of all completion positions; `random`: that
-    share at random (ablation); `all`: every one."""
+    """`threshold`: entropy above tau; `share`: the most entropic share of all completion positions; `all`: every one.
+    Controls of the same size: the `lowest` share by entropy, a `random` one, a completion's `first` or `last`."""
     tau: NotNegative = 0.8
     """Threshold, nats. Paper: 1.2 to 1.8 by model family."""
     share: Share = 0.5
-    """Share for `share` and `random`. Paper: 0.02 to 0.09 results from tau."""
+    """Share of positions, for every kind that asks for one. Paper: 0.02 to 0.09 results from tau."""
     sweep: Several[float] = ()
     """Values of tau (or share) to train one adapter each; the validation split chooses. Paper: 1.2, 1.4, 1.6, 1.8."""
 
@@ -100,6 +100,9 @@ class GateConfig(Config):
         return self
 
 
+AdvantageName = Literal["group", "boltzmann", "shuffled", "random"]
+
+
 class SignalConfig(Config):
     """Which rollouts teach, how strongly, and at which positions."""
 
@@ -109,8 +112,14 @@ class SignalConfig(Config):
     """Longest share of kept rollouts to drop. Paper's scripts: 0.2."""
     advantage_clip: AboveZero = 2.5
     """Bound of |advantage|. Paper: 2.5."""
-    positive_only: bool = False
-    """Learn from correct rollouts alone (ablation). Paper: false."""
+    advantage: AdvantageName = "group"
+    """`group`: (r - mean) / std of the problem's rollouts; `boltzmann`: exp(r / temperature) over its mean, so that
+    wrong rollouts teach a little in place of being pushed away; `shuffled` among the problem's rollouts and `random`
+    rewards are controls. Paper: `group`."""
+    boltzmann_temperature: AboveZero = 0.5
+    """Of `boltzmann`."""
+    negative_weight: NotNegative = 1.0
+    """Weight of rollouts that were worse than their group; 0 learns from the others alone (ablation). Paper: 1."""
     gate: GateConfig = GateConfig()
     """The decision points."""
 
@@ -148,6 +157,9 @@ class BaselineConfig(Config):
     above 0."""
 
 
+ObjectiveName = Literal["paper", "topr", "ppo"]
+
+
 class TrainingConfig(OptimizerConfig):
     """Training of the adapter, by ReasonMaxxer or by a baseline."""
 
@@ -163,8 +175,13 @@ class TrainingConfig(OptimizerConfig):
     """Lambda, weight of the anchor. Paper: 0.2."""
     anchor_positions: Literal["all", "completion"] = "all"
     """Where the anchor holds: prompt and completion, or completion only."""
+    objective: ObjectiveName = "paper"
+    """What decision points teach (`docs/objectives.md`). `paper`: -A log p; `topr`: where A < 0 the push fades as the
+    token does; `ppo`: the clipped surrogate."""
     negative_floor: Share = 1e-4
-    """A wrong rollout's token below this probability is pushed no further. Paper: 0 (none)."""
+    """Of `paper`: a wrong rollout's token below this probability is pushed no further. Paper: 0 (none)."""
+    clip_epsilon: AboveZero = 0.2
+    """Of `ppo`: how far the ratio of probabilities may go from 1."""
     warmup_steps: Count = 5
     """Linear warm-up. Paper: 50 (Mistral 30)."""
     checkpoints: Positive = 2

@@ -227,7 +227,7 @@ class Formulas:
         each, limit = recipe.rollouts.rollouts_per_problem, config.max_new_tokens
         train, validation, test = map(self._problems, ("train", "validation", "test"))
         kept = min(signal.problems, train)
-        sequences = math.ceil(kept * each * (1 - signal.trim_longest) / (2 if signal.positive_only else 1))
+        sequences = math.ceil(kept * each * (1 - signal.trim_longest) / (1 if signal.negative_weight else 2))
         steps, gates = planned_steps(sequences, recipe.training), len(signal.gate.candidates())
         checkpoints = math.ceil(steps / math.ceil(steps / recipe.training.checkpoints))
         arm = [self._sampling(test, 1, limit)]

@@ -5,7 +5,6 @@ becomes a threshold in nats, and then answers for one sequence at a time. A new 
 of `GateKind` and `GATE_KNOBS` in `reasonmaxxer.config`; pages and figures ask the gate.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ import numpy as np
 
 from reasonmaxxer.config import GATE_KNOBS, GateConfig, GateKind
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.method.draws import keyed_random
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,15 @@ def _share(config: GateConfig, entropy_N: np.ndarray, seed: int) -> Gate:
     return Gate("share", tau, _share_above(entropy_N, tau))
 
 
-def _random(config: GateConfig, entropy_N: np.ndarray, seed: int) -> Gate:
-    return Gate("random", None, config.share, seed)
+def _lowest(config: GateConfig, entropy_N: np.ndarray, seed: int) -> Gate:
+    """The threshold below which the share lies that the config names."""
+    tau = float(np.sort(entropy_N)[min(round(config.share * len(entropy_N)), len(entropy_N) - 1)])
+    return Gate("lowest", tau, float((entropy_N < np.float32(tau)).mean()))
+
+
+def _blind(config: GateConfig, entropy_N: np.ndarray, seed: int) -> Gate:
+    """A share of positions of each completion, whatever their entropies."""
+    return Gate(config.kind, None, config.share, seed)
 
 
 def _all(config: GateConfig, entropy_N: np.ndarray, seed: int) -> Gate:
@@ -92,11 +99,21 @@ def _above(gate: Gate, entropy_T: np.ndarray, key: str) -> np.ndarray:
     return np.asarray(entropy_T > np.float32(gate.tau))
 
 
+def _below(gate: Gate, entropy_T: np.ndarray, key: str) -> np.ndarray:
+    return np.asarray(entropy_T < np.float32(gate.tau))
+
+
 def _by_chance(gate: Gate, entropy_T: np.ndarray, key: str) -> np.ndarray:
     """Each position with the gate's share as probability, the same draws for the same key."""
-    digest = hashlib.blake2b(f"{gate.seed}/{key}".encode(), digest_size=8).digest()
-    random = np.random.Generator(np.random.Philox(int.from_bytes(digest, "big")))
-    return np.asarray(random.random(len(entropy_T)) < gate.decision_share)
+    return np.asarray(keyed_random(gate.seed, key).random(len(entropy_T)) < gate.decision_share)
+
+
+def _first(gate: Gate, entropy_T: np.ndarray, key: str) -> np.ndarray:
+    return np.arange(len(entropy_T)) < round(gate.decision_share * len(entropy_T))
+
+
+def _last(gate: Gate, entropy_T: np.ndarray, key: str) -> np.ndarray:
+    return _first(gate, entropy_T, key)[::-1]
 
 
 def _everywhere(gate: Gate, entropy_T: np.ndarray, key: str) -> np.ndarray:
@@ -120,7 +137,10 @@ class Kind(NamedTuple):
 KINDS: dict[GateKind, Kind] = {
     "threshold": Kind(_threshold, _above, "entropy above {tau:.2f} nats"),
     "share": Kind(_share, _above, "entropy above {tau:.2f} nats"),
-    "random": Kind(_random, _by_chance, "random positions"),
+    "lowest": Kind(_lowest, _below, "entropy below {tau:.2f} nats"),
+    "random": Kind(_blind, _by_chance, "random positions"),
+    "first": Kind(_blind, _first, "the first positions"),
+    "last": Kind(_blind, _last, "the last positions"),
     "all": Kind(_all, _everywhere, "every position"),
 }
 

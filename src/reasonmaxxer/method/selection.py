@@ -10,6 +10,7 @@ from reasonmaxxer.artifacts import schema
 from reasonmaxxer.config import SignalConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.method.advantages import advantages
+from reasonmaxxer.method.draws import keyed_random
 from reasonmaxxer.method.pool import Group, Pool, no_mixed_problem
 from reasonmaxxer.rollouts.table import Rollout
 
@@ -73,7 +74,7 @@ def _distance_from_edge(group: Group) -> tuple[float, int, float, str]:
     return abs(group.pass_rate - 0.5), truncated, float(np.mean(lengths)), group.problem_id
 
 
-def examples_of(groups: Sequence[Group], config: SignalConfig) -> list[Example]:
+def examples_of(groups: Sequence[Group], config: SignalConfig, seed: int) -> list[Example]:
     """Rollouts of the selected groups with their advantages.
 
     Advantages come from whole groups; only then the longest are trimmed. A rollout with advantage
@@ -81,16 +82,19 @@ def examples_of(groups: Sequence[Group], config: SignalConfig) -> list[Example]:
 
     Args:
         groups: selected groups, every rollout with entropies and log-probabilities.
-        config: clip, trimming and the positive-only ablation.
+        config: kind of advantage, and trimming.
+        seed: of the controls' draws.
     """
     examples = [
         example_of(rollout, float(advantage))
         for group in groups
         for rollout, advantage in zip(
-            group.rollouts, advantages([r.reward for r in group.rollouts], config.advantage_clip), strict=True
+            group.rollouts,
+            advantages([r.reward for r in group.rollouts], config, keyed_random(seed, group.problem_id)),
+            strict=True,
         )
     ]
-    teaching = [e for e in examples if e.advantage > 0 or (e.advantage < 0 and not config.positive_only)]
+    teaching = [e for e in examples if e.advantage]
     by_length = sorted(teaching, key=lambda e: (len(e.completion_ids), e.key))
     dropped = {e.key for e in by_length[len(by_length) - int(config.trim_longest * len(by_length)) :]}
     return [e for e in teaching if e.key not in dropped]

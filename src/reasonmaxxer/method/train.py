@@ -85,7 +85,9 @@ def train_adapter(
         num_train_epochs=config.epochs,
         anchor_weight=config.anchor_weight,
         anchor_positions=config.anchor_positions,
+        objective=config.objective,
         negative_floor=config.negative_floor,
+        clip_epsilon=config.clip_epsilon,
         max_length=config.max_length,
     )
     trainer = ReasonMaxxerTrainer(

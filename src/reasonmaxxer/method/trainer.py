@@ -23,10 +23,12 @@ from accelerate.utils import DistributedType
 from peft import PeftModel, get_peft_model
 from torch import Tensor
 
+from reasonmaxxer.config import ObjectiveName
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.method.base_states import BaseStates, as_base
 from reasonmaxxer.method.data import Collator
 from reasonmaxxer.method.loss import Anchors, Decisions, anchor_loss, decision_loss
+from reasonmaxxer.method.objectives import objective_of
 from reasonmaxxer.method.packed import PackedArguments, PackedTrainer
 
 
@@ -37,14 +39,18 @@ class ReasonMaxxerConfig(PackedArguments):
     Attributes:
         anchor_weight: lambda, weight of the anchor.
         anchor_positions: `all` or `completion`.
-        negative_floor: a wrong rollout's token below this probability is pushed no further; the
+        objective: what decision points teach, of `objectives.py`.
+        negative_floor: of `paper`: a wrong rollout's token below this probability is pushed no further; the
             paper has 0, none.
+        clip_epsilon: of `ppo`: how far the ratio of probabilities may go from 1.
         max_length: tokens a sequence keeps, cut on the right.
     """
 
     anchor_weight: float = field(default=0.2)
     anchor_positions: Literal["all", "completion"] = field(default="all")
+    objective: ObjectiveName = field(default="paper")
     negative_floor: float = field(default=1e-4)
+    clip_epsilon: float = field(default=0.2)
     max_length: int = field(default=8192)
 
     learning_rate: float = field(default=1e-4)
@@ -73,7 +79,7 @@ class ReasonMaxxerTrainer(PackedTrainer):
 
     Raises:
         UserError: a plain model without `peft_config`, an adapted output head, an empty data set, or
-            rows whose advantages are all zero.
+            rows whose advantages are all zero or that lack what the objective needs.
     """
 
     def __init__(
@@ -86,7 +92,7 @@ class ReasonMaxxerTrainer(PackedTrainer):
         base_states: BaseStates | None = None,
         **kwargs: Any,
     ) -> None:
-        _check_rows(train_dataset)
+        _check_rows(train_dataset, args.objective)
         train_dataset = [row for row in train_dataset if row["advantage"] != 0]
         if peft_config is not None:
             model = get_peft_model(model, peft_config)
@@ -102,6 +108,7 @@ class ReasonMaxxerTrainer(PackedTrainer):
             device=args.device.type,
         )
         self.base_states = base_states or (BaseStates() if args.num_train_epochs > 1 else None)
+        self.objective = objective_of(args.objective, args.negative_floor, args.clip_epsilon)
         self._metrics: dict[str, list[Tensor]] = defaultdict(list)
         super().__init__(
             model=model,
@@ -122,9 +129,10 @@ class ReasonMaxxerTrainer(PackedTrainer):
             hidden_ND=hidden_ND[row["decision_index"]],
             target_N=row["decision_target"],
             advantage_N=row["decision_advantage"],
+            base_logprob_N=row["base_logprob"],
             weight_N=row["decision_weight"] / sequences,
         )
-        loss, logprob_N = decision_loss(self.head, decisions, self.args.negative_floor)
+        loss, logprob_N = decision_loss(self.head, decisions, self.objective)
         kl_N = None
         if base_ND is not None:
             index_N = row["anchor_index"]
@@ -176,7 +184,7 @@ class ReasonMaxxerTrainer(PackedTrainer):
         super().log(logs, start_time)
 
 
-def _check_rows(rows: Sequence[dict[str, Any]]) -> None:
+def _check_rows(rows: Sequence[dict[str, Any]], objective: ObjectiveName) -> None:
     if not len(rows):
         raise UserError("train_dataset is empty: no rollout has an advantage other than zero.")
     missing = {"prompt_ids", "completion_ids", "advantage", "decision"} - set(rows[0])
@@ -184,3 +192,8 @@ def _check_rows(rows: Sequence[dict[str, Any]]) -> None:
         raise UserError(f"train_dataset lacks {', '.join(sorted(missing))}; see training_rows().")
     if all(row["advantage"] == 0 for row in rows):
         raise UserError("All advantages are zero: no problem is mixed, nothing can be learnt.")
+    if objective != "paper" and any(row.get("base_logprob") is None for row in rows):
+        raise UserError(
+            f"objective = '{objective}' weighs a token by how its probability has changed: train_dataset needs "
+            "base_logprob, log-probabilities under the model that sampled; see training_rows()."
+        )

@@ -59,7 +59,7 @@ def signal(job: Job, work: StageWork) -> None:
     if any(r.entropy is None or r.logprob is None for r in rollouts):
         with job.display.task("Scoring rollouts", len(rollouts)) as task:
             rollouts = score_rollouts(rollouts, model.model, count_scored(work, model.flops, task))
-    examples = examples_of(group_rollouts(rollouts), config)
+    examples = examples_of(group_rollouts(rollouts), config, job.recipe.seed)
     entropies = [example.entropy for example in examples]
     gates = [resolve_gate(gate, entropies, job.recipe.seed) for gate in config.gate.candidates()]
     write_table(example_table(examples), work.folder / "examples.parquet")
