@@ -61,7 +61,7 @@ def found():
                       outcomes={"wrong": 30, "unparsed": 10}),
         ],
         "average": None,
-        "published": [row.to_dict() for row in published_scores("Qwen/Qwen2.5-1.5B")],
+        "published": [row.to_dict() for row in published_scores("Qwen/Qwen2.5-1.5B") if "Table 3" in row.source],
         "environment": {"hardware": {"device": "cpu"}, "versions": {"torch": "2.13"}},
     }  # fmt: skip
 
@@ -121,6 +121,23 @@ def test_published_scores_are_of_the_paper_that_printed_them(found):
         for text in legend.get_texts()
     ]
     assert labels == ["measured here", "published: base"]
+
+
+def test_scores_of_several_sources_say_whose_they_are(found):
+    rows = [row.to_dict() for row in published_scores("Qwen/Qwen2.5-1.5B")]
+    table = evaluate.scores_table(evaluate.words_of(found | {"published": rows}))
+    math500 = next(row for row in table.rows if row[0] == "MATH-500")
+    scores = dict(zip(table.columns, math500, strict=True))
+    assert scores["published: SimpleRL-Zoo (GRPO) [1]"] == "0.496"
+    assert scores["published: SimpleRL-Zoo (GRPO) [2]"] == "0.590"
+    assert "[1] arXiv 2605.06241, Table 3; [2] README of hkust-nlp/simpleRL-reason" in table.note
+
+
+def test_published_averages_are_those_of_their_scores():
+    for name in ("Qwen2.5-0.5B", "Qwen2.5-1.5B", "Qwen2.5-7B", "Qwen2.5-Math-7B", "Qwen2.5-14B", "Qwen2.5-32B"):
+        for row in published_scores(name):
+            if "simpleRL" in row.source and row.printed:
+                assert abs(row.average - row.printed) < 0.0011, name  # printed to 0.001
 
 
 def test_parts_have_a_table_each(found):

@@ -57,11 +57,12 @@ def content(folder: Path) -> Content:
 def words_of(found: Found) -> Words:
     """Its words; of the caveats, the gravest first."""
     benchmarks = found["benchmarks"]
-    protocol = benchmarks[0]["protocol"]
+    protocol, sources = benchmarks[0]["protocol"], _sources(found)
     return Words(
         "evaluate",
         found,
-        source=_source(found),
+        source="; ".join(f"[{n}] {text}" if sources[1:] else text for n, text in enumerate(sources, 1)),
+        methods=_methods(found),
         benchmarks=benchmarks,
         protocol=protocol,
         stop=[repr(text) for text in protocol["stop"]],
@@ -134,9 +135,20 @@ def scores_table(words: Words) -> Table:
     return words.table("scores-table", rows, headline=tuple(range(measured + bool(found["published"]))))
 
 
-def _source(found: Found) -> str:
-    """Where the published scores stand; folders of version 0.2 and before do not say."""
-    return next((row.get("source", "arXiv 2605.06241, Table 3") for row in found["published"]), "")
+def _sources(found: Found) -> list[str]:
+    """Where the published scores stand, each once; folders of version 0.2 and before do not say."""
+    return list(dict.fromkeys(map(_source, found["published"])))
+
+
+def _source(row: Found) -> str:
+    return str(row.get("source", "arXiv 2605.06241, Table 3"))
+
+
+def _methods(found: Found) -> list[str]:
+    """What the columns of the published scores are called: by method, and by source where there are several."""
+    sources = _sources(found)
+    marks = {source: f" [{n}]" if len(sources) > 1 else "" for n, source in enumerate(sources, 1)}
+    return [f"{row['method']}{marks[_source(row)]}" for row in found["published"]]
 
 
 def _published(score: float | None) -> str:
