@@ -229,6 +229,33 @@ def test_other_sources_and_pass_at_k(model, tmp_path):
     assert found["published"] == []  # of none of these problems
 
 
+def test_power_sampling_is_measured_at_the_cost_of_all_its_proposals(model, tmp_path):
+    asked = {"temperature": 0.25, "top_p": 1, "samples": 2, "limit": 4}
+    power = {"cuts": "gate", "tau": 0.1, "blocks": 2, "steps": 3}
+    cost = {}
+    for name, more in (("power", {"power": power}), ("plain", {})):
+        found = evaluate(config(model, "aime24", **asked, **more), tmp_path / name, Display())
+        (benchmark,) = found["benchmarks"]
+        assert benchmark["protocol"].get("power") == more.get("power")
+        assert sum(benchmark["outcomes"].values()) == 8
+        cost[name] = read_json(tmp_path / name / "aime24" / "stage.json")["cost"]
+    made = read_rollouts(tmp_path / "power" / "aime24" / "rollouts")
+    kept = sum(len(r.completion_ids) for r in made)
+    assert cost["power"]["tokens"] > 2 * kept and cost["power"]["flops"] > cost["plain"]["flops"]
+    assert all(json.loads(r.engine_settings)["power"] == power for r in made)
+    assert "alpha = 4.0, cuts gate above 0.1 nats, 3 proposals" in (tmp_path / "power" / "results.md").read_text()
+    with pytest.raises(UserError, match="power is"):
+        evaluate(config(model, "aime24", **asked, against=str(tmp_path / "power")), tmp_path / "other", Display())
+
+
+@pytest.mark.parametrize(
+    "more", [{"temperature": 0}, {"temperature": 1}, {"top_p": 0.9}, {"stop": ["so"]}, {"engine": "vllm"}]
+)
+def test_power_sampling_refuses_what_it_cannot_be_exact_with(model, more):
+    with pytest.raises(UserError, match=r"power\.cuts 'uniform' "):
+        config(model, "aime24", **{"temperature": 0.25, "top_p": 1, "power": "uniform"} | more)
+
+
 def test_greedy_is_one_sample(model, tmp_path):
     found = evaluate(config(model, "aime24", temperature=0), tmp_path / "e", Display())
     (benchmark,) = found["benchmarks"]

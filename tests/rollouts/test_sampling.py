@@ -62,6 +62,16 @@ def test_the_narrow_search_draws_what_a_full_sort_draws(seed, top_p, temperature
         assert low - 1e-5 <= float(u) <= cumulative[index] + 1e-5
 
 
+@pytest.mark.parametrize(("temperature", "top_p"), [(0.25, 1.0), (0.6, 0.95), (1.7, 0.2)])
+@pytest.mark.parametrize("vocabulary", [7, 300])
+def test_the_tempered_log_probability_is_that_of_the_whole_row(vocabulary, temperature, top_p):
+    logits = torch.randn(50, vocabulary, generator=torch.Generator().manual_seed(3)) * 2
+    drawn = draw(logits, torch.from_numpy(uniforms(5, 50)), temperature, top_p)
+    exact = (logits.double() / temperature).log_softmax(-1).gather(-1, drawn.token_B[:, None])[:, 0]
+    torch.testing.assert_close(drawn.tempered_B.double(), exact, rtol=1e-5, atol=1e-5)
+    assert len(drawn.token_B.unique()) > 3
+
+
 def test_zero_temperature_is_argmax():
     logits = torch.tensor([[0.0, 3.0, 1.0], [5.0, 3.0, 1.0]])
     assert draw(logits, torch.zeros(2).double(), 0, 0.5).token_B.tolist() == [1, 0]

@@ -45,14 +45,15 @@ from reasonmaxxer.config.shared import (
     VerifyConfig,
     VllmConfig,
 )
-from reasonmaxxer.config.suite import MeasuredSource, SuiteConfig
+from reasonmaxxer.config.suite import MeasuredSource, PowerConfig, SuiteConfig
 
 __all__ = [
     "ATTENTION", "GATE_KNOBS", "ONLINE", "AdapterConfig", "AdvantageName", "BaselineConfig", "Code", "Config",
     "CostConfig", "DistillationConfig", "EngineConfig", "EvaluationConfig", "Extraction", "GateConfig", "GateKind",
     "InspectionConfig", "IntervalConfig", "InterveneConfig", "MeasuredSource", "MeasuringConfig", "Method",
     "MicroscopeConfig", "ModelConfig", "ObjectiveName", "OptimizerConfig", "Order", "OverlapConfig", "Percent",
-    "Positive", "ProblemsConfig", "PromptStyle", "RayConfig", "Recipe", "RolloutsConfig", "SamplingConfig",
+    "Positive", "PowerConfig", "ProblemsConfig", "PromptStyle", "RayConfig", "Recipe", "RolloutsConfig",
+    "SamplingConfig",
     "ShapeConfig", "Share", "SignalConfig", "SourceConfig", "SuiteConfig", "TrainingConfig", "Units",
     "VerifyConfig", "VllmConfig",
 ]  # fmt: skip

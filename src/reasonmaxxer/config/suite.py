@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from reasonmaxxer.config.base import Place, Positive, Several
+from reasonmaxxer.config.base import Config, Count, NotNegative, Place, Positive, Several
 from reasonmaxxer.config.shared import EngineConfig, MeasuringConfig, ModelConfig, SamplingConfig, SourceConfig
 
 
@@ -15,6 +15,21 @@ class MeasuredSource(SourceConfig):
 
     split: str = "test"
     """Split of the source; files and most benchmarks have only one."""
+
+
+class PowerConfig(Config):
+    """Power sampling: completions drawn from p^(1/temperature) over whole sequences, by Metropolis-Hastings."""
+
+    short_for = "cuts"
+    cuts: Literal["none", "uniform", "jumps", "gate"] = "none"
+    """Where a completion is cut and drawn anew: `uniform`, anywhere (arXiv 2510.14901); `jumps`, where the entropy
+    rises, in proportion (arXiv 2605.30327); `gate`, where it exceeds tau. `none`: ordinary sampling."""
+    tau: NotNegative = 0.8
+    """Threshold of `gate`, nats."""
+    blocks: Positive = 16
+    """Parts of max_new_tokens by which a completion grows. arXiv 2510.14901: 16."""
+    steps: Count = 10
+    """Proposals after each block. arXiv 2510.14901: 10."""
 
 
 class SuiteConfig(SamplingConfig, MeasuringConfig):
@@ -42,6 +57,8 @@ class SuiteConfig(SamplingConfig, MeasuringConfig):
     """Longest completion, tokens. Paper: 8192."""
     engine: EngineConfig = EngineConfig()
     """What samples."""
+    power: PowerConfig = PowerConfig()
+    """Power sampling."""
     batch_size: Positive = 64
     """Sequences decoded at once."""
     rollouts_per_shard: Positive = 256
@@ -58,6 +75,19 @@ class SuiteConfig(SamplingConfig, MeasuringConfig):
     @model_validator(mode="after")
     def _one_model(self) -> SuiteConfig:
         self.engine.refuse_other_weights(self.model)
+        return self
+
+    @model_validator(mode="after")
+    def _powered(self) -> SuiteConfig:
+        if self.power.cuts == "none":
+            return self
+        if not 0 < self.temperature < 1 or self.top_p < 1 or self.stop:
+            raise ValueError(
+                f"power.cuts '{self.power.cuts}' samples p^(1/temperature) over whole sequences: set temperature "
+                "between 0 and 1 (0.25 in arXiv 2510.14901), top_p to 1, and no stop strings"
+            )
+        if self.engine.name != "transformers" or self.engine.ray.workers:
+            raise ValueError(f"power.cuts '{self.power.cuts}' needs the engine transformers, without Ray")
         return self
 
     @model_validator(mode="after")

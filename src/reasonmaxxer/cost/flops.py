@@ -60,10 +60,15 @@ class ModelFlops:
             total += decoded + self.logits(completion - 1)
         return total
 
-    def rollouts(self, rollouts: Sequence[Rollout]) -> float:
-        """Sample so many rollouts, each distinct prompt read once."""
+    def rollouts(self, rollouts: Sequence[Rollout], sampled: Sequence[tuple[int, int]] = ()) -> float:
+        """Sample so many rollouts, each distinct prompt read once.
+
+        Args:
+            rollouts: those that were kept.
+            sampled: tokens before and in all that were drawn on the way, where others were too.
+        """
         prompts = {tuple(r.prompt_ids) for r in rollouts}
-        lengths = [(len(r.prompt_ids), len(r.completion_ids)) for r in rollouts]
+        lengths = sampled or [(len(r.prompt_ids), len(r.completion_ids)) for r in rollouts]
         return self.sampling([len(p) for p in prompts], lengths)
 
     def training(self, layout: Sequence[Sequence[int]], decisions: int, *, anchored: bool, base: bool) -> float:

@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
+from typing_extensions import NotRequired
+
 from reasonmaxxer import __version__
 from reasonmaxxer.artifacts import differences
 from reasonmaxxer.config import SourceConfig, SuiteConfig
@@ -23,6 +25,7 @@ class Protocol(TypedDict):
         temperature: of sampling; 0 is greedy.
         top_p: nucleus mass.
         max_new_tokens: longest completion, tokens.
+        power: how the completions were drawn, where that was power sampling.
         stop: strings that ended a completion, beside the model's end-of-sequence tokens.
         extraction: where the answer was read, that a program was run with its tests, or the verifier of one's own that
             graded.
@@ -41,6 +44,7 @@ class Protocol(TypedDict):
     temperature: float
     top_p: float
     max_new_tokens: int
+    power: NotRequired[dict[str, Any]]
     stop: list[str]
     extraction: str
     seed: int
@@ -65,7 +69,7 @@ def protocol_of(
         dtype: type of the weights.
     """
     samples = samples_of(config, source)
-    return Protocol(
+    protocol = Protocol(
         metric=metric_name(samples, config.temperature),
         samples=samples,
         prompt_style=config.prompt_style,
@@ -82,6 +86,9 @@ def protocol_of(
         problems_hash=problems_hash(problems),
         package_version=__version__,
     )
+    if config.power.cuts != "none":
+        protocol["power"] = config.power.model_dump()
+    return protocol
 
 
 def samples_of(config: SuiteConfig, source: SourceConfig) -> int:

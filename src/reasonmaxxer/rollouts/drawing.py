@@ -33,7 +33,7 @@ class Drawing:
         on_tokens: OnTokens | None = None,
     ) -> None:
         self.requests, self.sampling = requests, sampling
-        self.completions = [Completion([], [], [], "length") for _ in requests]
+        self.completions = [Completion([], [], [], "length", []) for _ in requests]
         self._tails = [bytearray() for _ in requests]  # what stop strings may begin with
         self._stop = StopStrings(sampling.stop, tokenizer)
         self._eos_ids, self._on_tokens = eos_ids, on_tokens
@@ -60,27 +60,28 @@ class Drawing:
         invalid: set[int] = set()
         for slots, draws in drawn:
             step = [next(rows) for _ in draws.token_B]
-            for slot, (token, entropy, logprob, valid) in zip(slots, step, strict=False):
+            for slot, (token, entropy, logprob, tempered, valid) in zip(slots, step, strict=False):
                 owner = owners[slot]
                 if not valid:
                     invalid.add(slot)
                 if owner is None or slot in invalid:
                     continue
                 kept += 1
-                if self._keep(owner, int(token), entropy, logprob):
+                if self._keep(owner, int(token), entropy, logprob, tempered):
                     owners[slot] = None
                     finished += 1
         if self._on_tokens:
             self._on_tokens(kept, finished)
 
-    def _keep(self, number: int, token: int, entropy: float, logprob: float) -> bool:
+    def _keep(self, number: int, token: int, entropy: float, logprob: float, tempered: float) -> bool:
         """Add a token to a completion; whether it is the last."""
-        completion = self.completions[number]
-        assert completion.entropy is not None and completion.logprob is not None
+        completion, limit = self.completions[number], self.requests[number].limit
+        assert completion.entropy is not None and completion.logprob is not None and completion.tempered is not None
         completion.ids.append(token)
         completion.entropy.append(entropy)
         completion.logprob.append(logprob)
+        completion.tempered.append(tempered)
         if token in self._eos_ids or self._stop.ends(self._tails[number], token):
             self.completions[number] = replace(completion, finish_reason="stop")
             return True
-        return len(completion.ids) >= self.sampling.max_new_tokens
+        return len(completion.ids) >= (limit or self.sampling.max_new_tokens)

@@ -19,11 +19,13 @@ class Request:
         seed: fixes every draw of this completion, whatever it is batched with.
         adapter: PEFT folder of the adapter that the base answers with, one for all requests of a call. An
             engine on a model in memory answers with the model as it stands, which must be the same.
+        limit: longest completion, tokens, at most the sampling's, which holds where there is none.
     """
 
     prompt_ids: tuple[int, ...]
     seed: int
     adapter: str | None = None
+    limit: int | None = None
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,15 @@ class Completion:
             token was drawn from (arXiv 2605.06241, Eq. 2); None from an engine that does not tell.
         logprob: T log-probabilities in nats of each token under that raw distribution, or None likewise.
         finish_reason: `stop` at an end-of-sequence token, `length` at the limit.
+        tempered: T log-probabilities in nats of each token at the temperature of the sampling, before the nucleus
+            is cut, or None likewise.
     """
 
     ids: list[int]
     entropy: list[float] | None
     logprob: list[float] | None
     finish_reason: FinishReason
+    tempered: list[float] | None = None
 
 
 OnTokens = Callable[[int, int], None]
@@ -76,6 +81,13 @@ class Engine(Protocol):
         """
         for number, requests in enumerate(shards):
             yield number, self.generate(requests, sampling, on_tokens)
+
+    def sampled(self) -> list[tuple[int, int]]:
+        """Tokens before and in every completion that was sampled since this was last asked, thrown away ones too.
+
+        Empty where all of them were returned.
+        """
+        return []
 
     def close(self) -> None:
         """End what the engine has started elsewhere; asked again, it starts again."""

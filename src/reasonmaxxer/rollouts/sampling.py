@@ -30,12 +30,14 @@ class Draws(NamedTuple):
         token_B: int64 ids.
         entropy_B: float32 entropy of each raw distribution, nats.
         logprob_B: float32 log-probability of each token under it, nats.
+        tempered_B: float32 log-probability of each token at the temperature, before the nucleus is cut, nats.
         valid_B: bool, whether the token is a draw; not where the nucleus was not searched to its end.
     """
 
     token_B: Tensor
     entropy_B: Tensor
     logprob_B: Tensor
+    tempered_B: Tensor
     valid_B: Tensor
 
 
@@ -62,45 +64,42 @@ def draw(logits_BV: Tensor, uniform_B: Tensor, temperature: float, top_p: float,
     return Draws(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
-def _draw(
-    logits_NV: Tensor, uniform_N: Tensor, temperature: float, top_p: float, search: bool
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Token, entropy, log-probability and whether it is a draw, of a chunk of rows."""
+def _draw(logits_NV: Tensor, uniform_N: Tensor, temperature: float, top_p: float, search: bool) -> tuple[Tensor, ...]:
+    """The columns of `Draws`, of a chunk of rows."""
     shifted_NV = shifted(logits_NV)
     entropy_N, normaliser_N1, scratch_NV = entropy(shifted_NV)
     if temperature == 0:
         token_N = shifted_NV.argmax(-1)
-        valid_N = torch.ones_like(token_N, dtype=torch.bool)
+        tempered_N, valid_N = torch.zeros_like(entropy_N), torch.ones_like(token_N, dtype=torch.bool)
     else:
         scaled_NV = torch.div(shifted_NV, temperature, out=scratch_NV)
-        token_N, valid_N = _nucleus(scaled_NV, uniform_N, top_p, search)
+        token_N, tempered_N, valid_N = _nucleus(scaled_NV, uniform_N, top_p, search)
     logprob_N1 = shifted_NV.gather(-1, token_N[:, None]) - normaliser_N1
-    return token_N, entropy_N, logprob_N1.squeeze(-1), valid_N
+    return token_N, entropy_N, logprob_N1.squeeze(-1), tempered_N, valid_N
 
 
-def _nucleus(scaled_NV: Tensor, uniform_N: Tensor, top_p: float, search: bool) -> tuple[Tensor, Tensor]:
-    """Token drawn from each row of tempered logits, which it overwrites, and whether it is a draw."""
-    vocabulary = scaled_NV.shape[-1]
+def _nucleus(scaled_NV: Tensor, uniform_N: Tensor, top_p: float, search: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Token drawn from each row of tempered logits, its log-probability in the whole row, and whether it is a draw."""
     every_N = torch.ones_like(uniform_N, dtype=torch.bool)
     if top_p >= 1:
-        return _invert(scaled_NV.softmax(-1).double(), uniform_N, top_p), every_N
+        whole_NV = scaled_NV.softmax(-1)
+        token_N = _invert(whole_NV.double(), uniform_N, top_p)
+        return token_N, whole_NV.gather(-1, token_N[:, None]).squeeze(-1).log(), every_N
+    vocabulary = scaled_NV.shape[-1]
     values_NK, ids_NK = scaled_NV.topk(min(TOP, vocabulary), dim=-1)
-    total_N1 = scaled_NV.exp().sum(-1, keepdim=True)
-    probability_NK = (values_NK - total_N1.log()).double().exp()
+    total_N1 = scaled_NV.exp().sum(-1, keepdim=True).log()
+    probability_NK = (values_NK - total_N1).double().exp()
     rank_N = _invert(probability_NK, uniform_N, top_p)
     token_N = ids_NK.gather(-1, rank_N[:, None]).squeeze(-1)
-    if values_NK.shape[-1] == vocabulary:
-        return token_N, every_N
-    narrow_N = probability_NK.sum(-1) >= top_p
-    if not search:
-        return token_N, narrow_N
-    wide_N = (~narrow_N).nonzero().squeeze(-1)
+    narrow_N = probability_NK.sum(-1) >= top_p if values_NK.shape[-1] < vocabulary else every_N
+    wide_N = (~narrow_N).nonzero().squeeze(-1) if search else token_N[:0]
     if len(wide_N):
         values_WV, ids_WV = scaled_NV[wide_N].sort(-1, descending=True)
-        probability_WV = (values_WV - total_N1[wide_N].log()).double().exp()
+        probability_WV = (values_WV - total_N1[wide_N]).double().exp()
         rank_W = _invert(probability_WV, uniform_N[wide_N], top_p)
         token_N[wide_N] = ids_WV.gather(-1, rank_W[:, None]).squeeze(-1)
-    return token_N, every_N
+    tempered_N1 = scaled_NV.gather(-1, token_N[:, None]) - total_N1
+    return token_N, tempered_N1.squeeze(-1), every_N if search else narrow_N
 
 
 def _invert(probability_BK: Tensor, uniform_B: Tensor, top_p: float) -> Tensor:

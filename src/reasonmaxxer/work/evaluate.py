@@ -25,6 +25,7 @@ from reasonmaxxer.report.page import write_report
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.rollouts.engines import check_engine
 from reasonmaxxer.rollouts.limits import check_prompts
+from reasonmaxxer.rollouts.power import PowerEngine
 from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.verify import Verifier, check_gradable
 from reasonmaxxer.work.against import AGAINST, paired_differences, refuse_unlike
@@ -42,7 +43,7 @@ AVERAGED = SUITES[DEFAULT_SUITE][:6]
 PROBLEMS, ROLLOUTS = "problems.parquet", "rollouts"
 ANSWERS = (
     *("seed", "model", "adapter", "limit", "samples", "prompt_style", "verify", "engine", "batch_size"),
-    *("temperature", "top_p", "max_new_tokens", "stop", "rollouts_per_shard"),
+    *("temperature", "top_p", "max_new_tokens", "stop", "power", "rollouts_per_shard"),
 )
 """Keys that the answers to a benchmark depend on."""
 
@@ -147,6 +148,8 @@ class _Evaluation:
         ):
             examiner = Examiner(verifier, config.prompt_style, config.seed, config.rollouts_per_shard)
             asked = model.respondent(self.named.adapter)
+            if config.power.cuts != "none":
+                asked = replace(asked, engine=PowerEngine(asked.engine, config.power))
             examiner.ask(asked, problems, config, samples, work, work.folder / ROLLOUTS, task)
         work.counts = EvaluationCounts(model=loaded.identity)
 

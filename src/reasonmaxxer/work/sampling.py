@@ -87,8 +87,9 @@ class Examiner:
             if on_rollouts:
                 on_rollouts(rollouts)
             if path:
-                tokens = sum(len(r.completion_ids) for r in rollouts)
-                work.meter.add(tokens=tokens, flops=respondent.flops.rollouts(rollouts))
+                sampled = respondent.engine.sampled()
+                tokens = sum(n for _, n in sampled) or sum(len(r.completion_ids) for r in rollouts)
+                work.meter.add(tokens=tokens, flops=respondent.flops.rollouts(rollouts, sampled))
                 work.save_cost(path)
 
         sampler = Sampler(
