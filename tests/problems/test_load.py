@@ -178,6 +178,19 @@ def test_repeated_ids_are_refused_outside_a_run_too(numbered):
             load()
 
 
+def test_a_sample_keeps_its_own_limit_and_seed(numbered):
+    a = numbered("a.jsonl", range(30))
+
+    def drawn(limit, own, seed=0, own_seed=None):
+        (problems,) = load_samples([SourceConfig(source=a, limit=own, seed=own_seed)], limit, seed).values()
+        return [p.id for p in problems]
+
+    assert [len(drawn(*limits)) for limits in ((None, None), (None, 5), (3, 5), (7, 5))] == [30, 5, 3, 5]
+    assert drawn(5, None, 1, 0) == drawn(5, None, 0) != drawn(5, None, 1)
+    words = [SourceConfig(limit=4, seed=0, split="test")]
+    assert load_samples(words, None, 9)["word-problems"] == load_problems(words[0], 9, "")  # those of a run
+
+
 def test_the_package_imports_no_slow_library():
     code = (
         "import sys, reasonmaxxer.problems\n"

@@ -48,7 +48,8 @@ class SuiteConfig(SamplingConfig, MeasuringConfig):
     alone or with the keys of a source. Benchmarks are files of the folder that REASONMAXXER_DATA names, else from the
     hub."""
     limit: Positive | None = None
-    """Problems of each, in proportion to its levels, or else its subjects; none takes all."""
+    """Problems of each, unless its own limit is smaller, in proportion to its levels, or else its subjects; none takes
+    all."""
     samples: Positive | None = None
     """Completions a problem; none is the benchmark's own number, 8 on AIME and AMC, or 1."""
     ks: Several[Positive] = ()

@@ -88,9 +88,9 @@ def load_samples(sources: Sequence[SourceConfig], limit: int | None, seed: int) 
     """Problems of several sources by name, of each at most so many, in proportion to its levels or subjects.
 
     Args:
-        sources: each called by the last part of its name; their own limits do not count.
-        limit: problems of each; None takes all.
-        seed: of the draws.
+        sources: each called by the last part of its name.
+        limit: problems of each, unless its own limit is smaller; where both are None, all are taken.
+        seed: of the draws, where a source has none.
 
     Raises:
         UserError: a source fails, or two have one name.
@@ -100,10 +100,12 @@ def load_samples(sources: Sequence[SourceConfig], limit: int | None, seed: int) 
         name = source_name(source)
         if name in found:
             raise UserError(f"Two sources of problems are called '{name}'; rename one of them.")
-        asked = source.model_copy(update={"limit": limit if is_generated(source.source) else None})
+        count = min((n for n in (source.limit, limit) if n), default=None)
+        drawn = seed if source.seed is None else source.seed
+        asked = source.model_copy(update={"limit": count if is_generated(source.source) else None})
         problems = load_problems(asked, seed, f"problems.{number}")
         by = "level" if any("level" in problem.metadata for problem in problems) else "subject"
-        found[name] = problems if limit is None else stratified(problems, limit, seed, by)
+        found[name] = problems if count is None else stratified(problems, count, drawn, by)
     return found
 
 
