@@ -9,8 +9,8 @@ RING = [
     "errors", "config", "recipe", "artifacts", "child", "trial", "sandbox", "problems", "verify", "models", "rollouts",
     "method", "baselines", "cost", "environment", "work.folder",
     "work.stage_work", "work.workspace", "work.progress", "work.records", "measure",
-    "work.reuse", "work.sampling", "work.model", "work.job", "work.stages", "work.methods", "work.training",
-    "work.summary", "work.run", "work.join",
+    "work.reuse", "work.sampling", "work.model", "work.job", "work.rounds", "work.stages", "work.methods",
+    "work.training", "work.summary", "work.run", "work.join",
 ]  # fmt: skip
 """What a newcomer reads to know the method. Neither it nor the command line knows the microscope or the report."""
 ORDER = [*RING, "microscope", "work.status", "report", "share", "work", "cli"]

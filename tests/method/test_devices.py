@@ -84,14 +84,15 @@ def test_processes_share_neighbours_and_have_as_many_rows():
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("changes", "rounds", "message"),
     [
-        ({"method": "sft"}, "trains in one process, not 3"),
-        ({"batch_size": 8}, "batch_size = 8 cannot be shared evenly by 3 processes"),
+        ({"method": "sft"}, 1, "trains in one process, not 3"),
+        ({"batch_size": 8}, 1, "batch_size = 8 cannot be shared evenly by 3 processes"),
+        ({"batch_size": 9, "micro_batch_size": 9}, 2, "2 rounds train in one process, not 3"),
     ],
 )
-def test_what_cannot_be_shared_is_refused(changes, message, monkeypatch):
+def test_what_cannot_be_shared_is_refused(changes, rounds, message, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(UserError, match=message):
-        check_processes(TrainingConfig(**changes))
-    check_processes(TrainingConfig(batch_size=9, micro_batch_size=9))
+        check_processes(TrainingConfig(**changes), rounds)
+    check_processes(TrainingConfig(batch_size=9, micro_batch_size=9), 1)

@@ -139,6 +139,24 @@ def test_controls_draw_by_seed_and_problem():
     assert any([e.advantage for e in other] != [e.advantage for e in alone] for other in others)
 
 
+@pytest.mark.parametrize(
+    ("marks", "wanted", "kept"),
+    [
+        ("00101100", 4, [2, 4, 6, 7]),  # the first two right ones, the last two wrong ones
+        ("00010000", 4, [0, 3, 6, 7]),  # one right: its half is filled up
+        ("11101111", 4, [0, 1, 3, 7]),
+        ("00101100", 5, [2, 4, 5, 6, 7]),
+        ("0101", 4, [0, 1, 2, 3]),
+    ],
+)
+def test_few_rollouts_of_a_problem_are_its_best_and_its_worst(marks, wanted, kept):
+    groups = group_rollouts(group("a", marks))
+    examples = examples_of(groups, SignalConfig(rollouts=wanted), 0)
+    assert [e.rollout for e in examples] == kept
+    whole = {e.rollout: e.advantage for e in examples_of(groups, SignalConfig(), 0)}
+    assert all(e.advantage == whole[e.rollout] for e in examples)
+
+
 def test_a_negative_weight_of_zero_keeps_correct_rollouts():
     groups = group_rollouts(group("a", "1100"))
     examples = examples_of(groups, SignalConfig(negative_weight=0), 0)

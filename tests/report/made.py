@@ -105,14 +105,14 @@ def make_run(path, *, gates=GATES, samples=2, texts=None, wrong=None, **recipe):
     def write_training(work):
         history = [
             {
-                "gate": gate, "step": step, "loss": gate + step / 10, "grad_norm": 1.0, "kl": step / 100,
+                "round": 1, "gate": gate, "step": step, "loss": gate + step / 10, "grad_norm": 1.0, "kl": step / 100,
                 "learning_rate": 1e-3, "delta_logprob_positive": step / 10,
                 "delta_logprob_negative": -step / 5,
             }
             for gate in range(len(gates)) for step in range(1, 5)
         ]  # fmt: skip
         tried = [
-            {"gate": gate, "step": step, "problem_id": f"v{i}", "correct": i < right}
+            {"round": 1, "gate": gate, "step": step, "problem_id": f"v{i}", "correct": i < right}
             for (gate, step), right in VALIDATED.items()
             for i in range(2)
             if gate < len(gates)
@@ -121,7 +121,8 @@ def make_run(path, *, gates=GATES, samples=2, texts=None, wrong=None, **recipe):
         write_table(VALIDATION.empty_table().from_pylist(tried), work.folder / "validation.parquet")
         work.meter.add(tokens=100, flops=1e10)
         work.counts = {
-            "method": "reasonmaxxer", "gate": gates[-1], "steps": 4, "planned_steps": 4,
+            "method": "reasonmaxxer", "gate": gates[-1], "gate_number": len(gates) - 1, "rounds": [],
+            "steps": 4, "planned_steps": 4,
             "sequences": 8, "tokens": 40,
             "checkpoint": "step 4", "validation_accuracy": 1.0, "validation_problems": 2,
             "checkpoints": [

@@ -23,7 +23,7 @@ from reasonmaxxer.report.content import Table
 from reasonmaxxer.report.render import latex
 from reasonmaxxer.work.pages import show
 
-from .made import GATES, HOSTILE, edited, make_run
+from .made import HOSTILE, edited, make_run
 
 PROBLEMS = ("a", "b", "c", "d")
 
@@ -179,7 +179,7 @@ def test_costs_add_up_to_the_ledger(tmp_path):
     # had the other gate been chosen, its own checkpoints would be the curve
     path = tmp_path / "a" / "training" / "stage.json"
     record = read_json(path)
-    record["counts"]["gate"] = GATES[0]
+    record["counts"]["gate_number"] = 0
     write_json(record, path)
     _, made = read_arms([tmp_path / "a"])
     assert [(p.step, p.cost.tokens) for p in made.runs[0].curve] == [(2, 48 + 20), (4, 48 + 40)]

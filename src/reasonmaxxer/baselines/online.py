@@ -82,7 +82,6 @@ def train_online(
         **trainer_arguments(config, model, config.baseline.steps, fitting),
         "max_steps": config.baseline.steps,
         "shuffle_dataset": False,
-        "lr_scheduler_type": "constant_with_warmup",  # no step depends on how many there will be
         "num_generations": environment.group,
         "max_completion_length": environment.sampling.max_new_tokens,
         "temperature": environment.sampling.temperature,

@@ -40,6 +40,8 @@ class RolloutsConfig(SamplingConfig):
 
     engine: EngineConfig = EngineConfig()
     """What samples."""
+    problems: Positive | None = None
+    """Training problems that a round asks, the next ones of an order that the seed shuffles; none is all of them."""
     rollouts_per_problem: Positive = 8
     """Completions a problem. Paper: 20."""
     batch_size: Positive = 256
@@ -57,6 +59,12 @@ class RolloutsConfig(SamplingConfig):
             raise ValueError(
                 "at temperature 0 all rollouts of a problem are the same and teach nothing: set temperature above 0"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _asked(self) -> RolloutsConfig:
+        if self.problems and self.imported:
+            raise ValueError("problems are those to sample, and imported rollouts are there: leave one of them out")
         return self
 
 
@@ -108,6 +116,9 @@ class SignalConfig(Config):
 
     problems: Positive = 40
     """Mixed problems kept, nearest pass rate one half. Paper: 50."""
+    rollouts: int | None = Field(None, ge=2)
+    """Rollouts of a problem that teach: half of them its best and half its worst, with the advantages that they have
+    among all. None is all. Paper: all."""
     trim_longest: float = Field(0.0, ge=0, lt=1)
     """Longest share of kept rollouts to drop. Paper's scripts: 0.2."""
     advantage_clip: AboveZero = 2.5
@@ -182,8 +193,10 @@ class TrainingConfig(OptimizerConfig):
     """Of `paper`: a wrong rollout's token below this probability is pushed no further. Paper: 0 (none)."""
     clip_epsilon: AboveZero = 0.2
     """Of `ppo`: how far the ratio of probabilities may go from 1."""
+    lr_scheduler_type: Literal["linear", "constant_with_warmup"] = "linear"
+    """The rate after warm-up: `linear` decay to zero at the end of each round, or constant. Paper: `linear`."""
     warmup_steps: Count = 5
-    """Linear warm-up. Paper: 50 (Mistral 30)."""
+    """Linear warm-up, of the first round. Paper: 50 (Mistral 30)."""
     checkpoints: Positive = 2
     """Checkpoints along the run; pass@1 on validation problems picks one."""
     report_to: Several[str] = ()
@@ -245,6 +258,9 @@ class Recipe(Config):
 
     seed: Count = 0
     """Fixes every draw of the run. Paper: 42."""
+    rounds: Positive = 1
+    """Rounds of rollouts and training. Each samples the adapter as the last left it and trains it on; they end early
+    once three have shown nothing better on the validation problems. Paper: 1."""
     model: ModelConfig = ModelConfig()
     """The base model."""
     problems: ProblemsConfig = ProblemsConfig()
@@ -267,6 +283,14 @@ class Recipe(Config):
     @model_validator(mode="after")
     def _one_model(self) -> Recipe:
         self.rollouts.engine.refuse_other_weights(self.model)
+        return self
+
+    @model_validator(mode="after")
+    def _rounds_of_one_gate(self) -> Recipe:
+        if self.rounds > 1 and self.training.method != "reasonmaxxer":
+            raise ValueError(f"training.method '{self.training.method}' has no rounds: leave rounds at 1")
+        if self.rounds > 1 and len(self.signal.gate.candidates()) > 1:
+            raise ValueError("several rounds train one adapter: choose a gate, or sweep with rounds at 1")
         return self
 
     @model_validator(mode="after")

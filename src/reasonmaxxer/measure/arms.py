@@ -198,9 +198,7 @@ def _after(earlier: Run, run: Run) -> Run:
 
 def _curve(path: Path, counts: TrainingCounts, before: list[StageCost]) -> list[Point]:
     """The checkpoints of the chosen gate; a baseline has no gates."""
-    record = path / "signal" / "stage.json"
-    gates = read_json(record)["counts"]["gates"] if record.is_file() else []
-    chosen = gates.index(counts["gate"]) if counts["gate"] in gates else 0
+    chosen = counts["gate_number"]
     correct: dict[int, dict[str, float]] = defaultdict(dict)
     for row in read_table(path / "training" / "validation.parquet").to_pylist():
         if row["gate"] == chosen:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from peft.helpers import disable_input_dtype_casting
 from transformers import PrinterCallback, TrainerCallback
+from transformers.trainer import OPTIMIZER_NAME
 
 from reasonmaxxer.artifacts import write_json
 from reasonmaxxer.config import TrainingConfig
@@ -28,6 +29,7 @@ class FitArguments:
     Attributes:
         folder: of the checkpoints; one that holds some is taken up from the last whole one.
         seed: fixes the order of sequences, and what dropout drops.
+        start: checkpoint of an earlier training, whose adapter and moments of the optimiser this one goes on with.
         events: where TensorBoard's event files go, `RUN/tensorboard/GATE`; none is `folder`.
         on_step: called with the steps done so far.
         on_checkpoint: called with the path of the record that is about to make a checkpoint whole; returns what goes
@@ -36,6 +38,7 @@ class FitArguments:
 
     folder: Path
     seed: int
+    start: Path | None = None
     events: Path | None = None
     on_step: Callable[[int], None] | None = None
     on_checkpoint: Callable[[Path], dict[str, Any]] | None = None
@@ -60,7 +63,9 @@ def trainer_arguments(config: TrainingConfig, model: Any, steps: int, fitting: F
     batch = math.gcd(share, config.micro_batch_size)
     return {
         "output_dir": str(fitting.folder),
-        **{key: getattr(config, key) for key in ("learning_rate", "weight_decay", "warmup_steps", "max_grad_norm")},
+        **{key: getattr(config, key) for key in ("learning_rate", "weight_decay", "max_grad_norm")},
+        "lr_scheduler_type": config.lr_scheduler_type,
+        "warmup_steps": 0 if fitting.start else config.warmup_steps,
         "per_device_train_batch_size": batch,
         "gradient_accumulation_steps": share // batch,
         "gradient_checkpointing": config.gradient_checkpointing or None,
@@ -90,6 +95,8 @@ def fit(trainer: Any, fitting: FitArguments) -> History:
     trainer.add_callback(_Watch(fitting))
     trainer.remove_callback(PrinterCallback)
     whole = whole_checkpoints(fitting.folder)
+    if fitting.start and not whole:
+        _go_on(trainer, fitting.start)
     if whole and len(trainer.model.peft_config) > 1:
         # beside TRL's adapter of the reference, transformers before 5.23 leaves out the one in training
         load_adapter_weights(trainer.model, whole[-1])
@@ -99,6 +106,14 @@ def fit(trainer: Any, fitting: FitArguments) -> History:
         trainer.train(resume_from_checkpoint=str(whole[-1]) if whole else None)
     end_trackers(trainer.args.report_to)
     return [row for row in trainer.state.log_history if "loss" in row]
+
+
+def _go_on(trainer: Any, start: Path) -> None:
+    """Begin with the adapter and the optimiser's moments of an earlier training, not with its rate."""
+    load_adapter_weights(trainer.model, start)
+    optimizer = trainer.create_optimizer()
+    moments = torch.load(start / OPTIMIZER_NAME, map_location="cpu", weights_only=True)["state"]
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
 
 
 class _Watch(TrainerCallback):  # type: ignore[misc]

@@ -20,11 +20,11 @@ def is_first() -> bool:
     return int(os.environ.get("RANK", 0)) == 0
 
 
-def check_processes(config: TrainingConfig) -> None:
+def check_processes(config: TrainingConfig, rounds: int) -> None:
     """Refuse what several processes cannot train together, before long work starts.
 
     Raises:
-        UserError: a baseline, or a step that cannot be shared evenly.
+        UserError: a baseline, several rounds, or a step that cannot be shared evenly.
     """
     count = process_count()
     if count == 1:
@@ -34,6 +34,8 @@ def check_processes(config: TrainingConfig) -> None:
             f"training.method = '{config.method}' trains in one process, not {count}: start it without "
             "accelerate launch."
         )
+    if rounds > 1:
+        raise UserError(f"{rounds} rounds train in one process, not {count}: start them without accelerate launch.")
     if config.batch_size % count:
         raise UserError(
             f"training.batch_size = {config.batch_size} cannot be shared evenly by {count} processes: "

@@ -77,27 +77,31 @@ def _distance_from_edge(group: Group) -> tuple[float, int, float, str]:
 def examples_of(groups: Sequence[Group], config: SignalConfig, seed: int) -> list[Example]:
     """Rollouts of the selected groups with their advantages.
 
-    Advantages come from whole groups; only then the longest are trimmed. A rollout with advantage
-    zero teaches nothing and is left out, so it costs no step.
+    Advantages come from whole groups; only then some are left out: those of advantage zero, which teach nothing and
+    would cost a step, all but a few of a problem, and the longest of all.
 
     Args:
         groups: selected groups, every rollout with entropies and log-probabilities.
-        config: kind of advantage, and trimming.
+        config: kind of advantage, rollouts of a problem, and trimming.
         seed: of the controls' draws.
     """
-    examples = [
-        example_of(rollout, float(advantage))
-        for group in groups
-        for rollout, advantage in zip(
-            group.rollouts,
-            advantages([r.reward for r in group.rollouts], config, keyed_random(seed, group.problem_id)),
-            strict=True,
-        )
-    ]
-    teaching = [e for e in examples if e.advantage]
+    teaching = [example for group in groups for example in _of_group(group, config, seed)]
     by_length = sorted(teaching, key=lambda e: (len(e.completion_ids), e.key))
     dropped = {e.key for e in by_length[len(by_length) - int(config.trim_longest * len(by_length)) :]}
     return [e for e in teaching if e.key not in dropped]
+
+
+def _of_group(group: Group, config: SignalConfig, seed: int) -> list[Example]:
+    """Rollouts of a problem that teach; of too many the half with the highest and that with the lowest advantages."""
+    rewards = [rollout.reward for rollout in group.rollouts]
+    found = advantages(rewards, config, keyed_random(seed, group.problem_id))
+    examples = [example_of(rollout, float(a)) for rollout, a in zip(group.rollouts, found, strict=True) if a]
+    wanted = config.rollouts
+    if wanted is None or wanted >= len(examples):
+        return examples
+    ranked = sorted(examples, key=lambda e: -e.advantage)  # equals stay in order
+    kept = {e.key for e in [*ranked[: wanted - wanted // 2], *ranked[len(ranked) - wanted // 2 :]]}
+    return [e for e in examples if e.key in kept]
 
 
 def example_of(rollout: Rollout, advantage: float) -> Example:

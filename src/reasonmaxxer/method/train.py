@@ -24,7 +24,9 @@ METRICS = (
     "loss", "grad_norm", "learning_rate", "kl", "delta_logprob_positive", "delta_logprob_negative", "reward",
     "entropy", "completion_length",
 )  # fmt: skip
-HISTORY = schema({"gate": pa.int32(), "step": pa.int32(), **dict.fromkeys(METRICS, pa.float64())}, nullable=METRICS)
+HISTORY = schema(
+    {**dict.fromkeys(("round", "gate", "step"), pa.int32()), **dict.fromkeys(METRICS, pa.float64())}, nullable=METRICS
+)
 
 
 def add_adapter(model: Any, config: AdapterConfig, seed: int) -> Any:

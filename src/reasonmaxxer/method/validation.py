@@ -10,7 +10,9 @@ import pyarrow as pa
 from reasonmaxxer.artifacts import schema
 from reasonmaxxer.method.gate import Gate
 
-SCHEMA = schema({"gate": pa.int32(), "step": pa.int32(), "problem_id": pa.string(), "correct": pa.bool_()})
+SCHEMA = schema(
+    {**dict.fromkeys(("round", "gate", "step"), pa.int32()), "problem_id": pa.string(), "correct": pa.bool_()}
+)
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Candidate:
         step: optimiser steps behind the checkpoint.
         adapter: its PEFT folder.
         correct: each validation problem's greedy outcome, by id.
+        round: of rollouts and training, from 1; `step` counts on through the rounds.
     """
 
     gate_index: int
@@ -30,6 +33,7 @@ class Candidate:
     step: int
     adapter: Path
     correct: dict[str, bool]
+    round: int = 1
 
     @property
     def accuracy(self) -> float:
@@ -45,7 +49,7 @@ def best_candidate(candidates: Sequence[Candidate]) -> Candidate:
 def candidate_table(candidates: Sequence[Candidate]) -> pa.Table:
     """Every candidate's outcome on every validation problem."""
     rows = [
-        {"gate": c.gate_index, "step": c.step, "problem_id": problem_id, "correct": correct}
+        {"round": c.round, "gate": c.gate_index, "step": c.step, "problem_id": problem_id, "correct": correct}
         for c in candidates
         for problem_id, correct in c.correct.items()
     ]

@@ -57,7 +57,7 @@ class Results:
     @property
     def chosen_gate(self) -> int:
         """Number of the gate that the validation problems chose."""
-        return self.gates.index(self.summary["gate"])
+        return int(self.summary["training"]["gate_number"])
 
     @cached_property
     def pool(self) -> list[PoolProblem]:

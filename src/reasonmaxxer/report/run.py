@@ -14,7 +14,7 @@ import yaml
 from reasonmaxxer.artifacts import flat, yaml_text
 from reasonmaxxer.config import Recipe
 from reasonmaxxer.method.gate import Gate
-from reasonmaxxer.report.content import Content, Example, Panel, Section, Verdict, measured_with
+from reasonmaxxer.report.content import Content, Example, Panel, Section, Table, Verdict, measured_with
 from reasonmaxxer.report.figures import outcome, signal, training
 from reasonmaxxer.report.numbers import number
 from reasonmaxxer.report.results import Results, read_results
@@ -185,8 +185,28 @@ def _training(results: Results, words: Words) -> Section:
         "learning",
         "How training went",
         [learnt, _validation(results, words), kl, loss],
+        _rounds(results, words),
         parts=[Section("optimiser", "Gradient norm and learning rate", [norm, rate], folded=True)],
     )
+
+
+def _rounds(results: Results, words: Words) -> list[Table]:
+    """What each of several rounds learnt from, and where it came to."""
+    rounds = results.summary["training"]["rounds"]
+    rows = [
+        (
+            str(r["round"]),
+            f"{r['rollouts']['mean_pass_rate']:.0%}",
+            f"{r['rollouts']['mixed_share']:.0%}",
+            f"{r['rollouts']['tokens'] / r['rollouts']['rollouts']:.0f}",
+            f"{r['sequences']:,}",
+            f"{r['gate']['decision_share']:.1%}",
+            f"{r['steps']:,}",
+            f"{r['validation_accuracy']:.3f}",
+        )
+        for r in rounds
+    ]
+    return [words.table("rounds-table", rows)] if rounds else []
 
 
 def _validation(results: Results, words: Words) -> Panel:

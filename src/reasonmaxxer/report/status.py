@@ -80,8 +80,8 @@ def _print_progress(status: Status, console: Console) -> None:
         tables.append(Table("completions", "Completions so far", columns, sampled))
     for table in tables:
         console.print(to_terminal(table))
-    for gate, rows in status.training.items():
-        for line in _training(gate, rows):
+    for name, rows in status.training.items():
+        for line in _training(name, rows):
             console.print(line, highlight=False, soft_wrap=True)
 
 
@@ -97,13 +97,13 @@ def _sampled(part: Sampled) -> tuple[str, ...]:
     return part.name, done, right, mixed, unparsed, cut
 
 
-def _training(gate: int, rows: list[dict[str, Any]]) -> list[str]:
-    """The last metrics of a gate's training, each with its course so far."""
+def _training(of: str, rows: list[dict[str, Any]]) -> list[str]:
+    """The last metrics of the training of a gate or a round, each with its course so far."""
     if not rows:
-        return [f"Training, gate {gate}: no step yet"]
+        return [f"Training, {of}: no step yet"]
     last = rows[-1]
     names = ("loss", "reward", "kl", "delta_logprob_positive", "delta_logprob_negative")
-    lines = [f"Training, gate {gate}: step {last['step']} of {last['steps']}"]
+    lines = [f"Training, {of}: step {last['step']} of {last['steps']}"]
     for name in names:
         values = [row[name] for row in rows if name in row]
         if values:

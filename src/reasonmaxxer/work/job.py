@@ -123,7 +123,7 @@ def open_job(recipe: Recipe, out: Path, display: Display, stages: Sequence[str],
     check_trackers(recipe.training.report_to)
     check_trl(recipe.training.method)
     check_engine(recipe)
-    check_processes(recipe.training)
+    check_processes(recipe.training, recipe.rounds)
     check_models(recipe)
     device = resolve_device(recipe.model)
     verifier = Verifier(recipe.verify, recipe.problems.prompt_style)

@@ -13,7 +13,7 @@ from reasonmaxxer.work.job import open_job
 from reasonmaxxer.work.methods import methods_of
 from reasonmaxxer.work.progress import Display
 from reasonmaxxer.work.stage_work import StageWork
-from reasonmaxxer.work.training import train_all
+from reasonmaxxer.work.training import Round, train_all
 
 SECONDS = 1.0
 """Between two looks for what the first process has finished."""
@@ -39,4 +39,5 @@ def join(recipe: Recipe, out: Path, *, trust_remote_code: bool = False) -> None:
     job = open_job(recipe, out, Display(), stages=stages, trust_remote_code=trust_remote_code)
     if not job.workspace.is_recorded("training"):
         meter = Meter("training", job.workspace.device, None)
-        train_all(job, StageWork(job.workspace.partial("training"), meter, None), methods_of(job))
+        work = StageWork(job.workspace.partial("training"), meter, None)
+        train_all(job, work, Round(1, methods_of(job)))

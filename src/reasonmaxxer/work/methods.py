@@ -17,7 +17,7 @@ from reasonmaxxer.method.selection import Example
 from reasonmaxxer.method.train import train_adapter, training_layout
 from reasonmaxxer.rollouts.transformers_engine import TransformersEngine
 from reasonmaxxer.work.job import Job
-from reasonmaxxer.work.records import SignalCounts
+from reasonmaxxer.work.rounds import Lesson, first_lesson
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,10 +182,10 @@ class Online(Method):
 
 
 def methods_of(job: Job) -> list[Method]:
-    """What the recipe trains, in order: one adapter a gate, or a baseline's."""
+    """What the first round trains, in order: one adapter a gate, or a baseline's."""
     config, seed = job.recipe.training, job.recipe.seed
     if config.method == "reasonmaxxer":
-        return list(_gates(job))
+        return list(gate_trainings(job, first_lesson(job)))
     if config.method in ONLINE:
         steps = config.baseline.steps
         return [Online(job=job, steps=steps, sequences=steps * config.batch_size, tokens=None)]
@@ -195,10 +195,9 @@ def methods_of(job: Job) -> list[Method]:
     return [Offline(job=job, steps=steps, sequences=len(lengths), tokens=sum(map(sum, lengths)), rows=rows)]
 
 
-def _gates(job: Job) -> list[GateTraining]:
+def gate_trainings(job: Job, lesson: Lesson) -> list[GateTraining]:
     """One training a gate, all on the same examples."""
-    signal: SignalCounts = job.workspace.counts("signal")
-    gates, examples = [Gate(**values) for values in signal["gates"]], job.examples()
+    examples, gates = lesson.examples, lesson.gates
     for text in gate_warnings(gates, [example.entropy for example in examples]):
         job.display.warn(text)
     base_states = BaseStates() if len(gates) > 1 else None

@@ -49,10 +49,24 @@ class CheckpointCost(TypedDict):
     usd: float | None
 
 
+class RoundCounts(TypedDict):
+    """One of several rounds: what was sampled, with which gate it taught, and the best of its checkpoints."""
+
+    round: int
+    rollouts: RolloutCounts
+    gate: GateValues
+    sequences: int
+    tokens: int
+    steps: int
+    validation_accuracy: float
+
+
 class TrainingRecord(TypedDict):
-    """The training behind the chosen checkpoint; `tokens` is None of a method that samples for itself."""
+    """The training behind the chosen checkpoint, later rounds included: `gate_number` says which gate of a sweep,
+    `tokens` is None of a method that samples for itself, `rounds` empty where there is but one."""
 
     method: str
+    gate_number: int
     steps: int
     planned_steps: int
     sequences: int
@@ -61,6 +75,7 @@ class TrainingRecord(TypedDict):
     validation_accuracy: float
     validation_problems: int
     checkpoints: list[CheckpointCost]
+    rounds: list[RoundCounts]
 
 
 class TrainingCounts(TrainingRecord):

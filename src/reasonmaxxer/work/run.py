@@ -43,7 +43,7 @@ ANSWERS = (
 )
 """Keys that the base's greedy answers depend on, or how they lie in shards."""
 SAMPLES = tuple(f"evaluation.{name}" for name in ("temperature", "top_p", "samples", "sampled_problems"))
-TRAINED_BY = (*ANSWERS, "rollouts", "signal", "training")
+TRAINED_BY = (*ANSWERS, "rounds", "rollouts", "signal", "training")
 DEPENDS = {
     "problems": ("seed", "problems"),
     "rollouts": (*SAMPLED_FROM, "rollouts"),

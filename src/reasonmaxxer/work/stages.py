@@ -5,10 +5,9 @@ from pathlib import Path
 
 from reasonmaxxer.artifacts import write_table
 from reasonmaxxer.measure.rollouts import rollout_summary
-from reasonmaxxer.method.gate import resolve_gate
 from reasonmaxxer.method.pool import Pool, group_rollouts, pool_warnings
 from reasonmaxxer.method.scoring import score_rollouts
-from reasonmaxxer.method.selection import example_table, examples_of, select_groups
+from reasonmaxxer.method.selection import example_table, select_groups
 from reasonmaxxer.problems import problems_table
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.rollouts.imported import import_rollouts
@@ -16,6 +15,7 @@ from reasonmaxxer.rollouts.limits import check_max_length
 from reasonmaxxer.rollouts.table import Rollout, rollout_table
 from reasonmaxxer.work.job import SPLITS, Job
 from reasonmaxxer.work.records import EvaluationCounts, SignalCounts
+from reasonmaxxer.work.rounds import round_problems, teaching
 from reasonmaxxer.work.sampling import count_scored, greedily
 from reasonmaxxer.work.stage_work import StageWork
 
@@ -30,12 +30,13 @@ def problems(job: Job, work: StageWork) -> None:
 
 def rollouts(job: Job, work: StageWork) -> None:
     """Sample the base on the training problems, or read rollouts made elsewhere."""
-    config, problems = job.recipe.rollouts, job.splits.train
+    config = job.recipe.rollouts
+    problems = round_problems(job.splits.train, config.problems, 1, job.recipe.seed)
     shards: list[list[Rollout]] = []
 
     def on_rollouts(shard: list[Rollout]) -> None:
         if not shards:  # what makes a poor teacher is said as soon as it can be seen
-            _warn(job, shard)
+            _warn(job, shard, len(problems))
         shards.append(shard)
 
     if config.imported:
@@ -48,7 +49,7 @@ def rollouts(job: Job, work: StageWork) -> None:
             rollouts = job.examiner.ask(base, problems, config, each, work, work.folder, task, on_rollouts)
     work.counts = rollout_summary(rollouts)
     if len(shards) != 1:
-        _warn(job, rollouts)
+        _warn(job, rollouts, len(problems))
 
 
 def signal(job: Job, work: StageWork) -> None:
@@ -59,14 +60,12 @@ def signal(job: Job, work: StageWork) -> None:
     if any(r.entropy is None or r.logprob is None for r in rollouts):
         with job.display.task("Scoring rollouts", len(rollouts)) as task:
             rollouts = score_rollouts(rollouts, model.model, count_scored(work, model.flops, task))
-    examples = examples_of(group_rollouts(rollouts), config, job.recipe.seed)
-    entropies = [example.entropy for example in examples]
-    gates = [resolve_gate(gate, entropies, job.recipe.seed) for gate in config.gate.candidates()]
+    examples, gates = teaching(group_rollouts(rollouts), job)
     write_table(example_table(examples), work.folder / "examples.parquet")
     work.counts = SignalCounts(
         problems=len(groups),
         sequences=len(examples),
-        tokens=sum(len(e) for e in entropies),
+        tokens=sum(len(example.entropy) for example in examples),
         gates=[gate.to_dict() for gate in gates],
     )
 
@@ -100,12 +99,12 @@ def _imported(job: Job, path: Path) -> list[Rollout]:
     return rollouts
 
 
-def _warn(job: Job, rollouts: Sequence[Rollout]) -> None:
-    """Say what makes rollouts a poor teacher."""
+def _warn(job: Job, rollouts: Sequence[Rollout], problems: int) -> None:
+    """Say what makes rollouts of so many problems a poor teacher."""
     said = pool_warnings(
         Pool.of(group_rollouts(rollouts)),
-        len(job.splits.train),
-        job.recipe.signal.problems,
+        problems,
+        1 if job.recipe.rollouts.problems else job.recipe.signal.problems,
         job.recipe.rollouts.max_new_tokens,
     )
     for text in said:

@@ -67,7 +67,7 @@ class Status:
         seed: of its config.
         stages: in order.
         sampled: completions so far, in order of the stages.
-        training: metrics so far, by number of the gate; empty before training and once it is done.
+        training: metrics so far, by gate and round (`gate 0`, `round 2`); empty before training and once it is done.
         summary: `summary.json` of a finished command.
     """
 
@@ -78,7 +78,7 @@ class Status:
     seed: int
     stages: list[StageStatus]
     sampled: list[Sampled]
-    training: dict[int, list[dict[str, Any]]]
+    training: dict[str, list[dict[str, Any]]]
     summary: dict[str, Any] | None
 
 
@@ -107,8 +107,8 @@ def _look(path: Path) -> Status:
         stages=[_stage(path, stage, at_work) for stage in claim.stages],
         sampled=_sampled(path, claim, at_work),
         training={
-            int(folder.name.removeprefix("gate-")): read_progress(folder)
-            for folder in sorted((partial_folder(path / "training") / SCRATCH).glob("gate-*"))
+            folder.name.replace("-", " "): read_progress(folder)
+            for folder in sorted((partial_folder(path / "training") / SCRATCH).glob("*-[0-9]*"))
         },
         summary=summary,
     )

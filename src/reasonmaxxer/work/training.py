@@ -1,11 +1,14 @@
-"""The training stage: one adapter a gate, or one by a baseline, and the choice among checkpoints."""
+"""The training stage: one adapter a gate, or one by a baseline, round by round, and the choice among checkpoints."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import reduce
+from operator import sub
 from pathlib import Path
 from typing import Any, cast
 
 from reasonmaxxer.artifacts import read_json, write_json, write_table
+from reasonmaxxer.cost import StageCost
 from reasonmaxxer.measure.rollouts import outcomes_by_problem
 from reasonmaxxer.method.checkpoints import (
     RECORD,
@@ -19,52 +22,110 @@ from reasonmaxxer.method.processes import is_first, leave_processes
 from reasonmaxxer.method.train import history_table
 from reasonmaxxer.method.validation import Candidate, best_candidate, candidate_table
 from reasonmaxxer.work.job import Job
-from reasonmaxxer.work.methods import Method, methods_of
+from reasonmaxxer.work.methods import Method, gate_trainings, methods_of
 from reasonmaxxer.work.progress import Task
-from reasonmaxxer.work.records import CheckpointCost, TrainingCounts
+from reasonmaxxer.work.records import CheckpointCost, RoundCounts, TrainingCounts
+from reasonmaxxer.work.rounds import Lesson, first_lesson, next_lesson
 from reasonmaxxer.work.sampling import greedily
 from reasonmaxxer.work.stage_work import StageWork
 
+PATIENCE = 3
+"""Rounds that no checkpoint has done better than those before, after which there is no other round."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """What a round trains, and where it keeps its checkpoints.
+
+    Attributes:
+        number: from 1.
+        methods: an adapter each; one but in a sweep of gates.
+        before: optimiser steps of the rounds before.
+        start: checkpoint that it goes on from; None of the first.
+        validated: what trying the checkpoints of the rounds before has cost, which no checkpoint's cost holds.
+    """
+
+    number: int
+    methods: Sequence[Method]
+    before: int = 0
+    start: Path | None = None
+    validated: Sequence[StageCost] = ()
+
+    def folder(self, work: StageWork, gate: int) -> Path:
+        """Folder of one adapter's training."""
+        return work.scratch / (f"gate-{gate}" if self.number == 1 else f"round-{self.number}")
+
+    def label(self, gate: int) -> str:
+        """What a progress bar adds to the name of the work."""
+        if self.number > 1:
+            return f", round {self.number}"
+        return f" {gate + 1}/{len(self.methods)}" if len(self.methods) > 1 else ""
+
 
 def training(job: Job, work: StageWork) -> None:
-    """Train one adapter a method; the validation split picks gate and checkpoint.
+    """Train one adapter a method, round by round; the validation split picks gate and checkpoint.
 
-    All are trained before any is validated: with several processes the others leave in between.
+    Within a round all are trained before any is validated: with several processes the others leave in between.
     """
-    methods = methods_of(job)
-    history = train_all(job, work, methods)
-    job.model.add_adapter(job.recipe.training.adapter, job.recipe.seed)
-    candidates = [c for number in range(len(methods)) for c in _validate(job, work, methods, number)]
-    job.model.remove_adapter()
-    best = best_candidate(candidates)
-    chosen = methods[best.gate_index]
+    now, lesson = Round(1, methods_of(job)), None
+    history: History = []
+    candidates: list[Candidate] = []
+    costs: list[CheckpointCost] = []
+    rounds: list[RoundCounts] = []
+    while True:
+        history += train_all(job, work, now)
+        tried, validated = _validate_all(job, work, now)
+        candidates += tried
+        costs += [cost for gate in range(len(now.methods)) for cost in _checkpoint_costs(work, now, gate)]
+        best = best_candidate(candidates)
+        if job.recipe.rounds == 1:
+            break
+        lesson = lesson or first_lesson(job)
+        rounds.append(_round_counts(now, lesson, best_candidate(tried)))
+        save_adapter(tried[-1].adapter, _made(work.folder / f"round-{now.number}") / "adapter", job.model.loaded)
+        reached = next(r["round"] for r in rounds if r["validation_accuracy"] == best.accuracy)
+        if now.number == job.recipe.rounds or now.number - reached == PATIENCE:
+            break
+        lesson = next_lesson(job, work, now.number + 1, tried[-1].adapter)
+        if not lesson:
+            break
+        now = Round(
+            number=now.number + 1,
+            methods=gate_trainings(job, lesson),
+            before=now.before + now.methods[0].steps,
+            start=tried[-1].adapter,
+            validated=[*now.validated, validated],
+        )
     save_adapter(best.adapter, work.folder / "adapter", job.model.loaded)
     write_table(history_table(history), work.folder / "history.parquet")
     write_table(candidate_table(candidates), work.folder / "validation.parquet")
+    chosen = now.methods[best.gate_index]
     work.counts = TrainingCounts(
         method=job.recipe.training.method,
         gate=best.gate.to_dict() if best.gate else None,
+        gate_number=best.gate_index,
         steps=best.step,
-        planned_steps=chosen.steps,
-        sequences=chosen.sequences,
-        tokens=chosen.tokens,
+        planned_steps=now.before + chosen.steps,
+        sequences=sum(r["sequences"] for r in rounds) or chosen.sequences,
+        tokens=sum(r["tokens"] for r in rounds) or chosen.tokens,
         checkpoint=f"step {best.step}",
         validation_accuracy=best.accuracy,
         validation_problems=len(best.correct),
-        checkpoints=[cost for number in range(len(methods)) for cost in _checkpoint_costs(work, number)],
+        checkpoints=costs,
+        rounds=rounds,
     )
 
 
-def train_all(job: Job, work: StageWork, methods: Sequence[Method]) -> History:
-    """Train every adapter, all processes together; the history, one row a step."""
+def train_all(job: Job, work: StageWork, now: Round) -> History:
+    """Train every adapter of a round, all processes together; the history, one row a step."""
     history: History = []
-    for number, method in enumerate(methods):
-        finished = _folder(work, number) / "history.json"
+    for gate, method in enumerate(now.methods):
+        finished = now.folder(work, gate) / "history.json"
         if finished.exists():
             history += read_json(finished)
             continue
         job.model.add_adapter(job.recipe.training.adapter, job.recipe.seed)
-        rows = _train(job, work, method, number, _label(number, methods))
+        rows = _train(job, work, now, method, gate)
         history += rows
         if is_first():
             write_json(rows, finished)
@@ -73,33 +134,44 @@ def train_all(job: Job, work: StageWork, methods: Sequence[Method]) -> History:
     return history
 
 
-def _train(job: Job, work: StageWork, method: Method, number: int, label: str) -> History:
+def _train(job: Job, work: StageWork, now: Round, method: Method, gate: int) -> History:
     """Train one adapter, metered step by step; its history."""
-    folder = _folder(work, number)
+    folder = now.folder(work, gate)
 
     def on_step(step: int) -> None:
-        tokens = round(method.tokens_until(step) - method.tokens_until(task.done))
+        tokens = round(method.tokens_until(step)) - round(method.tokens_until(task.done))
         work.meter.add(tokens=tokens, flops=method.flops_until(step) - method.flops_until(task.done))
         task.advance(step - task.done, tokens)
 
     def on_checkpoint(record: Path) -> dict[str, Any]:
         return asdict(work.save_cost(record))
 
-    with job.display.task(f"Training{label}", method.steps) as task:
+    with job.display.task(f"Training{now.label(gate)}", method.steps) as task:
         already = whole_checkpoints(folder)
         task.advance(checkpoint_step(already[-1]) if already else 0)
-        events = job.workspace.path / "tensorboard" / f"gate-{number}"
-        fitting = FitArguments(folder, job.recipe.seed, events, on_step, on_checkpoint)
+        events = job.workspace.path / "tensorboard" / folder.name
+        fitting = FitArguments(folder, job.recipe.seed, now.start, events, on_step, on_checkpoint)
         history = method.train(fitting, work.meter)
-    return [{"gate": number, **row} for row in history]
+    return [{"round": now.number, "gate": gate, **row, "step": now.before + row["step"]} for row in history]
 
 
-def _validate(job: Job, work: StageWork, methods: Sequence[Method], number: int) -> list[Candidate]:
+def _validate_all(job: Job, work: StageWork, now: Round) -> tuple[list[Candidate], StageCost]:
+    """Try every checkpoint of a round; what that has cost is on record before the next begins."""
+    job.model.add_adapter(job.recipe.training.adapter, job.recipe.seed)
+    tried = [candidate for gate in range(len(now.methods)) for candidate in _validate(job, work, now, gate)]
+    job.model.remove_adapter()
+    record = now.folder(work, 0) / "validated.json"
+    if not record.exists():
+        last = max((_gross(path) for c in tried for path in [c.adapter / RECORD]), key=lambda cost: cost.seconds)
+        write_json(asdict(work.save_cost(record) - last), record)
+    return tried, StageCost(**read_json(record))
+
+
+def _validate(job: Job, work: StageWork, now: Round, gate: int) -> list[Candidate]:
     """Try every checkpoint of one adapter on the validation problems, greedily."""
     problems, greedy = job.splits.validation, greedily(job.recipe.evaluation)
-    folder = _folder(work, number)
+    folder = now.folder(work, gate)
     checkpoints = whole_checkpoints(folder)
-    label, count = f"Validation{_label(number, methods)}", len(checkpoints) * len(problems)
 
     def tried(checkpoint: Path, task: Task) -> Candidate:
         load_adapter_weights(job.model.model, checkpoint)
@@ -107,24 +179,47 @@ def _validate(job: Job, work: StageWork, methods: Sequence[Method], number: int)
         answers = folder / f"validation-{step}"
         respondent = job.model.respondent(checkpoint)
         rollouts = job.examiner.ask(respondent, problems, greedy, 1, work, answers, task)
-        return Candidate(number, methods[number].gate, step, checkpoint, outcomes_by_problem(rollouts))
+        method = now.methods[gate]
+        return Candidate(gate, method.gate, now.before + step, checkpoint, outcomes_by_problem(rollouts), now.number)
 
-    with job.display.task(label, count) as task:
+    with job.display.task(f"Validation{now.label(gate)}", len(checkpoints) * len(problems)) as task:
         return [tried(checkpoint, task) for checkpoint in checkpoints]
 
 
-def _checkpoint_costs(work: StageWork, number: int) -> list[CheckpointCost]:
-    """What the stage had cost at each checkpoint of one adapter."""
+def _checkpoint_costs(work: StageWork, now: Round, gate: int) -> list[CheckpointCost]:
+    """What the stage had cost at each checkpoint of one adapter, the validation of earlier rounds left out."""
     return [
-        cast(CheckpointCost, {"gate": number, "step": checkpoint_step(path), **read_json(path / RECORD)})
-        for path in whole_checkpoints(_folder(work, number))
+        cast(
+            CheckpointCost,
+            {
+                "gate": gate,
+                "step": now.before + checkpoint_step(path),
+                **asdict(reduce(sub, now.validated, _gross(path / RECORD))),
+            },
+        )
+        for path in whole_checkpoints(now.folder(work, gate))
     ]
 
 
-def _folder(work: StageWork, number: int) -> Path:
-    """Folder of one gate's training."""
-    return work.scratch / f"gate-{number}"
+def _gross(record: Path) -> StageCost:
+    """What the stage had cost at a checkpoint."""
+    return StageCost(**read_json(record))
 
 
-def _label(number: int, methods: Sequence[Method]) -> str:
-    return f" {number + 1}/{len(methods)}" if len(methods) > 1 else ""
+def _round_counts(now: Round, lesson: Lesson, best: Candidate) -> RoundCounts:
+    (method,) = now.methods  # rounds train one adapter
+    assert method.gate and method.tokens
+    return RoundCounts(
+        round=now.number,
+        rollouts=lesson.sampled,
+        gate=method.gate.to_dict(),
+        sequences=method.sequences,
+        tokens=method.tokens,
+        steps=method.steps,
+        validation_accuracy=best.accuracy,
+    )
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    return folder
