@@ -198,22 +198,13 @@ def test_seeds_are_one_arm_and_recipes_are_named_by_what_differs(tmp_path):
     assert second.name == "ReasonMaxxer (problems 8)"
 
 
-def test_a_round_after_another_costs_both_and_keeps_the_first_base(tmp_path):
+def test_a_run_in_rounds_is_an_arm_of_its_own(tmp_path):
     make_run(tmp_path / "a")
-    adapter = tmp_path / "a" / "training" / "adapter"
-    adapter.mkdir()
-    (adapter / "adapter_config.json").write_text("{}")
-    make_run(tmp_path / "b", model={"name": str(adapter)})
-    summary = read_json(tmp_path / "b" / "summary.json")
-    summary["model"]["fingerprint"] = "of the merged model"
-    write_json(summary, tmp_path / "b" / "summary.json")
-    base, one, two = read_arms([tmp_path / "a", tmp_path / "b"])
-    assert (one.name, two.name) == ("ReasonMaxxer", "ReasonMaxxer, round 2")
-    (first,), (second,) = one.runs, two.runs
-    assert second.base == first.base == base.answers[0]
-    assert second.cost.tokens == 2 * first.cost.tokens == 2 * (48 + 80)
-    assert second.validation.tokens == 2 * first.validation.tokens
-    assert [p.cost.tokens for p in second.curve] == [108, 128, 128 + 108, 128 + 128]
+    make_run(tmp_path / "b", rounds=3, signal={"gate": {"kind": "share"}}, rollouts={"problems": 2})
+    assert [arm.name for arm in read_arms([tmp_path / "a", tmp_path / "b"])[1:]] == [
+        "ReasonMaxxer",
+        "ReasonMaxxer, 3 rounds",
+    ]
 
 
 def test_runs_that_cannot_be_compared(tmp_path):

@@ -3,7 +3,7 @@
 import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -16,7 +16,6 @@ from reasonmaxxer.config import Recipe, TrainingConfig, VerifyConfig
 from reasonmaxxer.cost import StageCost
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.measure.metrics import pass_at_k
-from reasonmaxxer.models.files import is_adapter
 from reasonmaxxer.recipe import parse_config
 from reasonmaxxer.rollouts.collect import read_columns
 from reasonmaxxer.work.folder import finished_run, read_claim
@@ -58,18 +57,17 @@ class Point:
 
 @dataclass(frozen=True)
 class Run:
-    """One finished run, with those before it if its model is another run's adapter.
+    """One finished run.
 
     Attributes:
         path: its folder.
-        recipe: resolved values; the model is that of the first round.
-        model: of the first round, as in `summary.json`.
-        base: answers of the first round's base.
+        recipe: resolved values.
+        model: as in `summary.json`.
+        base: answers of the base.
         adapted: the adapted model's.
-        cost: of everything up to the last checkpoint: rollouts, signal, training, all rounds.
-        validation: of trying checkpoints on the validation problems, all rounds.
-        curve: the checkpoints of the chosen gate, in order, all rounds.
-        round: 1, or more where the model is an adapter of the round before.
+        cost: of everything up to the last checkpoint: rollouts, signal, training.
+        validation: of trying checkpoints on the validation problems.
+        curve: the checkpoints of the chosen gate, in order.
     """
 
     path: Path
@@ -80,7 +78,6 @@ class Run:
     cost: StageCost
     validation: StageCost
     curve: list[Point]
-    round: int = 1
 
 
 @dataclass(frozen=True)
@@ -129,7 +126,7 @@ def read_arms(paths: Sequence[Path]) -> list[Arm]:
     groups: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         alike = {key: value for key, value in flat(run.recipe).items() if key not in SEEDS}
-        groups[json.dumps([run.round, alike], sort_keys=True)].append(run)
+        groups[json.dumps(alike, sort_keys=True)].append(run)
     arms = [_base(runs)]
     for name, members in zip(_names([members[0] for members in groups.values()]), groups.values(), strict=True):
         seeds = [run.recipe["seed"] for run in members]
@@ -159,11 +156,8 @@ def _read(path: Path) -> Run:
     counts: TrainingCounts = record["counts"]
     stages = [path / stage / "stage.json" for stage in ("rollouts", "signal")]
     before = [StageCost(**read_json(stage)["cost"]) for stage in stages if stage.is_file()]
-    earlier = _round_before(recipe["model"]["name"])
-    if earlier:
-        before.insert(0, earlier.cost)
     spent = _cost_at(max(counts["checkpoints"], key=lambda c: c["seconds"]))
-    run = Run(
+    return Run(
         path=path,
         recipe=recipe,
         model=summary["model"],
@@ -172,27 +166,6 @@ def _read(path: Path) -> Run:
         cost=reduce(add, [*before, spent]),
         validation=StageCost(**record["cost"]) - spent,
         curve=_curve(path, counts, before),
-    )
-    return _after(earlier, run) if earlier else run
-
-
-def _round_before(model: str) -> Run | None:
-    """The run whose adapter a model is, if it is one."""
-    run = Path(model).parent.parent
-    return _read(run) if is_adapter(Path(model)) and (run / "recipe.yaml").is_file() else None
-
-
-def _after(earlier: Run, run: Run) -> Run:
-    """A run as the next round of another."""
-    alike = list(earlier.curve[-1].correct) == list(run.curve[-1].correct)
-    return replace(
-        run,
-        recipe={**run.recipe, "model": earlier.recipe["model"]},
-        model=earlier.model,
-        base=earlier.base,
-        validation=earlier.validation + run.validation,
-        curve=(earlier.curve if alike else []) + run.curve,
-        round=earlier.round + 1,
     )
 
 
@@ -268,10 +241,7 @@ def _asked(run: Path) -> dict[str, tuple[str, str]]:
 
 def _names(runs: Sequence[Run]) -> list[str]:
     """A name for each run's recipe: its method, and where that is not enough the keys that differ."""
-    methods = [
-        name_of(TrainingConfig(**run.recipe["training"])) + (f", round {run.round}" if run.round > 1 else "")
-        for run in runs
-    ]
+    methods = [_method_of(run.recipe) for run in runs]
     recipes = [flat(run.recipe) for run in runs]
     names = []
     for method, recipe in zip(methods, recipes, strict=True):
@@ -281,6 +251,11 @@ def _names(runs: Sequence[Run]) -> list[str]:
         shown = ", ".join(f"{key.rpartition('.')[2]} {recipe[key]}" for key in told or differing)
         names.append(f"{method} ({shown})" if shown else method)
     return names
+
+
+def _method_of(recipe: Mapping[str, Any]) -> str:
+    method, rounds = name_of(TrainingConfig(**recipe["training"])), recipe["rounds"]
+    return f"{method}, {rounds} rounds" if rounds > 1 else method
 
 
 def name_of(config: TrainingConfig) -> str:
