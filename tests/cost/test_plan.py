@@ -100,6 +100,22 @@ def test_tokens_of_the_papers_recipe_by_hand():
     assert len({part.flops for part in courses[1:]}) == 1
 
 
+def test_rounds_ask_and_teach_what_they_are_told():
+    """Three rounds of two problems, of six rollouts four teach: everything but the evaluation three times."""
+    keys = ("rollouts.problems=2", "rollouts.rollouts_per_problem=6", "signal.rollouts=4")
+    once, thrice = (
+        stage_work(load_recipe("default", (f"rounds={rounds}", *keys)), shape(), device_named("h100"), LENGTHS)
+        for rounds in (1, 3)
+    )
+    tokens = {name: [sum(w.tokens for w in stages[name]) for stages in (once, thrice)] for name in once}
+    sampled = 2 * 6 * min(LENGTHS.completion, load_recipe("default").rollouts.max_new_tokens)
+    assert tokens["rollouts"] == [sampled, sampled]
+    learnt = sum(work.tokens for work in once["training"] if work.kind == "train")
+    assert learnt == 2 * 4 * (LENGTHS.prompt + LENGTHS.completion)
+    assert tokens["training"][1] == 3 * tokens["training"][0] + 2 * tokens["rollouts"][0]
+    assert tokens["evaluation"][0] == tokens["evaluation"][1]
+
+
 def test_sampling_by_hand():
     overrides = ("rollouts.batch_size=100", "problems.train.limit=50", "rollouts.max_new_tokens=1000")
     small = shape()

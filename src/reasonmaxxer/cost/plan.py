@@ -226,8 +226,9 @@ class Formulas:
             raise UserError(f"A plan is made for ReasonMaxxer, not training.method '{recipe.training.method}'.")
         each, limit = recipe.rollouts.rollouts_per_problem, config.max_new_tokens
         train, validation, test = map(self._problems, ("train", "validation", "test"))
-        kept = min(signal.problems, train)
-        sequences = math.ceil(kept * each * (1 - signal.trim_longest) / (1 if signal.negative_weight else 2))
+        rounds, asked = recipe.rounds, min(train, recipe.rollouts.problems or train)
+        kept, teaching = min(signal.problems, asked), min(each, signal.rollouts or each)
+        sequences = math.ceil(kept * teaching * (1 - signal.trim_longest) / (1 if signal.negative_weight else 2))
         steps, gates = planned_steps(sequences, recipe.training), len(signal.gate.candidates())
         checkpoints = math.ceil(steps / math.ceil(steps / recipe.training.checkpoints))
         arm = [self._sampling(test, 1, limit)]
@@ -235,14 +236,16 @@ class Formulas:
             arm.append(self._sampling(min(test, config.sampled_problems or test), config.samples, limit))
         inspection = recipe.inspection
         shown = min(inspection.train_problems, kept) * each + 2 * min(inspection.test_problems, test)
-        first = {"rollouts": [self._sampling(train, each, recipe.rollouts.max_new_tokens)]}
+        sampling = self._sampling(asked, each, recipe.rollouts.max_new_tokens)
+        first = {"rollouts": [sampling]}
         if recipe.rollouts.imported:
             first = {"signal": [self._reading(sequences)]}
         return {
             **first,
             # the base reads the sequences for the first gate alone; every checkpoint answers the validation problems
-            "training": [self._training(sequences, fresh=gate == 0) for gate in range(gates)]
-            + [self._sampling(validation, 1, limit)] * gates * checkpoints,
+            "training": [self._training(sequences, fresh=gate == 0) for gate in range(gates)] * rounds
+            + [self._sampling(validation, 1, limit)] * gates * checkpoints * rounds
+            + [sampling] * (rounds - 1),
             "evaluation": 2 * arm,
             "inspection": [self._reading(2 * shown)],
         }
