@@ -8,13 +8,16 @@ import torch
 from rich.console import Console
 
 from reasonmaxxer.artifacts import file_hash, read_json, read_table
+from reasonmaxxer.config import SuiteConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.models import load_model
 from reasonmaxxer.models import teachers as teachers_module
 from reasonmaxxer.models.teachers import describe_teacher
+from reasonmaxxer.recipe import parse_config
 from reasonmaxxer.report.comparison import write_comparison
 from reasonmaxxer.report.page import write_report
 from reasonmaxxer.report.status import print_status, print_summary
+from reasonmaxxer.work.evaluate import evaluate
 from reasonmaxxer.work.main_job import run
 from reasonmaxxer.work.status import read_status
 from tests.tiny import tiny_recipe
@@ -168,6 +171,53 @@ def test_runs_compare(runs, tmp_path):
             sampled = summary["adapted"]["sampled"][f"pass@{row['k']}"]["value"]
             assert row["value"] == pytest.approx(sampled)
     print_summary(read_json(paths[1] / "summary.json"), paths[1], Console(file=io.StringIO()))
+
+
+def test_evaluations_of_the_base_stand_beside_the_runs(runs, tmp_path):
+    recipe, folder = runs
+    test = {"source": recipe.problems.test.source}
+
+    def measured(name, **more):
+        values = {"model": recipe.model.model_dump(), "verify": {"extraction": "last_number"}, "max_new_tokens": 5}
+        config = parse_config(SuiteConfig, values | {"problems": [test], "temperature": 1.0, "top_p": 1.0} | more)
+        evaluate(config, tmp_path / name)
+        return tmp_path / name
+
+    greedy = measured("greedy", temperature=0)
+    voted = measured("voted", temperature=0.5, samples=4, ks=[1, 4])
+    power = measured("power", temperature=0.25, power={"cuts": "uniform", "blocks": 2, "steps": 2})
+    paths = [folder / "reasonmaxxer", greedy, folder / "grpo", voted, power]
+    found = write_comparison(paths, tmp_path / "out")
+    rows = {row["name"]: row for row in found["without_training"]}
+    assert list(rows) == [
+        "base, greedy", "greedy", "temperature 0.5, top-p 1, avg@4", "temperature 0.5, top-p 1, maj@4",
+        "power sampling, uniform cuts, alpha 4", "ReasonMaxxer, greedy", "GRPO, greedy",
+    ]  # fmt: skip
+    again, first = rows["greedy"], rows["base, greedy"]
+    assert again["accuracy"] == first["accuracy"] == {k: found["arms"][0]["greedy"][k] for k in first["accuracy"]}
+    assert again["minus_base"]["value"] == again["minus_base"]["high"] == 0
+    assert again["tokens"] == first["tokens"] and again["flops"] == pytest.approx(first["flops"], rel=0.1)
+    drawn, won = rows["temperature 0.5, top-p 1, avg@4"], rows["temperature 0.5, top-p 1, maj@4"]
+    (benchmark,) = read_json(voted / "summary.json")["benchmarks"]
+    assert drawn["accuracy"]["value"] == benchmark["accuracy"]["value"]
+    assert won["accuracy"]["value"] == benchmark["maj_at"][0]["value"]
+    assert won["tokens"] == 4 * drawn["tokens"] == benchmark["mean_tokens"] * 4 and won["flops"] == 4 * drawn["flops"]
+    ours = rows["ReasonMaxxer, greedy"]
+    assert drawn["first_minus"]["value"] == pytest.approx(ours["accuracy"]["value"] - drawn["accuracy"]["value"])
+    assert rows["power sampling, uniform cuts, alpha 4"]["tokens"] > 2 * first["tokens"]
+    assert ours["folder"] is None and drawn["folder"] == str(voted)
+    assert "temperature 0.5, top-p 1, maj@4" in (tmp_path / "out" / "comparison.html").read_text()
+    assert "without_training" not in write_comparison(paths[:1], tmp_path / "alone")
+
+    for name, more, said in (
+        ("few", {"limit": 3}, "lacks some of the 5 test problems"),
+        ("long", {"max_new_tokens": 6}, r"differ in max_new_tokens \(6 and 5\)"),
+        ("adapted", {"adapter": str(folder / "grpo" / "training" / "adapter")}, "differ in model fingerprint"),
+    ):
+        with pytest.raises(UserError, match=said):
+            write_comparison([folder / "reasonmaxxer", measured(name, **more)], tmp_path / "no")
+    with pytest.raises(UserError, match="at least one run"):
+        write_comparison([greedy], tmp_path / "no")
 
 
 def test_a_run_becomes_a_teacher(runs, tmp_path, monkeypatch, capsys):

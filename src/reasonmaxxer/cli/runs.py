@@ -30,13 +30,17 @@ def report(
 
 def compare(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN...", help="Finished runs of one model; costs are held to the first.")
+        list[Path],
+        typer.Argument(
+            metavar="RUN...",
+            help="Finished runs of one model; costs are held to the first. And folders of evaluate, of its base.",
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the comparison.")] = Path("runs/comparison"),
 ) -> None:
     """Compare runs: accuracy, pass@k and measured cost, as HTML, Markdown, LaTeX and JSON.
 
-    Runs that differ only in their seed make one arm.
+    Runs that differ only in their seed make one arm. Folders of evaluate show what the base scores without training.
     """
     from rich.console import Console
 

@@ -34,11 +34,15 @@ class Answers:
         greedy: 1 right, 0 wrong, by problem id.
         sampled: completions drawn and those right, by problem id; empty where none were drawn.
         truncated: share of all completions cut at the length limit.
+        tokens: of a greedy completion, mean.
+        flops: of a greedy completion and its prompt, by formula: its share of the evaluation's, by tokens read.
     """
 
     greedy: dict[str, float]
     sampled: dict[str, tuple[int, int]]
     truncated: float
+    tokens: float = 0.0
+    flops: float = 0.0
 
     @property
     def drawn(self) -> int:
@@ -120,6 +124,8 @@ def read_arms(paths: Sequence[Path]) -> list[Arm]:
     """
     if len({path.resolve() for path in paths}) < len(paths):
         raise UserError("A run is named twice: each counts once.")
+    if not paths:
+        raise UserError("compare takes at least one run, and holds evaluations against it.")
     runs = [_read(path) for path in paths]
     for run in runs[1:]:
         _refuse_unlike(runs[0], run)
@@ -189,7 +195,7 @@ def _cost_at(checkpoint: Mapping[str, Any]) -> StageCost:
 
 
 def _answers(folder: Path, arm: str) -> Answers:
-    columns = ("problem_id", "outcome", "finish_reason")
+    columns = ("problem_id", "outcome", "finish_reason", "prompt_ids", "completion_ids")
     greedy = read_columns(folder / f"{arm}-greedy", columns)
     drawn = read_columns(folder / f"{arm}-sampled", columns)
     counts = Counter(row["problem_id"] for row in drawn)
@@ -198,7 +204,22 @@ def _answers(folder: Path, arm: str) -> Answers:
         {row["problem_id"]: float(row["outcome"] == "correct") for row in greedy},
         {problem: (count, right[problem]) for problem, count in counts.items()},
         float(np.mean([row["finish_reason"] == "length" for row in greedy + drawn])),
+        float(np.mean([len(row["completion_ids"]) for row in greedy])),
+        _flops_per_token(folder) * _tokens(greedy) / len(greedy),
     )
+
+
+def _flops_per_token(folder: Path) -> float:
+    """What an evaluation has cost for each token of its prompts and completions."""
+    columns = ("problem_id", "prompt_ids", "completion_ids")
+    read = sum(_tokens(read_columns(arm, columns)) for arm in folder.iterdir())
+    return float(read_json(folder / "stage.json")["cost"]["flops"]) / read
+
+
+def _tokens(rows: Sequence[Mapping[str, Any]]) -> int:
+    """Tokens of completions, and of the prompts, which are read once."""
+    prompts = {row["problem_id"]: len(row["prompt_ids"]) for row in rows}
+    return sum(prompts.values()) + sum(len(row["completion_ids"]) for row in rows)
 
 
 def _refuse_unlike(one: Run, other: Run) -> None:
@@ -215,7 +236,7 @@ def _refuse_unlike(one: Run, other: Run) -> None:
     if list(one.base.greedy) != list(other.base.greedy):
         strange = sorted(set(one.base.greedy) ^ set(other.base.greedy)) or ["another order"]
         refuse("test problems", f"{len(one.base.greedy)} problems", f"{len(other.base.greedy)}, such as {strange[0]}")
-    asked, theirs = (_asked(run.path) for run in (one, other))
+    asked, theirs = (asked_in(run.path / "problems" / "test.parquet") for run in (one, other))
     for problem, first in asked.items():
         if first != theirs[problem]:
             refuse(f"test problem {problem}", first, theirs[problem])
@@ -233,9 +254,9 @@ def _refuse_unlike(one: Run, other: Run) -> None:
         refuse(f"verifier {verifier}, which was edited between them", *graders)
 
 
-def _asked(run: Path) -> dict[str, tuple[str, str]]:
-    """Text and answer of each test problem, by id."""
-    rows = read_table(run / "problems" / "test.parquet", ("id", "text", "answer")).to_pylist()
+def asked_in(table: Path) -> dict[str, tuple[str, str]]:
+    """Text and answer of each problem of a table, by id."""
+    rows = read_table(table, ("id", "text", "answer")).to_pylist()
     return {row["id"]: (row["text"], row["answer"]) for row in rows}
 
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 import numpy as np
+from typing_extensions import NotRequired
 
 from reasonmaxxer.cost import StageCost
 from reasonmaxxer.measure.arms import BASE, Arm, Run
 from reasonmaxxer.measure.metrics import bootstrap, mcnemar
+from reasonmaxxer.measure.rivals import Rival
 
 SCHEMA = 1
 UNITS = ("flops", "seconds", "usd")
@@ -31,6 +33,7 @@ class Comparison(TypedDict):
     protocol: dict[str, Any]
     arms: list[dict[str, Any]]
     ratios: list[dict[str, Any]]
+    without_training: NotRequired[list[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -42,11 +45,12 @@ class Checkpoint:
     correct_P: np.ndarray
 
 
-def compare(arms: Sequence[Arm]) -> Comparison:
+def compare(arms: Sequence[Arm], rivals: Sequence[Rival] = ()) -> Comparison:
     """Compare arms with their base, and the costs of all with those of the first.
 
     Args:
         arms: of `read_arms`, the base first.
+        rivals: of `read_rivals`, which need no training.
     """
     base = arms[0]
     first = arms[1].runs[0]
@@ -54,7 +58,7 @@ def compare(arms: Sequence[Arm]) -> Comparison:
     sampled = [arm for arm in arms if any(arm.samples([p]) for p in problems)]
     drawn = [p for p in problems if sampled and min(arm.samples([p]) for arm in sampled) > 0]
     evaluation = first.recipe["evaluation"]
-    return {
+    found: Comparison = {
         "schema": SCHEMA,
         "model": first.model,
         "test_problems": len(problems),
@@ -67,6 +71,32 @@ def compare(arms: Sequence[Arm]) -> Comparison:
         "arms": [_arm(arm, base, problems, drawn) for arm in arms],
         "ratios": _ratios(arms),
     }
+    if rivals:
+        found["without_training"] = _without_training(arms, rivals, problems)
+    return found
+
+
+def _without_training(arms: Sequence[Arm], rivals: Sequence[Rival], problems: list[str]) -> list[dict[str, Any]]:
+    """Every way to answer the test problems: the base's greedily, rivals, and arms greedily, each paired with two."""
+    trained = [_greedily(arm, problems) for arm in arms]
+    base, first = trained[0], trained[1]
+    return [
+        {
+            "name": way.name,
+            "folder": str(way.folder) if way.folder else None,
+            "accuracy": _estimate(way.right_P),
+            "minus_base": _estimate(way.right_P - base.right_P),
+            "first_minus": _estimate(first.right_P - way.right_P),
+            "tokens": way.tokens,
+            "flops": way.flops,
+        }
+        for way in (base, *rivals, *trained[1:])
+    ]
+
+
+def _greedily(arm: Arm, problems: list[str]) -> Rival:
+    tokens, flops = (float(np.mean([getattr(a, name) for a in arm.answers])) for name in ("tokens", "flops"))
+    return Rival(f"{arm.name}, greedy", None, arm.greedy(problems).mean(0), tokens, flops)
 
 
 def _arm(arm: Arm, base: Arm, problems: list[str], drawn: list[str]) -> dict[str, Any]:

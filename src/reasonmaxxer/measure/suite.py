@@ -9,7 +9,7 @@ import numpy as np
 from reasonmaxxer.config import SuiteConfig
 from reasonmaxxer.measure.metrics import bootstrap
 from reasonmaxxer.measure.rollouts import mean_rewards, pass_at, rewards_by_problem, rollout_summary
-from reasonmaxxer.measure.votes import GradeAnswers, majority_at
+from reasonmaxxer.measure.votes import GradeAnswers, majority_at, voting
 from reasonmaxxer.problems import Problem
 from reasonmaxxer.rollouts.table import Rollout
 
@@ -45,13 +45,12 @@ def measure(
     rewards = [by_problem[problem.id] for problem in problems]
     rates = mean_rewards(rewards)
     found = rollout_summary(rollouts)
-    read = not config.verify.function and all(problem.verifier != "code" for problem in problems)
-    voting = [k for k in config.ks if k > 1] if read else []
-    voted = zip(voting, majority_at(voting, problems, rollouts, grade) if voting else (), strict=True)
+    votes = voting(config.ks, problems, config.verify)
+    voted = zip(votes, majority_at(votes, problems, rollouts, grade), strict=True)
     return {
         "accuracy": _estimate(rates, config),
         "pass_at": [{"k": k} | _estimate(pass_at(k, rewards), config) for k in config.ks],
-        **({"maj_at": [{"k": k} | _estimate(rates, config) for k, rates in voted]} if voting else {}),
+        **({"maj_at": [{"k": k} | _estimate(rates, config) for k, rates in voted]} if votes else {}),
         "by": {name: part for name in PARTS if (part := _by(name, problems, rates, config))},
         "outcomes": found["outcomes"],
         "truncated_share": found["truncated_share"],

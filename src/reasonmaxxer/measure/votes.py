@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from reasonmaxxer.config import VerifyConfig
 from reasonmaxxer.measure.metrics import majority_at_k
 from reasonmaxxer.problems import Problem
 from reasonmaxxer.rollouts.table import Rollout
@@ -13,6 +14,12 @@ from reasonmaxxer.verify import Grade
 
 GradeAnswers = Callable[[Sequence[tuple[Problem, str]]], list[Grade]]
 """Grades answers of problems that were read before, in order."""
+
+
+def voting(ks: Sequence[int], problems: Sequence[Problem], config: VerifyConfig) -> list[int]:
+    """Those k that have a maj@k: above 1, where answers are read, which a program's and a function's are not."""
+    read = not config.function and all(problem.verifier != "code" for problem in problems)
+    return [k for k in ks if k > 1] if read else []
 
 
 def majority_at(
@@ -26,6 +33,8 @@ def majority_at(
         rollouts: graded, as many of each.
         grade: the verifier.
     """
+    if not ks:
+        return []
     drawn = Counter(r.problem_id for r in rollouts)
     right = Counter(r.problem_id for r in rollouts if r.reward)
     wrong = _wrong_votes(problems, rollouts, grade)

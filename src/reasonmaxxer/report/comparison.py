@@ -9,12 +9,14 @@ from reasonmaxxer.artifacts import read_object, write_json
 from reasonmaxxer.measure.arms import read_arms
 from reasonmaxxer.measure.comparison import Comparison, compare, crossing
 from reasonmaxxer.measure.published import published_costs
+from reasonmaxxer.measure.rivals import read_rivals
 from reasonmaxxer.report import figures
 from reasonmaxxer.report.content import Content, Panel, Section, Table
 from reasonmaxxer.report.numbers import counted, number, signed
 from reasonmaxxer.report.page import write_report
 from reasonmaxxer.report.tables import cost_cells
 from reasonmaxxer.report.words import Words
+from reasonmaxxer.work.folder import is_workspace, read_claim
 
 Found = Mapping[str, Any]
 """What `comparison.json` holds."""
@@ -24,7 +26,7 @@ def write_comparison(runs: Sequence[Path], out: Path) -> Comparison:
     """Compare runs of one model and write `comparison.html`, `.md`, `.tex` and `.json` into a folder.
 
     Args:
-        runs: run directories; the first is what costs are held against.
+        runs: run directories, the first of which is what costs are held against, and folders of `evaluate`.
         out: folder to write to.
 
     Returns:
@@ -33,7 +35,9 @@ def write_comparison(runs: Sequence[Path], out: Path) -> Comparison:
     Raises:
         UserError: runs that are unfinished or cannot be compared.
     """
-    found = compare(read_arms(runs))
+    evaluations = [path for path in runs if is_workspace(path) and read_claim(path).command == "evaluate"]
+    arms = read_arms([path for path in runs if path not in evaluations])
+    found = compare(arms, read_rivals(evaluations, arms[1].runs[0]))
     write_json(found, out / "comparison.json")
     write_report(out)
     return found
@@ -43,7 +47,8 @@ def content(folder: Path) -> Content:
     """The page of a finished folder of `compare`."""
     found = read_object(folder / "comparison.json", ("schema",))
     arms, words = found["arms"], words_of(found)
-    tables = [_accuracy(words), _pass_at(words), _cost(words), _ratios(words), _published(words)]
+    drawn = (_accuracy, _without_training, _pass_at, _cost, _ratios, _published)
+    tables = [table(words) for table in drawn]
     return words.content(
         command=f"comparison of {counted(len(arms) - 1, 'arm')} with the base",
         title=found["model"]["name"],
@@ -55,7 +60,10 @@ def content(folder: Path) -> Content:
                 if table.rows
             ),
         ],
-        facts=[(arm["name"], run) for arm in arms for run in arm["runs"]],
+        facts=[
+            *((arm["name"], run) for arm in arms for run in arm["runs"]),
+            *((way["name"], way["folder"]) for way in found.get("without_training", ()) if way["folder"]),
+        ],
     )
 
 
@@ -95,6 +103,21 @@ def _accuracy(words: Words) -> Table:
             )
         )
     return words.table("accuracy-table", rows, headline=True)
+
+
+def _without_training(words: Words) -> Table:
+    rows = [
+        (
+            way["name"],
+            number(way["accuracy"], 3),
+            signed(way["minus_base"]),
+            signed(way["first_minus"]),
+            f"{way['tokens']:,.0f}",
+            f"{way['flops'] / 1e12:,.3f}",
+        )
+        for way in words.found.get("without_training", ())
+    ]
+    return words.table("untrained-table", rows, headline=True)
 
 
 def _pass_at(words: Words) -> Table:
