@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from reasonmaxxer.config import CostConfig
 from reasonmaxxer.cost import Meter, ModelFlops, StageCost, price_of
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.rollouts.table import Rollout
 from tests.tiny import tiny_model
 
 ATTENTION = 3 * 4 * 8  # layers x heads x head size of the tiny llama
@@ -58,6 +59,15 @@ def test_sampling_charges_the_prompt_once_and_no_token_twice():
         2 * per_token + 4 * ATTENTION * (6 + 7) + 2 * 2 * flops.head
     )
     assert flops.sampling([5], [(5, 3), (5, 1)]) == expected
+
+
+def test_what_is_drawn_after_a_cut_is_charged_from_the_token_before_it():
+    flops = ModelFlops(tiny_model("llama"))
+    kept = Rollout("p", 0, 0, [1] * 5, [1] * 4, "", "stop")
+    # Prompt of 5; 2 tokens drawn behind 7: the seventh and one of them are read, attending to 7 and 8.
+    expected = flops.hidden(5) + flops.logits(1) + 2 * 2 * flops.linear + 4 * ATTENTION * (7 + 8) + 2 * 2 * flops.head
+    assert flops.rollouts([kept], [(7, 2)]) == expected
+    assert flops.rollouts([kept]) == flops.sampling([5], [(5, 4)])
 
 
 def test_training_is_what_the_counter_sees_of_a_plain_loss():

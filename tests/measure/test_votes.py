@@ -7,7 +7,7 @@ from reasonmaxxer.measure.votes import majority_at
 from reasonmaxxer.problems import Problem
 from reasonmaxxer.rollouts.sampler import graded
 from reasonmaxxer.rollouts.table import Rollout
-from reasonmaxxer.verify import Verifier
+from reasonmaxxer.verify import Grade, Outcome, Verifier
 
 
 def voted(problem, texts, k):
@@ -42,3 +42,19 @@ def test_another_problems_votes_do_not_count():
     with Verifier(VerifyConfig(workers=1), "chat_template") as verifier:
         one, three = majority_at([1, 3], problems, rows, verifier.grade_answers)
     assert one.tolist() == [pytest.approx(2 / 3), 0] and three.tolist() == [1, 0]
+
+
+def test_no_answer_is_waited_for_twice():
+    asked = []
+
+    def grade(items):
+        asked.append([answer for _, answer in items])
+        return [Grade(Outcome.TIMEOUT, answer) for _, answer in items]
+
+    answers = ["a", "b", "c", "d"]
+    rows = [
+        Rollout("p", n, n, [1], [1], "", "stop", outcome="wrong", extracted=answer)
+        for n, answer in enumerate([*answers, "d"])
+    ]
+    (rate,) = majority_at([5], [Problem("p", "?", "1", "d")], rows, grade)
+    assert asked == [["b", "c", "d"], [], [], []] and rate.tolist() == [0]

@@ -65,10 +65,12 @@ class ModelFlops:
 
         Args:
             rollouts: those that were kept.
-            sampled: tokens before and in all that were drawn on the way, where others were too.
+            sampled: tokens before and in all that were drawn on the way, where others were too; each begins by
+                reading the token before it again.
         """
         prompts = {tuple(r.prompt_ids) for r in rollouts}
-        lengths = sampled or [(len(r.prompt_ids), len(r.completion_ids)) for r in rollouts]
+        lengths = [(before - 1, 1 + drawn) for before, drawn in sampled]
+        lengths = lengths or [(len(r.prompt_ids), len(r.completion_ids)) for r in rollouts]
         return self.sampling([len(p) for p in prompts], lengths)
 
     def training(self, layout: Sequence[Sequence[int]], decisions: int, *, anchored: bool, base: bool) -> float:

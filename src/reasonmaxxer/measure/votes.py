@@ -10,7 +10,7 @@ from reasonmaxxer.config import VerifyConfig
 from reasonmaxxer.measure.metrics import majority_at_k
 from reasonmaxxer.problems import Problem
 from reasonmaxxer.rollouts.table import Rollout
-from reasonmaxxer.verify import Grade
+from reasonmaxxer.verify import Grade, Outcome
 
 GradeAnswers = Callable[[Sequence[tuple[Problem, str]]], list[Grade]]
 """Grades answers of problems that were read before, in order."""
@@ -64,7 +64,10 @@ def _wrong_votes(
             for answer in left[problem.id]
             if answer != first[problem.id] and (problem.id, answer) in gradable
         ]
-        same = {(p.id, a) for (p, a), given in zip(asked, grade(asked), strict=True) if given.reward}
+        grades = [(problem.id, answer, given) for (problem, answer), given in zip(asked, grade(asked), strict=True)]
+        same = {(own, answer) for own, answer, given in grades if given.reward}
+        stuck = (Outcome.TIMEOUT, Outcome.ERROR)  # none is waited for twice
+        gradable -= {(own, answer) for own, answer, given in grades if given.outcome in stuck}
         for own, answers in left.items():
             alike = [answer for answer in answers if answer == first[own] or (own, answer) in same]
             votes[own].append(sum(answers.pop(answer) for answer in alike))
