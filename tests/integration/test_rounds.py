@@ -209,3 +209,11 @@ def test_every_problem_is_asked_once_before_any_is_asked_again():
 def test_what_has_no_rounds_is_refused(changes, said):
     with pytest.raises(UserError, match=said):
         parse_config(Recipe, {"rounds": 2, **changes})
+
+
+def test_the_page_tells_of_all_rounds(done):
+    out, summary = done
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "72 rollouts in 3 rounds, the first of the base" in " ".join(page.split())
+    for r in summary["training"]["rounds"]:
+        assert f"<td>{r['sequences']}</td>" in page or f">{r['sequences']}<" in page

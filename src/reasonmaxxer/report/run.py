@@ -178,15 +178,24 @@ def _entropy(results: Results, words: Words) -> Panel:
 def _training(results: Results, words: Words) -> Section:
     history, chosen, step = results.history, results.chosen_gate, results.summary["training"]["steps"]
     learnt = words.panel("delta-logprob", training.delta_logprob(history, chosen, step), swept=len(results.gates) > 1)
-    kl, loss, norm, rate = (
-        words.panel(column, training.metric(history, column, axis, chosen, step)) for column, axis in METRICS.items()
-    )
+    drawn = {
+        column: words.panel(column, training.metric(history, column, axis, chosen, step))
+        for column, axis in METRICS.items()
+        if any(row[column] is not None for row in history)  # without an anchor there is no KL
+    }
     return Section(
         "learning",
         "How training went",
-        [learnt, _validation(results, words), kl, loss],
+        [learnt, _validation(results, words), *(drawn[name] for name in ("kl", "loss") if name in drawn)],
         _rounds(results, words),
-        parts=[Section("optimiser", "Gradient norm and learning rate", [norm, rate], folded=True)],
+        parts=[
+            Section(
+                "optimiser",
+                "Gradient norm and learning rate",
+                [drawn["grad_norm"], drawn["learning_rate"]],
+                folded=True,
+            )
+        ],
     )
 
 
