@@ -12,6 +12,10 @@ class UserError(Exception):
     """
 
 
+class NothingToLearnError(UserError):
+    """Rollouts that teach nothing; of the rounds of a training it ends the last."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` for the nearest known name, or an empty string."""
     nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)

@@ -16,13 +16,16 @@ from reasonmaxxer.artifacts import file_hash, read_json, read_table
 from reasonmaxxer.config import Recipe
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.measure.arms import read_arms
+from reasonmaxxer.method import gate, selection
 from reasonmaxxer.method.pool import Group
 from reasonmaxxer.problems import Problem
 from reasonmaxxer.recipe import dump_config, parse_config
 from reasonmaxxer.rollouts.collect import read_rollouts
-from reasonmaxxer.work import training
+from reasonmaxxer.work import model, training
 from reasonmaxxer.work.main_job import run
+from reasonmaxxer.work.progress import Display
 from reasonmaxxer.work.rounds import round_problems
+from tests.integration.test_engines import Silent
 from tests.tiny import tiny_recipe
 
 
@@ -217,3 +220,44 @@ def test_the_page_tells_of_all_rounds(done):
     assert "72 rollouts in 3 rounds, the first of the base" in " ".join(page.split())
     for r in summary["training"]["rounds"]:
         assert f"<td>{r['sequences']}</td>" in page or f">{r['sequences']}<" in page
+
+
+def test_what_an_engine_does_not_tell_the_adapter_that_sampled_says(recipe, patient, done, tmp_path, monkeypatch):
+    log = []
+    monkeypatch.setattr(model, "make_engine", lambda config, *rest: Silent(*rest, log=log))
+    out, (told, _) = tmp_path / "silent", done
+    summary = run(recipe.model_copy(update={"rounds": 2}), out)
+    assert all(r.entropy is None for r in read_rollouts(out / "training/round-2/rollouts"))
+    ours, theirs = (read_table(o / "training/round-2/examples.parquet").to_pylist() for o in (out, told))
+    assert [e["completion_ids"] for e in ours] == [e["completion_ids"] for e in theirs]
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one["logprob"], other["logprob"], rtol=1e-4, atol=1e-4)
+    first = summary["training"]["rounds"][0]["steps"]
+    after = log.index(f"checkpoint-{first}") + 1  # validated, then sampled by the last checkpoint
+    assert log[after : after + 4] == ["closed", f"checkpoint-{first}", f"checkpoint-{first}", "closed"]
+
+
+@pytest.mark.parametrize(
+    ("signal", "said"),
+    [
+        ({"gate": {"kind": "threshold", "tau": 0.0}}, "lets no position through"),
+        ({}, "no rollout differs from the others"),
+    ],
+)
+def test_rounds_end_when_nothing_is_left_to_learn_from(signal, said, tmp_path, monkeypatch):
+    plain = training.next_lesson
+
+    def sure(*given):
+        with monkeypatch.context() as patch:
+            if signal:
+                patch.setattr(gate, "_share_above", lambda *given: 0.0)
+            else:
+                patch.setattr(selection, "advantages", lambda rewards, *given: np.zeros(len(rewards)))
+            return plain(*given)
+
+    monkeypatch.setattr(training, "next_lesson", sure)
+    warned = []
+    monkeypatch.setattr(Display, "warn", lambda display, text: warned.append(text))
+    summary = run(in_rounds(tmp_path, 3, signal=signal, training={"checkpoints": 1}), tmp_path / "out")
+    assert [r["round"] for r in summary["training"]["rounds"]] == [1]
+    assert any("round 2" in text and said in text for text in warned)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from reasonmaxxer.config import GATE_KNOBS, GateConfig, GateKind
-from reasonmaxxer.errors import UserError
+from reasonmaxxer.errors import NothingToLearnError
 from reasonmaxxer.method.draws import keyed_random
 
 
@@ -153,13 +153,13 @@ def gate_warnings(gates: Sequence[Gate], entropies: Sequence[Sequence[float]]) -
         entropies: entropy at every token of every completion, nats.
 
     Raises:
-        UserError: none of them lets anything through.
+        NothingToLearnError: none of them lets anything through.
     """
     closed = [gate for gate in gates if gate.decision_share == 0]
     highest = max(max(entropy_T, default=0.0) for entropy_T in entropies)
     warnings = [_closed(gate, highest) for gate in closed]
     if closed and len(closed) == len(gates):
-        raise UserError("\n".join([*warnings, "With --reuse, the rollouts of this run serve the next."]))
+        raise NothingToLearnError("\n".join([*warnings, "With --reuse, the rollouts of this run serve the next."]))
     return warnings
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from reasonmaxxer.artifacts import schema
 from reasonmaxxer.config import SignalConfig
-from reasonmaxxer.errors import UserError
+from reasonmaxxer.errors import NothingToLearnError
 from reasonmaxxer.method.advantages import advantages
 from reasonmaxxer.method.draws import keyed_random
 from reasonmaxxer.method.pool import Group, Pool, no_mixed_problem
@@ -60,11 +60,11 @@ def select_groups(groups: Sequence[Group], count: int) -> list[Group]:
     Ties go to fewer truncated rollouts, then to shorter completions, then by problem id.
 
     Raises:
-        UserError: no group is mixed; it says what the rollouts looked like and what to change.
+        NothingToLearnError: no group is mixed; it says what the rollouts looked like and what to change.
     """
     mixed = [group for group in groups if group.mixed]
     if not mixed:
-        raise UserError(no_mixed_problem(Pool.of(groups)))
+        raise NothingToLearnError(no_mixed_problem(Pool.of(groups)))
     return sorted(mixed, key=_distance_from_edge)[:count]
 
 

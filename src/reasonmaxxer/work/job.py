@@ -1,6 +1,7 @@
 """What the stages of a run are given: its recipe, its workspace, and the one model."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ from reasonmaxxer.config import ONLINE, Method, Recipe
 from reasonmaxxer.cost import price_of
 from reasonmaxxer.cost.shape import rollouts_per_shard, shape_of
 from reasonmaxxer.environment import describe_environment
+from reasonmaxxer.method.checkpoints import load_adapter_weights
 from reasonmaxxer.method.processes import check_processes, process_count
 from reasonmaxxer.method.selection import Example, examples_from_table
 from reasonmaxxer.method.trackers import check_trackers
@@ -86,6 +88,16 @@ class Job:
     def load_trained(self) -> None:
         """Put the chosen adapter on the base, unless it is there."""
         self.model.load_adapter(self.trained, self.recipe.training.adapter, self.recipe.seed)
+
+    @contextmanager
+    def carrying(self, adapter: Path) -> Iterator[None]:
+        """Within the block, the base carries an adapter of the recipe's shape."""
+        self.model.add_adapter(self.recipe.training.adapter, self.recipe.seed)
+        load_adapter_weights(self.model.model, adapter)
+        try:
+            yield
+        finally:
+            self.model.remove_adapter()
 
     def examples(self) -> list[Example]:
         """The rollouts that teach."""

@@ -7,17 +7,19 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
-from reasonmaxxer.artifacts import write_table
+from reasonmaxxer.artifacts import read_table, write_table
+from reasonmaxxer.errors import NothingToLearnError
 from reasonmaxxer.measure.rollouts import rollout_summary
-from reasonmaxxer.method.checkpoints import load_adapter_weights
 from reasonmaxxer.method.gate import Gate, resolve_gate
 from reasonmaxxer.method.pool import Group, group_rollouts
-from reasonmaxxer.method.selection import Example, example_table, examples_of, select_groups
+from reasonmaxxer.method.scoring import score_rollouts
+from reasonmaxxer.method.selection import Example, example_table, examples_from_table, examples_of, select_groups
 from reasonmaxxer.problems import Problem
 from reasonmaxxer.rollouts.engine import rollout_seed
 from reasonmaxxer.rollouts.table import Rollout
 from reasonmaxxer.work.job import Job
 from reasonmaxxer.work.records import RolloutCounts, SignalCounts
+from reasonmaxxer.work.sampling import count_scored
 from reasonmaxxer.work.stage_work import StageWork
 
 
@@ -62,31 +64,56 @@ def first_lesson(job: Job) -> Lesson:
     return Lesson(job.examples(), [Gate(**values) for values in signal["gates"]], job.workspace.counts("rollouts"))
 
 
-def next_lesson(job: Job, work: StageWork, number: int, start: Path) -> Lesson | None:
-    """Sample the adapter of a checkpoint, and choose what teaches; None where no problem is mixed any more.
+def next_lesson(job: Job, work: StageWork, number: int, start: Path) -> Lesson:
+    """Sample the adapter of a checkpoint, and choose what teaches.
 
     Args:
         job: the run.
         work: its training stage, which keeps rollouts and examples in `round-NUMBER`.
         number: of the round.
         start: the checkpoint.
+
+    Raises:
+        NothingToLearnError: no problem is mixed any more, or no rollout has an advantage.
     """
-    folder, config = work.folder / f"round-{number}", job.recipe.signal
-    rollouts = _sample(job, work, number, start, folder / "rollouts")
-    groups = group_rollouts(rollouts)
-    if not any(group.mixed for group in groups):
-        return None
-    examples, gates = teaching(select_groups(groups, config.problems), job)
-    write_table(example_table(examples), folder / "examples.parquet")
-    return Lesson(examples, gates, cast(RolloutCounts, rollout_summary(rollouts)))
+    folder = work.folder / f"round-{number}"
+    chosen = folder / "examples.parquet"
+    with job.carrying(start):
+        rollouts = _sample(job, work, number, start, folder / "rollouts")
+        if not chosen.exists():
+            job.model.close()  # what has sampled makes room for what scores
+            examples = teaching(group_rollouts(rollouts), job, work)
+            work.save_cost(chosen)
+            write_table(example_table(examples), chosen)
+    examples = examples_from_table(read_table(chosen))
+    return Lesson(examples, gates_over(examples, job), cast(RolloutCounts, rollout_summary(rollouts)))
 
 
-def teaching(groups: Sequence[Group], job: Job) -> tuple[list[Example], list[Gate]]:
-    """Examples of selected groups that were scored, and the gates to train with, fixed over them."""
-    config, seed = job.recipe.signal, job.recipe.seed
-    examples = examples_of(groups, config, seed)
+def teaching(groups: Sequence[Group], job: Job, work: StageWork) -> list[Example]:
+    """Rollouts of the groups nearest one half that teach, scored by the model as it stands where they were not.
+
+    Raises:
+        NothingToLearnError: no group is mixed, or every advantage is zero, as by chance with `random`.
+    """
+    config = job.recipe.signal
+    rollouts = [rollout for group in select_groups(groups, config.problems) for rollout in group.rollouts]
+    if any(r.entropy is None or r.logprob is None for r in rollouts):
+        with job.display.task("Scoring rollouts", len(rollouts)) as task:
+            rollouts = score_rollouts(rollouts, job.model.model, count_scored(work, job.model.flops, task))
+    examples = examples_of(group_rollouts(rollouts), config, job.recipe.seed)
+    if not examples:
+        raise NothingToLearnError(
+            f"With signal.advantage = '{config.advantage}' no rollout differs from the others of its problem: every "
+            "advantage is 0. More problems (problems.train.limit) or more rollouts each "
+            "(rollouts.rollouts_per_problem) would give some."
+        )
+    return examples
+
+
+def gates_over(examples: Sequence[Example], job: Job) -> list[Gate]:
+    """The gates to train with, fixed over what teaches."""
     entropies = [example.entropy for example in examples]
-    return examples, [resolve_gate(gate, entropies, seed) for gate in config.gate.candidates()]
+    return [resolve_gate(gate, entropies, job.recipe.seed) for gate in job.recipe.signal.gate.candidates()]
 
 
 def _sample(job: Job, work: StageWork, number: int, start: Path, folder: Path) -> list[Rollout]:
@@ -94,10 +121,6 @@ def _sample(job: Job, work: StageWork, number: int, start: Path, folder: Path) -
     recipe = job.recipe
     config, each = recipe.rollouts, recipe.rollouts.rollouts_per_problem
     problems = round_problems(job.splits.train, config.problems, number, recipe.seed)
-    job.model.add_adapter(recipe.training.adapter, recipe.seed)
-    load_adapter_weights(job.model.model, start)
     examiner = replace(job.examiner, seed=rollout_seed(recipe.seed, "round", number))
     with job.display.task(f"Rollouts, round {number}", len(problems) * each) as task:
-        rollouts = examiner.ask(job.model.respondent(start), problems, config, each, work, folder, task)
-    job.model.remove_adapter()
-    return rollouts
+        return examiner.ask(job.model.respondent(start), problems, config, each, work, folder, task)

@@ -6,8 +6,7 @@ from pathlib import Path
 from reasonmaxxer.artifacts import write_table
 from reasonmaxxer.measure.rollouts import rollout_summary
 from reasonmaxxer.method.pool import Pool, group_rollouts, pool_warnings
-from reasonmaxxer.method.scoring import score_rollouts
-from reasonmaxxer.method.selection import example_table, select_groups
+from reasonmaxxer.method.selection import example_table
 from reasonmaxxer.problems import problems_table
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.rollouts.imported import import_rollouts
@@ -15,8 +14,8 @@ from reasonmaxxer.rollouts.limits import check_max_length
 from reasonmaxxer.rollouts.table import Rollout, rollout_table
 from reasonmaxxer.work.job import SPLITS, Job
 from reasonmaxxer.work.records import EvaluationCounts, SignalCounts
-from reasonmaxxer.work.rounds import round_problems, teaching
-from reasonmaxxer.work.sampling import count_scored, greedily
+from reasonmaxxer.work.rounds import gates_over, round_problems, teaching
+from reasonmaxxer.work.sampling import greedily
 from reasonmaxxer.work.stage_work import StageWork
 
 
@@ -54,19 +53,13 @@ def rollouts(job: Job, work: StageWork) -> None:
 
 def signal(job: Job, work: StageWork) -> None:
     """Choose what teaches: problems, rollouts, advantages, gates."""
-    config, model = job.recipe.signal, job.model
-    groups = select_groups(group_rollouts(read_rollouts(job.workspace.path / "rollouts")), config.problems)
-    rollouts = [rollout for group in groups for rollout in group.rollouts]
-    if any(r.entropy is None or r.logprob is None for r in rollouts):
-        with job.display.task("Scoring rollouts", len(rollouts)) as task:
-            rollouts = score_rollouts(rollouts, model.model, count_scored(work, model.flops, task))
-    examples, gates = teaching(group_rollouts(rollouts), job)
+    examples = teaching(group_rollouts(read_rollouts(job.workspace.path / "rollouts")), job, work)
     write_table(example_table(examples), work.folder / "examples.parquet")
     work.counts = SignalCounts(
-        problems=len(groups),
+        problems=len({example.problem_id for example in examples}),
         sequences=len(examples),
         tokens=sum(len(example.entropy) for example in examples),
-        gates=[gate.to_dict() for gate in gates],
+        gates=[gate.to_dict() for gate in gates_over(examples, job)],
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from reasonmaxxer.artifacts import read_json, write_json, write_table
 from reasonmaxxer.cost import StageCost
+from reasonmaxxer.errors import NothingToLearnError
 from reasonmaxxer.measure.rollouts import outcomes_by_problem
 from reasonmaxxer.method.checkpoints import (
     RECORD,
@@ -86,12 +87,15 @@ def training(job: Job, work: StageWork) -> None:
         reached = next(r["round"] for r in rounds if r["validation_accuracy"] == best.accuracy)
         if now.number == job.recipe.rounds or now.number - reached == PATIENCE:
             break
-        lesson = next_lesson(job, work, now.number + 1, tried[-1].adapter)
-        if not lesson:
+        try:
+            lesson = next_lesson(job, work, now.number + 1, tried[-1].adapter)
+            methods = gate_trainings(job, lesson)
+        except NothingToLearnError as error:
+            job.display.warn(f"There is no round {now.number + 1}. {error}")
             break
         now = Round(
             number=now.number + 1,
-            methods=gate_trainings(job, lesson),
+            methods=methods,
             before=now.before + now.methods[0].steps,
             start=tried[-1].adapter,
             validated=[*now.validated, validated],
