@@ -76,7 +76,8 @@ def write_run(folder, completions, words=WORDS, special=(SPECIAL,), texts=None, 
         problems = [Problem(id, (texts or {}).get(id, f"What is {id}?"), **fields) for id in ids]
         write_table(problems_table(problems), folder / "problems" / f"{split}.parquet")
     gate = {"kind": "threshold", "tau": 0.8, "decision_share": 0.3, "seed": 0}
-    write_json({"counts": {"gate": gate}}, folder / "training" / "stage.json")
+    write_json({"counts": {"gates": [gate]}}, folder / "signal" / "stage.json")
+    write_json({"counts": {"gate_number": 0}}, folder / "training" / "stage.json")
     write_json({"counts": {"model": {"name": "tiny"}}}, folder / "evaluation" / "stage.json")
     write_json({}, folder / "inspection" / "stage.json")
     return folder

@@ -20,6 +20,7 @@ from reasonmaxxer.method import gate, selection
 from reasonmaxxer.method.pool import Group
 from reasonmaxxer.problems import Problem
 from reasonmaxxer.recipe import dump_config, parse_config
+from reasonmaxxer.report.viewer_data import viewer_data
 from reasonmaxxer.rollouts.collect import read_rollouts
 from reasonmaxxer.work import model, training
 from reasonmaxxer.work.main_job import run
@@ -261,3 +262,18 @@ def test_rounds_end_when_nothing_is_left_to_learn_from(signal, said, tmp_path, m
     summary = run(in_rounds(tmp_path, 3, signal=signal, training={"checkpoints": 1}), tmp_path / "out")
     assert [r["round"] for r in summary["training"]["rounds"]] == [1]
     assert any("round 2" in text and said in text for text in warned)
+
+
+def test_shown_rollouts_of_the_base_have_the_decision_points_they_taught_with(done):
+    out, summary = done
+    # whichever round was chosen: its gate is that of other rollouts
+    record = read_json(out / "training/stage.json")
+    (first,) = read_json(out / "signal/stage.json")["counts"]["gates"]
+    assert summary["training"]["rounds"][0]["gate"] == first != record["counts"]["gate"]
+    taught = {(e["problem_id"], e["rollout"]): e for e in read_table(out / "signal/examples.parquet").to_pylist()}
+    shown = [row for row in read_table(out / "inspection/tokens.parquet").to_pylist() if row["split"] == "train"]
+    assert shown
+    for row in shown:
+        entropies = taught[row["problem_id"], row["rollout"]]["entropy"]
+        assert row["decision"] == [e > first["tau"] for e in entropies]
+    assert viewer_data(out)["gate"] == {"kind": "share", "tau": first["tau"]}

@@ -59,6 +59,11 @@ class Results:
         """Number of the gate that the validation problems chose."""
         return int(self.summary["training"]["gate_number"])
 
+    @property
+    def gate(self) -> dict[str, Any]:
+        """That gate, as it was fixed over the rollouts of the base; each later round fixes it anew over its own."""
+        return self.gates[self.chosen_gate]
+
     @cached_property
     def pool(self) -> list[PoolProblem]:
         """The training problems, in order."""

@@ -167,7 +167,7 @@ def _pool(results: Results, words: Words) -> Panel:
 
 
 def _entropy(results: Results, words: Words) -> Panel:
-    values_N, gate = results.entropy, results.summary["gate"]
+    values_N, gate = results.entropy, results.gate
     taus = [g["tau"] for g in results.gates if g["tau"] is not None]
     others = [tau for tau in taus if tau != gate["tau"]]
     marks = sorted({*MARKS, *(tau for tau in taus if tau >= 0)})

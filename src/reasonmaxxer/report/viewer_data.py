@@ -90,7 +90,7 @@ def viewer_data(folder: Path, limit: int | None = None, tokens: int | None = Non
     - `model`; `arms`, the names of base and tuned model; `mark`, what outlined positions are called, one and
       many; `shades`, `splits` and `outcomes`, what can be chosen; `beside`, whether it opens with two
       completions side by side; `left_out`, texts (of `intervene`, problems) that are not shown
-    - `gate`: `kind` and `tau` of the gate that training chose
+    - `gate`: `kind` and `tau` of the gate that training chose, of several rounds the first one's
     - `pieces`: `[token id, text, kind]`
     - `problems`: `id`, `split`, `text`, `answer`, `code` (whether that is a program), `change` (`gained`, `lost` or
       empty)
@@ -126,7 +126,8 @@ def viewer_data(folder: Path, limit: int | None = None, tokens: int | None = Non
 
 def _run_data(run: Path) -> dict[str, Any]:
     rows = read_table(run / "inspection" / "tokens.parquet").to_pylist()
-    gate = read_json(run / "training" / "stage.json")["counts"]["gate"]
+    signal, training = (read_json(run / stage / "stage.json")["counts"] for stage in ("signal", "training"))
+    gate = signal["gates"][training["gate_number"]]
     problems = {
         (split, row["id"]): row
         for split in ("train", "test")

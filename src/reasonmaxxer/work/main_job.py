@@ -13,7 +13,7 @@ from reasonmaxxer.work import run as ring
 from reasonmaxxer.work.folder import REPORT
 from reasonmaxxer.work.job import Job
 from reasonmaxxer.work.progress import Display
-from reasonmaxxer.work.records import TrainingCounts
+from reasonmaxxer.work.records import SignalCounts, TrainingCounts
 from reasonmaxxer.work.sampling import count_scored
 from reasonmaxxer.work.stage_work import StageWork
 from reasonmaxxer.work.summary import RunSummary
@@ -50,8 +50,9 @@ def run(recipe: Recipe, out: Path, display: Display | None = None, **options: Un
 def inspection(job: Job, work: StageWork) -> None:
     """Score a few completions under both models, token by token, for the viewer."""
     training: TrainingCounts = job.workspace.counts("training")
-    assert training["gate"]  # only a baseline has none
-    gate, model = Gate(**training["gate"]), job.model
+    signal: SignalCounts = job.workspace.counts("signal")
+    # as fixed over the base's rollouts, which are shown: a later round has one of its own
+    gate, model = Gate(**signal["gates"][training["gate_number"]]), job.model
     chosen = choose_specimens(job.workspace.path, job.examples(), job.recipe.inspection)
     job.load_trained()
     with job.display.task("Inspection", 2 * len(chosen)) as task:
