@@ -341,6 +341,8 @@ def test_settings_that_cannot_work_are_refused_by_name():
         load_recipe("default", ("training.baseline.beta=0",), "dpo")
     with pytest.raises(UserError, match="micro_batch_size is 2 or more"):
         load_recipe("default", ("training.micro_batch_size=1",), "kto")
+    with pytest.raises(UserError, match="leave that at 'group'"):
+        load_recipe("default", ("signal.advantage=boltzmann",), "sft")
 
 
 def test_too_few_problems_for_a_step(tiny, tmp_path):

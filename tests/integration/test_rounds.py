@@ -1,6 +1,7 @@
 """Several rounds of rollouts and training on a tiny model: what each learns from, its cost, its end, its kills."""
 
 import itertools
+import json
 import signal
 import subprocess
 import sys
@@ -207,6 +208,7 @@ def test_every_problem_is_asked_once_before_any_is_asked_again():
     ("changes", "said"),
     [
         ({"training": {"method": "sft"}}, "'sft' has no rounds"),
+        ({"rollouts": {"imported": "mine.jsonl", "temperature": 0}}, "set rollouts.temperature above 0"),
         ({"signal": {"gate": {"sweep": [0.5, 1.0]}}}, "choose a gate, or sweep with rounds at 1"),
     ],
 )
@@ -277,3 +279,15 @@ def test_shown_rollouts_of_the_base_have_the_decision_points_they_taught_with(do
         entropies = taught[row["problem_id"], row["rollout"]]["entropy"]
         assert row["decision"] == [e > first["tau"] for e in entropies]
     assert viewer_data(out)["gate"] == {"kind": "share", "tau": first["tau"]}
+
+
+def test_after_imported_rollouts_the_adapter_is_sampled(tmp_path):
+    recipe = tiny_recipe(tmp_path, training={"checkpoints": 1}).model_dump(mode="json")
+    lines = [
+        {"problem_id": f"p{number}", "completion": f"so {1 + answer}"} for number in range(6) for answer in range(3)
+    ]
+    (tmp_path / "made.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    recipe |= {"rounds": 2, "rollouts": {**recipe["rollouts"], "imported": str(tmp_path / "made.jsonl")}}
+    rounds = run(parse_config(Recipe, recipe), tmp_path / "out")["training"]["rounds"]
+    assert [r["rollouts"]["rollouts"] for r in rounds] == [6 * 3, 6 * 6]
+    assert {r.engine for r in read_rollouts(tmp_path / "out/training/round-2/rollouts")} == {"transformers"}

@@ -123,6 +123,9 @@ def test_training_shows_its_last_step_and_its_course(run):
     with (gate / "progress.jsonl").open("a") as file:
         file.write('{"step": 3, "lo')  # being written
     shutil.copytree(path / "rollouts", gate / "validation-10")
+    for number in (10, 2):
+        (gate.with_name(f"round-{number}")).mkdir()
+    assert list(read_status(path).training) == ["gate 1", "round 2", "round 10"]
     text = shown(path)
     assert "Training, gate 1: step 2 of 40" in text
     assert "+0.2500  █▁" in text

@@ -289,8 +289,22 @@ class Recipe(Config):
     def _rounds_of_one_gate(self) -> Recipe:
         if self.rounds > 1 and self.training.method != "reasonmaxxer":
             raise ValueError(f"training.method '{self.training.method}' has no rounds: leave rounds at 1")
+        if self.rounds > 1 and self.rollouts.temperature == 0:
+            raise ValueError(
+                "rounds after the first sample what they learn from, where imported rollouts end: set "
+                "rollouts.temperature above 0"
+            )
         if self.rounds > 1 and len(self.signal.gate.candidates()) > 1:
             raise ValueError("several rounds train one adapter: choose a gate, or sweep with rounds at 1")
+        return self
+
+    @model_validator(mode="after")
+    def _right_and_wrong(self) -> Recipe:
+        if self.training.method in ("sft", "dpo", "kto") and self.signal.advantage == "boltzmann":
+            raise ValueError(
+                f"training.method '{self.training.method}' tells right rollouts from wrong ones by the sign of their "
+                "advantages, and all of signal.advantage 'boltzmann' are positive: leave that at 'group'"
+            )
         return self
 
     @model_validator(mode="after")

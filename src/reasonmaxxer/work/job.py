@@ -111,8 +111,8 @@ class Job:
         style, warn = "problems.prompt_style", self.display.warn
         measured = [*splits.validation, *splits.test]
         check_prompts(measured, loaded, recipe, style, "evaluation.max_new_tokens", warn)
-        if recipe.rollouts.imported:
-            return loaded
+        if recipe.rollouts.imported and recipe.rounds == 1:
+            return loaded  # nothing is sampled on training problems
         longest = check_prompts(splits.train, loaded, recipe, style, "rollouts.max_new_tokens", warn)
         if recipe.training.method not in ONLINE:
             check_max_length(longest, recipe, "training.max_length")

@@ -108,10 +108,16 @@ def _look(path: Path) -> Status:
         sampled=_sampled(path, claim, at_work),
         training={
             folder.name.replace("-", " "): read_progress(folder)
-            for folder in sorted((partial_folder(path / "training") / SCRATCH).glob("*-[0-9]*"))
+            for folder in sorted((partial_folder(path / "training") / SCRATCH).glob("*-[0-9]*"), key=_numbered)
         },
         summary=summary,
     )
+
+
+def _numbered(folder: Path) -> tuple[str, int]:
+    """Order of `gate-0`, `gate-1`, `round-2`, ..., `round-10`."""
+    kind, _, number = folder.name.rpartition("-")
+    return kind, int(number)
 
 
 def _models(config: Mapping[str, Any]) -> list[str]:
