@@ -7,10 +7,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, get_peft_model, load_peft_weights
 
+from reasonmaxxer.config import AdapterConfig, TrainingConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.method.base_states import BaseStates, as_base, row_key
+from reasonmaxxer.method.checkpoints import whole_checkpoints
+from reasonmaxxer.method.fit import FitArguments
+from reasonmaxxer.method.gate import Gate
+from reasonmaxxer.method.selection import Example
+from reasonmaxxer.method.train import add_adapter, train_adapter
 from reasonmaxxer.method.trainer import ReasonMaxxerConfig, ReasonMaxxerTrainer
 from reasonmaxxer.models import attention
 from reasonmaxxer.models.accelerated import flash, masked
@@ -352,3 +358,46 @@ def test_refusals(tmp_path):
     head = get_peft_model(tiny_model(), LoraConfig(**{**LORA, "target_modules": ["lm_head"]}))
     with pytest.raises(UserError, match="lm_head"):
         make_trainer(head, rows(), tmp_path)
+
+
+@pytest.mark.parametrize("anchor", [0.0, 0.2])
+def test_a_training_that_goes_on_ends_as_one_of_twice_the_epochs(anchor, tmp_path):
+    made = [dict(row, advantage=(-1.0) ** i * row["advantage"]) for i, row in enumerate(rows(8))]
+    examples = [
+        Example(
+            problem_id=str(number // 3),
+            rollout=number % 3,
+            prompt_ids=row["prompt_ids"],
+            completion_ids=row["completion_ids"],
+            entropy=[1.0 + d for d in row["decision"]],
+            logprob=[-1.0] * len(row["decision"]),
+            advantage=row["advantage"],
+        )
+        for number, row in enumerate(made)
+    ]
+    settings = TrainingConfig(
+        adapter=AdapterConfig(rank=4, alpha=8),
+        learning_rate=3e-3,
+        weight_decay=0.1,
+        lr_scheduler_type="constant_with_warmup",
+        warmup_steps=0,
+        batch_size=3,
+        micro_batch_size=3,
+        checkpoints=1,
+        anchor_weight=anchor,
+    )
+
+    def trained(name, epochs, start=None):
+        config = settings.model_copy(update={"epochs": epochs})
+        model = add_adapter(tiny_model(), config.adapter, 0)
+        fitting = FitArguments(tmp_path / name, 0, start)
+        history = train_adapter(model, None, examples, Gate("threshold", 1.5, 0.4), config, fitting)
+        return whole_checkpoints(tmp_path / name)[-1], history
+
+    at_once, history = trained("at once", 2)
+    first, before = trained("first", 1)
+    second, after = trained("second", 1, first)
+    one, other = (load_peft_weights(str(path)) for path in (at_once, second))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert [row["loss"] for row in history] == [row["loss"] for row in [*before, *after]]
+    assert any(not torch.equal(one[name], start) for name, start in load_peft_weights(str(first)).items())
