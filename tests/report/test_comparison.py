@@ -41,13 +41,14 @@ def answers(greedy, right=(), drawn=4):
     )
 
 
-def run(adapted, curve, seed=0):
+def run(adapted, curve, seed=0, rounds=1):
     """`curve`: step, cost and the outcomes of validation problems u and v."""
     points = [
         Point(step, cost(spent), dict(zip("uv", map(float, right), strict=True))) for step, spent, right in curve
     ]
     recipe = {
         "seed": seed,
+        "rounds": rounds,
         "problems": {"prompt_style": "chat_template"},
         "training": {"method": "grpo"},
         "evaluation": {"temperature": 0.6, "top_p": 0.95, "max_new_tokens": 9},
@@ -160,6 +161,17 @@ def test_seeds_with_unlike_checkpoints_meet_at_their_ends():
     )
     points = compare([BASE, two])["arms"][1]["curve"]
     assert [(p["step"], p["seconds"], p["value"]) for p in points] == [(3, 3.0, 0.25), (6, 7.0, 0.75)]
+
+
+def test_seeds_in_rounds_meet_round_by_round_and_stay_where_they_ended():
+    two = arm(
+        "two",
+        run(answers((1, 1, 0, 0)), [(1, 1, (0, 0)), (3, 4, (1, 0)), (5, 6, (1, 1))], rounds=9),
+        run(answers((1, 1, 0, 0)), [(3, 3, (0, 0)), (7, 8, (0, 1))], seed=1, rounds=9),
+    )
+    points = compare([BASE, two])["arms"][1]["curve"]
+    expected = [(2, 2.0, 0.0), (5, 6.0, 0.5), (6, 7.0, 0.75)]
+    assert [(p["step"], p["seconds"], p["value"]) for p in points] == expected
 
 
 def test_costs_add_up_to_the_ledger(tmp_path):

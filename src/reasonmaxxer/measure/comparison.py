@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -10,7 +10,7 @@ import numpy as np
 from typing_extensions import NotRequired
 
 from reasonmaxxer.cost import StageCost
-from reasonmaxxer.measure.arms import BASE, Arm, Run
+from reasonmaxxer.measure.arms import BASE, Arm, Point, Run
 from reasonmaxxer.measure.metrics import bootstrap, mcnemar
 from reasonmaxxer.measure.rivals import Rival
 
@@ -164,20 +164,28 @@ def _estimate(values: np.ndarray) -> Values:
 
 
 def _curve(runs: Sequence[Run]) -> list[Checkpoint]:
-    """Checkpoints as means over the seeds; none where the seeds were validated on other problems.
-
-    Seeds may differ in their steps; they are matched from the last checkpoint backwards.
-    """
+    """Checkpoints as means over the seeds; none where the seeds were validated on other problems."""
     ids = _validated(runs[0])
     if any(_validated(run) != ids for run in runs):
         return []
     checkpoints = []
-    for number in range(-min(len(run.curve) for run in runs), 0):
-        points = [run.curve[number] for run in runs]
+    for points in _side_by_side(runs):
         correct_P = np.mean([[point.correct[i] for i in ids] for point in points], 0)
         step = round(float(np.mean([point.step for point in points])))
         checkpoints.append(Checkpoint(step, _spent([point.cost for point in points]), correct_P))
     return checkpoints
+
+
+def _side_by_side(runs: Sequence[Run]) -> Iterator[list[Point]]:
+    """Checkpoints of all seeds that belong together, though seeds may differ in their steps.
+
+    They are matched from the last backwards; those of rounds from the first on, where a seed whose rounds ended
+    early stays at its last.
+    """
+    lengths = [len(run.curve) for run in runs]
+    in_rounds = runs[0].recipe["rounds"] > 1
+    for number in range(max(lengths)) if in_rounds else range(-min(lengths), 0):
+        yield [run.curve[min(number, len(run.curve) - 1)] for run in runs]
 
 
 def _validated(run: Run) -> list[str]:
