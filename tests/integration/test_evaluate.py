@@ -118,7 +118,7 @@ def test_parts_are_means_of_their_problems(measured):
 def test_published_rows_of_the_same_base_stand_beside(measured):
     out, found = measured
     assert [row["method"] for row in found["published"]] == [
-        "base", "SimpleRL-Zoo (GRPO)", "Open-Reasoner-Zero (PPO)", "ReasonMaxxer"
+        "base", "SimpleRL-Zoo (GRPO)", "Open-Reasoner-Zero (PPO)", "ReasonMaxxer", "base", "SimpleRL-Zoo (GRPO)"
     ]  # fmt: skip
     table = (out / "results.md").read_text()
     assert "published: base" in table and "Published: Qwen2.5-1.5B" in table and "0.298" in table

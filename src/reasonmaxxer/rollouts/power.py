@@ -21,7 +21,7 @@ Where cuts are uniform W is the length, which differs if one of both ended soone
 first weight is above zero all the same, so that every sequence can be reached from every other.
 
 L grows by blocks, with some steps after each; a completion that has ended after the steps of a block is done, as in
-the code published with arXiv 2510.14901.
+a port of the code of arXiv 2510.14901.
 """
 
 from collections.abc import Callable, Sequence
