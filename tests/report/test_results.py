@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+import yaml
 
+from reasonmaxxer.artifacts import read_json, read_table, write_json, write_table
+from reasonmaxxer.measure.arms import read_arms
+from reasonmaxxer.report.page import write_report
 from reasonmaxxer.report.results import PoolProblem, read_results
-from tests.report.made import GATES, HOSTILE, make_run
+from tests.report.made import GATES, HOSTILE, edited, make_run
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +54,38 @@ def test_of_programs_it_is_known_why_they_are_wrong(results, tmp_path):
     kinds = {part: summary[part]["wrong_by_kind"] for part in ("base", "adapted", "rollouts")}
     assert kinds == {"base": {"NameError": 9}, "adapted": {"NameError": 6}, "rollouts": {"NameError": 9}}
     assert not any("wrong_by_kind" in results.summary[part] for part in kinds)
+
+
+def test_a_run_of_version_0_2_is_drawn_and_compared(tmp_path):
+    make_run(tmp_path / "old", signal={"negative_weight": 0})
+    make_run(tmp_path / "new", signal={"negative_weight": 0}, seed=1)
+    _age(tmp_path / "old")
+    assert write_report(tmp_path / "old").is_file()
+    (arm,) = read_arms([tmp_path / "old", tmp_path / "new"])[1:]
+    assert arm.seeds == [0, 1]
+
+
+def _age(run):
+    """Take out of a run what version 0.2 did not write."""
+    for file, (section, key) in {
+        "summary.json": ("training", "rounds"),
+        "training/stage.json": ("counts", "rounds"),
+    }.items():
+        values = read_json(run / file)
+        del values[section][key]
+        write_json(values, run / file)
+    for name in ("history", "validation"):
+        path = run / "training" / f"{name}.parquet"
+        write_table(read_table(path).drop_columns(["round"]), path)
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+    for section, keys in {
+        "rollouts": ("problems",),
+        "signal": ("rollouts", "advantage", "boltzmann_temperature", "negative_weight"),
+        "training": ("objective", "clip_epsilon", "lr_scheduler_type"),
+    }.items():
+        for key in keys:
+            del recipe[section][key]
+    del recipe["rounds"]
+    recipe["signal"]["positive_only"] = True
+    (run / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    edited(run)

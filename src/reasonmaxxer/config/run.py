@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -133,6 +133,15 @@ class SignalConfig(Config):
     """Weight of rollouts that were worse than their group; 0 learns from the others alone (ablation). Paper: 1."""
     gate: GateConfig = GateConfig()
     """The decision points."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_version_0_2(cls, values: Any) -> Any:
+        """Recipes and runs of version 0.2 have `positive_only`, which is a weight of 0."""
+        if not isinstance(values, dict) or not isinstance(values.get("positive_only"), bool):
+            return values
+        others = {key: value for key, value in values.items() if key != "positive_only"}
+        return {**others, "negative_weight": 0.0} if values["positive_only"] else others
 
 
 class AdapterConfig(Config):

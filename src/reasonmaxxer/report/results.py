@@ -127,6 +127,7 @@ def read_results(run: Path) -> Results:
         UserError: it is no run directory, or its run is not finished.
     """
     summary, recipe = finished_run(run)
+    summary["training"].setdefault("rounds", [])  # of version 0.2 and before without
     method = recipe["training"]["method"]
     if method != "reasonmaxxer":
         raise UserError(
