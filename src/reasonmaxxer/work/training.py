@@ -1,7 +1,7 @@
 """The training stage: one adapter a gate, or one by a baseline, round by round, and the choice among checkpoints."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import reduce
 from operator import sub
 from pathlib import Path
@@ -25,8 +25,8 @@ from reasonmaxxer.method.validation import Candidate, best_candidate, candidate_
 from reasonmaxxer.work.job import Job
 from reasonmaxxer.work.methods import Method, gate_trainings, methods_of
 from reasonmaxxer.work.progress import Task
-from reasonmaxxer.work.records import CheckpointCost, RoundCounts, TrainingCounts
-from reasonmaxxer.work.rounds import Lesson, first_lesson, next_lesson
+from reasonmaxxer.work.records import CheckpointCost, RolloutCounts, RoundCounts, TrainingCounts
+from reasonmaxxer.work.rounds import next_lesson
 from reasonmaxxer.work.sampling import greedily
 from reasonmaxxer.work.stage_work import StageWork
 
@@ -41,6 +41,7 @@ class Round:
     Attributes:
         number: from 1.
         methods: an adapter each; one but in a sweep of gates.
+        sampled: summary of its rollouts; None of the first, whose stage has it.
         before: optimiser steps of the rounds before.
         start: checkpoint that it goes on from; None of the first.
         validated: what trying the checkpoints of the rounds before has cost, which no checkpoint's cost holds.
@@ -48,6 +49,7 @@ class Round:
 
     number: int
     methods: Sequence[Method]
+    sampled: RolloutCounts | None = None
     before: int = 0
     start: Path | None = None
     validated: Sequence[StageCost] = ()
@@ -63,60 +65,89 @@ class Round:
         return f" {gate + 1}/{len(self.methods)}" if len(self.methods) > 1 else ""
 
 
+@dataclass
+class Course:
+    """What all rounds so far have come to.
+
+    Attributes:
+        history: one row a step.
+        candidates: checkpoints that were tried.
+        costs: of the checkpoints.
+        rounds: a record each, where there are several.
+    """
+
+    history: History = field(default_factory=list)
+    candidates: list[Candidate] = field(default_factory=list)
+    costs: list[CheckpointCost] = field(default_factory=list)
+    rounds: list[RoundCounts] = field(default_factory=list)
+
+    @property
+    def best(self) -> Candidate:
+        """The checkpoint that the validation problems choose."""
+        return best_candidate(self.candidates)
+
+    @property
+    def stale(self) -> int:
+        """Rounds since the accuracy of the best checkpoint was first reached."""
+        best = self.best.accuracy
+        return len(self.rounds) - next(r["round"] for r in self.rounds if r["validation_accuracy"] == best)
+
+
 def training(job: Job, work: StageWork) -> None:
     """Train one adapter a method, round by round; the validation split picks gate and checkpoint.
 
     Within a round all are trained before any is validated: with several processes the others leave in between.
     """
-    now, lesson = Round(1, methods_of(job)), None
-    history: History = []
-    candidates: list[Candidate] = []
-    costs: list[CheckpointCost] = []
-    rounds: list[RoundCounts] = []
-    while True:
-        history += train_all(job, work, now)
-        tried, validated = _validate_all(job, work, now)
-        candidates += tried
-        costs += [cost for gate in range(len(now.methods)) for cost in _checkpoint_costs(work, now, gate)]
-        best = best_candidate(candidates)
-        if job.recipe.rounds == 1:
-            break
-        lesson = lesson or first_lesson(job)
-        rounds.append(_round_counts(now, lesson, best_candidate(tried)))
-        save_adapter(tried[-1].adapter, _made(work.folder / f"round-{now.number}") / "adapter", job.model.loaded)
-        reached = next(r["round"] for r in rounds if r["validation_accuracy"] == best.accuracy)
-        if now.number == job.recipe.rounds or now.number - reached == PATIENCE:
-            break
-        try:
-            lesson = next_lesson(job, work, now.number + 1, tried[-1].adapter)
-            methods = gate_trainings(job, lesson)
-        except NothingToLearnError as error:
-            job.display.warn(f"There is no round {now.number + 1}. {error}")
-            break
-        now = Round(
-            number=now.number + 1,
-            methods=methods,
-            before=now.before + now.methods[0].steps,
-            start=tried[-1].adapter,
-            validated=[*now.validated, validated],
-        )
+    course = Course()
+    following: Round | None = Round(1, methods_of(job))
+    while following:
+        now, following = following, _round(job, work, following, course)
+    best, chosen = course.best, now.methods[course.best.gate_index]
     save_adapter(best.adapter, work.folder / "adapter", job.model.loaded)
-    write_table(history_table(history), work.folder / "history.parquet")
-    write_table(candidate_table(candidates), work.folder / "validation.parquet")
-    chosen = now.methods[best.gate_index]
+    write_table(history_table(course.history), work.folder / "history.parquet")
+    write_table(candidate_table(course.candidates), work.folder / "validation.parquet")
     work.counts = TrainingCounts(
         method=job.recipe.training.method,
         gate=best.gate.to_dict() if best.gate else None,
         gate_number=best.gate_index,
         steps=best.step,
         planned_steps=now.before + chosen.steps,
-        sequences=sum(r["sequences"] for r in rounds) or chosen.sequences,
-        tokens=sum(r["tokens"] for r in rounds) or chosen.tokens,
+        sequences=sum(r["sequences"] for r in course.rounds) or chosen.sequences,
+        tokens=sum(r["tokens"] for r in course.rounds) or chosen.tokens,
         checkpoint=f"step {best.step}",
         validation_accuracy=best.accuracy,
         validation_problems=len(best.correct),
-        checkpoints=costs,
-        rounds=rounds,
+        checkpoints=course.costs,
+        rounds=course.rounds,
+    )
+
+
+def _round(job: Job, work: StageWork, now: Round, course: Course) -> Round | None:
+    """Train and try what a round trains; the round after it, if there is one."""
+    course.history += train_all(job, work, now)
+    tried, validated = _validate_all(job, work, now)
+    course.candidates += tried
+    course.costs += [cost for gate in range(len(now.methods)) for cost in _checkpoint_costs(work, now, gate)]
+    if job.recipe.rounds == 1:
+        return None
+    course.rounds.append(_round_counts(now, now.sampled or job.workspace.counts("rollouts"), best_candidate(tried)))
+    start = tried[-1].adapter
+    save_adapter(start, _made(work.folder / f"round-{now.number}") / "adapter", job.model.loaded)
+    if now.number == job.recipe.rounds or course.stale == PATIENCE:
+        return None
+    try:
+        lesson = next_lesson(job, work, now.number + 1, start)
+        methods = gate_trainings(job, lesson)
+    except NothingToLearnError as error:
+        job.display.warn(f"There is no round {now.number + 1}. {error}")
+        return None
+    return Round(
+        number=now.number + 1,
+        methods=methods,
+        sampled=lesson.sampled,
+        before=now.before + now.methods[0].steps,
+        start=start,
+        validated=[*now.validated, validated],
     )
 
 
@@ -210,12 +241,12 @@ def _gross(record: Path) -> StageCost:
     return StageCost(**read_json(record))
 
 
-def _round_counts(now: Round, lesson: Lesson, best: Candidate) -> RoundCounts:
+def _round_counts(now: Round, sampled: RolloutCounts, best: Candidate) -> RoundCounts:
     (method,) = now.methods  # rounds train one adapter
     assert method.gate and method.tokens
     return RoundCounts(
         round=now.number,
-        rollouts=lesson.sampled,
+        rollouts=sampled,
         gate=method.gate.to_dict(),
         sequences=method.sequences,
         tokens=method.tokens,
