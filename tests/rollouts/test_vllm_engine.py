@@ -13,9 +13,11 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
 
 from reasonmaxxer.artifacts import write_json
 from reasonmaxxer.config import (
+    AdapterConfig,
     EngineConfig,
     ModelConfig,
     Recipe,
@@ -25,6 +27,7 @@ from reasonmaxxer.config import (
     VllmConfig,
 )
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.method.train import add_adapter
 from reasonmaxxer.models import eos_ids, load_model
 from reasonmaxxer.models.teachers import teachers
 from reasonmaxxer.problems import render_prompt
@@ -85,6 +88,28 @@ def test_weights_that_are_nowhere_on_disk_are_saved_for_as_long_as_they_are_need
     engine.close()
     assert not folder.exists()
     assert VllmEngine(EngineConfig(), base, [2], 4)._arguments()["model"] == base.path
+
+
+def test_of_a_model_that_carries_an_adapter_the_weights_below_it_are_saved(tmp_path):
+    tiny_folder(tmp_path / "model")
+    base = load_model(ModelConfig(name=str(tmp_path / "model"), device="cpu", dtype="float32"))
+    first = add_adapter(base.model, AdapterConfig(rank=4, alpha=8), 0)
+    for name, weight in first.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight.data)
+    first.save_pretrained(tmp_path / "first")
+    merged = load_model(ModelConfig(name=str(tmp_path / "first"), device="cpu", dtype="float32"))
+    expected = {name: weight.clone() for name, weight in merged.model.state_dict().items()}
+    merged.model = add_adapter(merged.model, AdapterConfig(rank=4, alpha=8), 0)
+    engine = VllmEngine(EngineConfig(), merged, [2], 4)
+    saved = AutoModelForCausalLM.from_pretrained(engine._arguments()["model"]).state_dict()
+    assert saved.keys() == expected.keys()
+    assert all(torch.equal(saved[name], weight) for name, weight in expected.items())
+    assert not torch.equal(
+        saved["model.layers.0.self_attn.q_proj.weight"],
+        load_file(tmp_path / "model" / "model.safetensors")["model.layers.0.self_attn.q_proj.weight"],
+    )
+    engine.close()
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,11 @@ class VllmEngine(Engine):
     def _save(self) -> str:
         """Folder of weights that are nowhere on disk, since an adapter was merged into them."""
         self._saved = tempfile.TemporaryDirectory(prefix="reasonmaxxer-")
-        self.loaded.model.save_pretrained(self._saved.name)
+        model = self.loaded.model
+        base = model.get_base_model() if hasattr(model, "peft_config") else model  # a request names the adapter on it
+        own = {name: weight for name, weight in base.state_dict().items() if ".lora_" not in name}
+        weights = {name.replace(".base_layer.", "."): weight for name, weight in own.items()}
+        base.save_pretrained(self._saved.name, state_dict=weights)
         self.loaded.tokenizer.save_pretrained(self._saved.name)
         return self._saved.name
 
