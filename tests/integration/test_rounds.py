@@ -291,3 +291,11 @@ def test_after_imported_rollouts_the_adapter_is_sampled(tmp_path):
     rounds = run(parse_config(Recipe, recipe), tmp_path / "out")["training"]["rounds"]
     assert [r["rollouts"]["rollouts"] for r in rounds] == [6 * 3, 6 * 6]
     assert {r.engine for r in read_rollouts(tmp_path / "out/training/round-2/rollouts")} == {"transformers"}
+
+
+def test_the_model_card_counts_the_rounds(done):
+    out, _ = done
+    assert (
+        "\n| rounds | 3, each of rollouts of the adapter as it stood |\n| sequences |"
+        in (out / "hub/README.md").read_text()
+    )
