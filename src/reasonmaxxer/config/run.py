@@ -269,7 +269,7 @@ class Recipe(Config):
     """Fixes every draw of the run. Paper: 42."""
     rounds: Positive = 1
     """Rounds of rollouts and training. Each samples the adapter as the last left it and trains it on; they end early
-    once three have shown nothing better on the validation problems. Paper: 1."""
+    once three have shown nothing better on the validation problems, or nothing is left to learn from. Paper: 1."""
     model: ModelConfig = ModelConfig()
     """The base model."""
     problems: ProblemsConfig = ProblemsConfig()
