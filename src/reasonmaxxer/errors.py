@@ -13,7 +13,7 @@ class UserError(Exception):
 
 
 class NothingToLearnError(UserError):
-    """Rollouts that teach nothing; of the rounds of a training it ends the last."""
+    """Rollouts that teach nothing; in a later round it ends the training."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -53,7 +53,6 @@ __all__ = [
     "InspectionConfig", "IntervalConfig", "InterveneConfig", "MeasuredSource", "MeasuringConfig", "Method",
     "MicroscopeConfig", "ModelConfig", "ObjectiveName", "OptimizerConfig", "Order", "OverlapConfig", "Percent",
     "Positive", "PowerConfig", "ProblemsConfig", "PromptStyle", "RayConfig", "Recipe", "RolloutsConfig",
-    "SamplingConfig",
-    "ShapeConfig", "Share", "SignalConfig", "SourceConfig", "SuiteConfig", "TrainingConfig", "Units",
-    "VerifyConfig", "VllmConfig",
+    "SamplingConfig", "ShapeConfig", "Share", "SignalConfig", "SourceConfig", "SuiteConfig", "TrainingConfig",
+    "Units", "VerifyConfig", "VllmConfig",
 ]  # fmt: skip

@@ -39,7 +39,7 @@ def save_adapter(checkpoint: Path, target: Path, base: LoadedModel) -> None:
         target: the folder to make.
         base: the base model.
     """
-    target.mkdir(exist_ok=True)
+    target.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(checkpoint / SAFETENSORS_WEIGHTS_NAME, target / SAFETENSORS_WEIGHTS_NAME)
     config = read_json(checkpoint / CONFIG_NAME)
     config |= {"base_model_name_or_path": base.name, "revision": base.config.revision}

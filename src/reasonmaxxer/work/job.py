@@ -15,7 +15,6 @@ from reasonmaxxer.config import ONLINE, Method, Recipe
 from reasonmaxxer.cost import price_of
 from reasonmaxxer.cost.shape import rollouts_per_shard, shape_of
 from reasonmaxxer.environment import describe_environment
-from reasonmaxxer.method.checkpoints import load_adapter_weights
 from reasonmaxxer.method.processes import check_processes, process_count
 from reasonmaxxer.method.selection import Example, examples_from_table
 from reasonmaxxer.method.trackers import check_trackers
@@ -92,8 +91,7 @@ class Job:
     @contextmanager
     def carrying(self, adapter: Path) -> Iterator[None]:
         """Within the block, the base carries an adapter of the recipe's shape."""
-        self.model.add_adapter(self.recipe.training.adapter, self.recipe.seed)
-        load_adapter_weights(self.model.model, adapter)
+        self.model.load_adapter(adapter, self.recipe.training.adapter, self.recipe.seed)
         try:
             yield
         finally:

@@ -132,7 +132,7 @@ def _round(job: Job, work: StageWork, now: Round, course: Course) -> Round | Non
         return None
     course.rounds.append(_round_counts(now, now.sampled or job.workspace.counts("rollouts"), best_candidate(tried)))
     start = tried[-1].adapter
-    save_adapter(start, _made(work.folder / f"round-{now.number}") / "adapter", job.model.loaded)
+    save_adapter(start, work.folder / f"round-{now.number}" / "adapter", job.model.loaded)
     if now.number == job.recipe.rounds or course.stale == PATIENCE:
         return None
     try:
@@ -197,7 +197,7 @@ def _validate_all(job: Job, work: StageWork, now: Round) -> tuple[list[Candidate
     job.model.remove_adapter()
     record = now.folder(work, 0) / "validated.json"
     if not record.exists():
-        last = max((_gross(path) for c in tried for path in [c.adapter / RECORD]), key=lambda cost: cost.seconds)
+        last = max((_gross(candidate.adapter / RECORD) for candidate in tried), key=lambda cost: cost.seconds)
         write_json(asdict(work.save_cost(record) - last), record)
     return tried, StageCost(**read_json(record))
 
@@ -253,8 +253,3 @@ def _round_counts(now: Round, sampled: RolloutCounts, best: Candidate) -> RoundC
         steps=method.steps,
         validation_accuracy=best.accuracy,
     )
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(exist_ok=True)
-    return folder
